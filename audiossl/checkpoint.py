@@ -1,0 +1,182 @@
+"""Weights on disk: safetensors with a description inside, strict loading, atomic writing, files of other toolkits."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.resources
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from audiossl.cards import Card
+from audiossl.config import as_dict
+from audiossl.errors import CheckpointError, did_you_mean
+from audiossl.registry import import_target
+from audiossl.upstream import Upstream, build_upstream
+
+_KEY = "audiossl"
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path` that takes its place at the end; a failure leaves what was there before.
+
+    Works for a file and, where the caller makes the temporary path a folder, for a folder.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
+    try:
+        yield temporary
+        if path.is_dir():
+            # A folder cannot be replaced in one step: the old one steps aside first, and goes last.
+            aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.old")
+            path.rename(aside)
+            temporary.rename(path)
+            shutil.rmtree(aside)
+        else:
+            os.replace(temporary, path)
+    finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary)
+        else:
+            temporary.unlink(missing_ok=True)
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], description: Mapping[str, Any]) -> None:
+    """Tensors and a JSON description as one safetensors file, written atomically."""
+    plain = {name: value.detach().to("cpu").contiguous().clone() for name, value in tensors.items()}
+    with atomic_write(path) as temporary:
+        save_file(plain, temporary, metadata={_KEY: json.dumps(description, sort_keys=True)})
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """What `write_tensors` wrote. Raises CheckpointError for a file that is missing, cut off or not safetensors."""
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"There is no checkpoint {path}.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            description = json.loads((file.metadata() or {}).get(_KEY, "{}"))
+            return {name: file.get_tensor(name) for name in file.keys()}, description  # noqa: SIM118
+    except (SafetensorError, json.JSONDecodeError) as error:
+        size = path.stat().st_size
+        raise CheckpointError(
+            f"{path} ({size} bytes) is not a whole safetensors file ({error}); copy or download it again."
+        ) from error
+
+
+def load_strict(module: nn.Module, state: Mapping[str, Tensor], *, expected: Mapping[str, Tensor], what: str) -> None:
+    """Copy `state` into `module`; every expected name must be there, with its shape, and nothing else."""
+    missing = sorted(expected.keys() - state.keys())
+    unexpected = sorted(state.keys() - expected.keys())
+    shapes = [
+        f"{name} {tuple(state[name].shape)} instead of {tuple(value.shape)}"
+        for name, value in expected.items()
+        if name in state and state[name].shape != value.shape
+    ]
+    problems = [
+        f"{title}: {_shortened(names)}"
+        for title, names in (("missing", missing), ("unexpected", unexpected), ("wrong shape", shapes))
+        if names
+    ]
+    if problems:
+        raise CheckpointError(f"The checkpoint does not fit {what}. " + "; ".join(problems) + ".")
+    module.load_state_dict({name: value.to(expected[name].dtype) for name, value in state.items()}, strict=False)
+
+
+def save_upstream(upstream: Upstream, path: Path, card: Mapping[str, Any] | None = None) -> None:
+    """An encoder as one file that `load_upstream(path)` reads: weights, class, configuration and a card."""
+    config = getattr(upstream, "config", None)
+    description = {
+        "upstream": f"{type(upstream).__module__}:{type(upstream).__qualname__}",
+        "options": as_dict(config) if config is not None else {},
+        "card": dict(card or {}),
+    }
+    write_tensors(path, upstream.state_dict(), description)
+
+
+def load_upstream_weights(upstream: Upstream, path: Path, sha256: str = "") -> None:
+    """Strictly load a `save_upstream` file into an upstream of the same shape."""
+    if sha256 and (found := file_sha256(path)) != sha256:
+        raise CheckpointError(f"{path} has sha256 {found[:12]}..., not {sha256[:12]}... as its card says: get it again.")
+    state, _ = read_tensors(path)
+    load_strict(upstream, state, expected=upstream.state_dict(), what=type(upstream).__name__)
+
+
+def weights_path(card: Card, owner: str) -> Path:
+    """Where a card's weights lie: beside the plugin's cards, or in the cache of the hub they are published on."""
+    weights: str = getattr(card, "weights", "")
+    if not weights.startswith("hub:"):
+        return Path(str(importlib.resources.files(owner).joinpath(weights)))
+    from huggingface_hub import hf_hub_download
+
+    repo, _, file = weights.removeprefix("hub:").rpartition("/")
+    try:
+        return Path(hf_hub_download(repo, file))
+    except Exception as error:  # the hub client raises its own, http and os errors
+        reason = str(error).strip().split("\n")[0]
+        raise CheckpointError(
+            f"The weights of {card.name} could not be fetched from the hub repository {repo} ({reason}); "
+            f"fetch {file} elsewhere and give its path instead of the name."
+        ) from error
+
+
+def load_from_reference(reference: str, options: Mapping[str, Any], *, random_init: bool, seed: int) -> Upstream:
+    """An encoder from a path, or from `<toolkit>:<file>`."""
+    prefix, _, rest = reference.partition(":")
+    if not Path(reference).exists() and rest:
+        from audiossl.originals import READERS, load_original
+
+        if prefix not in READERS:
+            raise CheckpointError(f"{reference!r}: unknown source {prefix!r}. {did_you_mean(prefix, READERS)}")
+        if random_init or options:
+            raise CheckpointError(f"{reference!r} brings its own weights and configuration; options do not apply.")
+        return load_original(prefix, Path(rest))
+    path = Path(reference)
+    if path.is_dir():
+        path = path / "upstream.safetensors"
+    state, description = read_tensors(path)
+    if "upstream" not in description:
+        raise CheckpointError(
+            f"{path} was not written by audiossl as an upstream; name its source, for instance s3prl:{path}."
+        )
+    target = import_target(description["upstream"])
+    upstream = build_upstream(target, {**description["options"], **options}, seed, where=f"options in {path}")
+    if not random_init:
+        load_strict(upstream, state, expected=upstream.state_dict(), what=type(upstream).__name__)
+    return upstream
+
+
+def fingerprint(module: nn.Module) -> str:
+    """A hash of all weights (names, shapes, dtypes, values) and of the configuration."""
+    digest = hashlib.sha256(json.dumps(_config_of(module), sort_keys=True).encode())
+    for name, value in sorted(module.state_dict().items()):
+        digest.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())
+        digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _config_of(module: nn.Module) -> dict[str, Any]:
+    config = getattr(module, "config", None)
+    return as_dict(config) if config is not None else {}
+
+
+def _shortened(names: list[str], most: int = 8) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -1,0 +1,65 @@
+"""The contract of an interface: from L layers to one sequence (Shih and Harwath, 2024, arXiv:2406.12209)."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from audiossl.config import make
+from audiossl.registry import INTERFACES
+from audiossl.types import Features
+
+
+class Interface(nn.Module, ABC):
+    """Turns Features with layers of `widths` into one sequence (B, T, width).
+
+    Frames are treated one by one, so padding cannot reach a valid frame. `frozen_linear` says that the output is a
+    linear function of the layers (with learnable coefficients), so that it commutes with a mean over time.
+    """
+
+    Config: ClassVar[type | None] = None
+    commutes_with_mean: ClassVar[bool] = False
+    width: int
+
+    def __init__(self, widths: Sequence[int]) -> None:
+        super().__init__()
+        if not widths:
+            raise ValueError("An interface needs at least one layer.")
+        self.widths = tuple(widths)
+
+    @abstractmethod
+    def combine(self, layers: Sequence[Tensor]) -> Tensor:
+        """L tensors (B, T, D_l) -> (B, T, width)."""
+
+    def forward(self, features: Features) -> Tensor:
+        if features.widths != self.widths:
+            raise ValueError(f"This interface was built for layers of widths {self.widths}, not {features.widths}.")
+        return self.combine(features.layers)
+
+    def layer_weights(self) -> dict[str, list[float]]:
+        """Learnt weight of each layer, by group ('layers' where there is one); empty if it has no such weights."""
+        return {}
+
+    @property
+    def needs_fit(self) -> bool:
+        """True while the interface waits for `fit` (statistics of the training features, not gradients)."""
+        return False
+
+    def fit(self, features: Iterable[Features]) -> None:
+        """Estimate what is not learnt by gradient; called once, before training, on training batches."""
+
+
+def load_interface(name: str, widths: Sequence[int], **options: Any) -> Interface:
+    """An interface by name for layers of `widths`. Raises UnknownNameError, ConfigError."""
+    return build_interface(name, widths, options)
+
+
+def build_interface(name: str, widths: Sequence[int], options: Mapping[str, Any]) -> Interface:
+    merged = {**INTERFACES.card(name).options, **options}
+    interface = make(INTERFACES.load(name), merged, widths, where=f"options of interface {name}")
+    if not isinstance(interface, Interface):
+        raise TypeError(f"{name} made a {type(interface).__name__}, not an Interface.")
+    return interface

@@ -1,0 +1,92 @@
+"""What flows between the stages. Letters: B batch, S samples, T frames, L layers, D width, C classes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    import torch
+    from lhotse.cut import Cut
+    from torch import Tensor
+
+
+class Position(NamedTuple):
+    """Where a batch stands in the stream of batches: resuming starts at the one after it."""
+
+    epoch: int
+    batch: int
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Recordings padded with zeros to the longest.
+
+    wavs: (B, S) float32 in [-1, 1]; lengths: (B,) int64 samples; cuts: the B manifest rows that the sound came from
+    (labels, speakers and transcripts are read from them); position: set by the data loader.
+    """
+
+    wavs: Tensor
+    lengths: Tensor
+    cuts: tuple[Cut, ...] = ()
+    position: Position | None = None
+
+    def __len__(self) -> int:
+        return int(self.lengths.numel())
+
+    def to(self, device: torch.device | str) -> Batch:
+        wavs = self.wavs.to(device, non_blocking=True)
+        return replace(self, wavs=wavs, lengths=self.lengths.to(device, non_blocking=True))
+
+    def pin_memory(self) -> Batch:
+        return replace(self, wavs=self.wavs.pin_memory(), lengths=self.lengths.pin_memory())
+
+
+@dataclass(frozen=True)
+class Features:
+    """Hidden states of one batch.
+
+    layers: L tensors (B, T, D_l); lengths: (B,) int64 frames, frames beyond them are zero or undefined;
+    exact: False where the states of an item depend on the padding or on the items beside it (legacy modes).
+    """
+
+    layers: tuple[Tensor, ...]
+    lengths: Tensor
+    exact: bool = True
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        return tuple(layer.shape[-1] for layer in self.layers)
+
+    def item(self, index: int) -> tuple[Tensor, ...]:
+        """The L hidden states (T_index, D_l) of one item, without padding."""
+        frames = int(self.lengths[index])
+        return tuple(layer[index, :frames] for layer in self.layers)
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A mean over `weight` items (utterances, frames, ...), so that batches of any size can be averaged exactly.
+
+    total: () differentiable; weight: () how many items it averages over; logs: scalars for the log, means as well.
+    """
+
+    total: Tensor
+    weight: Tensor
+    logs: dict[str, Tensor] = field(default_factory=dict)
+
+
+class Metric(NamedTuple):
+    """A figure and its 95 % bootstrap interval (None where none can be given)."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+    def __str__(self) -> str:
+        if self.low is None or self.high is None:
+            return f"{self.value:.4f}"
+        return f"{self.value:.4f} [{self.low:.4f}, {self.high:.4f}]"
+
+    def as_json(self) -> dict[str, Any]:
+        return {"value": self.value, "low": self.low, "high": self.high}

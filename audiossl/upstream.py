@@ -1,0 +1,146 @@
+"""The contract of an encoder, and loading one by name."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, overload
+
+import torch
+from torch import Tensor, nn
+
+from audiossl.config import make
+from audiossl.errors import AudioError, CheckpointError, ConfigError
+from audiossl.registry import UPSTREAMS
+from audiossl.types import Features
+
+
+class Upstream(nn.Module, ABC):
+    """An encoder from waveforms to hidden states, layer by layer.
+
+    A subclass sets the facts below in its constructor (nothing is run to find them) and writes `encode`.
+
+    sample_rate_hz: the rate it was trained on; widths: D_l of each layer; stride: samples from one frame to the next;
+    receptive_field: samples that the first front-end frame sees; min_samples: the shortest input that has a frame.
+    The contract, checked by `audiossl.testing.check_upstream`: a batch equals its items one by one; `num_frames` is
+    exact; eval is deterministic; gradients reach every trainable parameter.
+    """
+
+    Config: ClassVar[type | None] = None
+    sample_rate_hz: int = 16000
+    widths: tuple[int, ...]
+    stride: int
+    receptive_field: int
+
+    @property
+    def num_layers(self) -> int:
+        return len(self.widths)
+
+    @property
+    def min_samples(self) -> int:
+        return self.receptive_field
+
+    @property
+    def frame_rate_hz(self) -> float:
+        return self.sample_rate_hz / self.stride
+
+    @overload
+    def num_frames(self, num_samples: int) -> int: ...
+    @overload
+    def num_frames(self, num_samples: Tensor) -> Tensor: ...
+    def num_frames(self, num_samples: int | Tensor) -> int | Tensor:
+        """Frames that an input of `num_samples` gives, exactly: floor((n - receptive_field) / stride) + 1."""
+        frames = (num_samples - self.receptive_field) // self.stride + 1
+        return frames.clamp(min=0) if isinstance(frames, Tensor) else max(frames, 0)
+
+    @abstractmethod
+    def encode(self, wavs: Tensor, lengths: Tensor, last: int) -> Sequence[Tensor]:
+        """Hidden states 0 to `last`, each (B, T, D_l) with T = num_frames(S).
+
+        wavs (B, S) float32, zero beyond lengths (B,).
+        """
+
+    def forward(self, wavs: Tensor, lengths: Tensor | None = None, *, up_to_layer: int | None = None) -> Features:
+        """Hidden states of a batch.
+
+        wavs: (B, S) float32 in [-1, 1] at `sample_rate_hz`; lengths: (B,) samples, all S if left out;
+        up_to_layer: stop after this layer (0 is the first) and return only layers 0 to it.
+        Raises AudioError for an item too short for one frame, ValueError for a wrong shape.
+        """
+        wavs, lengths = self._checked(wavs, lengths)
+        last = self.num_layers - 1 if up_to_layer is None else up_to_layer
+        if not 0 <= last < self.num_layers:
+            raise ValueError(f"up_to_layer={up_to_layer}: this upstream has layers 0 to {self.num_layers - 1}.")
+        layers = tuple(self.encode(wavs, lengths, last))
+        return Features(layers, self.num_frames(lengths))
+
+    def _checked(self, wavs: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
+        if wavs.ndim != 2 or not wavs.is_floating_point():
+            raise ValueError(f"wavs must be a float tensor (B, S), not {tuple(wavs.shape)} {wavs.dtype}.")
+        batch, samples = wavs.shape
+        if lengths is None:
+            lengths = torch.full((batch,), samples, dtype=torch.int64, device=wavs.device)
+        lengths = lengths.to(wavs.device, torch.int64)
+        if lengths.shape != (batch,):
+            raise ValueError(f"lengths must be ({batch},), one for each row of wavs, not {tuple(lengths.shape)}.")
+        shortest, longest = (int(value) for value in torch.aminmax(lengths)) if batch else (self.min_samples, 0)
+        if longest > samples:
+            raise ValueError(f"A length of {longest} is beyond the {samples} samples of wavs.")
+        if shortest < self.min_samples:
+            raise AudioError(
+                f"Item {int(lengths.argmin())} has {shortest} samples; this upstream needs at least {self.min_samples} "
+                f"({1000 * self.min_samples / self.sample_rate_hz:g} ms at {self.sample_rate_hz} Hz) for one frame."
+            )
+        inside = torch.arange(samples, device=wavs.device) < lengths[:, None]
+        return torch.where(inside, wavs, wavs.new_zeros(())), lengths
+
+
+def load_upstream(name: str, *, weights: str = "pretrained", seed: int = 0, **options: Any) -> Upstream:
+    """An encoder by name, in eval mode.
+
+    name: a name of `audiossl list upstreams`; `s3prl:<file>`; or the path of a checkpoint that audiossl wrote.
+    weights: 'pretrained', or 'random' for the same architecture freshly initialised from `seed` (a baseline).
+    options: fields of the upstream's configuration.
+    Raises UnknownNameError, ConfigError, CheckpointError; never returns random weights unless asked to.
+
+    >>> load_upstream("log_mel").widths
+    (80,)
+    """
+    from audiossl.checkpoint import load_from_reference
+
+    if weights not in ("pretrained", "random"):
+        raise ConfigError(f"weights={weights!r}: choose 'pretrained' or 'random'.")
+    if name not in UPSTREAMS and (":" in name or Path(name).exists() or "/" in name):
+        upstream = load_from_reference(name, options, random_init=weights == "random", seed=seed)
+    else:
+        upstream = _load_named(name, options, random_init=weights == "random", seed=seed)
+    return upstream.eval()
+
+
+def build_upstream(target: Any, options: Mapping[str, Any], seed: int, where: str) -> Upstream:
+    """Construct with parameters drawn from `seed`, leaving the global random state as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        made = make(target, options, where=where)
+    if not isinstance(made, Upstream):
+        raise TypeError(f"{where} made a {type(made).__name__}, not an Upstream.")
+    return made
+
+
+def _load_named(name: str, options: Mapping[str, Any], *, random_init: bool, seed: int) -> Upstream:
+    from audiossl.checkpoint import load_upstream_weights, weights_path
+
+    card = UPSTREAMS.card(name)
+    target = UPSTREAMS.load(name)
+    upstream = build_upstream(target, {**card.options, **options}, seed, where=f"options of upstream {name}")
+    if random_init:
+        return upstream
+    if getattr(card, "architecture", False):
+        raise CheckpointError(
+            f"{name!r} names an architecture without weights: load a checkpoint (`s3prl:<file>` or a path), "
+            f"or ask for random ones with weights='random'."
+        )
+    if getattr(card, "weights", ""):
+        load_upstream_weights(upstream, weights_path(card, UPSTREAMS.owner(name)), getattr(card, "sha256", ""))
+    return upstream
