@@ -21,7 +21,6 @@ from torch import Tensor, nn
 from audiossl.cards import Card
 from audiossl.config import as_dict
 from audiossl.errors import CheckpointError, did_you_mean
-from audiossl.registry import import_target
 from audiossl.upstream import Upstream, build_upstream
 
 _KEY = "audiossl"
@@ -96,13 +95,10 @@ def load_strict(module: nn.Module, state: Mapping[str, Tensor], *, expected: Map
 
 
 def save_upstream(upstream: Upstream, path: Path, card: Mapping[str, Any] | None = None) -> None:
-    """An encoder as one file that `load_upstream(path)` reads: weights, class, configuration and a card."""
-    config = getattr(upstream, "config", None)
-    description = {
-        "upstream": f"{type(upstream).__module__}:{type(upstream).__qualname__}",
-        "options": as_dict(config) if config is not None else {},
-        "card": dict(card or {}),
-    }
+    """An encoder as one file that `load_upstream(path)` reads: weights, registered name, configuration and a card."""
+    if not upstream.name:
+        raise CheckpointError(f"{type(upstream).__name__} was not loaded by a registered name, so no file can name it.")
+    description = {"upstream": upstream.name, "options": config_of(upstream), "card": dict(card or {})}
     write_tensors(path, upstream.state_dict(), description)
 
 
@@ -151,8 +147,8 @@ def load_from_reference(reference: str, options: Mapping[str, Any], *, random_in
         raise CheckpointError(
             f"{path} was not written by audiossl as an upstream; name its source, for instance s3prl:{path}."
         )
-    target = import_target(description["upstream"])
-    upstream = build_upstream(target, {**description["options"], **options}, seed, where=f"options in {path}")
+    # The file names a registered plugin, never an address to import: a checkpoint must not choose what code runs.
+    upstream = build_upstream(description["upstream"], {**description["options"], **options}, seed)
     if not random_init:
         load_strict(upstream, state, expected=upstream.state_dict(), what=type(upstream).__name__)
     return upstream
@@ -160,7 +156,7 @@ def load_from_reference(reference: str, options: Mapping[str, Any], *, random_in
 
 def fingerprint(module: nn.Module) -> str:
     """A hash of all weights (names, shapes, dtypes, values) and of the configuration."""
-    digest = hashlib.sha256(json.dumps(_config_of(module), sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps(config_of(module), sort_keys=True).encode())
     for name, value in sorted(module.state_dict().items()):
         digest.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())
         digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
@@ -172,7 +168,8 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _config_of(module: nn.Module) -> dict[str, Any]:
+def config_of(module: nn.Module) -> dict[str, Any]:
+    """The options that a module was built with; empty for one without a `config`."""
     config = getattr(module, "config", None)
     return as_dict(config) if config is not None else {}
 

@@ -28,6 +28,7 @@ class Upstream(nn.Module, ABC):
     """
 
     Config: ClassVar[type | None] = None
+    name: str = ""  # the registered name that it was built from
     sample_rate_hz: int = 16000
     widths: tuple[int, ...]
     stride: int
@@ -118,13 +119,18 @@ def load_upstream(name: str, *, weights: str = "pretrained", seed: int = 0, **op
     return upstream.eval()
 
 
-def build_upstream(target: Any, options: Mapping[str, Any], seed: int, where: str) -> Upstream:
-    """Construct with parameters drawn from `seed`, leaving the global random state as it was."""
+def build_upstream(name: str, options: Mapping[str, Any], seed: int) -> Upstream:
+    """Construct a registered upstream with parameters drawn from `seed`, without loading weights.
+
+    The global random state is left as it was.
+    """
+    target = UPSTREAMS.load(name)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        made = make(target, options, where=where)
+        made = make(target, options, where=f"options of upstream {name}")
     if not isinstance(made, Upstream):
-        raise TypeError(f"{where} made a {type(made).__name__}, not an Upstream.")
+        raise TypeError(f"{name} made a {type(made).__name__}, not an Upstream.")
+    made.name = name
     return made
 
 
@@ -132,8 +138,7 @@ def _load_named(name: str, options: Mapping[str, Any], *, random_init: bool, see
     from audiossl.checkpoint import load_upstream_weights, weights_path
 
     card = UPSTREAMS.card(name)
-    target = UPSTREAMS.load(name)
-    upstream = build_upstream(target, {**card.options, **options}, seed, where=f"options of upstream {name}")
+    upstream = build_upstream(name, {**card.options, **options}, seed)
     if random_init:
         return upstream
     if getattr(card, "architecture", False):
