@@ -16,12 +16,14 @@ from audiossl.types import Features
 class Interface(nn.Module, ABC):
     """Turns Features with layers of `widths` into one sequence (B, T, width).
 
-    Frames are treated one by one, so padding cannot reach a valid frame. `frozen_linear` says that the output is a
-    linear function of the layers (with learnable coefficients), so that it commutes with a mean over time.
+    Frames are treated one by one, so padding cannot reach a valid frame; values in the padding must be finite, or
+    the gradient of what is shared by all frames is not. `commutes_with_mean` says that the output is an affine
+    function of the layers (with learnable coefficients): interface(mean over time) = mean over time(interface).
+    A subclass sets `width`, and may have a `Config` dataclass with at least `width: int | None = None`.
     """
 
     Config: ClassVar[type | None] = None
-    commutes_with_mean: ClassVar[bool] = False
+    commutes_with_mean: bool = False
     width: int
 
     def __init__(self, widths: Sequence[int]) -> None:

@@ -1,0 +1,279 @@
+"""From manifest rows to batches: a stream that many processes share, that resumes exactly and that pads little.
+
+Every process walks the same stream of batches (rows only, no sound) and reads the sound of its share of them. Two
+processes therefore consume exactly what one consumes with two batches a step, and a run can go on with another number
+of processes.
+
+Batches are packed here rather than by lhotse's dynamic samplers because those stop one row too late (a long row after
+short ones exceeds max_duration), choose the same sequence of buckets in every epoch, and leave a partial batch in
+every bucket, which is most of the batches of a small corpus.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from audiossl.data.reading import path_of, read_cut
+from audiossl.errors import AudioError, AudiosslError, ConfigError, ManifestError
+from audiossl.types import Batch, Position
+
+if TYPE_CHECKING:
+    from lhotse import CutSet
+    from lhotse.cut import Cut
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LoaderConfig:
+    """How rows become batches.
+
+    batch_size: most rows in a batch; max_duration_s: most seconds in a batch with its padding (rows times the
+    longest); at least one of the two. num_buckets: in training, rows are grouped into this many classes of duration,
+    so that little is padding (1: none); pool_size: rows held in memory, within which they are shuffled and grouped.
+    min_duration_s: in training, shorter rows are left out and counted in the log; max_crop_s: in training, longer
+    rows are cut to a random part of this length. num_workers: processes that read sound ahead (0: none).
+    """
+
+    batch_size: int | None = 32
+    max_duration_s: float | None = None
+    num_buckets: int = 10
+    pool_size: int = 20000
+    min_duration_s: float = 0.0
+    max_crop_s: float | None = None
+    num_workers: int = 0
+
+    def __post_init__(self) -> None:
+        if self.batch_size is None and self.max_duration_s is None:
+            raise ConfigError("The loader needs batch_size, max_duration_s or both; set batch_size=32, for instance.")
+        for name in ("batch_size", "max_duration_s", "num_buckets", "pool_size", "max_crop_s"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ConfigError(f"The loader's {name}={value} must be above zero.")
+        for name in ("min_duration_s", "num_workers"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"The loader's {name}={getattr(self, name)} must not be negative.")
+
+    def fits(self, num_rows: int, longest_s: float) -> bool:
+        """Whether that many rows, the longest of which lasts `longest_s`, may be one batch."""
+        too_many = self.batch_size is not None and num_rows > self.batch_size
+        return not too_many and (self.max_duration_s is None or num_rows * longest_s <= self.max_duration_s)
+
+
+class Item(NamedTuple):
+    """One batch before its sound is read."""
+
+    position: Position
+    cuts: list[Cut]
+
+
+class BatchStream(Sampler[Item]):
+    """The batches of one process as (Position, rows); endless where `shuffle`, else every row exactly once.
+
+    A batch's Position is the same in every process and for every number of processes: process `rank` gets the batches
+    whose running number since `start` (whatever epoch they are in) is `rank` modulo `world_size`. With `start`, the
+    stream goes on after that position, as if it had never stopped: give the *last* position of the last step, over all
+    processes (positions compare like tuples). Rows are all that is read to get there.
+    Raises ManifestError if no row is left, for an id that occurs twice and for a row that no batch can hold.
+    """
+
+    def __init__(
+        self,
+        cuts: CutSet,
+        config: LoaderConfig,
+        *,
+        seed: int,
+        rank: int = 0,
+        world_size: int = 1,
+        start: Position | None = None,
+        shuffle: bool = True,
+        shortest_s: float = 0.0,
+    ) -> None:
+        if not 0 <= rank < world_size:
+            raise ValueError(f"rank={rank} must be from 0 to world_size - 1 = {world_size - 1}.")
+        self.cuts, self.config, self.seed, self.shuffle = cuts, config, seed, shuffle
+        self.rank, self.world_size, self.start = rank, world_size, start
+        _check_rows(self._rows(0), config, shortest_s)
+        if shuffle and config.min_duration_s > 0:
+            num_short = sum(cut.duration < config.min_duration_s for cut in cuts)
+            _log.warning("%d rows shorter than %g s are left out of training.", num_short, config.min_duration_s)
+
+    def __iter__(self) -> Iterator[Item]:
+        return islice(self._items(), self.rank, None, self.world_size)
+
+    def _items(self) -> Iterator[Item]:
+        """All batches of all processes, from the one after `start`."""
+        first, skipped = (self.start.epoch, self.start.batch + 1) if self.start else (0, 0)
+        epoch = first
+        while self.shuffle or epoch == 0:
+            batches = enumerate(self._epoch(epoch))
+            for number, cuts in islice(batches, skipped if epoch == first else 0, None):
+                yield Item(Position(epoch, number), cuts)
+            epoch += 1
+
+    def _epoch(self, epoch: int) -> Iterator[list[Cut]]:
+        rng = random.Random(f"{self.seed} {epoch}") if self.shuffle else None
+        rows, left_over = self._rows(epoch), []
+        while pool := left_over + list(islice(rows, self.config.pool_size)):
+            batches = pack(_arranged(pool, self.config.num_buckets, rng), self.config)
+            upcoming = next(rows, None)
+            # The last batch of a pool is rarely full: its rows wait for the next pool.
+            left_over = batches.pop() if upcoming is not None else []
+            rows = rows if upcoming is None else chain([upcoming], rows)
+            if rng is not None:
+                rng.shuffle(batches)
+            yield from batches
+
+    def _rows(self, epoch: int) -> Iterator[Cut]:
+        shortest_s, longest_s = self.config.min_duration_s, self.config.max_crop_s
+        for cut in self.cuts:
+            if not self.shuffle:
+                yield cut
+            elif cut.duration >= shortest_s:
+                yield cut if longest_s is None else crop(cut, longest_s, self.seed, epoch)
+
+
+def pack(cuts: Iterable[Cut], config: LoaderConfig) -> list[list[Cut]]:
+    """Rows in their order as batches that are as large as the configuration allows."""
+    batches: list[list[Cut]] = []
+    longest_s = 0.0
+    for cut in cuts:
+        longest_s = max(longest_s, cut.duration)
+        if batches and config.fits(len(batches[-1]) + 1, longest_s):
+            batches[-1].append(cut)
+        else:
+            batches.append([cut])
+            longest_s = cut.duration
+    return batches
+
+
+def crop(cut: Cut, longest_s: float, seed: int, epoch: int) -> Cut:
+    """The row itself, or a part of it that lasts `longest_s` and depends on (seed, epoch, the row's id) alone."""
+    rate = cut.sampling_rate
+    kept = round(longest_s * rate)
+    if cut.num_samples <= kept:
+        return cut
+    first = random.Random(f"{seed} {epoch} {cut.id}").randrange(cut.num_samples - kept + 1)
+    return cut.truncate(offset=first / rate, duration=kept / rate, preserve_id=True)
+
+
+def collate(
+    cuts: Sequence[Cut], sample_rate_hz: int, *, min_samples: int = 1, position: Position | None = None
+) -> Batch:
+    """Read the rows' sound and pad it with zeros to the longest: wavs (B, S), lengths (B,).
+
+    Raises AudioError, also for a row with fewer than `min_samples` at `sample_rate_hz`.
+    """
+    sounds = [torch.from_numpy(read_cut(cut, sample_rate_hz)) for cut in cuts]
+    for cut, sound in zip(cuts, sounds, strict=True):
+        if len(sound) < min_samples:
+            raise AudioError(
+                f"{path_of(cut) or cut.id} is too short: row {cut.id} has {len(sound)} samples at {sample_rate_hz} Hz, "
+                f"and {min_samples} are needed; leave it out, or set the loader's min_duration_s in training."
+            )
+    lengths = torch.tensor([len(sound) for sound in sounds], dtype=torch.int64)
+    wavs = torch.nn.utils.rnn.pad_sequence(sounds, batch_first=True)  # (B, S)
+    return Batch(wavs, lengths, tuple(cuts), position)
+
+
+def make_loader(
+    cuts: CutSet,
+    config: LoaderConfig,
+    *,
+    sample_rate_hz: int,
+    seed: int,
+    train: bool,
+    rank: int = 0,
+    world_size: int = 1,
+    start: Position | None = None,
+    min_samples: int = 1,
+) -> DataLoader[Batch]:
+    """A loader of `Batch`es that are ready for the network, for one process of `world_size`.
+
+    train: endless and shuffled; else one pass in a fixed order, in which each row occurs exactly once.
+    min_samples: the shortest row that the network can use, at `sample_rate_hz`.
+    Raises ManifestError at once for rows that cannot be used, AudioError for sound that cannot when it is read.
+    """
+    shortest_s = (min_samples - 0.5) / sample_rate_hz  # resampling rounds to the nearest sample
+    if train and config.max_crop_s is not None and config.max_crop_s < shortest_s:
+        raise ConfigError(
+            f"The loader's max_crop_s={config.max_crop_s:g} is below the {min_samples} samples at {sample_rate_hz} Hz "
+            f"that are needed; set at least {min_samples / sample_rate_hz:g}."
+        )
+    stream = BatchStream(
+        cuts, config, seed=seed, rank=rank, world_size=world_size, start=start, shuffle=train, shortest_s=shortest_s
+    )
+    workers: dict[str, Any] = {}
+    if config.num_workers:
+        workers = {"num_workers": config.num_workers, "persistent_workers": train, "prefetch_factor": 4}
+    return _Loader(
+        _Reader(sample_rate_hz, min_samples),
+        sampler=stream,
+        batch_size=None,
+        pin_memory=torch.cuda.is_available(),
+        **workers,
+    )
+
+
+class _Reader(Dataset[Batch | AudiosslError]):
+    """Reads one batch of the stream. The stream itself stays in the main process, so the order never depends on
+    the number of workers."""
+
+    def __init__(self, sample_rate_hz: int, min_samples: int) -> None:
+        self.sample_rate_hz, self.min_samples = sample_rate_hz, min_samples
+
+    def __getitem__(self, item: Item) -> Batch | AudiosslError:
+        try:
+            return collate(item.cuts, self.sample_rate_hz, min_samples=self.min_samples, position=item.position)
+        except AudiosslError as error:
+            return error  # raised by _Loader: torch would wrap it in the worker's traceback
+
+
+class _Loader(DataLoader[Batch]):
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        for batch in super().__iter__():
+            if isinstance(batch, AudiosslError):
+                raise batch
+            yield batch
+
+
+def _arranged(pool: list[Cut], num_buckets: int, rng: random.Random | None) -> list[Cut]:
+    """Rows so that neighbours last about the same: without `rng` from the longest to the shortest, which shows at once
+    whether the memory suffices; with it in classes of equal size, in random order within each."""
+    ordered = sorted(pool, key=lambda cut: (-cut.duration, cut.id))
+    if rng is None:
+        return ordered
+    size = -(-len(ordered) // num_buckets)
+    classes = [ordered[first : first + size] for first in range(0, len(ordered), size)]
+    for members in classes:
+        rng.shuffle(members)
+    return [cut for members in classes for cut in members]
+
+
+def _check_rows(rows: Iterable[Cut], config: LoaderConfig, shortest_s: float) -> None:
+    """Raise ManifestError for what would otherwise stop a run in the middle."""
+    seen: set[str] = set()
+    for cut in rows:
+        if cut.id in seen:
+            raise ManifestError(f"The manifest has two rows with the id {cut.id}; ids must be unique: make it again.")
+        seen.add(cut.id)
+        if cut.duration < shortest_s:
+            raise ManifestError(
+                f"Row {cut.id} ({path_of(cut)}) lasts {cut.duration:g} s, too short for this encoder, which needs "
+                f"{shortest_s:g} s; leave it out, or set the loader's min_duration_s in training."
+            )
+        if not config.fits(1, cut.duration):
+            raise ManifestError(
+                f"Row {cut.id} ({path_of(cut)}) lasts {cut.duration:g} s, longer than max_duration_s="
+                f"{config.max_duration_s:g}; raise that, set max_crop_s in training, or cut the recording into parts."
+            )
+    if not seen:
+        raise ManifestError("No row of the manifest is left to load; check the manifest and the loader's min_duration_s.")

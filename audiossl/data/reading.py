@@ -1,0 +1,200 @@
+"""Reading sound files: any segment, at the rate and in the layout that an encoder wants.
+
+soundfile decodes (only the part that is asked for) and soxr resamples. Everything that can be wrong with a file is one
+AudioError that names the file and the way to mend it; nothing is repaired silently.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+import soxr
+
+from audiossl.errors import AudioError
+
+if TYPE_CHECKING:
+    from lhotse.cut import Cut
+
+Wave = npt.NDArray[np.float32]
+
+# libsndfile mends a data chunk that ends before its announced size and says so only in its log.
+_CUT_OFF = re.compile(r"^\s*(?:data|SSND|riff) : (\d+) \(should be (\d+)\)", re.MULTILINE)
+# Sizes at and above this mark a stream whose writer could not go back to fill them in: not a cut-off file.
+_STREAMED = 0x7FFF0000
+# Some writers count the header in the announced size.
+_SLOPPY_BYTES = 64
+
+
+class AudioFacts(NamedTuple):
+    """What the header of a sound file says."""
+
+    num_samples: int
+    sample_rate_hz: int
+    num_channels: int
+
+
+def audio_facts(path: str | Path) -> AudioFacts:
+    """(num_samples, sample_rate_hz, num_channels) from the header alone.
+
+    Raises AudioError for a file that is missing, empty, no sound file, or visibly cut off.
+    """
+    with _opened(path) as file:
+        return AudioFacts(file.frames, file.samplerate, file.channels)
+
+
+def read_audio(
+    path: str | Path,
+    *,
+    start_s: float = 0.0,
+    duration_s: float | None = None,
+    sample_rate_hz: int = 16000,
+    mono: bool = True,
+    on_silence: Literal["allow", "error"] = "allow",
+) -> Wave:
+    """A recording, or the part of it from `start_s` that lasts `duration_s` (to its end if None), as (S,) float32.
+
+    sample_rate_hz: the rate of the result, resampled where the file has another; mono: average the channels, where
+    False a file with several is an error; on_silence: what to do with samples that are all exactly zero.
+    Raises AudioError for a file that is missing, empty, unreadable or cut off, for a part outside it, for NaN or
+    infinity in it, and (with on_silence='error') for silence.
+    """
+    facts = audio_facts(path)
+    start = round(start_s * facts.sample_rate_hz)
+    wanted = facts.num_samples - start if duration_s is None else round(duration_s * facts.sample_rate_hz)
+    if not mono and facts.num_channels > 1:
+        raise AudioError(
+            f"{path} has {facts.num_channels} channels; read it with mono=True to average them, or write the channel "
+            f"that you want to a file of its own."
+        )
+    samples = _mean(_read_frames(path, start, wanted))
+    if on_silence == "error" and not samples.any():
+        raise AudioError(f"{path} is silent: every sample is zero; leave it out, or record it again.")
+    return resample(samples, facts.sample_rate_hz, sample_rate_hz)
+
+
+def read_cut(cut: Cut, sample_rate_hz: int) -> Wave:
+    """The sound of a manifest row as (S,) float32 in [-1, 1] at `sample_rate_hz`.
+
+    Exactly `cut.num_samples` are read at the file's own rate. A recording that lists one channel is the mean of its
+    file's channels; one that lists several gives the channel of the row. Rows that lhotse itself has mixed,
+    perturbed or stored elsewhere than in a file are left to lhotse. Raises AudioError.
+    """
+    path = path_of(cut)
+    if path is None:
+        return _read_through_lhotse(cut, sample_rate_hz)
+    rate = cut.recording.sampling_rate
+    start, wanted = round(cut.start * rate), round(cut.duration * rate)
+    with _opened(path) as file:
+        if file.samplerate != rate:
+            raise AudioError(
+                f"{path} is sampled at {file.samplerate} Hz, but its manifest row {cut.id} says {rate} Hz; make the "
+                f"manifest again from the files as they are."
+            )
+        frames = _frames(file, path, start, wanted)
+    channels = cut.recording.channel_ids or [0]
+    one = isinstance(cut.channel, int) and len(channels) > 1 and frames.shape[1] == len(channels)
+    samples = frames[:, channels.index(cut.channel)] if one else _mean(frames)
+    return resample(samples, rate, sample_rate_hz)
+
+
+def path_of(cut: Cut) -> str | None:
+    """The one plain sound file that a manifest row is read from; None for a row that lhotse has to put together."""
+    recording = getattr(cut, "recording", None)
+    if recording is None or recording.transforms or len(recording.sources) != 1:
+        return None
+    source = recording.sources[0]
+    return str(source.source) if source.type == "file" else None
+
+
+def resample(samples: Wave, from_hz: int, to_hz: int) -> Wave:
+    """(S,) at one rate to (S * to_hz / from_hz, rounded,) at another."""
+    if from_hz == to_hz:
+        return samples
+    changed = soxr.resample(samples, from_hz, to_hz, quality="HQ")
+    expected = (2 * len(samples) * to_hz + from_hz) // (2 * from_hz)  # soxr rounds the same length up or down
+    changed = np.pad(changed, (0, max(0, expected - len(changed))))[:expected]
+    return np.ascontiguousarray(changed, dtype=np.float32)
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[Any]:
+    place = Path(path)
+    if not place.is_file():
+        what = "is a folder, not a sound file" if place.is_dir() else "is missing"
+        raise AudioError(f"{path} {what}; correct the path in the manifest, or put the file there.")
+    if place.stat().st_size == 0:
+        raise AudioError(f"{path} is empty (0 bytes); copy or download it again, or leave it out.")
+    try:
+        file = soundfile.SoundFile(str(place))
+    except (soundfile.LibsndfileError, OSError, TypeError) as error:  # TypeError: headerless .raw wants its format
+        reason = str(error).split(": ")[-1].rstrip(".")
+        raise AudioError(f"{path} cannot be read as sound ({reason}); convert it to WAV or FLAC.") from error
+    with file:
+        _check_whole(file, path)
+        yield file
+
+
+def _check_whole(file: Any, path: str | Path) -> None:
+    for found in _CUT_OFF.finditer(file.extra_info):
+        announced, present = int(found[1]), int(found[2])
+        if present + _SLOPPY_BYTES < announced < _STREAMED:
+            raise AudioError(
+                f"{path} is truncated: its header announces {announced} bytes of sound, {present} are there; copy or "
+                f"download it again."
+            )
+    if file.frames == 0:
+        hint = " (it is truncated)" if "ended unexpectedly" in file.extra_info else ""
+        raise AudioError(f"{path} is empty: it holds no samples{hint}; copy or download it again, or leave it out.")
+
+
+def _read_frames(path: str | Path, start: int, wanted: int) -> Wave:
+    with _opened(path) as file:
+        return _frames(file, path, start, wanted)
+
+
+def _frames(file: Any, path: str | Path, start: int, wanted: int) -> Wave:
+    """`wanted` frames from `start` as (frames, channels), all finite."""
+    rate = file.samplerate
+    if start < 0 or wanted <= 0 or start + wanted > file.frames:
+        raise AudioError(
+            f"{path} lasts {file.frames / rate:.3f} s, so the part from {start / rate:.3f} s to "
+            f"{(start + wanted) / rate:.3f} s is outside it; correct start and end, or make the manifest again."
+        )
+    try:
+        file.seek(start)
+        frames: Wave = file.read(wanted, dtype="float32", always_2d=True)
+        reason = ""
+    except soundfile.LibsndfileError as error:
+        frames, reason = np.zeros((0, 1), np.float32), f" ({str(error).split(': ')[-1].rstrip('.')})"
+    if len(frames) < wanted:
+        raise AudioError(
+            f"{path} is truncated or damaged: its header announces {file.frames} samples, but only {len(frames)} of "
+            f"{wanted} could be read from sample {start}{reason}; copy or download it again."
+        )
+    if not np.isfinite(frames).all():
+        bad = int(np.flatnonzero(~np.isfinite(frames).all(axis=1))[0])
+        raise AudioError(
+            f"{path} holds NaN or infinity (first at {(start + bad) / rate:.3f} s); write the file again, or leave it out."
+        )
+    return frames
+
+
+def _mean(frames: Wave) -> Wave:
+    return frames[:, 0] if frames.shape[1] == 1 else frames.mean(axis=1, dtype=np.float32)
+
+
+def _read_through_lhotse(cut: Cut, sample_rate_hz: int) -> Wave:
+    try:
+        samples = np.atleast_2d(cut.load_audio())  # (channels, samples)
+    except Exception as error:  # each kind of source has errors of its own
+        raise AudioError(f"The manifest row {cut.id} cannot be read ({str(error).strip().split(chr(10))[0]}).") from error
+    if samples.shape[1] == 0 or not np.isfinite(samples).all():
+        raise AudioError(f"The manifest row {cut.id} is empty, or holds NaN or infinity; leave it out.")
+    return resample(_mean(np.ascontiguousarray(samples.T, dtype=np.float32)), cut.sampling_rate, sample_rate_hz)

@@ -1,0 +1,1 @@
+"""Metrics: pure functions on predictions, each with a bootstrap interval."""

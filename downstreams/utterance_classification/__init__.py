@@ -1,0 +1,1 @@
+"""One label for a whole recording: keywords, speakers, emotions, languages, animals."""

@@ -1,0 +1,180 @@
+"""Utterance classification with the head of SUPERB's keyword, speaker, intent and emotion tasks (arXiv:2105.01051)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from lhotse.cut import Cut
+from torch import Tensor, nn
+
+from audiossl.downstream import Downstream
+from audiossl.errors import ConfigError, LabelError
+from audiossl.interface import Interface
+from audiossl.metrics.classification import classification_metrics
+from audiossl.nn.pooling import make_pooling
+from audiossl.task import Monitor, Prediction
+from audiossl.types import Batch, Loss, Metric
+from audiossl.upstream import Upstream
+
+
+@dataclass(frozen=True)
+class UtteranceClassificationConfig:
+    """The head and the label it predicts. The defaults are the published head.
+
+    label_field: 'label' or another custom column of the manifest, or 'speaker', 'language', 'text';
+    labels: the classes, in the order of the scores; taken from the training data where it is empty;
+    label_counts: how many training items each label has; filled from the training data;
+    projector_width: width of the linear layer before the pooling, none for no such layer;
+    pooling: 'mean', 'max', 'attention' or 'statistics'; dropout: on the pooled vector;
+    class_weights: weight an item by 1 / (number of training items of its class), with mean 1 over training.
+    """
+
+    label_field: str = "label"
+    projector_width: int | None = 256
+    pooling: str = "mean"
+    dropout: float = 0.0
+    label_smoothing: float = 0.0
+    class_weights: bool = False
+    labels: list[str] = field(default_factory=list)
+    label_counts: list[int] = field(default_factory=list)
+
+
+class UtteranceClassification(Downstream):
+    """Linear(D, 256), masked mean over time, Linear(256, C), without a non-linearity; cross entropy."""
+
+    Config = UtteranceClassificationConfig
+    monitor = Monitor("accuracy", "max")
+
+    def __init__(self, upstream: Upstream, interface: Interface, config: UtteranceClassificationConfig) -> None:
+        super().__init__(upstream, interface)
+        if len(config.labels) < 2:
+            raise ConfigError("labels: a classifier needs at least two; `complete` takes them from training items.")
+        self.config = config
+        self.index = {label: number for number, label in enumerate(config.labels)}
+        width = config.projector_width or interface.width
+        self.projector = nn.Linear(interface.width, width) if config.projector_width else nn.Identity()
+        self.pooling = make_pooling(config.pooling, width)
+        self.dropout = nn.Dropout(config.dropout)
+        self.classifier = nn.Linear(self.pooling.out_width, len(config.labels))
+        self.register_buffer("class_weights", _class_weights(config), persistent=False)
+
+    @classmethod
+    def complete(cls, config: UtteranceClassificationConfig, cuts: Iterable[Cut]) -> UtteranceClassificationConfig:
+        """Fill `labels` (sorted) and `label_counts` from the training cuts. Raises LabelError for fewer than two."""
+        counts = Counter(label for cut in cuts if (label := read_label(cut, config.label_field)) is not None)
+        labels = list(config.labels) or sorted(counts)
+        if len(labels) < 2:
+            found = f"only {labels[0]!r}" if labels else "none"
+            raise LabelError(
+                f"A classifier needs at least two labels and the training items have {found} in the field "
+                f"{config.label_field!r}; set task.label_field to the column that holds the labels."
+            )
+        return replace(config, labels=labels, label_counts=[counts[label] for label in labels])
+
+    def check_cuts(self, cuts: Iterable[Cut], where: str) -> None:
+        """Raises LabelError for items without a label or with one that was not seen in training."""
+        unseen: dict[str, str] = {}
+        for cut in cuts:
+            label = read_label(cut, self.config.label_field)
+            if label is None:
+                raise LabelError(
+                    f"Item {cut.id!r} of {where} has nothing in the field {self.config.label_field!r}; fill it in, "
+                    f"drop the item, or set task.label_field to the column that holds the labels."
+                )
+            if label not in self.index:
+                unseen.setdefault(label, cut.id)
+        if unseen:
+            names = ", ".join(map(repr, list(unseen)[:5])) + (" and more" if len(unseen) > 5 else "")
+            raise LabelError(
+                f"{len(unseen)} label(s) of {where} were not seen in training: {names} (for instance item "
+                f"{next(iter(unseen.values()))!r}); add training items with them or drop those items from {where}."
+            )
+
+    def logits(self, batch: Batch) -> Tensor:
+        """(B, C)."""
+        sequence, lengths = self.sequence(batch)
+        if self.config.pooling == "mean":  # mean(W x + b) = W mean(x) + b: the same head, T times cheaper
+            pooled = self.projector(self.narrow_pooling(sequence, lengths))
+        else:
+            pooled = self.pooling(self.projector(sequence), lengths)
+        logits: Tensor = self.classifier(self.dropout(pooled))
+        return logits
+
+    def loss(self, batch: Batch) -> Loss:
+        """Cross entropy, a mean over the items; logs the accuracy."""
+        logits = self.logits(batch).float()
+        numbers = [self.index[str(read_label(cut, self.config.label_field))] for cut in batch.cuts]
+        targets = torch.tensor(numbers, device=logits.device)
+        losses = nn.functional.cross_entropy(
+            logits, targets, reduction="none", label_smoothing=self.config.label_smoothing
+        )
+        if self.config.class_weights:
+            losses = losses * self.get_buffer("class_weights")[targets]
+        weight = torch.tensor(float(len(numbers)), device=logits.device)
+        correct = (logits.detach().argmax(dim=-1) == targets).float()
+        return Loss(losses.mean(), weight, {"accuracy": correct.mean()})
+
+    def predict(self, batch: Batch) -> list[Prediction]:
+        """id, target (None if the item has no label), predicted, probability, scores (C), speaker and duration_s."""
+        with torch.no_grad():
+            probabilities = self.logits(batch).float().softmax(dim=-1).cpu()
+        return [self._prediction(cut, row) for cut, row in zip(batch.cuts, probabilities, strict=True)]
+
+    def score(self, predictions: Sequence[Prediction]) -> dict[str, Metric]:
+        """accuracy, uar and f1 over the items that have a target."""
+        known = [row for row in predictions if row["target"] is not None]
+        if not known:
+            raise LabelError(f"None of the {len(predictions)} predictions has a target, so there is nothing to score.")
+        targets, predicted = [row["target"] for row in known], [row["predicted"] for row in known]
+        return classification_metrics(targets, predicted, [row.get("speaker") for row in known])
+
+    def figures(self, folder: Path, predictions: Sequence[Prediction]) -> dict[str, Path]:
+        from audiossl.downstreams.utterance_classification.figures import draw_confusion
+
+        known = [row for row in predictions if row["target"] is not None]
+        if not known:
+            return {}
+        path = folder / "confusion.png"
+        draw_confusion([row["target"] for row in known], [row["predicted"] for row in known], self.config.labels, path)
+        return {"Confusion matrix": path}
+
+    def _prediction(self, cut: Cut, probabilities: Tensor) -> dict[str, Any]:
+        best = int(probabilities.argmax())
+        scores = [round(value, 6) for value in probabilities.tolist()]
+        return {
+            "id": cut.id,
+            "target": read_label(cut, self.config.label_field),
+            "predicted": self.config.labels[best],
+            "probability": scores[best],
+            "scores": scores,
+            "speaker": read_label(cut, "speaker"),
+            "duration_s": round(float(cut.duration), 4),
+        }
+
+
+def read_label(cut: Cut, field_name: str) -> str | None:
+    """The value of a field of the cut's first supervision as text; None where it is missing or empty."""
+    if not cut.supervisions:
+        return None
+    supervision = cut.supervisions[0]
+    if field_name in ("speaker", "language", "text"):
+        value = getattr(supervision, field_name)
+    else:
+        value = (supervision.custom or {}).get(field_name)
+    return None if value is None or value == "" else str(value)
+
+
+def _class_weights(config: UtteranceClassificationConfig) -> Tensor:
+    """(C,) N / (C n_c), so that the mean over training items is 1; ones where they are off."""
+    if not config.class_weights:
+        return torch.ones(len(config.labels))
+    if len(config.label_counts) != len(config.labels):
+        raise ConfigError("class_weights needs label_counts, which `complete` takes from the training items.")
+    counts = torch.tensor(config.label_counts, dtype=torch.float32)
+    seen = counts > 0
+    return torch.where(seen, counts.sum() / (seen.sum() * counts.clamp(min=1)), 0.0)

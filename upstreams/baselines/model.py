@@ -1,0 +1,126 @@
+"""Spectral features behind the upstream contract: no parameters, one layer.
+
+The defaults of fbank and mfcc are those of SUPERB (Yang et al., 2021, arXiv:2105.01051). Mean normalisation over the
+utterance makes the mean over time of every feature exactly zero, so a linear head before a mean sees nothing of it:
+that is why FBANK scores near chance on SUPERB's utterance tasks, and why log_mel leaves it off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from audiossl.nn import filterbank
+from audiossl.upstream import Upstream
+
+
+@dataclass(frozen=True)
+class SpectralConfig:
+    """num_features: mel bands, or cepstra for mfcc (the spectrogram takes its bins from the window).
+
+    deltas: 0, 1 or 2 orders appended; cmvn: mean and variance normalisation over the utterance;
+    level_db: scale the waveform to this level first (None: as it is).
+    """
+
+    sample_rate_hz: int = 16000
+    num_features: int = 80
+    deltas: int = 0
+    cmvn: bool = False
+    level_db: float | None = None
+
+
+class SpectralUpstream(Upstream):
+    """A front end, then deltas, then normalisation."""
+
+    def __init__(self, config: SpectralConfig, frontend: nn.Module, width: int, win: int, hop: int) -> None:
+        super().__init__()
+        self.config = config
+        self.sample_rate_hz = config.sample_rate_hz
+        self.frontend = frontend
+        self.widths = (width * (config.deltas + 1),)
+        self.stride, self.receptive_field = hop, win
+
+    def encode(self, wavs: Tensor, lengths: Tensor, last: int) -> Sequence[Tensor]:
+        with torch.autocast(wavs.device.type, enabled=False):  # logarithms of power need float32
+            wavs = wavs.float()
+            if self.config.level_db is not None:
+                wavs = filterbank.set_level(wavs, lengths, self.config.level_db)
+            x = self.frontend(wavs, lengths)  # (B, T, D)
+            frames = self.num_frames(lengths)
+            if self.config.deltas:
+                x = filterbank.add_deltas(x, frames, self.config.deltas)
+            return (filterbank.normalize_utterance(x, frames) if self.config.cmvn else x,)
+
+
+class CentredUpstream(SpectralUpstream):
+    """A centred front end: frame t is centred on sample t * stride and the ends are mirrored."""
+
+    @property
+    def min_samples(self) -> int:
+        return self.receptive_field // 2 + 1
+
+    def num_frames(self, num_samples):  # type: ignore[no-untyped-def]
+        """Frames of a centred front end: 1 + floor(n / stride)."""
+        return num_samples // self.stride + 1
+
+
+class LogMel(CentredUpstream):
+    """Log mel power spectrum (B, T, num_features)."""
+
+    @dataclass(frozen=True)
+    class Config(SpectralConfig):
+        """Plain log mel bands, nothing normalised."""
+
+    def __init__(self, config: SpectralConfig | None = None) -> None:
+        config = config or self.Config()
+        frontend = filterbank.LogMel(config.sample_rate_hz, config.num_features)
+        super().__init__(config, frontend, config.num_features, frontend.win, frontend.hop)
+
+
+class Spectrogram(CentredUpstream):
+    """Log power spectrum (B, T, win // 2 + 1)."""
+
+    @dataclass(frozen=True)
+    class Config(SpectralConfig):
+        """Plain log power, nothing normalised."""
+
+    def __init__(self, config: SpectralConfig | None = None) -> None:
+        config = config or self.Config()
+        frontend = filterbank.Spectrogram(config.sample_rate_hz)
+        super().__init__(config, frontend, frontend.win // 2 + 1, frontend.win, frontend.hop)
+
+
+class Fbank(SpectralUpstream):
+    """Kaldi filterbank (B, T, num_features * 3)."""
+
+    @dataclass(frozen=True)
+    class Config(SpectralConfig):
+        """SUPERB's FBANK."""
+
+        deltas: int = 2
+        cmvn: bool = True
+
+    def __init__(self, config: SpectralConfig | None = None) -> None:
+        config = config or self.Config()
+        frontend = filterbank.KaldiFbank(config.sample_rate_hz, config.num_features)
+        super().__init__(config, frontend, config.num_features, frontend.win, frontend.hop)
+
+
+class Mfcc(SpectralUpstream):
+    """Kaldi cepstra (B, T, num_features * 3)."""
+
+    @dataclass(frozen=True)
+    class Config(SpectralConfig):
+        """The cepstra that s3prl calls mfcc."""
+
+        num_features: int = 13
+        deltas: int = 2
+        cmvn: bool = True
+
+    def __init__(self, config: SpectralConfig | None = None) -> None:
+        config = config or self.Config()
+        frontend = filterbank.KaldiMfcc(config.sample_rate_hz, config.num_features)
+        super().__init__(config, frontend, config.num_features, frontend.fbank.win, frontend.fbank.hop)

@@ -1,0 +1,1 @@
+"""TERA, Mockingjay and AudioALBERT: one bidirectional Transformer on spectral frames."""

@@ -1,0 +1,173 @@
+"""TERA (Liu, Li and Lee, 2021, arXiv:2007.06028), Mockingjay (2020, arXiv:1910.12638), AudioALBERT (2021, arXiv:2005.08575).
+
+All three are a BERT encoder on spectral frames; they differ in what is altered in pre-training and in whether the
+blocks share weights. Hidden states: the input representation, then the output of each block (num_layers + 1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from audiossl.nn import filterbank
+from audiossl.nn.masking import valid_frames
+from audiossl.upstream import Upstream
+
+
+@dataclass(frozen=True)
+class TeraConfig:
+    """Defaults: the published base model on log mel features.
+
+    features: log_mel and spectrogram are centred, fbank is Kaldi's; deltas: orders appended; level_db: waveform level.
+    normalize: 'utterance' (each band to zero mean and unit variance over the utterance, as published), 'global' (one
+    mean and variance a band over the training data, kept in the checkpoint: the utterance's own mean, which carries
+    speaker and vowel, reaches the model) or 'none'. share_layers: one block applied num_layers times (AudioALBERT).
+    """
+
+    features: Literal["log_mel", "spectrogram", "fbank"] = "log_mel"
+    num_mels: int = 80
+    deltas: int = 0
+    level_db: float | None = -25.0
+    normalize: Literal["utterance", "global", "none"] = "utterance"
+    width: int = 768
+    num_layers: int = 3
+    num_heads: int = 12
+    ffn_width: int = 3072
+    dropout: float = 0.1
+    attention_dropout: float = 0.1
+    norm_eps: float = 1e-12
+    share_layers: bool = False
+    sample_rate_hz: int = 16000
+
+
+class Block(nn.Module):
+    """A post-norm BERT block."""
+
+    def __init__(self, config: TeraConfig) -> None:
+        super().__init__()
+        width = config.width
+        self.num_heads, self.attention_dropout = config.num_heads, config.attention_dropout
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+        self.attention_norm = nn.LayerNorm(width, config.norm_eps)
+        self.up = nn.Linear(width, config.ffn_width)
+        self.down = nn.Linear(config.ffn_width, width)
+        self.ffn_norm = nn.LayerNorm(width, config.norm_eps)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """x (B, T, D), mask bool (B, 1, 1, T), True where a key is real -> (B, T, D)."""
+        batch, frames, width = x.shape
+        heads = self.qkv(x).view(batch, frames, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)  # (3, B, H, T, D / H)
+        dropout = self.attention_dropout if self.training else 0.0
+        attended = F.scaled_dot_product_attention(heads[0], heads[1], heads[2], attn_mask=mask, dropout_p=dropout)
+        attended = attended.transpose(1, 2).reshape(batch, frames, width)
+        x = self.attention_norm(x + self.dropout(self.out(attended)))
+        return self.ffn_norm(x + self.dropout(self.down(F.gelu(self.up(x)))))
+
+
+class Tera(Upstream):
+    """A BERT encoder on spectral frames."""
+
+    Config = TeraConfig
+    feature_mean: Tensor
+    feature_std: Tensor
+
+    def __init__(self, config: TeraConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or TeraConfig()
+        self.sample_rate_hz = config.sample_rate_hz
+        self.frontend, bands = _frontend(config)
+        self.stride, self.receptive_field = self.frontend.hop, self.frontend.win
+        self.num_features = bands * (config.deltas + 1)
+        self.widths = (config.width,) * (config.num_layers + 1)
+        if config.normalize == "global":
+            # NaN until `set_statistics`: a model that never saw its training data must not run silently.
+            self.register_buffer("feature_mean", torch.full((self.num_features,), torch.nan))
+            self.register_buffer("feature_std", torch.full((self.num_features,), torch.nan))
+        self.project = nn.Linear(self.num_features, config.width)
+        self.norm = nn.LayerNorm(config.width, config.norm_eps)
+        self.dropout = nn.Dropout(config.dropout)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(1 if config.share_layers else config.num_layers))
+        self.register_buffer("positions", sinusoids(1024, config.width), persistent=False)
+        self.apply(_init_weights)
+
+    @property
+    def min_samples(self) -> int:
+        return self.receptive_field if self.config.features == "fbank" else self.receptive_field // 2 + 1
+
+    def num_frames(self, num_samples):  # type: ignore[no-untyped-def]
+        """Frames of the front end: whole windows for fbank, 1 + floor(n / stride) for the centred ones."""
+        return super().num_frames(num_samples) if self.config.features == "fbank" else num_samples // self.stride + 1
+
+    def encode(self, wavs: Tensor, lengths: Tensor, last: int) -> Sequence[Tensor]:
+        frames = self.num_frames(lengths)
+        return self.contextualize(self.acoustic(wavs, lengths), frames, last)
+
+    def acoustic(self, wavs: Tensor, lengths: Tensor, *, normalized: bool = True) -> Tensor:
+        """Normalised input features (B, T, num_features), float32 (logarithms of power need it)."""
+        with torch.autocast(wavs.device.type, enabled=False):
+            wavs = wavs.float()
+            if self.config.level_db is not None:
+                wavs = filterbank.set_level(wavs, lengths, self.config.level_db)
+            x = self.frontend(wavs, lengths)
+            frames = self.num_frames(lengths)
+            if self.config.deltas:
+                x = filterbank.add_deltas(x, frames, self.config.deltas)
+            return self._normalize(x, frames) if normalized else x
+
+    def contextualize(self, x: Tensor, frames: Tensor, last: int) -> list[Tensor]:
+        """Features (B, T, num_features) of (B,) real frames -> hidden states 0 to `last`, each (B, T, width)."""
+        x = self.project(x.to(self.project.weight.dtype)) + self._positions(x.shape[1])
+        x = self.dropout(self.norm(x))
+        inside = valid_frames(frames, x.shape[1])
+        mask = inside[:, None, None, :]
+        layers = [x]
+        for index in range(last):
+            x = self.blocks[0 if self.config.share_layers else index](x, mask)
+            layers.append(x)
+        return layers
+
+    def set_statistics(self, mean: Tensor, std: Tensor) -> None:
+        """Mean and standard deviation (num_features,) of the training data, for normalize='global'."""
+        self.feature_mean.copy_(mean)
+        self.feature_std.copy_(std)
+
+    def _normalize(self, x: Tensor, frames: Tensor) -> Tensor:
+        if self.config.normalize == "utterance":
+            return filterbank.normalize_utterance(x, frames)
+        if self.config.normalize == "global":
+            return (x - self.feature_mean) / self.feature_std
+        return x
+
+    def _positions(self, frames: int) -> Tensor:
+        if self.positions.shape[0] < frames:  # grows with the longest input seen
+            self.positions = sinusoids(2 * frames, self.config.width).to(self.positions)
+        return self.positions[:frames]
+
+
+def sinusoids(frames: int, width: int) -> Tensor:
+    """Positions (frames, width): sine on even channels and cosine on odd ones, wavelengths 2 pi to 20000 pi."""
+    channel = torch.arange(width, dtype=torch.float64)
+    rate = 10000.0 ** (-2 * torch.div(channel, 2, rounding_mode="floor") / width)
+    angle = torch.arange(frames, dtype=torch.float64)[:, None] * rate
+    return torch.where(channel % 2 == 0, angle.sin(), angle.cos()).float()
+
+
+def _frontend(config: TeraConfig) -> tuple[filterbank.LogMel | filterbank.Spectrogram | filterbank.KaldiFbank, int]:
+    if config.features == "spectrogram":
+        spectrogram = filterbank.Spectrogram(config.sample_rate_hz)
+        return spectrogram, spectrogram.win // 2 + 1
+    kind = filterbank.LogMel if config.features == "log_mel" else filterbank.KaldiFbank
+    return kind(config.sample_rate_hz, config.num_mels), config.num_mels
+
+
+def _init_weights(module: nn.Module) -> None:
+    if isinstance(module, nn.Linear):
+        nn.init.normal_(module.weight, std=0.02)
+        nn.init.zeros_(module.bias)
