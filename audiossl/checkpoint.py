@@ -6,7 +6,6 @@ import hashlib
 import importlib.resources
 import json
 import os
-import shutil
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -28,28 +27,17 @@ _KEY = "audiossl"
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place at the end; a failure leaves what was there before.
-
-    Works for a file and, where the caller makes the temporary path a folder, for a folder.
-    """
+    """A temporary path beside `path` for a file that takes its place at the end; a failure leaves what was there."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
     try:
         yield temporary
-        if path.is_dir():
-            # A folder cannot be replaced in one step: the old one steps aside first, and goes last.
-            aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.old")
-            path.rename(aside)
-            temporary.rename(path)
-            shutil.rmtree(aside)
-        else:
-            os.replace(temporary, path)
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
     finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary)
-        else:
-            temporary.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], description: Mapping[str, Any]) -> None:

@@ -54,5 +54,12 @@ class Downstream(Task):
         features = self.features(batch)
         return self.interface(features), features.lengths
 
+    @property
+    def needs_fit(self) -> bool:
+        return self.interface.needs_fit
+
+    def fit(self, batches: Iterable[Batch]) -> None:
+        self.interface.fit(self.features(batch) for batch in batches)
+
     def trainable_state(self) -> dict[str, Tensor]:
         return {name: value for name, value in self.state_dict().items() if not name.startswith("upstream.")}

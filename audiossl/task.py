@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -62,6 +62,18 @@ class Task(nn.Module, ABC):
         from audiossl.checkpoint import load_strict
 
         load_strict(self, state, expected=self.trainable_state(), what=type(self).__name__)
+
+    @property
+    def needs_fit(self) -> bool:
+        """True while `fit` has statistics of the training data to estimate before the first step."""
+        return False
+
+    def fit(self, batches: Iterable[Batch]) -> None:
+        """Estimate what is not learnt by gradient, from training batches in order; stop reading when there is enough."""
+
+    def snapshot(self, batch: Batch, folder: Path) -> dict[str, Path]:
+        """Draw what the model makes of one held-out batch, at each evaluation; title -> PNG file in `folder`."""
+        return {}
 
     def figures(self, folder: Path, predictions: Sequence[Prediction]) -> dict[str, Path]:
         """Draw what a reader wants to see into `folder`; title -> PNG or SVG file."""

@@ -99,11 +99,13 @@ class BatchStream(Sampler[Item]):
     ) -> None:
         if not 0 <= rank < world_size:
             raise ValueError(f"rank={rank} must be from 0 to world_size - 1 = {world_size - 1}.")
-        self.cuts, self.config, self.seed, self.shuffle = cuts, config, seed, shuffle
+        self.config, self.seed, self.shuffle = config, seed, shuffle
         self.rank, self.world_size, self.start = rank, world_size, start
-        _check_rows(self._rows(0), config, shortest_s)
-        if shuffle and config.min_duration_s > 0:
-            num_short = sum(cut.duration < config.min_duration_s for cut in cuts)
+        # What fits into the pool is read from its file once, not in every epoch.
+        held = list(islice(cuts, config.pool_size + 1))
+        self.cuts: Iterable[Cut] = held if len(held) <= config.pool_size else cuts
+        num_short = _check_rows(self.cuts, config, shortest_s, train=shuffle)
+        if num_short:
             _log.warning("%d rows shorter than %g s are left out of training.", num_short, config.min_duration_s)
 
     def __iter__(self) -> Iterator[Item]:
@@ -121,7 +123,8 @@ class BatchStream(Sampler[Item]):
 
     def _epoch(self, epoch: int) -> Iterator[list[Cut]]:
         rng = random.Random(f"{self.seed} {epoch}") if self.shuffle else None
-        rows, left_over = self._rows(epoch), []
+        rows = self._rows(epoch)
+        left_over: list[Cut] = []
         while pool := left_over + list(islice(rows, self.config.pool_size)):
             batches = pack(_arranged(pool, self.config.num_buckets, rng), self.config)
             upcoming = next(rows, None)
@@ -223,7 +226,7 @@ def make_loader(
     )
 
 
-class _Reader(Dataset[Batch | AudiosslError]):
+class _Reader(Dataset[Any]):
     """Reads one batch of the stream. The stream itself stays in the main process, so the order never depends on
     the number of workers."""
 
@@ -258,10 +261,14 @@ def _arranged(pool: list[Cut], num_buckets: int, rng: random.Random | None) -> l
     return [cut for members in classes for cut in members]
 
 
-def _check_rows(rows: Iterable[Cut], config: LoaderConfig, shortest_s: float) -> None:
-    """Raise ManifestError for what would otherwise stop a run in the middle."""
+def _check_rows(cuts: Iterable[Cut], config: LoaderConfig, shortest_s: float, *, train: bool) -> int:
+    """Raise ManifestError for what would otherwise stop a run in the middle; return how many rows are left out."""
     seen: set[str] = set()
-    for cut in rows:
+    num_short = 0
+    for cut in cuts:
+        if train and cut.duration < config.min_duration_s:
+            num_short += 1
+            continue
         if cut.id in seen:
             raise ManifestError(f"The manifest has two rows with the id {cut.id}; ids must be unique: make it again.")
         seen.add(cut.id)
@@ -270,10 +277,11 @@ def _check_rows(rows: Iterable[Cut], config: LoaderConfig, shortest_s: float) ->
                 f"Row {cut.id} ({path_of(cut)}) lasts {cut.duration:g} s, too short for this encoder, which needs "
                 f"{shortest_s:g} s; leave it out, or set the loader's min_duration_s in training."
             )
-        if not config.fits(1, cut.duration):
+        if not config.fits(1, min(cut.duration, config.max_crop_s or cut.duration) if train else cut.duration):
             raise ManifestError(
                 f"Row {cut.id} ({path_of(cut)}) lasts {cut.duration:g} s, longer than max_duration_s="
                 f"{config.max_duration_s:g}; raise that, set max_crop_s in training, or cut the recording into parts."
             )
     if not seen:
-        raise ManifestError("No row of the manifest is left to load; check the manifest and the loader's min_duration_s.")
+        raise ManifestError("No row of the manifest is left to load; check it, and the loader's min_duration_s.")
+    return num_short

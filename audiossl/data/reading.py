@@ -26,6 +26,8 @@ Wave = npt.NDArray[np.float32]
 
 # libsndfile mends a data chunk that ends before its announced size and says so only in its log.
 _CUT_OFF = re.compile(r"^\s*(?:data|SSND|riff) : (\d+) \(should be (\d+)\)", re.MULTILINE)
+# An Ogg file says nowhere how long it is; its last page alone tells whether it is whole.
+_NO_LAST_PAGE = "Last page lacks an end-of-stream bit"
 # Sizes at and above this mark a stream whose writer could not go back to fill them in: not a cut-off file.
 _STREAMED = 0x7FFF0000
 # Some writers count the header in the announced size.
@@ -65,18 +67,19 @@ def read_audio(
     Raises AudioError for a file that is missing, empty, unreadable or cut off, for a part outside it, for NaN or
     infinity in it, and (with on_silence='error') for silence.
     """
-    facts = audio_facts(path)
-    start = round(start_s * facts.sample_rate_hz)
-    wanted = facts.num_samples - start if duration_s is None else round(duration_s * facts.sample_rate_hz)
-    if not mono and facts.num_channels > 1:
-        raise AudioError(
-            f"{path} has {facts.num_channels} channels; read it with mono=True to average them, or write the channel "
-            f"that you want to a file of its own."
-        )
-    samples = _mean(_read_frames(path, start, wanted))
+    with _opened(path) as file:
+        rate, num_channels = file.samplerate, file.channels
+        if not mono and num_channels > 1:
+            raise AudioError(
+                f"{path} has {num_channels} channels; read it with mono=True to average them, or write the channel "
+                f"that you want to a file of its own."
+            )
+        start = round(start_s * rate)
+        wanted = file.frames - start if duration_s is None else round(duration_s * rate)
+        samples = _mean(_frames(file, path, start, wanted))
     if on_silence == "error" and not samples.any():
         raise AudioError(f"{path} is silent: every sample is zero; leave it out, or record it again.")
-    return resample(samples, facts.sample_rate_hz, sample_rate_hz)
+    return resample(samples, rate, sample_rate_hz)
 
 
 def read_cut(cut: Cut, sample_rate_hz: int) -> Wave:
@@ -149,14 +152,13 @@ def _check_whole(file: Any, path: str | Path) -> None:
                 f"{path} is truncated: its header announces {announced} bytes of sound, {present} are there; copy or "
                 f"download it again."
             )
+    if _NO_LAST_PAGE in file.extra_info:
+        raise AudioError(
+            f"{path} is truncated: its last Ogg page is missing; copy or download it again, or, if its writer never "
+            f"marks the last page, convert it to FLAC."
+        )
     if file.frames == 0:
-        hint = " (it is truncated)" if "ended unexpectedly" in file.extra_info else ""
-        raise AudioError(f"{path} is empty: it holds no samples{hint}; copy or download it again, or leave it out.")
-
-
-def _read_frames(path: str | Path, start: int, wanted: int) -> Wave:
-    with _opened(path) as file:
-        return _frames(file, path, start, wanted)
+        raise AudioError(f"{path} is empty: it holds no samples; copy or download it again, or leave it out.")
 
 
 def _frames(file: Any, path: str | Path, start: int, wanted: int) -> Wave:
@@ -181,7 +183,8 @@ def _frames(file: Any, path: str | Path, start: int, wanted: int) -> Wave:
     if not np.isfinite(frames).all():
         bad = int(np.flatnonzero(~np.isfinite(frames).all(axis=1))[0])
         raise AudioError(
-            f"{path} holds NaN or infinity (first at {(start + bad) / rate:.3f} s); write the file again, or leave it out."
+            f"{path} holds NaN or infinity (first at {(start + bad) / rate:.3f} s); write the file again, or leave it "
+            f"out."
         )
     return frames
 
@@ -194,7 +197,9 @@ def _read_through_lhotse(cut: Cut, sample_rate_hz: int) -> Wave:
     try:
         samples = np.atleast_2d(cut.load_audio())  # (channels, samples)
     except Exception as error:  # each kind of source has errors of its own
-        raise AudioError(f"The manifest row {cut.id} cannot be read ({str(error).strip().split(chr(10))[0]}).") from error
+        raise AudioError(
+            f"The manifest row {cut.id} cannot be read ({str(error).strip().split(chr(10))[0]})."
+        ) from error
     if samples.shape[1] == 0 or not np.isfinite(samples).all():
         raise AudioError(f"The manifest row {cut.id} is empty, or holds NaN or infinity; leave it out.")
     return resample(_mean(np.ascontiguousarray(samples.T, dtype=np.float32)), cut.sampling_rate, sample_rate_hz)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -84,7 +85,7 @@ class SoftmaxSum(nn.Module):
 
     def __init__(self, num_layers: int, normalize: bool) -> None:
         super().__init__()
-        self.logits = nn.Parameter(torch.zeros(num_layers))
+        self.logits = nn.Parameter(torch.zeros(num_layers), requires_grad=num_layers > 1)  # one layer: always 1
         self.normalize = normalize
 
     @property
@@ -166,17 +167,15 @@ class GroupedWeightedSum(Interface):
 
     def combine(self, layers: Sequence[Tensor]) -> Tensor:
         aligned = [project(linear, layer) for linear, layer in zip(self.alignment, layers, strict=True)]
-        sums = [
-            summed([aligned[layer] for layer in group]) for group, summed in zip(self.groups, self.sums, strict=True)
-        ]
+        groups = [[aligned[layer] for layer in group] for group in self.groups]
+        sums = [summed(group) for summed, group in zip(self.sums, groups, strict=True)]
         return project(self.projection, torch.cat(sums, dim=-1))
 
     def layer_weights(self) -> dict[str, list[float]]:
         """Weights within each group, named by its layers, for instance 'layers 0-6'."""
-        return {
-            f"layers {group[0]}-{group[-1]}": summed.weights.tolist()
-            for group, summed in zip(self.groups, self.sums, strict=True)
-        }
+        names = [f"layers {group[0]}-{group[-1]}" for group in self.groups]
+        sums = [summed for summed in self.sums if isinstance(summed, SoftmaxSum)]
+        return {name: summed.weights.tolist() for name, summed in zip(names, sums, strict=True)}
 
 
 def contiguous_groups(num_layers: int, num_groups: int) -> list[range]:
@@ -187,4 +186,4 @@ def contiguous_groups(num_layers: int, num_groups: int) -> list[range]:
     """
     short, num_longer = divmod(num_layers, num_groups)
     starts = [group * short + min(group, num_longer) for group in range(num_groups + 1)]
-    return [range(start, end) for start, end in zip(starts, starts[1:], strict=False)]
+    return [range(start, end) for start, end in pairwise(starts)]

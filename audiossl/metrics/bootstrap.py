@@ -149,4 +149,6 @@ def across_seeds(
 
 def _ratio(sums: Floats) -> Floats:
     """(R, 2) -> (R,); NaN where a resample has no denominator."""
-    return np.divide(sums[:, 0], sums[:, 1], out=np.full(len(sums), np.nan), where=sums[:, 1] > 0)
+    ratios = np.full(len(sums), np.nan)
+    np.divide(sums[:, 0], sums[:, 1], out=ratios, where=sums[:, 1] > 0)
+    return ratios

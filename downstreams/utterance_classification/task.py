@@ -98,8 +98,9 @@ class UtteranceClassification(Downstream):
     def logits(self, batch: Batch) -> Tensor:
         """(B, C)."""
         sequence, lengths = self.sequence(batch)
+        sequence = sequence.to(self.classifier.weight.dtype)  # an encoder may run in half precision, the head does not
         if self.config.pooling == "mean":  # mean(W x + b) = W mean(x) + b: the same head, T times cheaper
-            pooled = self.projector(self.narrow_pooling(sequence, lengths))
+            pooled = self.projector(self.pooling(sequence, lengths))
         else:
             pooled = self.pooling(self.projector(sequence), lengths)
         logits: Tensor = self.classifier(self.dropout(pooled))

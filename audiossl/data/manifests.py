@@ -1,0 +1,107 @@
+"""Manifests: lhotse cut sets, one row for each recording or segment, one JSONL file for each split.
+
+A row's sound is `cut.recording`'s one file; its supervision holds the transcript (`text`), `speaker`, `language` and,
+in `custom`, the `label` and every other column of the table that it comes from.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from audiossl.checkpoint import atomic_write
+from audiossl.data.checks import Problem, stats, validate
+from audiossl.data.sources import cuts_from_csv, cuts_from_folder, cuts_from_kaldi
+from audiossl.errors import ManifestError
+
+if TYPE_CHECKING:
+    from lhotse import CutSet
+    from lhotse.cut import Cut
+
+__all__ = [
+    "Problem",
+    "cuts_from_csv",
+    "cuts_from_folder",
+    "cuts_from_kaldi",
+    "read_manifest",
+    "stats",
+    "validate",
+    "write_manifests",
+]
+
+
+def write_manifests(splits: Mapping[str, CutSet], out_dir: str | Path) -> dict[str, Path]:
+    """Write `<split>.jsonl.gz` for each split, each in one step, and return their paths."""
+    paths = {}
+    for split, cuts in splits.items():
+        paths[split] = Path(out_dir) / f"{split}.jsonl.gz"
+        # Without name and time in the gzip header, equal rows give equal files.
+        with (
+            atomic_write(paths[split]) as temporary,
+            open(temporary, "wb") as raw,
+            gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as file,
+        ):
+            for cut in cuts:
+                file.write(json.dumps(cut.to_dict(), ensure_ascii=False).encode() + b"\n")
+    return paths
+
+
+def read_manifest(path: str | Path) -> CutSet:
+    """A manifest file, read row by row whenever it is iterated.
+
+    Raises ManifestError if it is missing, empty or not JSONL of cuts; at once for the first row, else when it is met.
+    """
+    from lhotse import CutSet
+
+    place = Path(path)
+    if not place.is_file():
+        what = f"{place} is a folder; give one of its .jsonl.gz files" if place.is_dir() else f"There is no {place}"
+        raise ManifestError(f"{what}; make manifests with `audiossl data from-csv` or a recipe's prepare step.")
+    rows = _Rows(place)
+    if next(iter(rows), None) is None:
+        raise ManifestError(f"{place} is empty: it has no row; make it again from the table or the recordings.")
+    return CutSet(rows)
+
+
+class _Rows:
+    """The cuts of a manifest file; each iteration reads it afresh."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._length: int | None = None
+
+    def __len__(self) -> int:
+        if self._length is None:
+            self._length = sum(1 for _ in self._lines())
+        return self._length
+
+    def __iter__(self) -> Iterator[Cut]:
+        from lhotse.cut import Cut
+        from lhotse.serialization import deserialize_item
+
+        for number, line in self._lines():
+            try:
+                row = deserialize_item(json.loads(line))
+            except Exception as error:  # json has one error, lhotse any, depending on what is in the row
+                reason = str(error).strip().split("\n")[0]
+                raise ManifestError(
+                    f"{self.path} line {number} is not a manifest row as JSON ({reason}); make the manifest again."
+                ) from error
+            if not isinstance(row, Cut):
+                raise ManifestError(
+                    f"{self.path} line {number} is a {type(row).__name__}, not a cut; make the manifest with "
+                    f"`audiossl data`, or with lhotse's CutSet."
+                )
+            yield row
+
+    def _lines(self) -> Iterator[tuple[int, str]]:
+        opened = gzip.open if self.path.suffix == ".gz" else open
+        try:
+            with opened(self.path, "rt", encoding="utf-8") as file:
+                yield from ((number, line) for number, line in enumerate(file, start=1) if line.strip())
+        except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
+            raise ManifestError(f"{self.path} is not a whole JSONL manifest ({error}); make it again.") from error

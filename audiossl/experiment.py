@@ -1,0 +1,343 @@
+"""Experiments: a configuration becomes a run folder, and a run folder becomes predictions and metrics.
+
+RUN/config.yaml (all settings), run.json (command, versions, weights), log.jsonl, tensorboard/, checkpoints/,
+interface.json, figures/, and for each evaluated split predictions.jsonl and metrics.json.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+import torch
+from lhotse import CutSet
+from omegaconf import DictConfig
+
+from audiossl.checkpoint import fingerprint, read_tensors, save_upstream
+from audiossl.config import as_dict, parse_overrides, read_yaml, save_yaml, structured
+from audiossl.data.loader import LoaderConfig, make_loader
+from audiossl.data.manifests import read_manifest
+from audiossl.downstream import Downstream
+from audiossl.errors import AudiosslError, CheckpointError, ConfigError, TrainingError
+from audiossl.evaluate import confusion, metrics_as_json, predict_all, write_json, write_jsonl
+from audiossl.interface import build_interface
+from audiossl.pretraining import Pretraining
+from audiossl.registry import DOWNSTREAMS, UPSTREAMS, import_target
+from audiossl.task import Prediction, Task
+from audiossl.trainer import BatchSource, Trainer, TrainerConfig
+from audiossl.types import Batch, Metric, Position
+from audiossl.upstream import Upstream, build_upstream, load_upstream
+
+
+@dataclass(frozen=True)
+class DataConfig(LoaderConfig):
+    """dir: folder of the manifests; train, dev, test: their names in it (or paths of their own)."""
+
+    dir: str = "data"
+    train: str = "train.jsonl.gz"
+    dev: str = "dev.jsonl.gz"
+    test: str = "test.jsonl.gz"
+
+    def path(self, split: str) -> Path:
+        """The manifest of a split; another name than train, dev and test is a file `<split>.jsonl.gz` in `dir`."""
+        return Path(self.dir) / getattr(self, split, f"{split}.jsonl.gz")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A head on a frozen encoder. setting: a YAML of the downstream's folder that lies under this configuration."""
+
+    downstream: str = "utterance_classification"
+    setting: str = ""
+    task: dict[str, Any] = field(default_factory=dict)
+    upstream: str = "tera_mini"
+    upstream_options: dict[str, Any] = field(default_factory=dict)
+    interface: str = "weighted_sum"
+    interface_options: dict[str, Any] = field(default_factory=dict)
+    data: DataConfig = field(default_factory=DataConfig)
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class PretrainExperiment:
+    """An encoder with its own objective; `name` is what the result is called."""
+
+    name: str = "encoder"
+    upstream: str = "tera"
+    upstream_options: dict[str, Any] = field(default_factory=dict)
+    objective: dict[str, Any] = field(default_factory=dict)
+    data: DataConfig = field(default_factory=DataConfig)
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    seed: int = 0
+
+
+def read_experiment(path: Path | None, overrides: Sequence[str] = (), *, pretrain: bool = False) -> Any:
+    """Defaults, then the downstream's setting, then the YAML file, then `key=value`s. Raises ConfigError."""
+    layers: list[DictConfig | Mapping[str, Any]] = [read_yaml(path)] if path else []
+    layers.append(parse_overrides(overrides))
+    schema = PretrainExperiment if pretrain else Experiment
+    where = f"configuration {path}" if path else "configuration"
+    config: Any = structured(schema, *layers, where=where)
+    if not pretrain and config.setting:
+        layers.insert(0, _setting(config.downstream, config.setting))
+        config = structured(schema, *layers, where=where)
+    return config
+
+
+def train(config: Experiment, out: Path, *, resume: bool = False, overwrite: bool = False) -> Path:
+    """Train a head in the run folder `out`. Raises TrainingError if there is a run already."""
+    with _run_folder(out, resume=resume, overwrite=overwrite):
+        cuts = {split: read_manifest(config.data.path(split)) for split in ("train", "dev")}
+        task_type = DOWNSTREAMS.load(config.downstream)
+        where = f"task options of {config.downstream}"
+        task_config = task_type.complete(structured(task_type.Config, config.task, where=where), cuts["train"])
+        config = dataclasses.replace(config, task=as_dict(task_config))
+        task = build_downstream(config)
+        for split, rows in cuts.items():
+            task.check_cuts(rows, str(config.data.path(split)))
+        trainer = _trainer(task, config, out, cuts)
+        _describe(out, config, task, trainer, resume)
+        if not resume:
+            _fit(task, trainer)
+        trainer.fit(resume=resume)
+        if trainer.accelerator.is_main_process:
+            _restore(task, out, "best")
+            weights = task.interface.layer_weights()
+            write_json(out / "interface.json", {"name": config.interface, "layer_weights": weights})
+    return out
+
+
+def pretrain(config: PretrainExperiment, out: Path, *, resume: bool = False, overwrite: bool = False) -> Path:
+    """Pre-train an encoder in the run folder `out`; writes `upstream.safetensors`, which `load_upstream(out)` reads."""
+    with _run_folder(out, resume=resume, overwrite=overwrite):
+        cuts = {split: read_manifest(config.data.path(split)) for split in ("train", "dev")}
+        task = build_pretraining(config)
+        trainer = _trainer(task, config, out, cuts)
+        _describe(out, config, task, trainer, resume)
+        if not resume:
+            _fit(task, trainer)
+        state = trainer.fit(resume=resume)
+        if trainer.accelerator.is_main_process:
+            _restore(task, out, "best")
+            kept = state.best[0] if state.best else None
+            card = {"name": config.name, "step": kept.step if kept else state.step, "seed": config.seed}
+            save_upstream(task.upstream, out / "upstream.safetensors", card | ({"dev_loss": kept.value} if kept else {}))
+    return out
+
+
+def build_downstream(config: Experiment) -> Downstream:
+    """Upstream, interface and head of a completed configuration; the new parameters are drawn from the seed."""
+    upstream = load_upstream(config.upstream, **config.upstream_options)
+    task_type = DOWNSTREAMS.load(config.downstream)
+    task_config = structured(task_type.Config, config.task, where=f"task options of {config.downstream}")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        interface = build_interface(config.interface, upstream.widths, config.interface_options)
+        task: Downstream = task_type(upstream, interface, task_config)
+    return task
+
+
+def build_pretraining(config: PretrainExperiment) -> Pretraining:
+    """The encoder, freshly initialised from the seed, under its objective."""
+    card = UPSTREAMS.card(config.upstream)
+    if not getattr(card, "objective", ""):
+        raise ConfigError(f"upstream {config.upstream!r} has no pre-training objective.")
+    upstream = build_upstream(config.upstream, {**card.options, **config.upstream_options}, config.seed)
+    task_type = import_target(card.objective)  # type: ignore[attr-defined]
+    options = structured(task_type.Config, config.objective, where=f"objective of {config.upstream}")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed + 1)
+        task: Pretraining = task_type(upstream, options)
+    return task
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained downstream, ready to predict."""
+
+    folder: Path
+    config: Experiment
+    task: Downstream
+    device: torch.device
+
+    def predict(self, cuts: CutSet, *, check: bool = False, where: str = "the input") -> list[Prediction]:
+        """Predictions of all rows, longest first. check: insist on labels that were seen in training."""
+        if check:
+            self.task.check_cuts(cuts, where)
+        return predict_all(self.task, _batches(cuts, self.config.data, self.task.upstream), self.device)
+
+    def evaluate(self, split: str = "test") -> dict[str, Metric]:
+        """Predict a split, write `<split>/predictions.jsonl` and `<split>/metrics.json`, and return the metrics."""
+        path = self.config.data.path(split)
+        predictions = sorted(self.predict(read_manifest(path), check=True, where=str(path)), key=lambda row: row["id"])
+        write_jsonl(self.folder / split / "predictions.jsonl", predictions)
+        return rescore(self.folder, split, predictions, self.task, self.config)
+
+
+def rescore(
+    folder: Path, split: str, predictions: Sequence[Prediction], task: Task, config: Experiment
+) -> dict[str, Metric]:
+    """Metrics and pictures from predictions alone."""
+    metrics = task.score(predictions)
+    labels = list(config.task.get("labels", []))
+    facts = {
+        "upstream": config.upstream,
+        "interface": config.interface,
+        "downstream": config.downstream,
+        "split": split,
+        "num_items": len(predictions),
+        "labels": labels,
+        "confusion": confusion(labels, predictions) if labels else [],
+        "metrics": metrics_as_json(metrics),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    write_json(folder / split / "metrics.json", facts)
+    task.figures(folder / split, predictions)
+    return metrics
+
+
+def load_run(folder: str | Path, checkpoint: str = "best", device: str | None = None) -> Run:
+    """A trained run for prediction. checkpoint: best, last or averaged. Raises AudiosslError for a folder that is none."""
+    folder = Path(folder)
+    if not (folder / "config.yaml").is_file():
+        raise AudiosslError(f"{folder} is not a run folder (it has no config.yaml); give what `audiossl train` wrote.")
+    config: Experiment = structured(Experiment, read_yaml(folder / "config.yaml"), where=f"{folder / 'config.yaml'}")
+    task = build_downstream(config)
+    stored = json.loads((folder / "run.json").read_text(encoding="utf-8"))["upstream_fingerprint"]
+    if stored != fingerprint(task.upstream):
+        raise CheckpointError(
+            f"The upstream {config.upstream!r} is not the one that {folder} was trained with (its weights or settings "
+            f"changed); restore it, or train again."
+        )
+    _restore(task, folder, checkpoint)
+    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    return Run(folder, config, task.to(where).eval(), where)
+
+
+def default_out(path: Path | None, config: Any) -> Path:
+    """runs/<recipe>/<what is compared>, for a user who names no folder."""
+    name = f"{path.parent.name}-{path.stem}" if path else "experiment"
+    if isinstance(config, PretrainExperiment):
+        return Path("runs") / name / f"seed{config.seed}"
+    upstream = config.upstream.replace("/", "_").replace(":", "_")
+    return Path("runs") / name / f"{upstream}-{config.interface}-seed{config.seed}"
+
+
+def _setting(downstream: str, setting: str) -> DictConfig:
+    module = sys.modules[DOWNSTREAMS.load(downstream).__module__]
+    folder = Path(str(module.__file__)).parent
+    path = folder / f"{setting}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in folder.glob("*.yaml"))) or "none"
+        raise ConfigError(f"{downstream} has no setting {setting!r}; it has: {known}.")
+    return read_yaml(path)
+
+
+def _trainer(task: Task, config: Any, out: Path, cuts: Mapping[str, CutSet]) -> Trainer:
+    upstream: Upstream = task.upstream  # type: ignore[assignment]
+
+    def source(split: str, training: bool) -> BatchSource:
+        def batches(start: Position | None, rank: int, world: int) -> Iterable[Batch]:
+            return _batches(cuts[split], config.data, upstream, training, config.seed, start, rank, world)
+
+        return batches
+
+    return Trainer(task, config.trainer, out, source("train", True), source("dev", False), seed=config.seed)
+
+
+def _batches(
+    cuts: CutSet,
+    data: DataConfig,
+    upstream: Upstream,
+    train: bool = False,
+    seed: int = 0,
+    start: Position | None = None,
+    rank: int = 0,
+    world: int = 1,
+) -> Iterable[Batch]:
+    return make_loader(
+        cuts,
+        data,
+        sample_rate_hz=upstream.sample_rate_hz,
+        min_samples=upstream.min_samples,
+        seed=seed,
+        train=train,
+        start=start,
+        rank=rank,
+        world_size=world,
+    )
+
+
+def _fit(task: Task, trainer: Trainer) -> None:
+    if task.needs_fit:
+        stream = trainer.train_batches(None, 0, 1)
+        task.eval()
+        with torch.no_grad():
+            task.fit(takewhile(lambda batch: batch.position is None or batch.position.epoch == 0, stream))
+
+
+def _restore(task: Task, folder: Path, checkpoint: str) -> None:
+    path = folder / "checkpoints" / f"{checkpoint}.safetensors"
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in path.parent.glob("*.safetensors"))) or "none"
+        raise CheckpointError(f"{folder} has no checkpoint {checkpoint!r}; it has: {known}.")
+    state, _ = read_tensors(path)
+    if checkpoint == "last":  # holds the optimizer as well
+        state = {name.removeprefix("model/"): value for name, value in state.items() if name.startswith("model/")}
+    task.load_trainable_state(state)
+
+
+def _describe(out: Path, config: Any, task: Task, trainer: Trainer, resume: bool) -> None:
+    """config.yaml and run.json; a resumed run keeps the fingerprint it started with, and must still match it."""
+    if not trainer.accelerator.is_main_process:
+        return
+    facts: dict[str, Any] = {
+        "command": " ".join(["audiossl", *sys.argv[1:]]),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "num_parameters": sum(p.numel() for p in task.parameters()),
+        "num_trainable": sum(p.numel() for p in task.parameters() if p.requires_grad),
+        "processes": trainer.world,
+        "versions": {name: version(name) for name in ("torch", "numpy", "lhotse", "accelerate")},
+    }
+    if isinstance(task, Downstream):
+        facts["upstream_fingerprint"] = fingerprint(task.upstream)
+        stored = json.loads((out / "run.json").read_text(encoding="utf-8")) if resume else facts
+        if stored["upstream_fingerprint"] != facts["upstream_fingerprint"]:
+            raise CheckpointError(f"The upstream {config.upstream!r} changed since {out} was started; train again.")
+    save_yaml(config, out / "config.yaml")
+    write_json(out / "run.json", facts)
+
+
+@contextmanager
+def _run_folder(out: Path, *, resume: bool, overwrite: bool) -> Iterator[None]:
+    """Make sure that `out` may be written, and that nobody else writes it at the same time."""
+    first = int(os.environ.get("RANK", "0")) == 0  # torchrun and accelerate launch set it
+    if resume and not (out / "config.yaml").is_file():
+        raise TrainingError(f"{out} is not a run folder, so nothing can be resumed; start without --resume.")
+    if not first:
+        yield
+        return
+    if (out / "config.yaml").is_file() and not resume:
+        if not overwrite:
+            raise TrainingError(f"{out} has a run already: go on with --resume {out}, or replace it with --overwrite.")
+        shutil.rmtree(out)
+    out.mkdir(parents=True, exist_ok=True)
+    with open(out / ".lock", "w", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise TrainingError(f"Another process is training in {out}; choose another folder with --out.") from error
+        yield

@@ -1,0 +1,306 @@
+"""The report: one HTML file about some runs, with every picture and style inside it."""
+
+from __future__ import annotations
+
+import base64
+import importlib.metadata
+import itertools
+import platform
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+import audiossl
+from audiossl.metrics.bootstrap import Difference, paired_bootstrap
+from audiossl.report import figures
+from audiossl.report.runs import Evaluation, Run, read_runs
+from audiossl.report.summary import (
+    interval_written,
+    metric_names,
+    scaled,
+    upstream_written,
+    with_unit,
+    written,
+)
+from audiossl.types import Metric
+
+NUM_MISTAKES = 10
+MOST_PICTURES = 12  # of one run
+_PACKAGES = ("torch", "torchaudio", "numpy", "lhotse", "scikit-learn", "omegaconf")
+_NOT_CURVES = ("lr", "grad_norm", "epoch", "weight")  # logged, but not what a curve is read for
+
+
+class Comparison(NamedTuple):
+    """A run against the first one on the items that both were evaluated on; difference is None where there are none."""
+
+    run: str
+    baseline: str
+    split: str
+    num_items: int
+    difference: Difference | None
+    remark: str = ""
+
+
+class Chart(NamedTuple):
+    """A figure of the page: an <svg> element, and the caption under it."""
+
+    svg: Markup
+    caption: str
+
+
+def build_report(runs: Sequence[Path], out: Path) -> Path:
+    """Write out/index.html about the runs, the first of which is the baseline; returns its path.
+
+    Raises TrainingError for a folder that is not a run. What a run lacks is said on the page.
+    """
+    found = read_runs(runs)
+    loader = FileSystemLoader(Path(__file__).parent)
+    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    page = environment.get_template("template.html").render(page_facts(found))
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "index.html").write_text(page, encoding="utf-8")
+    return out / "index.html"
+
+
+def page_facts(runs: Sequence[Run]) -> dict[str, Any]:
+    """All that the template shows, by name."""
+    number = itertools.count()
+
+    def chart(svg: str, caption: str) -> Chart:
+        return Chart(Markup(figures.numbered(svg, next(number))), caption)  # matplotlib escapes its text
+
+    return {
+        "title": runs[0].name if len(runs) == 1 else f"{len(runs)} runs",
+        "created": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "results": results_table(runs),
+        "pretraining": pretraining_table(runs),
+        "estimates": list(estimate_charts(runs, chart)),
+        "comparisons": comparisons(runs),
+        "curves": list(curve_charts(runs, chart)),
+        "runs": [run_facts(run, place, chart) for place, run in enumerate(runs)],
+        "versions": versions(runs),
+    }
+
+
+def results_table(runs: Sequence[Run]) -> dict[str, Any]:
+    """Titles of the metric columns, the task if it is the same for all, a row for each evaluated split of each run."""
+    evaluated = [(run, evaluation) for run in runs for evaluation in run.evaluations.values()]
+    names = metric_names(evaluation for _, evaluation in evaluated)
+    rows = [
+        {
+            "run": run.name,
+            "upstream": upstream_written(run),
+            "interface": run.interface or "-",
+            "task": run.downstream or "pre-training",
+            "split": evaluation.split,
+            "num_items": f"{evaluation.num_items:,}",
+            "num_parameters": count_written(run.num_parameters),
+            "num_trainable": count_written(run.num_trainable),
+            "metrics": [_metric_cell(evaluation, name) for name in names],
+        }
+        for run, evaluation in evaluated
+    ]
+    tasks = {row["task"] for row in rows}
+    return {
+        "names": [with_unit(name) for name in names],
+        "rows": rows,
+        "task": tasks.pop() if len(tasks) == 1 else None,
+    }
+
+
+def pretraining_table(runs: Sequence[Run]) -> list[dict[str, str]]:
+    """Where the losses of the pre-training runs began and ended."""
+    rows = []
+    for run in runs:
+        if not run.is_pretraining:
+            continue
+        steps, losses = run.series("train", "loss")
+        _, dev = run.series("dev", "loss")
+        rows.append(
+            {
+                "run": run.name,
+                "upstream": upstream_written(run),
+                "steps": f"{steps[-1]:,}" if steps else "-",
+                "first": f"{losses[0]:.4g}" if losses else "-",
+                "last": f"{losses[-1]:.4g}" if losses else "-",
+                "dev": f"{min(dev):.4g}" if dev else "-",
+            }
+        )
+    return rows
+
+
+def comparisons(runs: Sequence[Run]) -> list[Comparison]:
+    """Paired difference of each run to the first one of the same task and split that has predictions."""
+    baselines: dict[tuple[str, str], tuple[Run, Evaluation]] = {}
+    rows = []
+    for run in runs:
+        for evaluation in run.evaluations.values():
+            if not evaluation.by_id():
+                continue
+            key = (run.downstream, evaluation.split)
+            if key in baselines:
+                rows.append(compare(run, evaluation, *baselines[key]))
+            else:
+                baselines[key] = (run, evaluation)
+    return rows
+
+
+def compare(run: Run, evaluation: Evaluation, baseline: Run, reference: Evaluation) -> Comparison:
+    """Share of right items of `run` minus that of `baseline`, on the items of both."""
+    mine, theirs = evaluation.by_id(), reference.by_id()
+    shared = [name for name in mine if name in theirs]
+    made = Comparison(run.name, baseline.name, evaluation.split, len(shared), None)
+    if not shared:
+        return made._replace(remark="no item is in both")
+    if any(mine[name]["target"] != theirs[name]["target"] for name in shared):
+        return made._replace(remark="the two disagree on what is right")
+    left_out = len(mine.keys() | theirs.keys()) - len(shared)
+    return made._replace(
+        difference=paired_bootstrap(
+            [_is_right(mine[name]) for name in shared],
+            [_is_right(theirs[name]) for name in shared],
+            [mine[name].get("speaker") for name in shared],
+        ),
+        remark=f"{left_out} items are in one of the two only" if left_out else "",
+    )
+
+
+def estimate_charts(runs: Sequence[Run], chart: Callable[[str, str], Chart]) -> Iterator[Chart]:
+    """For each task: the first metric of every run, with its interval, on the split that stands for the run."""
+    evaluated = [(place, run, best) for place, run in enumerate(runs) if (best := run.best_evaluation)]
+    for task, split in dict.fromkeys((run.downstream, best.split) for _, run, best in evaluated):
+        rows = [each for each in evaluated if (each[1].downstream, each[2].split) == (task, split)]
+        name = next(iter(metric_names(best for _, _, best in rows)), None)
+        if name is None or len(rows) < 2:
+            continue
+        dots = [_estimate(run, place, best.metrics[name], name) for place, run, best in rows if name in best.metrics]
+        yield chart(figures.estimates_figure(dots, with_unit(name)), f"{task or 'pre-training'}, {split} split")
+
+
+def curve_charts(runs: Sequence[Run], chart: Callable[[str, str], Chart]) -> Iterator[Chart]:
+    """For each task: training loss, then what was logged on the development set; its runs share a chart."""
+    tasks = dict.fromkeys(run.downstream for run in runs)
+    for task in tasks:
+        members = [(place, run) for place, run in enumerate(runs) if run.downstream == task]
+        logged = dict.fromkeys(name for _, run in members for name in run.logged("dev") if name not in _NOT_CURVES)
+        for split, name in [("train", "loss"), *(("dev", name) for name in logged)]:
+            lines = [line for place, run in members if (line := _line(run, place, split, name)).steps]
+            if lines:
+                where = f", {task or 'pre-training'}" if len(tasks) > 1 else ""
+                yield chart(figures.curves_figure(lines, f"{split} {with_unit(name)}"), f"{split} {name}{where}")
+
+
+def run_facts(run: Run, place: int, chart: Callable[[str, str], Chart]) -> dict[str, Any]:
+    """What the page shows about one run alone."""
+    best = run.best_evaluation
+    charts = []
+    if any(len(values) > 1 for values in run.layer_weights.values()):
+        svg = figures.layer_weights_figure(run.layer_weights, place)
+        charts.append(chart(svg, f"Weight of each layer that the {run.interface or 'interface'} has learnt"))
+    if best and 0 < len(best.confusion) <= figures.MOST_CLASSES:
+        labels = best.labels or [str(index) for index in range(len(best.confusion))]
+        caption = f"Confusion matrix, {best.split} split: number of items; the shade is the share of the row"
+        charts.append(chart(figures.confusion_figure(best.confusion, labels), caption))
+    too_large = best is not None and len(best.confusion) > figures.MOST_CLASSES
+    return {
+        "name": run.name,
+        "notes": [*run.notes, *(["has too many classes for a picture of its confusion matrix"] if too_large else [])],
+        "charts": charts,
+        "split": best.split if best else "",
+        "mistakes": mistakes(best),
+        "num_wrong": sum(not _is_right(row) for row in best.by_id().values()) if best else 0,
+        "pictures": [(file.stem.replace("_", " "), data_uri(file)) for file in run.pictures[:MOST_PICTURES]],
+        "num_pictures_left_out": max(0, len(run.pictures) - MOST_PICTURES),
+        "commands": commands(run),
+        "config": run.config_text,
+    }
+
+
+def mistakes(evaluation: Evaluation | None) -> list[dict[str, str]]:
+    """The wrong predictions that the model was surest of."""
+    wrong = [row for row in evaluation.by_id().values() if not _is_right(row)] if evaluation else []
+    wrong.sort(key=lambda row: -float(row.get("probability") or 0.0))
+    return [
+        {
+            "id": str(row["id"]),
+            "target": str(row["target"]),
+            "predicted": str(row["predicted"]),
+            "probability": f"{float(row['probability']):.3f}" if row.get("probability") is not None else "-",
+            "speaker": str(row.get("speaker") or "-"),
+            "duration": f"{float(row['duration_s']):.2f}" if row.get("duration_s") is not None else "-",
+        }
+        for row in wrong[:NUM_MISTAKES]
+    ]
+
+
+def commands(run: Run) -> list[str]:
+    """What was typed to make the run, and what gives its figures again."""
+    typed = run.facts.get("command")
+    return ([str(typed)] if typed else []) + [
+        f"audiossl evaluate {run.path} --split {split}" for split in run.evaluations
+    ]
+
+
+def versions(runs: Sequence[Run]) -> dict[str, str]:
+    """Versions that wrote this page, then those that each run says it was made with, and when."""
+    found = {"audiossl": audiossl.__version__, "python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    for run in runs:
+        made = [f"{name} {version}" for name, version in (run.facts.get("versions") or {}).items()]
+        made += [f"started {run.facts['created']}"] if run.facts.get("created") else []
+        for evaluation in run.evaluations.values():
+            made += (
+                [f"{evaluation.split} evaluated {evaluation.facts['created']}"] if "created" in evaluation.facts else []
+            )
+        if made:
+            found[run.name] = ", ".join(made)
+    return found
+
+
+def count_written(count: int | None) -> str:
+    """
+    >>> count_written(94_371_712), count_written(5_130), count_written(12), count_written(None)
+    ('94.4 M', '5.1 k', '12', '-')
+    """
+    if count is None:
+        return "-"
+    for size, unit in ((1e6, " M"), (1e3, " k")):
+        if count >= size:
+            return f"{count / size:.1f}{unit}"
+    return str(count)
+
+
+def data_uri(file: Path) -> str:
+    """A picture's bytes as an address that needs no file."""
+    kind = {".svg": "svg+xml", ".png": "png"}[file.suffix]
+    return f"data:image/{kind};base64,{base64.b64encode(file.read_bytes()).decode('ascii')}"
+
+
+def _estimate(run: Run, place: int, metric: Metric, name: str) -> figures.Estimate:
+    low, high = (None if bound is None else scaled(name, bound) for bound in (metric.low, metric.high))
+    return figures.Estimate(run.name, scaled(name, metric.value), low, high, place)
+
+
+def _line(run: Run, place: int, split: str, name: str) -> figures.Series:
+    steps, values = run.series(split, name)
+    return figures.Series(run.name, steps, [scaled(name, value) for value in values], place)
+
+
+def _metric_cell(evaluation: Evaluation, name: str) -> tuple[str, str]:
+    if name not in evaluation.metrics:
+        return "-", ""
+    metric = evaluation.metrics[name]
+    return written(name, metric.value), interval_written(name, metric)
+
+
+def _is_right(row: dict[str, Any]) -> bool:
+    return bool(row["target"] == row["predicted"])

@@ -1,0 +1,247 @@
+"""Reading run folders: configuration, log, layer weights, evaluations and pictures. Everything but the log may lack.
+
+A page about runs must not fail because one of them is unfinished, so what is missing stays empty and is said in
+`Run.notes`; what is there but cannot be read is an error that names the file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from audiossl.config import read_yaml
+from audiossl.errors import TrainingError
+from audiossl.registry import UPSTREAMS
+from audiossl.types import Metric
+
+SPLITS = ("test", "dev", "train")  # the order in which a split stands for its run
+PICTURES = (".png", ".svg")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What `RUN/<split>/` holds. predictions: one dict an item, as written; confusion: (C, C) rows are targets."""
+
+    split: str
+    metrics: dict[str, Metric]
+    num_items: int
+    labels: list[str]
+    confusion: list[list[int]]
+    predictions: list[dict[str, Any]]
+    facts: dict[str, Any]
+
+    def by_id(self) -> dict[str, dict[str, Any]]:
+        """Predictions that can be said to be right or wrong, by item."""
+        rows = (row for row in self.predictions if row.get("target") is not None and "predicted" in row)
+        return {str(row["id"]): row for row in rows if "id" in row}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run folder. facts: run.json (command, versions, sizes); log: the lines of log.jsonl."""
+
+    path: Path
+    name: str
+    config: dict[str, Any]
+    config_text: str
+    facts: dict[str, Any]
+    log: list[dict[str, Any]]
+    interface_facts: dict[str, Any]
+    evaluations: dict[str, Evaluation]
+    pictures: list[Path]
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def is_pretraining(self) -> bool:
+        return not self.downstream
+
+    @property
+    def upstream(self) -> str:
+        return self._part("upstream")
+
+    @property
+    def interface(self) -> str:
+        return self._part("interface") or str(self.interface_facts.get("name", ""))
+
+    @property
+    def downstream(self) -> str:
+        return self._part("downstream")
+
+    @property
+    def has_random_weights(self) -> bool:
+        options = self.config.get("upstream_options") or {}
+        return options.get("weights") == "random"
+
+    @property
+    def layer_weights(self) -> dict[str, list[float]]:
+        """Learnt weight of each layer by group; empty for an interface that has none."""
+        groups = self.interface_facts.get("layer_weights") or {}
+        return {group: [float(value) for value in values] for group, values in groups.items() if values}
+
+    @property
+    def best_evaluation(self) -> Evaluation | None:
+        """The evaluation that stands for the run: test before dev before any other."""
+        return next(iter(self.evaluations.values()), None)
+
+    @property
+    def num_parameters(self) -> int | None:
+        """All parameters of the trained model, or those of its upstream as its card says, or None."""
+        if self.facts.get("num_parameters"):
+            return int(self.facts["num_parameters"])
+        if self.upstream not in UPSTREAMS:
+            return None
+        return getattr(UPSTREAMS.card(self.upstream), "num_parameters", 0) or None
+
+    @property
+    def num_trainable(self) -> int | None:
+        found = self.facts.get("num_trainable")
+        return None if found is None else int(found)
+
+    def series(self, split: str, key: str) -> tuple[list[int], list[float]]:
+        """(steps, values) of a logged number; what is not finite is left out."""
+        rows = [row for row in self.log if row.get("split") == split and _is_number(row.get(key)) and "step" in row]
+        return [int(row["step"]) for row in rows], [float(row[key]) for row in rows]
+
+    def logged(self, split: str) -> list[str]:
+        """Names of the numbers that a split's log lines hold, in the order of their first appearance."""
+        rows = (row for row in self.log if row.get("split") == split)
+        names = {key: None for row in rows for key, value in row.items() if key != "step" and _is_number(value)}
+        return list(names)
+
+    def _part(self, key: str) -> str:
+        """The name of a part, from the evaluations (what was really used) or from the configuration."""
+        for evaluation in self.evaluations.values():
+            if evaluation.facts.get(key):
+                return _name_of(evaluation.facts[key])
+        return _name_of(self.config.get(key))
+
+
+def read_runs(paths: Sequence[Path]) -> list[Run]:
+    """Runs in the given order, with names that tell them apart. Raises TrainingError for a folder that is no run."""
+    runs = [read_run(Path(path)) for path in paths]
+    if not runs:
+        raise TrainingError("No run was given; name at least one run folder.")
+    names = distinct_names([run.path for run in runs])
+    return [_renamed(run, name) for run, name in zip(runs, names, strict=True)]
+
+
+def read_run(path: Path) -> Run:
+    """One run folder. Raises TrainingError if it is not one, or if a file in it is damaged."""
+    if not path.is_dir():
+        raise TrainingError(f"There is no run folder {path}; give a folder that `audiossl train` wrote.")
+    if not (path / "config.yaml").is_file() and not (path / "log.jsonl").is_file():
+        raise TrainingError(
+            f"{path} is not a run: it has neither config.yaml nor log.jsonl; give a folder that `audiossl train` wrote."
+        )
+    notes: list[str] = []
+    config, config_text = _read_config(path / "config.yaml", notes)
+    log = _read_lines(path / "log.jsonl", notes, missing="has no log.jsonl, so there are no learning curves")
+    evaluations = {evaluation.split: evaluation for evaluation in _read_evaluations(path, notes)}
+    facts = _read_json(path / "run.json")
+    interface_facts = _read_json(path / "interface.json")
+    pictures = sorted(file for file in (path / "figures").glob("*") if file.suffix in PICTURES)
+    name = path.resolve().name
+    run = Run(path, name, config, config_text, facts, log, interface_facts, evaluations, pictures, notes)
+    if log and not run.logged("dev"):
+        notes.append("has no dev lines in its log, so there is no dev curve")
+    if not run.is_pretraining and not evaluations:
+        notes.append("has not been evaluated yet")
+    return run
+
+
+def distinct_names(paths: Sequence[Path]) -> list[str]:
+    """The shortest endings of the paths that differ from each other.
+
+    >>> distinct_names([Path("a/x"), Path("b/x")])
+    ['a/x', 'b/x']
+    """
+    parts = [path.resolve().parts for path in paths]
+    for depth in range(1, max(map(len, parts)) + 1):
+        names = ["/".join(each[-depth:]) for each in parts]
+        if len(set(names)) == len(names):
+            return names
+    return [f"{each[-1]} ({number})" for number, each in enumerate(parts, start=1)]
+
+
+def _renamed(run: Run, name: str) -> Run:
+    return Run(**{**run.__dict__, "name": name})
+
+
+def _read_config(path: Path, notes: list[str]) -> tuple[dict[str, Any], str]:
+    if not path.is_file():
+        notes.append("has no config.yaml")
+        return {}, ""
+    plain = OmegaConf.to_container(read_yaml(path), resolve=False)
+    return dict(plain), path.read_text(encoding="utf-8")  # type: ignore[arg-type]
+
+
+def _read_evaluations(run: Path, notes: list[str]) -> Iterator[Evaluation]:
+    found = {file.parent.name: file for file in sorted(run.glob("*/metrics.json"))}
+    for split in sorted(found, key=lambda name: (SPLITS.index(name) if name in SPLITS else len(SPLITS), name)):
+        facts = _read_json(found[split])
+        missing = f"has no {split}/predictions.jsonl, so there are no mistakes and no comparison on {split}"
+        predictions = _read_lines(run / split / "predictions.jsonl", notes, missing=missing)
+        yield Evaluation(
+            split=split,
+            metrics=_metrics(facts.get("metrics") or {}, found[split]),
+            num_items=int(facts.get("num_items") or len(predictions)),
+            labels=[str(label) for label in facts.get("labels") or []],
+            confusion=facts.get("confusion") or [],
+            predictions=predictions,
+            facts=facts,
+        )
+
+
+def _metrics(raw: Mapping[str, Any], path: Path) -> dict[str, Metric]:
+    try:
+        return {name: Metric(float(row["value"]), row.get("low"), row.get("high")) for name, row in raw.items()}
+    except (KeyError, TypeError, ValueError) as error:
+        raise TrainingError(f"{path} has a metric without a value ({error}); evaluate the run again.") from error
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """A JSON object, empty where there is no such file."""
+    if not path.is_file():
+        return {}
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise TrainingError(f"{path} is not readable JSON ({error}); write it again.") from error
+    if not isinstance(value, dict):
+        raise TrainingError(f"{path} must hold a JSON object, not a {type(value).__name__}.")
+    return value
+
+
+def _read_lines(path: Path, notes: list[str], missing: str) -> list[dict[str, Any]]:
+    """A JSON object a line. Only the last line may be cut off, as it is where the run was stopped while it wrote."""
+    if not path.is_file():
+        notes.append(missing)
+        return []
+    rows: list[dict[str, Any]] = []
+    lines = path.read_text(encoding="utf-8").splitlines()
+    for number, line in enumerate(lines, start=1):
+        try:
+            rows.append(json.loads(line))
+        except ValueError as error:
+            if number < len(lines):
+                raise TrainingError(f"Line {number} of {path} is not JSON ({error}).") from error
+            notes.append(f"has a cut-off last line in {path.name}, which is left out")
+    return rows
+
+
+def _name_of(value: Any) -> str:
+    """A part's name in a configuration: itself, or the `name` of a mapping."""
+    if isinstance(value, Mapping):
+        value = value.get("name")
+    return "" if value is None else str(value)
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return abs(value) < float("inf")

@@ -1,0 +1,98 @@
+"""One line a run: for a terminal (rich) and for a README (Markdown). Also how a figure and its interval are written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from rich.table import Table
+
+from audiossl.report.runs import Evaluation, Run, read_runs
+from audiossl.types import Metric
+
+# Shares of 1, written as percentages; the order is the order of the columns.
+PERCENT = ("accuracy", "uar", "f1", "map", "eer", "wer", "cer", "per")
+_FIXED = ("run", "upstream", "interface", "task", "split", "items")
+
+
+def summary_table(runs: Sequence[Path], title: str | None = None) -> Table:
+    """A rich table with one line a run: its test figures (else dev) with their 95 % intervals."""
+    header, rows = _summary(runs)
+    table = Table(title=title)
+    for column in header:
+        table.add_column(column, justify="left" if column in _FIXED[:5] else "right")
+    for row in rows:
+        table.add_row(*(cell.replace("[", "\\[") for cell in row))
+    return table
+
+
+def summary_markdown(runs: Sequence[Path]) -> str:
+    """The same lines as a Markdown table, without a trailing newline."""
+    header, rows = _summary(runs)
+    rule = ["---" if column in _FIXED[:5] else "---:" for column in header]
+    lines = [header, rule, *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def metric_names(evaluations: Iterable[Evaluation | None]) -> list[str]:
+    """All metrics of some evaluations: the known ones in their usual order, then the others as they come."""
+    found = {name: None for evaluation in evaluations if evaluation for name in evaluation.metrics}
+    return [name for name in PERCENT if name in found] + [name for name in found if name not in PERCENT]
+
+
+def with_unit(name: str) -> str:
+    """A column or axis title.
+
+    >>> with_unit("accuracy"), with_unit("loss")
+    ('accuracy (%)', 'loss')
+    """
+    return f"{name} (%)" if name in PERCENT else name
+
+
+def scaled(name: str, value: float) -> float:
+    """The value in the unit of `with_unit`."""
+    return 100 * value if name in PERCENT else value
+
+
+def written(name: str, value: float | None) -> str:
+    """A figure in the unit of `with_unit`, with one decimal (percent) or four significant digits."""
+    if value is None:
+        return ""
+    return f"{scaled(name, value):.1f}" if name in PERCENT else f"{value:.4g}"
+
+
+def interval_written(name: str, metric: Metric) -> str:
+    """`[low, high]`, or nothing where there is no interval."""
+    if metric.low is None or metric.high is None:
+        return ""
+    return f"[{written(name, metric.low)}, {written(name, metric.high)}]"
+
+
+def upstream_written(run: Run) -> str:
+    return f"{run.upstream} (random)" if run.has_random_weights else run.upstream or "-"
+
+
+def _summary(paths: Sequence[Path]) -> tuple[list[str], list[list[str]]]:
+    runs = read_runs(paths)
+    names = metric_names(run.best_evaluation for run in runs)
+    header = [*_FIXED, *map(with_unit, names)]
+    return header, [_row(run, names) for run in runs]
+
+
+def _row(run: Run, names: Sequence[str]) -> list[str]:
+    evaluation = run.best_evaluation
+    split, items = ("-" if run.is_pretraining else "not evaluated"), "-"
+    if evaluation:
+        split, items = evaluation.split, str(evaluation.num_items)
+    task = run.downstream or "pre-training"
+    return [run.name, upstream_written(run), run.interface or "-", task, split, items, *_cells(evaluation, names)]
+
+
+def _cells(evaluation: Evaluation | None, names: Sequence[str]) -> list[str]:
+    metrics = evaluation.metrics if evaluation else {}
+    return [
+        f"{written(name, metrics[name].value)} {interval_written(name, metrics[name])}".strip()
+        if name in metrics
+        else "-"
+        for name in names
+    ]

@@ -1,0 +1,382 @@
+"""One training loop for downstream tasks and pre-training; it knows only `Task`.
+
+Everything random in a batch is drawn from (seed, the batch's running number). A run that was stopped therefore goes on
+exactly as if it had not been, without random states in its checkpoints, and any number of processes gives the same
+losses: a step consumes `batches_per_step` batches over all processes, and its gradient is that of the mean over all
+their items.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
+
+from audiossl.checkpoint import read_tensors, write_tensors
+from audiossl.errors import ConfigError, TrainingError
+from audiossl.evaluate import predict_all
+from audiossl.runlog import RunLog
+from audiossl.task import Task
+from audiossl.types import Batch, Metric, Position
+
+BatchSource = Callable[[Position | None, int, int], Iterable[Batch]]  # (start, rank, world size) -> batches
+
+
+@dataclass(frozen=True)
+class TrainerConfig:
+    """batches_per_step: batches in one update, over all processes; clip: largest L2 norm of the gradient (0: any).
+
+    weight_decay spares biases and normalisation. schedule: after `warmup_steps` of linear warm-up. eval_every: steps
+    between evaluations on dev (0: only at the end). average_best: also write the mean of the weights of that many best
+    evaluations (0: none). patience: stop after that many evaluations without a better one (0: never).
+    max_nonfinite: consecutive steps with a non-finite loss or gradient, each skipped, before giving up.
+    """
+
+    steps: int = 2000
+    batches_per_step: int = 1
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    lr: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = 0.0
+    clip: float = 1.0
+    schedule: Literal["constant", "linear", "cosine", "inverse_sqrt"] = "constant"
+    warmup_steps: int = 0
+    precision: Literal["fp32", "bf16"] = "fp32"
+    device: Literal["auto", "cpu"] = "auto"
+    eval_every: int = 200
+    save_every: int = 200
+    log_every: int = 10
+    average_best: int = 0
+    patience: int = 0
+    max_nonfinite: int = 10
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batches_per_step", "save_every", "log_every", "max_nonfinite"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"trainer.{name}={getattr(self, name)} must be at least 1.")
+        if not self.lr > 0 or not math.isfinite(self.lr):
+            raise ConfigError(f"trainer.lr={self.lr} must be above zero.")
+
+
+class Interrupted(Exception):
+    """Training was stopped by a signal after writing a checkpoint from which it can go on."""
+
+
+class Kept(NamedTuple):
+    """An evaluation among the best."""
+
+    value: float
+    step: int
+
+
+@dataclass
+class Progressed:
+    """What a run must remember besides weights and optimizer state."""
+
+    step: int = 0
+    position: Position | None = None
+    best: list[Kept] = field(default_factory=list)  # best first
+    evaluations_without_gain: int = 0
+
+    def as_json(self) -> dict[str, Any]:
+        return {**vars(self), "best": [list(kept) for kept in self.best]}
+
+    @classmethod
+    def from_json(cls, stored: dict[str, Any]) -> Progressed:
+        position = Position(*stored["position"]) if stored["position"] else None
+        return cls(stored["step"], position, [Kept(*k) for k in stored["best"]], stored["evaluations_without_gain"])
+
+
+class Trainer:
+    """Trains `task` in the run folder `folder`; `fit` is the loop.
+
+    train_batches(start, rank, world_size) gives an endless stream; dev_batches likewise gives one pass (or is None).
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        config: TrainerConfig,
+        folder: Path,
+        train_batches: BatchSource,
+        dev_batches: BatchSource | None = None,
+        *,
+        seed: int = 0,
+    ) -> None:
+        self.accelerator = Accelerator(cpu=config.device == "cpu")
+        self.world = self.accelerator.num_processes
+        if config.batches_per_step % self.world:
+            raise ConfigError(
+                f"trainer.batches_per_step={config.batches_per_step} cannot be shared by {self.world} processes; "
+                f"make it a multiple of {self.world}."
+            )
+        self.config, self.folder, self.seed = config, folder, seed
+        self.task, self.train_batches, self.dev_batches = task, train_batches, dev_batches
+        self.state = Progressed()
+        self.optimizer = build_optimizer(task, config)
+        self._stop = False
+
+    @property
+    def last_checkpoint(self) -> Path:
+        return self.folder / "checkpoints" / "last.safetensors"
+
+    def fit(self, resume: bool = False) -> Progressed:
+        """Train to `config.steps`. Raises Interrupted after a signal, TrainingError if the loss stays non-finite."""
+        if resume:
+            self._restore()
+        model, optimizer = self.accelerator.prepare(self.task, self.optimizer)
+        batches = iter(self.train_batches(self.state.position, self.accelerator.process_index, self.world))
+        log = RunLog(self.folder, start_step=self.state.step, active=self.accelerator.is_main_process)
+        bad_steps, finished = 0, False
+        with log, self._signals(), self._progress() as progress:
+            bar = progress.add_task("training", total=self.config.steps, completed=self.state.step, note="")
+            while self.state.step < self.config.steps and not finished:
+                figures, interrupted = self._step(model, optimizer, batches)
+                bad_steps = 0 if figures["finite"] else bad_steps + 1
+                self._give_up_after(bad_steps)
+                step = self.state.step
+                if step % self.config.log_every == 0 or step == self.config.steps or not figures["finite"]:
+                    log.write(step, "train", figures)
+                progress.update(bar, completed=step, note=f"loss {figures['loss']:.4f}")
+                at_end = step == self.config.steps or interrupted
+                if self._due(self.config.eval_every, step) and not interrupted:
+                    finished = self._evaluate(log)
+                if self._due(self.config.save_every, step) or at_end or finished:
+                    self._save(optimizer)
+                if interrupted:
+                    raise Interrupted(f"Stopped after step {step}. Go on with --resume {self.folder}")
+        self._average_best()
+        return self.state
+
+    def _step(self, model: Any, optimizer: Any, batches: Iterator[Batch]) -> tuple[dict[str, Any], bool]:
+        """One update, and whether any process was asked to stop."""
+        model.train()
+        share = self.config.batches_per_step // self.world
+        sums: dict[str, Tensor] = {}
+        weight_sum = torch.zeros((), device=self.accelerator.device)
+        for number in range(share):
+            batch = next(batches).to(self.accelerator.device)
+            self._seed((self.state.step * share + number) * self.world + self.accelerator.process_index)
+            last = number == share - 1
+            with nullcontext() if last else self.accelerator.no_sync(model):
+                with self._autocast():
+                    loss, weight, logs = model(batch)
+                self.accelerator.backward(loss * weight)
+            weight_sum += weight.detach()
+            for name, value in {"loss": loss, **logs}.items():
+                sums[name] = sums.get(name, weight_sum.new_zeros(())) + value.detach().float() * weight
+        names = list(sums)
+        stop = torch.tensor(float(self._stop), device=weight_sum.device)
+        totals = self.accelerator.reduce(torch.stack([*sums.values(), weight_sum, stop]), "sum")
+        weight_sum, stop = totals[-2].clamp(min=1e-12), totals[-1]
+        lr, norm = self._update(optimizer, self.world / weight_sum)
+        means = {name: float(value / weight_sum) for name, value in zip(names, totals, strict=False)}
+        self.state.step += 1
+        self.state.position = batch.position
+        finite = math.isfinite(norm) and math.isfinite(means["loss"])
+        return {**means, "lr": lr, "grad_norm": norm, "finite": finite}, bool(stop)
+
+    def _update(self, optimizer: Any, scale: Tensor) -> tuple[float, float]:
+        """Scale the summed gradients to those of the mean, clip, and step unless something is not finite."""
+        # Data-parallel wrappers average over processes; each process summed over its items.
+        lr = self.config.lr * schedule_factor(self.config, self.state.step)
+        parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+        for parameter in parameters:
+            parameter.grad.mul_(scale)
+        norm = float(torch.nn.utils.clip_grad_norm_(parameters, self.config.clip or math.inf))
+        for group in optimizer.param_groups:
+            group["lr"] = lr
+        if math.isfinite(norm):
+            optimizer.step()
+        optimizer.zero_grad()
+        return lr, norm
+
+    def _evaluate(self, log: RunLog) -> bool:
+        """Score dev, keep the weights if they are among the best; True when patience is at its end."""
+        if self.dev_batches is None:
+            return False
+        task, step = self.task, self.state.step
+        batches = self.dev_batches(None, self.accelerator.process_index, self.world)
+        with self._autocast():
+            predictions = gather_object(predict_all(task, batches, self.accelerator.device))
+        metrics = task.score(predictions)
+        value = _monitored(metrics, task)
+        log.write(step, "dev", {name: metric.value for name, metric in metrics.items()})
+        self._snapshot(log)
+        gained = task.monitor.better(value, self.state.best[0].value if self.state.best else None)
+        self.state.evaluations_without_gain = 0 if gained else self.state.evaluations_without_gain + 1
+        self._keep(Kept(value, step), gained)
+        return bool(0 < self.config.patience <= self.state.evaluations_without_gain)
+
+    def _snapshot(self, log: RunLog) -> None:
+        if not self.accelerator.is_main_process or self.dev_batches is None:
+            return
+        first = next(iter(self.dev_batches(None, 0, 1)))
+        self.task.eval()
+        for title, path in self.task.snapshot(first.to(self.accelerator.device), self.folder / "figures").items():
+            log.picture(self.state.step, title, path)
+
+    def _keep(self, kept: Kept, gained: bool) -> None:
+        """Write the weights of an evaluation that is among the best, and forget those that no longer are."""
+        sign = -1 if self.task.monitor.mode == "max" else 1
+        ranked = sorted([*self.state.best, kept], key=lambda k: (not math.isfinite(k.value), sign * k.value, k.step))
+        self.state.best = ranked[: max(self.config.average_best, 1)]
+        if not self.accelerator.is_main_process:
+            return
+        folder = self.folder / "checkpoints"
+        if gained:
+            write_tensors(folder / "best.safetensors", self.task.trainable_state(), kept._asdict())
+        if self.config.average_best > 1:
+            if kept in self.state.best:
+                write_tensors(folder / f"kept-{kept.step}.safetensors", self.task.trainable_state(), kept._asdict())
+            for lost in set(ranked) - set(self.state.best):
+                (folder / f"kept-{lost.step}.safetensors").unlink(missing_ok=True)
+
+    def _average_best(self) -> None:
+        """The mean of the kept weights, as `averaged.safetensors`."""
+        if self.config.average_best < 2 or not self.accelerator.is_main_process or not self.state.best:
+            return
+        folder = self.folder / "checkpoints"
+        states = [read_tensors(folder / f"kept-{kept.step}.safetensors")[0] for kept in self.state.best]
+        mean = {
+            name: (sum(s[name].double() for s in states) / len(states)).to(value.dtype)  # type: ignore[union-attr]
+            if value.is_floating_point()
+            else value
+            for name, value in states[0].items()
+        }
+        write_tensors(folder / "averaged.safetensors", mean, {"steps": [kept.step for kept in self.state.best]})
+
+    def _save(self, optimizer: Any) -> None:
+        """Weights, optimizer state and progress in one file, so that a kill at any moment leaves a whole one."""
+        # The stream is shared: the step's last batch may have been another process's.
+        positions = [p for p in gather_object([self.state.position]) if p is not None]
+        self.state.position = Position(*max(map(tuple, positions))) if positions else None
+        if self.accelerator.is_main_process:
+            tensors = {f"model/{name}": value for name, value in self.task.trainable_state().items()}
+            tensors |= flatten_optimizer(optimizer.state_dict())
+            write_tensors(self.last_checkpoint, tensors, self.state.as_json())
+
+    def _restore(self) -> None:
+        if not self.last_checkpoint.is_file():
+            raise TrainingError(f"{self.folder} has no checkpoint to resume from; start it again without --resume.")
+        tensors, described = read_tensors(self.last_checkpoint)
+        model = {name.removeprefix("model/"): value for name, value in tensors.items() if name.startswith("model/")}
+        self.task.load_trainable_state(model)
+        self.optimizer.load_state_dict(unflatten_optimizer(tensors, self.optimizer.state_dict()))
+        self.state = Progressed.from_json(described)
+
+    def _due(self, every: int, step: int) -> bool:
+        return step == self.config.steps or (every > 0 and step % every == 0)
+
+    def _give_up_after(self, bad_steps: int) -> None:
+        if bad_steps >= self.config.max_nonfinite:
+            raise TrainingError(
+                f"The loss or its gradient was not finite in {bad_steps} steps on end, up to step {self.state.step}; "
+                f"lower trainer.lr={self.config.lr:g}, or check the data with `audiossl data validate`."
+            )
+
+    def _seed(self, number: int) -> None:
+        value = np.random.SeedSequence([self.seed, number]).generate_state(1, np.uint64)[0]
+        torch.manual_seed(int(value) >> 1)
+        np.random.seed(int(value) & 0xFFFFFFFF)
+        random.seed(int(value))
+
+    def _autocast(self) -> Any:
+        enabled = self.config.precision == "bf16"
+        return torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=enabled)
+
+    def _progress(self) -> Progress:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        return Progress(*columns, TextColumn("{task.fields[note]}"), disable=not self.accelerator.is_main_process)
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Let the first Ctrl-C (or SIGTERM) end the step and save; the second acts at once."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        old = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+        def ask_to_stop(number: int, frame: FrameType | None) -> None:
+            self._stop = True
+            for which, handler in old.items():
+                signal.signal(which, handler)
+
+        for number in old:
+            signal.signal(number, ask_to_stop)
+        try:
+            yield
+        finally:
+            for number, handler in old.items():
+                signal.signal(number, handler)
+
+
+def build_optimizer(task: Task, config: TrainerConfig) -> torch.optim.Optimizer:
+    """An optimizer over what is trainable; matrices and higher get weight decay, vectors do not."""
+    trainable = [p for p in task.parameters() if p.requires_grad]
+    if not trainable:
+        raise TrainingError(f"{type(task).__name__} has nothing to train.")
+    groups = [
+        {"params": [p for p in trainable if p.ndim > 1], "weight_decay": config.weight_decay},
+        {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=config.lr, momentum=config.betas[0])
+    kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
+    return kind(groups, lr=config.lr, betas=config.betas)
+
+
+def schedule_factor(config: TrainerConfig, step: int) -> float:
+    """The learning rate of update `step` (from 0) as a share of the peak."""
+    warmup = config.warmup_steps
+    if step < warmup:
+        return (step + 1) / warmup
+    done = (step - warmup) / max(config.steps - warmup, 1)
+    if config.schedule == "linear":
+        return 1 - done
+    if config.schedule == "cosine":
+        return 0.5 * (1 + math.cos(math.pi * done))
+    if config.schedule == "inverse_sqrt":
+        return math.sqrt(max(warmup, 1) / max(step + 1, 1))
+    return 1.0
+
+
+def flatten_optimizer(state: dict[str, Any]) -> dict[str, Tensor]:
+    """The tensors of an optimizer's state as `optimizer/<parameter>/<name>`."""
+    return {
+        f"optimizer/{index}/{name}": torch.as_tensor(value)
+        for index, values in state["state"].items()
+        for name, value in values.items()
+        if value is not None
+    }
+
+
+def unflatten_optimizer(tensors: dict[str, Tensor], fresh: dict[str, Any]) -> dict[str, Any]:
+    """Inverse of `flatten_optimizer`, with the groups of a freshly built optimizer."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        if key.startswith("optimizer/"):
+            _, index, name = key.split("/")
+            state.setdefault(int(index), {})[name] = value
+    return {"state": state, "param_groups": fresh["param_groups"]}
+
+
+def _monitored(metrics: dict[str, Metric], task: Task) -> float:
+    if task.monitor.name not in metrics:
+        raise TrainingError(f"{type(task).__name__} monitors {task.monitor.name!r} but scores {sorted(metrics)}.")
+    return metrics[task.monitor.name].value

@@ -1,0 +1,152 @@
+"""Concatenation, hierarchical convolution and [CLS] pooling against explicit formulas and published sizes."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from audiossl.errors import ConfigError
+from audiossl.interface import load_interface
+from audiossl.interfaces.fusion import ClsPooling, Concat, HierarchicalConv, floor_log
+from audiossl.types import Features
+
+
+def features_of(widths: tuple[int, ...], frames: int = 9) -> Features:
+    generator = torch.Generator().manual_seed(0)
+    layers = tuple(torch.randn(2, frames, width, generator=generator) for width in widths)
+    return Features(layers, torch.tensor([frames, frames - 4]))
+
+
+def test_concat_is_one_linear_map_of_all_layers() -> None:
+    features = features_of((4, 6, 3))
+    interface = Concat(features.widths, Concat.Config(width=5))
+    torch.testing.assert_close(interface(features), interface.projection(torch.cat(features.layers, dim=-1)))
+
+
+@pytest.mark.parametrize("base", [2, 3, 10])
+def test_floor_log_is_exact_at_and_beside_powers(base: int) -> None:
+    for power in range(1, 9):
+        assert floor_log(base**power, base) == power
+        assert floor_log(base**power - 1, base) == power - 1
+
+
+def test_floating_point_logarithm_would_be_wrong() -> None:
+    assert math.floor(math.log(243) / math.log(3)) == 4  # why floor_log counts in integers
+    assert floor_log(243, 3) == 5
+
+
+@pytest.mark.parametrize(
+    ("num_layers", "width", "convolutions", "parameters"),
+    [
+        (13, 768, 2, 4_424_832),  # HuBERT base: 4.42 M as published
+        (49, 1280, 3, 20_483_200),  # 20.5 M
+        (7, 768, 1, 983_296),  # 0.98 M
+    ],
+)
+def test_sizes_of_the_hierarchical_convolution(num_layers: int, width: int, convolutions: int, parameters: int) -> None:
+    with torch.device("meta"):
+        interface = HierarchicalConv((width,) * num_layers)
+    assert len(interface.convolutions) == convolutions
+    assert sum(parameter.numel() for parameter in interface.parameters()) == parameters
+    assert isinstance(interface.projection, torch.nn.Identity)
+
+
+def test_25_layers_give_1024_channels_where_the_published_code_gives_1023() -> None:
+    with torch.device("meta"):
+        interface = HierarchicalConv((1024,) * 25)
+    sizes = [sum(parameter.numel() for parameter in part.parameters()) for part in interface.convolutions]
+    published = (1024 * 5 + 1) * 1024 + (1024 * 5 + 1) * 341  # 6.99 M
+    assert sum(sizes) == published + 1024 * 5 + 1  # one channel more
+    assert isinstance(interface.projection, torch.nn.Linear)
+    assert (interface.projection.in_features, interface.projection.out_features) == (3 * 342, 1024)
+
+
+@pytest.mark.parametrize("num_layers", [3, 8, 9, 13, 25, 27])
+def test_hierarchical_convolution_ends_on_few_layers(num_layers: int) -> None:
+    features = features_of((6,) * num_layers)
+    interface = HierarchicalConv(features.widths)
+    x = torch.stack(features.layers, dim=-1).flatten(0, 1)  # (B T, D, L)
+    for convolution in interface.convolutions:
+        weight, bias = convolution.get_parameter("weight"), convolution.get_parameter("bias")
+        x = torch.nn.functional.conv1d(x, weight, bias, stride=3, padding=2).relu()
+    assert x.shape[-1] in (1, 2, 3)
+    expected = interface.projection(x.flatten(1)).view(2, 9, 6)
+    torch.testing.assert_close(interface(features), expected)
+
+
+@pytest.mark.parametrize("num_layers", [1, 2])
+def test_with_one_or_two_layers_it_is_a_linear_map_with_relu(num_layers: int) -> None:
+    features = features_of((6,) * num_layers)
+    interface = HierarchicalConv(features.widths, HierarchicalConv.Config(width=5))
+    weight = interface.get_parameter("convolutions.0.weight")  # (5, 6, L)
+    parts = [layer @ weight[:, :, number].T for number, layer in enumerate(features.layers)]
+    expected = torch.stack(parts).sum(dim=0) + interface.get_parameter("convolutions.0.bias")
+    torch.testing.assert_close(interface(features), expected.relu())
+
+
+@pytest.mark.parametrize("name", ["hierarchical_conv", "cls_pooling"])
+@pytest.mark.parametrize("chunk_frames", [1, 5, 18, 1000])
+def test_chunks_change_neither_result_nor_gradient(name: str, chunk_frames: int) -> None:
+    features = features_of((6, 6, 4, 6))
+    torch.manual_seed(0)
+    whole = load_interface(name, features.widths, width=5)
+    chunked = load_interface(name, features.widths, width=5, chunk_frames=chunk_frames)
+    chunked.load_state_dict(whole.state_dict())
+    target = torch.randn(2, 9, 5)
+    for interface in (whole, chunked):
+        ((interface(features) - target) ** 2).sum().backward()
+    torch.testing.assert_close(chunked(features), whole(features))
+    with torch.no_grad():
+        torch.testing.assert_close(chunked(features), whole(features))
+    for one, other in zip(whole.parameters(), chunked.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, other.grad, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["hierarchical_conv", "cls_pooling"])
+def test_chunks_bound_what_is_kept_for_the_gradient(name: str) -> None:
+    def kept(frames: int) -> int:
+        features = features_of((8,) * 9, frames)
+        interface = load_interface(name, features.widths, chunk_frames=16)
+        own = {layer.untyped_storage().data_ptr() for layer in features.layers}
+        own |= {parameter.untyped_storage().data_ptr() for parameter in interface.parameters()}
+        sizes: list[int] = []
+
+        def keep(saved: torch.Tensor) -> torch.Tensor:
+            if saved.untyped_storage().data_ptr() not in own:
+                sizes.append(saved.numel())
+            return saved
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda saved: saved):
+            interface(features).sum()
+        return sum(sizes)
+
+    assert kept(frames=80) <= 80 * 2 * 8  # at most the result itself, not the 9 stacked layers
+
+
+@pytest.mark.parametrize("name", ["hierarchical_conv", "cls_pooling"])
+def test_chunks_of_no_frame_are_an_error(name: str) -> None:
+    interface = load_interface(name, (6, 6), chunk_frames=0)
+    with pytest.raises(ConfigError, match="chunk_frames"):
+        interface(features_of((6, 6)))
+
+
+def test_cls_pooling_is_the_first_output_of_a_whole_transformer_layer() -> None:
+    features = features_of((8,) * 5)
+    interface = ClsPooling(features.widths, ClsPooling.Config(num_heads=2))
+    torch.nn.init.normal_(interface.layer_embedding)
+    whole = torch.nn.TransformerEncoderLayer(8, 2, 32, dropout=0.0, batch_first=True)
+    whole.self_attn.load_state_dict(interface.attention.state_dict())
+    whole.norm1.load_state_dict(interface.attention_norm.state_dict())
+    whole.norm2.load_state_dict(interface.output_norm.state_dict())
+    whole.linear1.load_state_dict(interface.feed_forward[0].state_dict())
+    whole.linear2.load_state_dict(interface.feed_forward[3].state_dict())
+    states = torch.stack(features.layers, dim=2).flatten(0, 1) + interface.layer_embedding  # (B T, L, D)
+    tokens = torch.cat([interface.cls.expand(len(states), 1, -1), states], dim=1)
+    torch.testing.assert_close(interface(features).flatten(0, 1), whole(tokens)[:, 0], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("width", "heads"), [(768, 8), (39, 3), (7, 7), (11, 1), (80, 8)])
+def test_cls_pooling_takes_a_number_of_heads_that_fits(width: int, heads: int) -> None:
+    assert ClsPooling((width, width)).attention.num_heads == heads

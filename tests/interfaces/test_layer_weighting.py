@@ -1,0 +1,132 @@
+"""Weighted sums against the stacked formula, and the choice of single layers."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.autograd.graph import saved_tensors_hooks
+
+from audiossl.errors import ConfigError
+from audiossl.interface import load_interface
+from audiossl.interfaces.weighting import GroupedWeightedSum, WeightedSum, contiguous_groups
+from audiossl.types import Features
+
+LENGTHS = torch.tensor([9, 5])
+
+
+def features_of(num_layers: int, width: int = 6, offset: float = 0.0) -> Features:
+    generator = torch.Generator().manual_seed(0)
+    layers = tuple(torch.randn(2, 9, width, generator=generator) + offset for _ in range(num_layers))
+    return Features(layers, LENGTHS)
+
+
+@pytest.mark.parametrize("num_layers", [1, 2, 3, 13])
+@pytest.mark.parametrize("normalize", [False, True])
+@pytest.mark.parametrize("offset", [0.0, 50.0])
+def test_weighted_sum_equals_the_stacked_formula(num_layers: int, normalize: bool, offset: float) -> None:
+    features = features_of(num_layers, offset=offset)
+    interface = WeightedSum(features.widths, WeightedSum.Config(normalize=normalize))
+    torch.nn.init.normal_(interface.sum.logits)
+    stacked = torch.stack(features.layers)  # (L, B, T, D)
+    if normalize:
+        stacked = torch.nn.functional.layer_norm(stacked, stacked.shape[-1:])
+    logits = interface.sum.logits.detach().clone().requires_grad_()
+    expected = (logits.softmax(dim=0)[:, None, None, None] * stacked).sum(dim=0)
+    result = interface(features)
+    torch.testing.assert_close(result, expected, atol=2e-5, rtol=2e-5)
+    if num_layers == 1:  # its weight is 1 whatever the logit
+        assert not result.requires_grad
+        return
+    target = torch.randn_like(expected)
+    ((expected - target) ** 2).sum().backward()
+    ((result - target) ** 2).sum().backward()
+    torch.testing.assert_close(interface.sum.logits.grad, logits.grad, atol=2e-2 if offset else 1e-3, rtol=1e-3)
+
+
+def test_it_starts_as_the_mean_of_the_layers() -> None:
+    features = features_of(5)
+    interface = load_interface("weighted_sum", features.widths)
+    torch.testing.assert_close(interface(features), torch.stack(features.layers).mean(dim=0))
+    assert interface.layer_weights() == {"layers": pytest.approx([0.2] * 5)}
+
+
+def test_layer_weights_are_the_softmax() -> None:
+    interface = WeightedSum((6, 6, 6))
+    interface.sum.logits.data = torch.tensor([0.0, 1.0, -1.0])
+    weights = interface.layer_weights()["layers"]
+    assert weights == pytest.approx(torch.tensor([0.0, 1.0, -1.0]).softmax(0).tolist())
+    assert sum(weights) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_no_layer_is_copied_for_the_gradient(normalize: bool, dtype: torch.dtype) -> None:
+    features = features_of(13, width=64)
+    features = Features(tuple(layer.to(dtype) for layer in features.layers), features.lengths)
+    layers = {layer.data_ptr() for layer in features.layers}
+    foreign: list[int] = []
+
+    def keep(saved: torch.Tensor) -> torch.Tensor:
+        if saved.data_ptr() not in layers:
+            foreign.append(saved.numel())
+        return saved
+
+    interface = WeightedSum(features.widths, WeightedSum.Config(normalize=normalize))
+    with saved_tensors_hooks(keep, lambda saved: saved):
+        interface(features).sum().backward()
+    assert sum(foreign) < features.layers[0].numel()
+
+
+def test_half_precision_layers_are_summed_in_float32() -> None:
+    features = features_of(13)
+    half = Features(tuple(layer.bfloat16() for layer in features.layers), features.lengths)
+    exact = torch.stack([layer.float() for layer in half.layers]).mean(dim=0)
+    torch.testing.assert_close(load_interface("weighted_sum", half.widths)(half), exact)
+
+
+@pytest.mark.parametrize(("num_layers", "num_groups"), [(1, 1), (13, 1), (13, 2), (13, 3), (13, 4), (3, 3), (2, 5)])
+def test_grouped_weighted_sum_equals_its_formula(num_layers: int, num_groups: int) -> None:
+    features = features_of(num_layers)
+    config = GroupedWeightedSum.Config(width=4, num_groups=num_groups)
+    interface = GroupedWeightedSum(features.widths, config)
+    groups = torch.arange(num_layers).tensor_split(min(num_groups, num_layers))
+    sums = []
+    for part, group in zip(interface.sums, groups, strict=True):
+        weights = torch.nn.init.normal_(part.get_parameter("logits")).softmax(dim=0)
+        stacked = torch.stack([features.layers[layer] for layer in group.tolist()], dim=-1)
+        sums.append((stacked * weights).sum(dim=-1))
+    torch.testing.assert_close(interface(features), interface.projection(torch.cat(sums, dim=-1)))
+    by_group = interface.layer_weights()
+    assert [len(values) for values in by_group.values()] == [len(group) for group in groups]
+    assert all(sum(values) == pytest.approx(1.0) for values in by_group.values())
+
+
+def test_groups_are_contiguous_and_even() -> None:
+    assert contiguous_groups(13, 4) == [range(0, 4), range(4, 7), range(7, 10), range(10, 13)]
+
+
+@pytest.mark.parametrize(("index", "layer"), [(0, 0), (2, 2), (-1, 4), (-5, 0)])
+def test_layer_takes_that_layer(index: int, layer: int) -> None:
+    features = features_of(5)
+    assert torch.equal(load_interface("layer", features.widths, index=index)(features), features.layers[layer])
+
+
+def test_last_is_the_last_layer() -> None:
+    features = features_of(3)
+    assert torch.equal(load_interface("last", features.widths)(features), features.layers[2])
+
+
+@pytest.mark.parametrize("index", [3, -4])
+def test_a_layer_that_is_not_there_is_an_error(index: int) -> None:
+    with pytest.raises(ConfigError, match="layers 0 to 2"):
+        load_interface("layer", (6, 6, 6), index=index)
+
+
+def test_no_groups_is_an_error() -> None:
+    with pytest.raises(ConfigError, match="num_groups"):
+        load_interface("grouped_weighted_sum", (6, 6), num_groups=0)
+
+
+def test_unknown_options_name_the_closest() -> None:
+    with pytest.raises(ConfigError, match="normalize"):
+        load_interface("weighted_sum", (6, 6), normalise=True)

@@ -1,0 +1,167 @@
+"""Pre-training by reconstruction from altered frames (TERA, arXiv:2007.06028, section III).
+
+The input is altered along time (blocks of frames), frequency (a band of channels) and magnitude (noise); the model
+sees the altered frames and is trained, by an L1 loss over what was altered in time and frequency, to give the clean
+ones. Mockingjay is the time axis alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from audiossl.nn.masking import valid_frames
+from audiossl.pretraining import Pretraining
+from audiossl.types import Batch, Loss
+from audiossl.upstreams.tera.model import Tera
+
+
+@dataclass(frozen=True)
+class AlterationConfig:
+    """The published settings; 0 switches an axis off.
+
+    time: share of frames chosen, in blocks of `time_block` frames (80 % zeroed, 10 % replaced, 10 % left, one draw
+    an utterance); frequency: the largest share of channels zeroed; magnitude: probability, a batch, of adding noise
+    N(0, noise_std); max_statistics: batches read to estimate a global mean and variance; seed: of all draws.
+    """
+
+    time: float = 0.15
+    time_block: int = 7
+    frequency: float = 0.2
+    magnitude: float = 0.15
+    noise_std: float = 0.2
+    max_statistics: int = 500
+    seed: int = 0
+
+
+class Altered(NamedTuple):
+    """inputs (T, F) as the model sees them; chosen bool (T, F), where the loss is taken."""
+
+    inputs: Tensor
+    chosen: Tensor
+
+
+class TeraPretraining(Pretraining):
+    """A TERA encoder with a prediction head Linear, GELU, LayerNorm, Linear."""
+
+    Config = AlterationConfig
+    upstream: Tera
+
+    def __init__(self, upstream: Tera, config: AlterationConfig | None = None) -> None:
+        super().__init__(upstream)
+        self.config = config or AlterationConfig()
+        width = upstream.config.width
+        self.head = nn.Sequential(
+            nn.Linear(width, width),
+            nn.GELU(),
+            nn.LayerNorm(width, upstream.config.norm_eps),
+            nn.Linear(width, upstream.num_features),
+        )
+        self._fitted = upstream.config.normalize != "global"
+
+    def loss(self, batch: Batch) -> Loss:
+        """Mean absolute error over the chosen points of all items; weight: how many points."""
+        clean, inputs, chosen, frames = self._altered(batch)
+        error = (self._reconstruct(inputs, frames) - clean).abs()
+        count = chosen.sum()
+        total = torch.where(chosen, error, 0.0).sum() / count.clamp(min=1)
+        return Loss(total, count.to(total.dtype))
+
+    @property
+    def needs_fit(self) -> bool:
+        return not self._fitted
+
+    def fit(self, batches: Iterable[Batch]) -> None:
+        """Mean and standard deviation of every band over the frames of `max_statistics` batches."""
+        count, total, squares = 0, torch.tensor(0.0, dtype=torch.float64), torch.tensor(0.0, dtype=torch.float64)
+        for batch in islice(batches, self.config.max_statistics):
+            x = self.upstream.acoustic(batch.wavs, batch.lengths, normalized=False)
+            frames = x[valid_frames(self.upstream.num_frames(batch.lengths), x.shape[1])].double()
+            count += len(frames)
+            total = total.to(frames) + frames.sum(0)
+            squares = squares.to(frames) + frames.square().sum(0)
+        mean = total / count
+        self.upstream.set_statistics(mean, (squares / count - mean.square()).clamp(min=1e-8).sqrt())
+        self._fitted = True
+
+    def load_trainable_state(self, state: dict[str, Tensor]) -> None:
+        super().load_trainable_state(state)
+        self._fitted = True
+
+    @torch.no_grad()
+    def snapshot(self, batch: Batch, folder: Path) -> dict[str, Path]:
+        """Clean input, altered input and reconstruction of the first items."""
+        from audiossl.upstreams.tera.figures import draw_reconstructions
+
+        clean, inputs, chosen, frames = self._altered(batch)
+        made = self._reconstruct(inputs, frames).float()
+        panels = [
+            tuple(x[item, : int(frames[item])].cpu().numpy() for x in (clean, inputs, made))
+            for item in range(min(3, len(batch)))
+        ]
+        path = draw_reconstructions(panels, folder / "reconstruction.png", self.upstream)
+        return {"Reconstruction of held-out sound": path}
+
+    def _reconstruct(self, inputs: Tensor, frames: Tensor) -> Tensor:
+        out: Tensor = self.head(self.upstream.contextualize(inputs, frames, self.upstream.num_layers - 1)[-1])
+        return out
+
+    def _altered(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """clean, inputs, chosen (B, T, F) and frames (B,). The draw of an item does not depend on its batch."""
+        clean = self.upstream.acoustic(batch.wavs, batch.lengths)
+        frames = self.upstream.num_frames(batch.lengths)
+        epoch, number = batch.position or (0, 0)
+        if not self.training:
+            epoch, number = -1, -1  # validation alters the same sound in the same way each time
+        inputs, chosen = clean.clone(), torch.zeros_like(clean, dtype=torch.bool)
+        ids = [cut.id for cut in batch.cuts] or [str(i) for i in range(len(batch))]
+        for item, (name, count) in enumerate(zip(ids, frames.tolist(), strict=True)):
+            draw = self.generator(self.config.seed, epoch, name)
+            altered = alter(clean[item, :count], self.config, draw)
+            inputs[item, :count], chosen[item, :count] = altered
+        draw = self.generator(self.config.seed, epoch, number, "magnitude")
+        if torch.rand((), generator=draw) < self.config.magnitude:
+            noise = torch.randn(inputs.shape, generator=draw).to(inputs)
+            inputs = inputs + self.config.noise_std * noise
+        return clean, inputs, chosen, frames
+
+
+def alter(x: Tensor, config: AlterationConfig, draw: torch.Generator) -> Altered:
+    """Alter one utterance (T, F) along time, then frequency. With both switched off, everything is chosen."""
+    inputs, chosen = x.clone(), torch.zeros_like(x, dtype=torch.bool)
+    if config.time == 0 and config.frequency == 0:
+        return Altered(inputs, ~chosen)
+    num_frames, num_channels = x.shape
+    rows = choose_blocks(num_frames, config.time, config.time_block, draw)
+    chosen[rows] = True
+    dice = float(torch.rand((), generator=draw))
+    if dice < 0.8:
+        inputs[rows] = 0
+    elif dice < 0.9 and len(rows):
+        starts = torch.randint(num_frames - config.time_block, (len(rows) // config.time_block,), generator=draw)
+        inputs[rows] = x[_blocks(starts, config.time_block)]
+    widest = int(num_channels * config.frequency)
+    band = int(torch.randint(widest + 1, (), generator=draw))
+    first = int(torch.randint(num_channels - band + 1, (), generator=draw))
+    inputs[:, first : first + band] = 0
+    chosen[:, first : first + band] = True
+    return Altered(inputs, chosen)
+
+
+def choose_blocks(num_frames: int, share: float, block: int, draw: torch.Generator) -> Tensor:
+    """Frame numbers of round(T share / block) blocks: starts drawn without replacement from 0 .. T - block - 1.
+
+    Blocks may overlap, as published; fewer blocks where there are fewer starts, none in an utterance of one block.
+    """
+    starts = torch.randperm(max(num_frames - block, 0), generator=draw)
+    return _blocks(starts[: round(num_frames * share / block)], block)
+
+
+def _blocks(starts: Tensor, block: int) -> Tensor:
+    return (starts[:, None] + torch.arange(block)).flatten()
