@@ -209,12 +209,18 @@ def rescore(
     return metrics
 
 
-def load_run(folder: str | Path, checkpoint: str = "best", device: str | None = None) -> Run:
-    """A trained run for prediction. checkpoint: best, last or averaged. Raises AudiosslError for a folder that is none."""
+def load_run(
+    folder: str | Path, checkpoint: str = "best", device: str | None = None, overrides: Sequence[str] = ()
+) -> Run:
+    """A trained run for prediction. Raises AudiosslError for a folder that is none.
+
+    checkpoint: best, last or averaged; overrides: changes to its configuration, for instance data.dir=elsewhere.
+    """
     folder = Path(folder)
     if not (folder / "config.yaml").is_file():
         raise AudiosslError(f"{folder} is not a run folder (it has no config.yaml); give what `audiossl train` wrote.")
-    config: Experiment = structured(Experiment, read_yaml(folder / "config.yaml"), where=f"{folder / 'config.yaml'}")
+    layers = [read_yaml(folder / "config.yaml"), parse_overrides(overrides)]
+    config: Experiment = structured(Experiment, *layers, where=f"{folder / 'config.yaml'}")
     task = build_downstream(config)
     stored = json.loads((folder / "run.json").read_text(encoding="utf-8"))["upstream_fingerprint"]
     if stored != fingerprint(task.upstream):

@@ -13,12 +13,12 @@ T = TypeVar("T")
 PATIENCE_S = 2.0
 
 
-def progress(items: Iterable[T], title: str) -> Iterator[T]:
-    """The items; on a terminal, with a bar on stderr from two seconds on."""
+def progress(items: Iterable[T], title: str, total: int | None = None) -> Iterator[T]:
+    """The items; on a terminal, with a bar on stderr from two seconds on. total: how many, if `len` does not say."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-    task = bar.add_task(title, total=len(items) if isinstance(items, Sized) else None)
+    task = bar.add_task(title, total=len(items) if total is None and isinstance(items, Sized) else total)
     begin, shown = time.monotonic(), False
     try:
         for number, item in enumerate(items):

@@ -186,7 +186,7 @@ def _smoothed(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _look(number: int) -> tuple[str, str]:
-    return PALETTE[number % len(PALETTE)], DASHES[number // len(PALETTE) % len(DASHES)]
+    return PALETTE[number % len(PALETTE)], DASHES[number % len(DASHES)]
 
 
 @contextmanager

@@ -143,6 +143,13 @@ def test_loss_is_the_cross_entropy_of_the_labels() -> None:
     torch.testing.assert_close(task.loss(batch).total, expected)
 
 
+def test_class_weights_scale_the_loss_of_each_item() -> None:
+    task, batch = toy_task(class_weights=True, label_counts=[2, 3, 15]), tone_batch(2)
+    losses = nn.functional.cross_entropy(task.logits(batch), torch.tensor([0, 1]), reduction="none")
+    weights = torch.tensor([20 / (3 * 2), 20 / (3 * 3)])  # N / (C n_c)
+    torch.testing.assert_close(task.loss(batch).total, (losses * weights).mean())
+
+
 def test_class_weights_have_mean_one_over_the_training_items() -> None:
     counts = [2, 3, 15]
     weights = toy_task(class_weights=True, label_counts=counts).get_buffer("class_weights")

@@ -1,0 +1,259 @@
+"""The command line. Nothing heavy is imported here: each command imports what it needs when it runs."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from audiossl.cli import data
+from audiossl.errors import AudiosslError, ConfigError
+
+app = typer.Typer(
+    help="Self-supervised learning for speech and audio: encoders, layer weighting, tasks, evaluation.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(data.app, name="data", help="Make, check and describe manifests.")
+
+out = Console(soft_wrap=True)
+err = Console(stderr=True, soft_wrap=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
+Overrides = Annotated[Optional[list[str]], typer.Argument(help="Settings as key=value.", show_default=False)]  # noqa: UP045
+OutFolder = Annotated[Optional[Path], typer.Option("--out", help="The run folder.", show_default=False)]  # noqa: UP045
+Resume = Annotated[Optional[Path], typer.Option(help="Go on with this run, exactly.", show_default=False)]  # noqa: UP045
+Overwrite = Annotated[bool, typer.Option(help="Replace a run that is there.")]
+
+
+@app.command("list")
+def list_names(
+    kind: Annotated[str, typer.Argument(help="upstreams, downstreams or interfaces")] = "upstreams",
+    pattern: Annotated[str, typer.Argument(help="A shell pattern, or a part of the name.")] = "*",
+    as_json: AsJson = False,
+) -> None:
+    """List the names that can be used."""
+    registry = _registry(kind)
+    cards = [registry.card(name) for name in registry.names(pattern)]
+    if as_json:
+        print(json.dumps([card.as_json() for card in cards], indent=2))
+        return
+    table = Table(box=None, pad_edge=False, title=None)
+    table.add_column("name", style="bold", no_wrap=True)
+    table.add_column("what it is", overflow="fold")
+    for card in cards:
+        table.add_row(card.name, card.summary)
+    out.print(table if cards else f"No name matches {pattern!r}.")
+
+
+@app.command()
+def describe(name: str, as_json: AsJson = False) -> None:
+    """Say what a name stands for: its card, and for an encoder its layers and frames."""
+    from audiossl.cli.inspect import describe_name
+
+    facts = describe_name(name)
+    if as_json:
+        print(json.dumps(facts, indent=2))
+        return
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for key, value in facts.items():
+        table.add_row(key, value if isinstance(value, str) else json.dumps(value))
+    out.print(table)
+
+
+@app.command()
+def embed(
+    upstream: Annotated[str, typer.Argument(help="A name, a checkpoint path, or s3prl:<file>.")],
+    inputs: Annotated[list[str], typer.Argument(help="Sound files, folders, patterns or manifests.")],
+    to: Annotated[Path, typer.Option("--out", help="One .npz file, or a folder for one file a recording.")],
+    layer: Annotated[str, typer.Option(help="all, last, or a number from 0.")] = "all",
+    pool: Annotated[str, typer.Option(help="none (every frame) or mean (one vector a recording).")] = "none",
+    batch_size: int = 8,
+    as_json: AsJson = False,
+) -> None:
+    """Write the hidden states of recordings: an array (L, T, D) each, or (T, D) for one layer."""
+    from audiossl.cli.embedding import embed_inputs
+
+    summary = embed_inputs(upstream, inputs, to, layer=layer, pool=pool, batch_size=batch_size)
+    if as_json:
+        print(json.dumps(summary))
+    else:
+        out.print(f"{summary['num_recordings']} recording(s), layers {summary['layers']} -> {to}")
+
+
+@app.command()
+def train(
+    recipe: Annotated[Optional[Path], typer.Argument(help="A recipe's YAML.", show_default=False)] = None,  # noqa: UP045
+    overrides: Overrides = None,
+    to: OutFolder = None,
+    resume: Resume = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Train a head on a frozen encoder."""
+    from audiossl import experiment
+
+    _run(experiment.train, recipe, overrides or [], to, resume, overwrite, pretrain=False)
+
+
+@app.command()
+def pretrain(
+    recipe: Annotated[Optional[Path], typer.Argument(help="A recipe's YAML.", show_default=False)] = None,  # noqa: UP045
+    overrides: Overrides = None,
+    to: OutFolder = None,
+    resume: Resume = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Pre-train an encoder on unlabelled sound."""
+    from audiossl import experiment
+
+    _run(experiment.pretrain, recipe, overrides or [], to, resume, overwrite, pretrain=True)
+
+
+@app.command()
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="What `audiossl train` wrote.")],
+    split: Annotated[str, typer.Option(help="train, dev, test or another manifest of the data folder.")] = "test",
+    checkpoint: Annotated[str, typer.Option(help="best, last or averaged.")] = "best",
+    overrides: Annotated[Optional[list[str]], typer.Argument(help="data.* settings.", show_default=False)] = None,  # noqa: UP045
+    as_json: AsJson = False,
+) -> None:
+    """Predict a split and score it: writes RUN/SPLIT/predictions.jsonl and metrics.json."""
+    from audiossl.evaluate import metrics_as_json
+    from audiossl.experiment import load_run
+
+    metrics = load_run(run, checkpoint, overrides=overrides or []).evaluate(split)
+    if as_json:
+        print(json.dumps(metrics_as_json(metrics)))
+        return
+    table = Table("metric", "value", "95 % interval", title=f"{run} on {split}", title_justify="left")
+    for name, metric in metrics.items():
+        interval = f"{metric.low:.4f} to {metric.high:.4f}" if metric.low is not None else ""
+        table.add_row(name, f"{metric.value:.4f}", interval)
+    out.print(table)
+
+
+@app.command()
+def predict(
+    run: Annotated[Path, typer.Argument(help="What `audiossl train` wrote.")],
+    inputs: Annotated[list[str], typer.Argument(help="Sound files, folders, patterns or manifests.")],
+    to: Annotated[Optional[Path], typer.Option("--out", help="Also write a JSONL file.", show_default=False)] = None,  # noqa: UP045
+    as_json: AsJson = False,
+) -> None:
+    """Label recordings with a trained run."""
+    from audiossl.data.inputs import cuts_of
+    from audiossl.evaluate import write_jsonl
+    from audiossl.experiment import load_run
+
+    loaded = load_run(run)
+    rows = sorted(loaded.predict(cuts_of(inputs)), key=lambda row: row["id"])
+    if to:
+        write_jsonl(to, rows)
+    if as_json:
+        print("\n".join(json.dumps(row, ensure_ascii=False) for row in rows))
+        return
+    table = Table("recording", "label", "probability", box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(row["id"], row["predicted"], f"{row['probability']:.3f}")
+    out.print(table)
+
+
+@app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders; the first is what the others are compared with.")],
+    to: Annotated[Path, typer.Option("--out", help="Folder of the report.")] = Path("report"),
+) -> None:
+    """Compare runs in one HTML page: table with intervals, layer weights, confusion, learning curves."""
+    from audiossl.report import build_report, summary_table
+
+    out.print(summary_table(runs))
+    out.print(f"Report: {build_report(runs, to)}")
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Check the installation: versions, the torch and torchaudio pair, devices, cache folder, optional extras."""
+    from audiossl.cli.inspect import diagnose
+
+    findings = diagnose()
+    if as_json:
+        print(json.dumps([finding._asdict() for finding in findings], indent=2))
+    else:
+        table = Table("", "check", "found", box=None, pad_edge=False)
+        sign = {"ok": "[green]ok[/]", "missing": "[yellow]--[/]", "wrong": "[red]!![/]"}
+        for finding in findings:
+            table.add_row(sign[finding.status], finding.check, finding.found + (f" {finding.fix}" if finding.fix else ""))
+        out.print(table)
+    if any(finding.status == "wrong" for finding in findings):
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Entry point: errors that are the user's to mend are one sentence, without a traceback."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    try:
+        app()
+    except AudiosslError as error:
+        err.print(f"[red]error:[/] {_escaped(str(error))}")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        err.print("Interrupted.")
+        sys.exit(130)
+
+
+def _run(
+    action: Any,
+    recipe: Path | None,
+    overrides: list[str],
+    to: Path | None,
+    resume: Path | None,
+    overwrite: bool,
+    *,
+    pretrain: bool,
+) -> None:
+    from audiossl.experiment import default_out, read_experiment
+    from audiossl.trainer import Interrupted
+
+    if resume and recipe and "=" in str(recipe):  # `--resume RUN key=value`: the first argument is no recipe
+        overrides, recipe = [str(recipe), *overrides], None
+    if resume and recipe:
+        raise ConfigError("--resume reads the run's own configuration; leave the recipe out.")
+    if recipe is None and not resume:
+        raise ConfigError("Give a recipe's YAML, for instance recipes/fsdd/keyword_spotting.yaml, or --resume RUN.")
+    config = read_experiment(resume / "config.yaml" if resume else recipe, overrides, pretrain=pretrain)
+    folder = resume or to or default_out(recipe, config)
+    try:
+        action(config, folder, resume=resume is not None, overwrite=overwrite)
+    except Interrupted as stop:
+        err.print(str(stop))
+        sys.exit(130)
+    out.print(f"Run: {folder}")
+
+
+def _registry(kind: str) -> Any:
+    from audiossl import registry
+    from audiossl.errors import did_you_mean
+
+    kinds = {"upstreams": registry.UPSTREAMS, "downstreams": registry.DOWNSTREAMS, "interfaces": registry.INTERFACES}
+    name = kind if kind.endswith("s") else f"{kind}s"
+    if name not in kinds:
+        raise ConfigError(f"There is nothing called {kind!r} to list. {did_you_mean(kind, kinds)}")
+    return kinds[name]
+
+
+def _escaped(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)
+
+
+if __name__ == "__main__":
+    main()
