@@ -22,7 +22,8 @@ class SpectralConfig:
     """num_features: mel bands, or cepstra for mfcc (the spectrogram takes its bins from the window).
 
     deltas: 0, 1 or 2 orders appended; cmvn: mean and variance normalisation over the utterance;
-    level_db: scale the waveform to this level first (None: as it is).
+    level_db: scale the waveform to this level first (None: as it is); log_eps: added to power before the logarithm, for
+    the centred features (Kaldi's have a floor of their own).
     """
 
     sample_rate_hz: int = 16000
@@ -30,6 +31,7 @@ class SpectralConfig:
     deltas: int = 0
     cmvn: bool = False
     level_db: float | None = None
+    log_eps: float = 1e-10
 
 
 class SpectralUpstream(Upstream):
@@ -76,7 +78,7 @@ class LogMel(CentredUpstream):
 
     def __init__(self, config: SpectralConfig | None = None) -> None:
         config = config or self.Config()
-        frontend = filterbank.LogMel(config.sample_rate_hz, config.num_features)
+        frontend = filterbank.LogMel(config.sample_rate_hz, config.num_features, eps=config.log_eps)
         super().__init__(config, frontend, config.num_features, frontend.win, frontend.hop)
 
 
@@ -89,7 +91,7 @@ class Spectrogram(CentredUpstream):
 
     def __init__(self, config: SpectralConfig | None = None) -> None:
         config = config or self.Config()
-        frontend = filterbank.Spectrogram(config.sample_rate_hz)
+        frontend = filterbank.Spectrogram(config.sample_rate_hz, eps=config.log_eps)
         super().__init__(config, frontend, frontend.win // 2 + 1, frontend.win, frontend.hop)
 
 

@@ -23,7 +23,8 @@ from audiossl.upstream import Upstream
 class TeraConfig:
     """Defaults: the published base model on log mel features.
 
-    features: log_mel and spectrogram are centred, fbank is Kaldi's; deltas: orders appended; level_db: waveform level.
+    features: log_mel and spectrogram are centred, fbank is Kaldi's; deltas: orders appended; level_db: waveform level;
+    log_eps: what log_mel and spectrogram add to power before the logarithm.
     normalize: 'utterance' (each band to zero mean and unit variance over the utterance, as published), 'global' (one
     mean and variance a band over the training data, kept in the checkpoint: the utterance's own mean, which carries
     speaker and vowel, reaches the model) or 'none'. share_layers: one block applied num_layers times (AudioALBERT).
@@ -35,6 +36,7 @@ class TeraConfig:
     num_mels: int = 80
     deltas: int = 0
     level_db: float | None = -25.0
+    log_eps: float = 1e-10
     normalize: Literal["utterance", "global", "none"] = "utterance"
     width: int = 768
     num_layers: int = 3
@@ -164,11 +166,13 @@ def sinusoids(frames: int, width: int) -> Tensor:
 
 
 def _frontend(config: TeraConfig) -> tuple[filterbank.LogMel | filterbank.Spectrogram | filterbank.KaldiFbank, int]:
+    rate = config.sample_rate_hz
     if config.features == "spectrogram":
-        spectrogram = filterbank.Spectrogram(config.sample_rate_hz)
+        spectrogram = filterbank.Spectrogram(rate, eps=config.log_eps)
         return spectrogram, spectrogram.win // 2 + 1
-    kind = filterbank.LogMel if config.features == "log_mel" else filterbank.KaldiFbank
-    return kind(config.sample_rate_hz, config.num_mels), config.num_mels
+    if config.features == "fbank":
+        return filterbank.KaldiFbank(rate, config.num_mels), config.num_mels
+    return filterbank.LogMel(rate, config.num_mels, eps=config.log_eps), config.num_mels
 
 
 def _init_weights(module: nn.Module) -> None:
