@@ -93,7 +93,7 @@ def save_upstream(upstream: Upstream, path: Path, card: Mapping[str, Any] | None
 def load_upstream_weights(upstream: Upstream, path: Path, sha256: str = "") -> None:
     """Strictly load a `save_upstream` file into an upstream of the same shape."""
     if sha256 and (found := file_sha256(path)) != sha256:
-        raise CheckpointError(f"{path} has sha256 {found[:12]}..., not {sha256[:12]}... as its card says: get it again.")
+        raise CheckpointError(f"{path} has sha256 {found[:12]}..., not {sha256[:12]}... as the card says; get it again.")
     state, _ = read_tensors(path)
     load_strict(upstream, state, expected=upstream.state_dict(), what=type(upstream).__name__)
 
@@ -147,11 +147,12 @@ def fingerprint(module: nn.Module) -> str:
     digest = hashlib.sha256(json.dumps(config_of(module), sort_keys=True).encode())
     for name, value in sorted(module.state_dict().items()):
         digest.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())
-        digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 
 def file_sha256(path: Path) -> str:
+    """The checksum of a file's content, in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

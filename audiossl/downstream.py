@@ -47,7 +47,8 @@ class Downstream(Task):
     def features(self, batch: Batch) -> Features:
         """Hidden states of the frozen upstream, in its own dtype and without a graph."""
         with torch.no_grad():
-            return self.upstream(batch.wavs, batch.lengths)
+            features: Features = self.upstream(batch.wavs, batch.lengths)
+        return features
 
     def sequence(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """What the head reads: (B, T, interface.width) and its (B,) lengths in frames."""

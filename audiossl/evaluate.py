@@ -33,6 +33,7 @@ def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """One JSON object, indented, UTF-8, written atomically."""
     with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
@@ -51,6 +52,7 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
 
 
 def metrics_as_json(metrics: Mapping[str, Metric]) -> dict[str, Any]:
+    """Metrics by name as {"value", "low", "high"}."""
     return {name: metric.as_json() for name, metric in metrics.items()}
 
 

@@ -134,7 +134,8 @@ def pretrain(config: PretrainExperiment, out: Path, *, resume: bool = False, ove
             _restore(task, out, "best")
             kept = state.best[0] if state.best else None
             card = {"name": config.name, "step": kept.step if kept else state.step, "seed": config.seed}
-            save_upstream(task.upstream, out / "upstream.safetensors", card | ({"dev_loss": kept.value} if kept else {}))
+            card |= {"dev_loss": kept.value} if kept else {}
+            save_upstream(task.upstream, out / "upstream.safetensors", card)
     return out
 
 
@@ -219,10 +220,12 @@ def load_run(
     folder = Path(folder)
     if not (folder / "config.yaml").is_file():
         raise AudiosslError(f"{folder} is not a run folder (it has no config.yaml); give what `audiossl train` wrote.")
+    stored = _read_facts(folder).get("upstream_fingerprint")
+    if stored is None:
+        raise AudiosslError(f"{folder} is a pre-training run, which predicts nothing; use it as upstream={folder}.")
     layers = [read_yaml(folder / "config.yaml"), parse_overrides(overrides)]
     config: Experiment = structured(Experiment, *layers, where=f"{folder / 'config.yaml'}")
     task = build_downstream(config)
-    stored = json.loads((folder / "run.json").read_text(encoding="utf-8"))["upstream_fingerprint"]
     if stored != fingerprint(task.upstream):
         raise CheckpointError(
             f"The upstream {config.upstream!r} is not the one that {folder} was trained with (its weights or settings "
@@ -320,11 +323,20 @@ def _describe(out: Path, config: Any, task: Task, trainer: Trainer, resume: bool
     }
     if isinstance(task, Downstream):
         facts["upstream_fingerprint"] = fingerprint(task.upstream)
-        stored = json.loads((out / "run.json").read_text(encoding="utf-8")) if resume else facts
-        if stored["upstream_fingerprint"] != facts["upstream_fingerprint"]:
+        stored = _read_facts(out) if resume else facts
+        if stored.get("upstream_fingerprint") != facts["upstream_fingerprint"]:
             raise CheckpointError(f"The upstream {config.upstream!r} changed since {out} was started; train again.")
-    save_yaml(config, out / "config.yaml")
     write_json(out / "run.json", facts)
+    save_yaml(config, out / "config.yaml")
+
+
+def _read_facts(folder: Path) -> dict[str, Any]:
+    """What `_describe` wrote into run.json."""
+    try:
+        facts: dict[str, Any] = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise AudiosslError(f"{folder / 'run.json'} cannot be read; train again with --overwrite.") from error
+    return facts
 
 
 @contextmanager
@@ -336,14 +348,24 @@ def _run_folder(out: Path, *, resume: bool, overwrite: bool) -> Iterator[None]:
     if not first:
         yield
         return
-    if (out / "config.yaml").is_file() and not resume:
-        if not overwrite:
-            raise TrainingError(f"{out} has a run already: go on with --resume {out}, or replace it with --overwrite.")
-        shutil.rmtree(out)
+    if (out / "config.yaml").is_file() and not (resume or overwrite):
+        raise TrainingError(f"{out} has a run already: go on with --resume {out}, or replace it with --overwrite.")
     out.mkdir(parents=True, exist_ok=True)
     with open(out / ".lock", "w", encoding="utf-8") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise TrainingError(f"Another process is training in {out}; choose another folder with --out.") from error
+        if not resume:
+            _empty(out)
         yield
+
+
+def _empty(out: Path) -> None:
+    """Remove what an earlier run left, but for the lock that is held."""
+    if (out / "config.yaml").is_file():
+        for path in out.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            elif path.name != ".lock":
+                path.unlink()

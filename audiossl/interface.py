@@ -60,6 +60,7 @@ def load_interface(name: str, widths: Sequence[int], **options: Any) -> Interfac
 
 
 def build_interface(name: str, widths: Sequence[int], options: Mapping[str, Any]) -> Interface:
+    """As `load_interface`, with the options as a mapping."""
     merged = {**INTERFACES.card(name).options, **options}
     interface = make(INTERFACES.load(name), merged, widths, where=f"options of interface {name}")
     if not isinstance(interface, Interface):

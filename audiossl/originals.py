@@ -43,7 +43,7 @@ _STAND_INS: list[Any] = [
 def load_original(source: str, path: Path) -> Upstream:
     """An encoder from a file of another toolkit: the family that recognises it converts it. Raises CheckpointError."""
     checkpoint = read_pickled(path)
-    families = [family for family in _converters() if family.SOURCE == source]
+    families = [family for family in _converters() if source == family.SOURCE]
     for family in families:
         if family.recognises(checkpoint):
             upstream: Upstream = family.load(checkpoint)

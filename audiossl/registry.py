@@ -10,13 +10,13 @@ import importlib.metadata
 import importlib.util
 import pkgutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Any, TypeVar
 
 from audiossl.cards import Card, UpstreamCard
-from audiossl.errors import UnknownNameError, did_you_mean
+from audiossl.errors import ConfigError, UnknownNameError, did_you_mean
 
 T = TypeVar("T")
 
@@ -30,7 +30,13 @@ class Entry:
     target: Any = None
 
     def load(self) -> Any:
-        return import_target(self.card.target) if self.target is None else self.target
+        target = import_target(self.card.target) if self.target is None else self.target
+        if isinstance(target, Card):
+            raise ConfigError(
+                f"{self.owner} gives {self.card.name!r} by a card outside a module named cards ({self.card.target}); "
+                f"move its cards there, so that listing names imports nothing heavy."
+            )
+        return target
 
 
 class Registry:
@@ -38,7 +44,8 @@ class Registry:
 
     package: each folder in it with a `cards.py` that has `CARDS` adds those names, as does the package's own
     `cards.py`. group: the entry-point group through which other distributions add theirs; the entry point's name is
-    the plugin's name and its value is what makes it (or a Card).
+    the plugin's name and its value is what makes it, or a Card in a module named `cards`, which is imported to list
+    names and must import nothing heavy.
     """
 
     def __init__(self, kind: str, package: str, group: str) -> None:
@@ -55,9 +62,9 @@ class Registry:
             facts.setdefault("summary", (getattr(target, "__doc__", None) or "").strip().split("\n")[0])
             card_type = UpstreamCard if self.kind == "upstream" else Card
             entry = Entry(card_type(name, f"{module}:{attribute}", **facts), owner=module, target=target)
-            self._add(self._decorated, entry)
             if "_discovered" in self.__dict__:
-                self._add(dict(self._discovered), entry)
+                self._add(dict(self._discovered), entry)  # raises for a name that is taken
+            self._add(self._decorated, entry)
             return target
 
         return decorate
@@ -98,8 +105,7 @@ class Registry:
             for card in importlib.import_module(module).CARDS:
                 self._add(entries, Entry(card, owner=module.removesuffix(".cards")))
         for point in importlib.metadata.entry_points(group=self.group):
-            owner = point.dist.name if point.dist else point.value
-            self._add(entries, Entry(_card_of(point, self.kind), owner=owner))
+            self._add(entries, _entry_of(point, self.kind))
         for entry in self._decorated.values():
             self._add(dict(entries), entry)
         return entries
@@ -113,7 +119,7 @@ class Registry:
     def _add(self, entries: dict[str, Entry], entry: Entry) -> None:
         name, old = entry.card.name, entries.get(entry.card.name)
         if old is not None and (old.owner, old.card.target) != (entry.owner, entry.card.target):
-            raise ValueError(
+            raise ConfigError(
                 f"Two plugins claim the {self.kind} name {name!r}: {old.owner} ({old.card.target}) and {entry.owner} "
                 f"({entry.card.target}). Rename one of them, or uninstall its package."
             )
@@ -129,9 +135,18 @@ def import_target(address: str) -> Any:
     return value
 
 
-def _card_of(point: importlib.metadata.EntryPoint, kind: str) -> Card:
+def _entry_of(point: importlib.metadata.EntryPoint, kind: str) -> Entry:
+    """A card from a module named `cards`; of anything else only the address is read."""
+    package, _, module = point.module.rpartition(".")
+    if module == "cards":
+        card = import_target(point.value)
+        if not isinstance(card, Card):
+            raise ConfigError(f"The entry point {point.name} = {point.value} must name a Card, as its module is cards.")
+        return Entry(replace(card, name=point.name), owner=package)
     summary = (point.dist.metadata["Summary"] or "") if point.dist else ""
-    return (UpstreamCard if kind == "upstream" else Card)(point.name, point.value, summary=summary)
+    card_type = UpstreamCard if kind == "upstream" else Card
+    owner = point.dist.name if point.dist else point.value
+    return Entry(card_type(point.name, point.value, summary=summary), owner=owner)
 
 
 UPSTREAMS = Registry("upstream", "audiossl.upstreams", "audiossl.upstreams")

@@ -31,11 +31,11 @@ class RunLog:
             self.folder.mkdir(parents=True, exist_ok=True)
             path = self.folder / "log.jsonl"
             _cut_after(path, self.start_step)
-            self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115  closed in __exit__
+            self._file = open(path, "a", encoding="utf-8")
             self._board = SummaryWriter(self.folder / "tensorboard", purge_step=self.start_step + 1)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if self._file is not None:
             self._file.close()
             self._board.close()

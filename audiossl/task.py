@@ -69,7 +69,7 @@ class Task(nn.Module, ABC):
         return False
 
     def fit(self, batches: Iterable[Batch]) -> None:
-        """Estimate what is not learnt by gradient, from training batches in order; stop reading when there is enough."""
+        """Estimate what is not learnt by gradient, from training batches; may stop reading when it has enough."""
 
     def snapshot(self, batch: Batch, folder: Path) -> dict[str, Path]:
         """Draw what the model makes of one held-out batch, at each evaluation; title -> PNG file in `folder`."""

@@ -22,7 +22,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import gather_object
+from accelerate.utils import DistributedDataParallelKwargs, gather_object
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
@@ -72,7 +73,7 @@ class TrainerConfig:
             raise ConfigError(f"trainer.lr={self.lr} must be above zero.")
 
 
-class Interrupted(Exception):
+class Interrupted(Exception):  # noqa: N818  no error: the user asked for it
     """Training was stopped by a signal after writing a checkpoint from which it can go on."""
 
 
@@ -91,6 +92,7 @@ class Progressed:
     position: Position | None = None
     best: list[Kept] = field(default_factory=list)  # best first
     evaluations_without_gain: int = 0
+    evaluated: int = 0  # the last step that was scored on dev
 
     def as_json(self) -> dict[str, Any]:
         return {**vars(self), "best": [list(kept) for kept in self.best]}
@@ -98,7 +100,9 @@ class Progressed:
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> Progressed:
         position = Position(*stored["position"]) if stored["position"] else None
-        return cls(stored["step"], position, [Kept(*k) for k in stored["best"]], stored["evaluations_without_gain"])
+        best = [Kept(*kept) for kept in stored["best"]]
+        evaluated = stored.get("evaluated", stored["step"])
+        return cls(stored["step"], position, best, stored["evaluations_without_gain"], evaluated)
 
 
 class Trainer:
@@ -117,7 +121,9 @@ class Trainer:
         *,
         seed: int = 0,
     ) -> None:
-        self.accelerator = Accelerator(cpu=config.device == "cpu")
+        # Buffers are functions of weights or of the input (a table of positions grows with it), never to be averaged.
+        parallel = DistributedDataParallelKwargs(broadcast_buffers=False)
+        self.accelerator = Accelerator(cpu=config.device == "cpu", kwargs_handlers=[parallel])
         self.world = self.accelerator.num_processes
         if config.batches_per_step % self.world:
             raise ConfigError(
@@ -141,9 +147,10 @@ class Trainer:
         model, optimizer = self.accelerator.prepare(self.task, self.optimizer)
         batches = iter(self.train_batches(self.state.position, self.accelerator.process_index, self.world))
         log = RunLog(self.folder, start_step=self.state.step, active=self.accelerator.is_main_process)
-        bad_steps, finished = 0, False
+        bad_steps = 0
         with log, self._signals(), self._progress() as progress:
             bar = progress.add_task("training", total=self.config.steps, completed=self.state.step, note="")
+            finished = self._evaluate_if_due(log)  # a run that was stopped at an evaluation owes it
             while self.state.step < self.config.steps and not finished:
                 figures, interrupted = self._step(model, optimizer, batches)
                 bad_steps = 0 if figures["finite"] else bad_steps + 1
@@ -152,13 +159,17 @@ class Trainer:
                 if step % self.config.log_every == 0 or step == self.config.steps or not figures["finite"]:
                     log.write(step, "train", figures)
                 progress.update(bar, completed=step, note=f"loss {figures['loss']:.4f}")
-                at_end = step == self.config.steps or interrupted
-                if self._due(self.config.eval_every, step) and not interrupted:
-                    finished = self._evaluate(log)
-                if self._due(self.config.save_every, step) or at_end or finished:
+                if interrupted and step < self.config.steps:
                     self._save(optimizer)
-                if interrupted:
-                    raise Interrupted(f"Stopped after step {step}. Go on with --resume {self.folder}")
+                    raise Interrupted(f"Stopped after step {step}; {self.folder} holds all that is needed to go on.")
+                finished = self._evaluate_if_due(log)
+                if self._due(self.config.save_every, step) or finished:
+                    self._save(optimizer)
+        if self.dev_batches is not None and not self.state.best:
+            raise TrainingError(
+                f"{self.task.monitor.name} on dev was never a number, so no checkpoint is the best; see "
+                f"{self.folder / 'log.jsonl'}, and lower trainer.lr={self.config.lr:g} or check the dev data."
+            )
         self._average_best()
         return self.state
 
@@ -183,15 +194,17 @@ class Trainer:
         stop = torch.tensor(float(self._stop), device=weight_sum.device)
         totals = self.accelerator.reduce(torch.stack([*sums.values(), weight_sum, stop]), "sum")
         weight_sum, stop = totals[-2].clamp(min=1e-12), totals[-1]
-        lr, norm = self._update(optimizer, self.world / weight_sum)
         means = {name: float(value / weight_sum) for name, value in zip(names, totals, strict=False)}
+        lr, norm, finite = self._update(optimizer, self.world / weight_sum, means["loss"])
         self.state.step += 1
         self.state.position = batch.position
-        finite = math.isfinite(norm) and math.isfinite(means["loss"])
         return {**means, "lr": lr, "grad_norm": norm, "finite": finite}, bool(stop)
 
-    def _update(self, optimizer: Any, scale: Tensor) -> tuple[float, float]:
-        """Scale the summed gradients to those of the mean, clip, and step unless something is not finite."""
+    def _update(self, optimizer: Any, scale: Tensor, loss: float) -> tuple[float, float, bool]:
+        """Scale the summed gradients to those of the mean, clip, and step unless something is not finite.
+
+        Returns the learning rate, the norm before clipping and whether loss and gradient are finite.
+        """
         # Data-parallel wrappers average over processes; each process summed over its items.
         lr = self.config.lr * schedule_factor(self.config, self.state.step)
         parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
@@ -200,17 +213,23 @@ class Trainer:
         norm = float(torch.nn.utils.clip_grad_norm_(parameters, self.config.clip or math.inf))
         for group in optimizer.param_groups:
             group["lr"] = lr
-        if math.isfinite(norm):
+        finite = math.isfinite(norm) and math.isfinite(loss)
+        if finite:
             optimizer.step()
         optimizer.zero_grad()
-        return lr, norm
+        return lr, norm, finite
 
-    def _evaluate(self, log: RunLog) -> bool:
-        """Score dev, keep the weights if they are among the best; True when patience is at its end."""
-        if self.dev_batches is None:
-            return False
+    def _evaluate_if_due(self, log: RunLog) -> bool:
+        """Evaluate where this step is due and not done; True when patience is at its end."""
+        step = self.state.step
+        if self.dev_batches is not None and step > self.state.evaluated and self._due(self.config.eval_every, step):
+            self._evaluate(log, self.dev_batches)
+        return 0 < self.config.patience <= self.state.evaluations_without_gain
+
+    def _evaluate(self, log: RunLog, dev_batches: BatchSource) -> None:
+        """Score dev, and keep the weights if they are among the best."""
         task, step = self.task, self.state.step
-        batches = self.dev_batches(None, self.accelerator.process_index, self.world)
+        batches = dev_batches(None, self.accelerator.process_index, self.world)
         with self._autocast():
             predictions = gather_object(predict_all(task, batches, self.accelerator.device))
         metrics = task.score(predictions)
@@ -219,8 +238,9 @@ class Trainer:
         self._snapshot(log)
         gained = task.monitor.better(value, self.state.best[0].value if self.state.best else None)
         self.state.evaluations_without_gain = 0 if gained else self.state.evaluations_without_gain + 1
-        self._keep(Kept(value, step), gained)
-        return bool(0 < self.config.patience <= self.state.evaluations_without_gain)
+        self.state.evaluated = step
+        if not math.isnan(value):
+            self._keep(Kept(value, step), gained)
 
     def _snapshot(self, log: RunLog) -> None:
         if not self.accelerator.is_main_process or self.dev_batches is None:
@@ -272,7 +292,7 @@ class Trainer:
 
     def _restore(self) -> None:
         if not self.last_checkpoint.is_file():
-            raise TrainingError(f"{self.folder} has no checkpoint to resume from; start it again without --resume.")
+            raise TrainingError(f"{self.folder} has no checkpoint to resume from; start it again with --overwrite.")
         tensors, described = read_tensors(self.last_checkpoint)
         model = {name.removeprefix("model/"): value for name, value in tensors.items() if name.startswith("model/")}
         self.task.load_trainable_state(model)
@@ -292,7 +312,7 @@ class Trainer:
     def _seed(self, number: int) -> None:
         value = np.random.SeedSequence([self.seed, number]).generate_state(1, np.uint64)[0]
         torch.manual_seed(int(value) >> 1)
-        np.random.seed(int(value) & 0xFFFFFFFF)
+        np.random.seed(int(value) & 0xFFFFFFFF)  # noqa: NPY002  for libraries that draw from the global state
         random.seed(int(value))
 
     def _autocast(self) -> Any:
@@ -301,7 +321,10 @@ class Trainer:
 
     def _progress(self) -> Progress:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        return Progress(*columns, TextColumn("{task.fields[note]}"), disable=not self.accelerator.is_main_process)
+        shown = self.accelerator.is_main_process
+        return Progress(
+            *columns, TextColumn("{task.fields[note]}"), console=Console(stderr=True), disable=not shown
+        )
 
     @contextmanager
     def _signals(self) -> Iterator[None]:

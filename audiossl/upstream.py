@@ -22,7 +22,7 @@ class Upstream(nn.Module, ABC):
     A subclass sets the facts below in its constructor (nothing is run to find them) and writes `encode`.
 
     sample_rate_hz: the rate it was trained on; widths: D_l of each layer; stride: samples from one frame to the next;
-    receptive_field: samples that the first front-end frame sees; min_samples: the shortest input that has a frame.
+    receptive_field: samples that a frame of the front end sees; edge: samples that the front end mirrors at each end.
     The contract, checked by `audiossl.testing.check_upstream`: a batch equals its items one by one; `num_frames` is
     exact; eval is deterministic; gradients reach every trainable parameter.
     """
@@ -33,6 +33,7 @@ class Upstream(nn.Module, ABC):
     widths: tuple[int, ...]
     stride: int
     receptive_field: int
+    edge: int = 0
 
     @property
     def num_layers(self) -> int:
@@ -40,7 +41,8 @@ class Upstream(nn.Module, ABC):
 
     @property
     def min_samples(self) -> int:
-        return self.receptive_field
+        """The shortest input that has a frame (mirroring needs one sample more than it mirrors)."""
+        return self.edge + 1 if self.edge else self.receptive_field
 
     @property
     def frame_rate_hz(self) -> float:
@@ -51,8 +53,8 @@ class Upstream(nn.Module, ABC):
     @overload
     def num_frames(self, num_samples: Tensor) -> Tensor: ...
     def num_frames(self, num_samples: int | Tensor) -> int | Tensor:
-        """Frames that an input of `num_samples` gives, exactly: floor((n - receptive_field) / stride) + 1."""
-        frames = (num_samples - self.receptive_field) // self.stride + 1
+        """Frames that an input of `num_samples` gives, exactly: floor((n + 2 edge - receptive_field) / stride) + 1."""
+        frames = (num_samples + 2 * self.edge - self.receptive_field) // self.stride + 1
         return frames.clamp(min=0) if isinstance(frames, Tensor) else max(frames, 0)
 
     @abstractmethod

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -57,7 +58,7 @@ def embed_inputs(
             if single:
                 collected |= arrays
             else:
-                _save(out / f"{cut.id.replace('../', '')}.npz", arrays)
+                _save(out / _inside(f"{cut.id}.npz"), arrays)
     if single:
         _save(out, collected)
     return {"num_recordings": num_recordings, "layers": chosen, "out": str(out)}
@@ -82,6 +83,14 @@ def _arrays(name: str, states: list[torch.Tensor], pool: str) -> Arrays:
     return {f"{name}/layer_{number}": state.numpy() for number, state in enumerate(states)}
 
 
+def _inside(name: str) -> str:
+    """An id as a relative path that does not leave the folder that it is joined to."""
+    return "/".join(part for part in PurePosixPath(name).parts if part not in ("/", ".."))
+
+
 def _save(path: Path, arrays: Arrays) -> None:
-    with atomic_write(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]
+    """An .npz file; `numpy.savez` takes names as keywords, so that a recording called `file` could not be saved."""
+    with atomic_write(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, array, allow_pickle=False)

@@ -6,6 +6,7 @@ import importlib
 import os
 import platform
 import shutil
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -55,9 +56,18 @@ def diagnose() -> list[Finding]:
     """What a user needs to know when something does not work."""
     findings = [Finding("ok", "python", platform.python_version())]
     findings += [_package(name) for name in ("torch", "numpy", "soundfile", "soxr", "lhotse", "accelerate")]
-    findings += [_torchaudio(), _sound_library(), _devices(), _cache()]
+    findings.append(_torchaudio())
+    findings += [_probe("sound formats", _sound_library), _probe("devices", _devices), _probe("cache folder", _cache)]
     findings += [_extra(name, extra) for name, extra in _EXTRAS.items()]
     return findings
+
+
+def _probe(check: str, look: Callable[[], Finding]) -> Finding:
+    """What `look` finds; whatever it raises is a finding too."""
+    try:
+        return look()
+    except Exception as error:
+        return Finding("wrong", check, f"cannot be found out ({_first_line(error)}).")
 
 
 def _package(name: str) -> Finding:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Optional
@@ -190,7 +191,7 @@ def doctor(as_json: AsJson = False) -> None:
         table = Table("", "check", "found", box=None, pad_edge=False)
         sign = {"ok": "[green]ok[/]", "missing": "[yellow]--[/]", "wrong": "[red]!![/]"}
         for finding in findings:
-            table.add_row(sign[finding.status], finding.check, finding.found + (f" {finding.fix}" if finding.fix else ""))
+            table.add_row(sign[finding.status], finding.check, f"{finding.found} {finding.fix}".rstrip())
         out.print(table)
     if any(finding.status == "wrong" for finding in findings):
         raise typer.Exit(1)
@@ -233,9 +234,10 @@ def _run(
     try:
         action(config, folder, resume=resume is not None, overwrite=overwrite)
     except Interrupted as stop:
-        err.print(str(stop))
+        command = f"audiossl {'pretrain' if pretrain else 'train'} --resume {shlex.quote(str(folder))}"
+        err.print(f"{stop} Go on with: {command}", markup=False, highlight=False)
         sys.exit(130)
-    out.print(f"Run: {folder}")
+    out.print(f"Run: {folder}", markup=False, highlight=False)
 
 
 def _registry(kind: str) -> Any:

@@ -8,6 +8,7 @@ in a batch is the reflection at each item's own end, deltas at its last frame, a
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +17,19 @@ from torch import Tensor, nn
 from audiossl.nn.masking import valid_frames
 
 
-class LogMel(nn.Module):
+class Frontend(nn.Module, ABC):
+    """win, hop: window and step in samples; edge: samples mirrored at each end (0 where frames are whole windows)."""
+
+    win: int
+    hop: int
+    edge: int = 0
+
+    @abstractmethod
+    def forward(self, wavs: Tensor, lengths: Tensor) -> Tensor:
+        """(B, S) zero beyond lengths (B,) -> (B, (S + 2 edge - win) // hop + 1, D)."""
+
+
+class LogMel(Frontend):
     """Log mel power spectrum, centred Hann windows, HTK mel scale without area normalisation: log(mel + eps)."""
 
     window: Tensor
@@ -29,9 +42,10 @@ class LogMel(nn.Module):
         from librosa.filters import mel
 
         self.win, self.hop, self.eps = round(sample_rate_hz * win_ms / 1000), round(sample_rate_hz * hop_ms / 1000), eps
+        self.edge = self.win // 2
         filters = mel(sr=sample_rate_hz, n_fft=self.win, n_mels=num_mels, htk=True, norm=None)
         self.register_buffer("window", torch.hann_window(self.win), persistent=False)
-        self.register_buffer("filters", torch.from_numpy(filters.T.copy()), persistent=False)  # (win // 2 + 1, num_mels)
+        self.register_buffer("filters", torch.from_numpy(filters.T.copy()), persistent=False)  # (bins, num_mels)
 
     def forward(self, wavs: Tensor, lengths: Tensor) -> Tensor:
         """(B, S), (B,) -> (B, 1 + S // hop, num_mels)."""
@@ -39,7 +53,7 @@ class LogMel(nn.Module):
         return torch.log(power @ self.filters + self.eps)
 
 
-class Spectrogram(nn.Module):
+class Spectrogram(Frontend):
     """Log power spectrum with win // 2 + 1 bins, framed as LogMel."""
 
     window: Tensor
@@ -47,6 +61,7 @@ class Spectrogram(nn.Module):
     def __init__(self, sample_rate_hz: int, win_ms: float = 25, hop_ms: float = 10, eps: float = 1e-10) -> None:
         super().__init__()
         self.win, self.hop, self.eps = round(sample_rate_hz * win_ms / 1000), round(sample_rate_hz * hop_ms / 1000), eps
+        self.edge = self.win // 2
         self.register_buffer("window", torch.hann_window(self.win), persistent=False)
 
     def forward(self, wavs: Tensor, lengths: Tensor) -> Tensor:
@@ -54,7 +69,7 @@ class Spectrogram(nn.Module):
         return torch.log(power_spectrum(wavs, lengths, self.window, self.hop) + self.eps)
 
 
-class KaldiFbank(nn.Module):
+class KaldiFbank(Frontend):
     """Kaldi's log mel filterbank: DC removal, pre-emphasis 0.97, Povey window, FFT of the next power of two, no dither.
 
     Its filters are triangles on the mel axis, not on the frequency axis, from 20 Hz to the Nyquist frequency.
@@ -82,7 +97,7 @@ class KaldiFbank(nn.Module):
         return torch.log((power @ self.filters).clamp(min=torch.finfo(torch.float32).eps))
 
 
-class KaldiMfcc(nn.Module):
+class KaldiMfcc(Frontend):
     """Kaldi's cepstra: orthonormal DCT-II of 23 log mel bands, liftered (1 + 11 sin(pi k / 22)), c0 kept."""
 
     dct: Tensor
@@ -90,6 +105,7 @@ class KaldiMfcc(nn.Module):
     def __init__(self, sample_rate_hz: int, num_ceps: int = 13, num_mels: int = 23, lifter: float = 22.0) -> None:
         super().__init__()
         self.fbank = KaldiFbank(sample_rate_hz, num_mels)
+        self.win, self.hop = self.fbank.win, self.fbank.hop
         band = torch.arange(num_mels, dtype=torch.float64) + 0.5
         order = torch.arange(num_ceps, dtype=torch.float64)
         dct = torch.cos(math.pi / num_mels * band[:, None] * order) * math.sqrt(2 / num_mels)
@@ -99,7 +115,8 @@ class KaldiMfcc(nn.Module):
 
     def forward(self, wavs: Tensor, lengths: Tensor) -> Tensor:
         """(B, S), (B,) -> (B, (S - win) // hop + 1, num_ceps)."""
-        return self.fbank(wavs, lengths) @ self.dct
+        ceps: Tensor = self.fbank(wavs, lengths) @ self.dct
+        return ceps
 
 
 def power_spectrum(wavs: Tensor, lengths: Tensor, window: Tensor, hop: int) -> Tensor:

@@ -69,6 +69,7 @@ def interval_written(name: str, metric: Metric) -> str:
 
 
 def upstream_written(run: Run) -> str:
+    """The upstream as a reader should see it: random weights are said."""
     return f"{run.upstream} (random)" if run.has_random_weights else run.upstream or "-"
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from audiossl.nn import filterbank
 from audiossl.upstream import Upstream
@@ -37,13 +37,13 @@ class SpectralConfig:
 class SpectralUpstream(Upstream):
     """A front end, then deltas, then normalisation."""
 
-    def __init__(self, config: SpectralConfig, frontend: nn.Module, width: int, win: int, hop: int) -> None:
+    def __init__(self, config: SpectralConfig, frontend: filterbank.Frontend, width: int) -> None:
         super().__init__()
         self.config = config
         self.sample_rate_hz = config.sample_rate_hz
         self.frontend = frontend
         self.widths = (width * (config.deltas + 1),)
-        self.stride, self.receptive_field = hop, win
+        self.stride, self.receptive_field, self.edge = frontend.hop, frontend.win, frontend.edge
 
     def encode(self, wavs: Tensor, lengths: Tensor, last: int) -> Sequence[Tensor]:
         with torch.autocast(wavs.device.type, enabled=False):  # logarithms of power need float32
@@ -57,19 +57,7 @@ class SpectralUpstream(Upstream):
             return (filterbank.normalize_utterance(x, frames) if self.config.cmvn else x,)
 
 
-class CentredUpstream(SpectralUpstream):
-    """A centred front end: frame t is centred on sample t * stride and the ends are mirrored."""
-
-    @property
-    def min_samples(self) -> int:
-        return self.receptive_field // 2 + 1
-
-    def num_frames(self, num_samples):  # type: ignore[no-untyped-def]
-        """Frames of a centred front end: 1 + floor(n / stride)."""
-        return num_samples // self.stride + 1
-
-
-class LogMel(CentredUpstream):
+class LogMel(SpectralUpstream):
     """Log mel power spectrum (B, T, num_features)."""
 
     @dataclass(frozen=True)
@@ -79,10 +67,10 @@ class LogMel(CentredUpstream):
     def __init__(self, config: SpectralConfig | None = None) -> None:
         config = config or self.Config()
         frontend = filterbank.LogMel(config.sample_rate_hz, config.num_features, eps=config.log_eps)
-        super().__init__(config, frontend, config.num_features, frontend.win, frontend.hop)
+        super().__init__(config, frontend, config.num_features)
 
 
-class Spectrogram(CentredUpstream):
+class Spectrogram(SpectralUpstream):
     """Log power spectrum (B, T, win // 2 + 1)."""
 
     @dataclass(frozen=True)
@@ -92,7 +80,7 @@ class Spectrogram(CentredUpstream):
     def __init__(self, config: SpectralConfig | None = None) -> None:
         config = config or self.Config()
         frontend = filterbank.Spectrogram(config.sample_rate_hz, eps=config.log_eps)
-        super().__init__(config, frontend, frontend.win // 2 + 1, frontend.win, frontend.hop)
+        super().__init__(config, frontend, frontend.win // 2 + 1)
 
 
 class Fbank(SpectralUpstream):
@@ -108,7 +96,7 @@ class Fbank(SpectralUpstream):
     def __init__(self, config: SpectralConfig | None = None) -> None:
         config = config or self.Config()
         frontend = filterbank.KaldiFbank(config.sample_rate_hz, config.num_features)
-        super().__init__(config, frontend, config.num_features, frontend.win, frontend.hop)
+        super().__init__(config, frontend, config.num_features)
 
 
 class Mfcc(SpectralUpstream):
@@ -125,4 +113,4 @@ class Mfcc(SpectralUpstream):
     def __init__(self, config: SpectralConfig | None = None) -> None:
         config = config or self.Config()
         frontend = filterbank.KaldiMfcc(config.sample_rate_hz, config.num_features)
-        super().__init__(config, frontend, config.num_features, frontend.fbank.win, frontend.fbank.hop)
+        super().__init__(config, frontend, config.num_features)

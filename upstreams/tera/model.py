@@ -1,4 +1,4 @@
-"""TERA (Liu, Li and Lee, 2021, arXiv:2007.06028), Mockingjay (2020, arXiv:1910.12638), AudioALBERT (2021, arXiv:2005.08575).
+"""TERA (arXiv:2007.06028), Mockingjay (arXiv:1910.12638) and AudioALBERT (arXiv:2005.08575).
 
 All three are a BERT encoder on spectral frames; they differ in what is altered in pre-training and in whether the
 blocks share weights. Hidden states: the input representation, then the output of each block (num_layers + 1).
@@ -73,7 +73,8 @@ class Block(nn.Module):
         attended = F.scaled_dot_product_attention(heads[0], heads[1], heads[2], attn_mask=mask, dropout_p=dropout)
         attended = attended.transpose(1, 2).reshape(batch, frames, width)
         x = self.attention_norm(x + self.dropout(self.out(attended)))
-        return self.ffn_norm(x + self.dropout(self.down(F.gelu(self.up(x)))))
+        x = self.ffn_norm(x + self.dropout(self.down(F.gelu(self.up(x)))))
+        return x
 
 
 class Tera(Upstream):
@@ -82,13 +83,14 @@ class Tera(Upstream):
     Config = TeraConfig
     feature_mean: Tensor
     feature_std: Tensor
+    positions: Tensor
 
     def __init__(self, config: TeraConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or TeraConfig()
         self.sample_rate_hz = config.sample_rate_hz
         self.frontend, bands = _frontend(config)
-        self.stride, self.receptive_field = self.frontend.hop, self.frontend.win
+        self.stride, self.receptive_field, self.edge = self.frontend.hop, self.frontend.win, self.frontend.edge
         self.num_features = bands * (config.deltas + 1)
         self.widths = (config.width,) * (config.num_layers + 1)
         if config.normalize == "global":
@@ -102,14 +104,6 @@ class Tera(Upstream):
         self.register_buffer("positions", sinusoids(1024, config.width), persistent=False)
         self.apply(_init_weights)
         nn.init.normal_(self.project.weight, std=config.input_init_std)
-
-    @property
-    def min_samples(self) -> int:
-        return self.receptive_field if self.config.features == "fbank" else self.receptive_field // 2 + 1
-
-    def num_frames(self, num_samples):  # type: ignore[no-untyped-def]
-        """Frames of the front end: whole windows for fbank, 1 + floor(n / stride) for the centred ones."""
-        return super().num_frames(num_samples) if self.config.features == "fbank" else num_samples // self.stride + 1
 
     def encode(self, wavs: Tensor, lengths: Tensor, last: int) -> Sequence[Tensor]:
         frames = self.num_frames(lengths)
@@ -165,7 +159,7 @@ def sinusoids(frames: int, width: int) -> Tensor:
     return torch.where(channel % 2 == 0, angle.sin(), angle.cos()).float()
 
 
-def _frontend(config: TeraConfig) -> tuple[filterbank.LogMel | filterbank.Spectrogram | filterbank.KaldiFbank, int]:
+def _frontend(config: TeraConfig) -> tuple[filterbank.Frontend, int]:
     rate = config.sample_rate_hz
     if config.features == "spectrogram":
         spectrogram = filterbank.Spectrogram(rate, eps=config.log_eps)

@@ -99,7 +99,7 @@ class TeraPretraining(Pretraining):
         """Clean input, altered input and reconstruction of the first items."""
         from audiossl.upstreams.tera.figures import draw_reconstructions
 
-        clean, inputs, chosen, frames = self._altered(batch)
+        clean, inputs, _, frames = self._altered(batch)
         made = self._reconstruct(inputs, frames).float()
         panels = [
             tuple(x[item, : int(frames[item])].cpu().numpy() for x in (clean, inputs, made))
