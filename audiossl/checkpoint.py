@@ -90,12 +90,17 @@ def save_upstream(upstream: Upstream, path: Path, card: Mapping[str, Any] | None
     write_tensors(path, upstream.state_dict(), description)
 
 
-def load_upstream_weights(upstream: Upstream, path: Path, sha256: str = "") -> None:
-    """Strictly load a `save_upstream` file into an upstream of the same shape."""
+def load_upstream_weights(upstream: Upstream, path: Path, sha256: str = "", *, buffers_only: bool = False) -> None:
+    """Strictly load a `save_upstream` file into an upstream of the same shape, or only what is no parameter."""
     if sha256 and (found := file_sha256(path)) != sha256:
         raise CheckpointError(f"{path} has sha256 {found[:12]}..., not {sha256[:12]}... as the card says; get it again.")
-    state, _ = read_tensors(path)
+    _load_state(upstream, read_tensors(path)[0], buffers_only)
+
+
+def _load_state(upstream: Upstream, state: Mapping[str, Tensor], buffers_only: bool) -> None:
+    drawn = {name: value.clone() for name, value in upstream.named_parameters()} if buffers_only else {}
     load_strict(upstream, state, expected=upstream.state_dict(), what=type(upstream).__name__)
+    upstream.load_state_dict(drawn, strict=False)
 
 
 def weights_path(card: Card, owner: str) -> Path:
@@ -137,8 +142,7 @@ def load_from_reference(reference: str, options: Mapping[str, Any], *, random_in
         )
     # The file names a registered plugin, never an address to import: a checkpoint must not choose what code runs.
     upstream = build_upstream(description["upstream"], {**description["options"], **options}, seed)
-    if not random_init:
-        load_strict(upstream, state, expected=upstream.state_dict(), what=type(upstream).__name__)
+    _load_state(upstream, state, buffers_only=random_init)
     return upstream
 
 

@@ -7,6 +7,7 @@ wrong type is one sentence with the closest key.
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -77,18 +78,22 @@ def make(target: Any, options: Mapping[str, Any], *arguments: Any, where: str = 
     schema = getattr(target, "Config", None)
     if schema is not None and dataclasses.is_dataclass(schema):
         return target(*arguments, structured(schema, options, where=where))  # type: ignore[arg-type]
+    try:
+        inspect.signature(target).bind(*arguments, **options)
+    except TypeError as error:
+        raise ConfigError(f"In the {where}: {error}.") from error
     return target(*arguments, **dict(options))
 
 
 def _explain(error: OmegaConfBaseException, schema: type) -> str:
-    key = error.full_key or str(error.key)
+    key = error.full_key or str(error.key or "")
     if isinstance(error, ConfigKeyError):
         *parents, last = key.split(".")
         owner = error.object_type if dataclasses.is_dataclass(error.object_type) else schema
         known = [f.name for f in dataclasses.fields(owner)]  # type: ignore[arg-type]
         known = [".".join([*parents, name]) for name in known]
         return f"there is no key {key!r}. {did_you_mean('.'.join([*parents, last]), known)}"
-    return f"{key!r}: {_first_line(error)}"
+    return f"{key!r}: {_first_line(error)}" if key else _first_line(error)
 
 
 def _first_line(error: Exception) -> str:

@@ -326,6 +326,8 @@ def _describe(out: Path, config: Any, task: Task, trainer: Trainer, resume: bool
         stored = _read_facts(out) if resume else facts
         if stored.get("upstream_fingerprint") != facts["upstream_fingerprint"]:
             raise CheckpointError(f"The upstream {config.upstream!r} changed since {out} was started; train again.")
+    if not resume:
+        _empty(out)
     write_json(out / "run.json", facts)
     save_yaml(config, out / "config.yaml")
 
@@ -356,8 +358,6 @@ def _run_folder(out: Path, *, resume: bool, overwrite: bool) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise TrainingError(f"Another process is training in {out}; choose another folder with --out.") from error
-        if not resume:
-            _empty(out)
         yield
 
 

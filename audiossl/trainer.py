@@ -322,9 +322,7 @@ class Trainer:
     def _progress(self) -> Progress:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         shown = self.accelerator.is_main_process
-        return Progress(
-            *columns, TextColumn("{task.fields[note]}"), console=Console(stderr=True), disable=not shown
-        )
+        return Progress(*columns, TextColumn("{task.fields[note]}"), console=Console(stderr=True), disable=not shown)
 
     @contextmanager
     def _signals(self) -> Iterator[None]:

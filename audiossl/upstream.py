@@ -103,7 +103,8 @@ def load_upstream(name: str, *, weights: str = "pretrained", seed: int = 0, **op
     """An encoder by name, in eval mode.
 
     name: a name of `audiossl list upstreams`; `s3prl:<file>`; or the path of a checkpoint that audiossl wrote.
-    weights: 'pretrained', or 'random' for the same architecture freshly initialised from `seed` (a baseline).
+    weights: 'pretrained', or 'random' for the same architecture with parameters drawn afresh from `seed` (a baseline;
+    statistics of the training data, such as a global mean, stay).
     options: fields of the upstream's configuration.
     Raises UnknownNameError, ConfigError, CheckpointError; never returns random weights unless asked to.
 
@@ -142,6 +143,8 @@ def _load_named(name: str, options: Mapping[str, Any], *, random_init: bool, see
     card = UPSTREAMS.card(name)
     upstream = build_upstream(name, {**card.options, **options}, seed)
     if random_init:
+        if getattr(card, "weights", ""):
+            load_upstream_weights(upstream, weights_path(card, UPSTREAMS.owner(name)), buffers_only=True)
         return upstream
     if getattr(card, "architecture", False):
         raise CheckpointError(

@@ -18,11 +18,17 @@ _FIXED = ("run", "upstream", "interface", "task", "split", "items")
 def summary_table(runs: Sequence[Path], title: str | None = None) -> Table:
     """A rich table with one line a run: its test figures (else dev) with their 95 % intervals."""
     header, rows = _summary(runs)
-    table = Table(title=title)
-    for column in header:
-        table.add_column(column, justify="left" if column in _FIXED[:5] else "right")
+    # What all runs share is said once, above: a terminal has room for the names and the figures.
+    same = [column for column in _FIXED[2:] if len({row[header.index(column)] for row in rows}) == 1]
+    shared = ", ".join(f"{column} {rows[0][header.index(column)]}" for column in same)
+    table = Table(title=title or shared or None, title_justify="left", box=None, pad_edge=False)
+    named = ["upstream"] if all(upstream in name for name, upstream, *_ in rows) else []
+    kept = [number for number, column in enumerate(header) if column not in same + named]
+    for column in (header[number] for number in kept):
+        fixed = column in _FIXED[:5]
+        table.add_column(column, justify="left" if fixed else "right", no_wrap=not fixed, overflow="fold", min_width=8)
     for row in rows:
-        table.add_row(*(cell.replace("[", "\\[") for cell in row))
+        table.add_row(*(row[number].replace("[", "\\[") for number in kept))
     return table
 
 

@@ -1,6 +1,6 @@
 """Manifests for pre-training: every speech recording under AUDIOSSL_DATA whose licence lets the weights be shipped.
 
-    python recipes/pretrain/prepare.py SPEECH_POOL.csv data/pretrain
+python recipes/pretrain/prepare.py SPEECH_POOL.csv data/pretrain
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from audiossl.errors import CheckpointError
 from audiossl.nn import filterbank
 from audiossl.nn.masking import valid_frames
 from audiossl.upstream import Upstream
@@ -142,6 +143,11 @@ class Tera(Upstream):
         if self.config.normalize == "utterance":
             return filterbank.normalize_utterance(x, frames)
         if self.config.normalize == "global":
+            if bool(self.feature_std.isnan().any()):
+                raise CheckpointError(
+                    "This TERA normalises by the mean of its training data and has none yet: pre-train it, load a "
+                    "checkpoint, or set normalize=utterance."
+                )
             return (x - self.feature_mean) / self.feature_std
         return x
 

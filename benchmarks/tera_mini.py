@@ -1,0 +1,226 @@
+"""What the shipped encoder is worth: tera_mini against log mel, fbank and its own random initialisation.
+
+    python benchmarks/tera_mini.py --data "$AUDIOSSL_DATA" --out benchmarks/results/tera_mini.md
+
+Every feature goes through the same weighted sum and the same head (Linear 256, mean over time, Linear) with the same
+budget; learning rate and checkpoint are chosen on dev, for each feature, task and seed. That head commutes with the
+mean over time, so each recording's mean of every layer is computed once, and the heads of all seeds are trained side
+by side on the means. The first head is compared with `UtteranceClassification` on sound before anything is counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lhotse import CutSet
+from torch import Tensor, nn
+
+from audiossl import Upstream, load_interface, load_upstream
+from audiossl.data.loader import LoaderConfig, collate, make_loader
+from audiossl.data.manifests import cuts_from_csv
+from audiossl.downstreams.utterance_classification.task import (
+    UtteranceClassification,
+    UtteranceClassificationConfig,
+    read_label,
+)
+from audiossl.metrics.bootstrap import across_seeds, paired_bootstrap
+
+LEARNING_RATES = (1e-2, 3e-3, 1e-3)
+BATCH, EVAL_EVERY = 32, 50
+AS_TERA_MINI = {"log_eps": 1e-4, "level_db": -25.0}
+FEATURES: dict[str, tuple[str, dict[str, Any]]] = {
+    "tera_mini": ("tera_mini", {}),
+    "tera_mini, random": ("tera_mini", {"weights": "random"}),
+    "log_mel": ("log_mel", {}),
+    "log_mel, level and floor of tera_mini": ("log_mel", AS_TERA_MINI),
+    "fbank": ("fbank", {}),
+}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A task: the training cuts of each seed, dev, test, and the field to predict."""
+
+    name: str
+    train: tuple[CutSet, ...]
+    dev: CutSet
+    test: CutSet
+    label_field: str
+
+
+def problems(data: Path, num_seeds: int) -> list[Problem]:
+    """The tasks, on the sets' own splits."""
+    wakewords = cuts_from_csv(data / "wakewords" / "manifest.csv")
+    fsdd = cuts_from_csv(data / "fsdd" / "manifest.csv")
+    full = (wakewords["train"],) * num_seeds
+    digits = tuple(few(fsdd["train"], "label", 5, seed) for seed in range(num_seeds))
+    speakers = tuple(few(fsdd["train"], "speaker", 5, seed) for seed in range(num_seeds))
+    return [
+        Problem("Wake words: 6 keywords, 280 labels", full, wakewords["dev"], wakewords["test"], "label"),
+        Problem("FSDD: 10 digits, 5 labels each", digits, fsdd["dev"], fsdd["test"], "label"),
+        Problem("FSDD: 10 digits, 240 labels each", (fsdd["train"],) * num_seeds, fsdd["dev"], fsdd["test"], "label"),
+        Problem("FSDD: 6 speakers, 5 labels each", speakers, fsdd["dev"], fsdd["test"], "speaker"),
+    ]
+
+
+def few(cuts: CutSet, field: str, count: int, seed: int) -> CutSet:
+    """`count` cuts of each label, drawn by seed."""
+    by_label: dict[str, list[Any]] = defaultdict(list)
+    for cut in sorted(cuts, key=lambda cut: cut.id):
+        by_label[str(read_label(cut, field))].append(cut)
+    draw = random.Random(seed)
+    return CutSet.from_cuts([cut for label in sorted(by_label) for cut in draw.sample(by_label[label], count)])
+
+
+def mean_states(upstream: Upstream, cuts: Iterable[Any]) -> dict[str, Tensor]:
+    """(L, D) of every cut: the mean of each layer over its frames."""
+    unique = CutSet.from_cuts({cut.id: cut for cut in cuts}.values())
+    rate, shortest = upstream.sample_rate_hz, upstream.min_samples
+    loader = make_loader(
+        unique, LoaderConfig(batch_size=16), sample_rate_hz=rate, min_samples=shortest, seed=0, train=False
+    )
+    means: dict[str, Tensor] = {}
+    with torch.no_grad():
+        for batch in loader:
+            features = upstream(batch.wavs, batch.lengths)
+            for index, cut in enumerate(batch.cuts):
+                means[cut.id] = torch.stack([layer.mean(0) for layer in features.item(index)])
+    return means
+
+
+class Heads(nn.Module):
+    """The weighted sums and heads of N seeds; each starts as `UtteranceClassification` would from that seed."""
+
+    def __init__(self, tasks: Sequence[UtteranceClassification]) -> None:
+        super().__init__()
+
+        def stack(name: str) -> nn.Parameter:
+            return nn.Parameter(torch.stack([task.state_dict()[name] for task in tasks]))
+
+        only = len(tasks[0].upstream.widths) == 1
+        self.layers = nn.Parameter(torch.zeros(len(tasks), len(tasks[0].upstream.widths)), requires_grad=not only)
+        self.project, self.project_bias = stack("projector.weight"), stack("projector.bias")
+        self.classify, self.classify_bias = stack("classifier.weight"), stack("classifier.bias")
+
+    def forward(self, means: Tensor) -> Tensor:
+        """(N, B, L, D) -> (N, B, C)."""
+        x = torch.einsum("nl,nbld->nbd", self.layers.softmax(-1), means)
+        x = torch.baddbmm(self.project_bias[:, None], x, self.project.mT)
+        return torch.baddbmm(self.classify_bias[:, None], x, self.classify.mT)
+
+
+def build_tasks(upstream: Upstream, problem: Problem) -> list[UtteranceClassification]:
+    """The real task of each seed."""
+    tasks = []
+    for seed, cuts in enumerate(problem.train):
+        config = UtteranceClassification.complete(UtteranceClassificationConfig(label_field=problem.label_field), cuts)
+        torch.manual_seed(seed)
+        tasks.append(UtteranceClassification(upstream, load_interface("weighted_sum", upstream.widths), config))
+    return tasks
+
+
+def correct_on_test(upstream: Upstream, problem: Problem, steps: int) -> np.ndarray:
+    """(seeds, test items): right or wrong, with the learning rate and step that are best on dev."""
+    means = mean_states(upstream, [cut for cuts in (*problem.train, problem.dev, problem.test) for cut in cuts])
+    tasks = build_tasks(upstream, problem)
+
+    def table(cuts: CutSet) -> tuple[Tensor, Tensor]:
+        index = tasks[0].index
+        targets = [index[str(read_label(cut, problem.label_field))] for cut in cuts]
+        return torch.stack([means[cut.id] for cut in cuts]), torch.tensor(targets)
+
+    _check(tasks[0], problem.dev, means)
+    train = [table(cuts) for cuts in problem.train]
+    dev, test = table(problem.dev), table(CutSet.from_cuts(sorted(problem.test, key=lambda cut: cut.id)))
+    best = np.full(len(tasks), -1.0)
+    correct = np.zeros((len(tasks), len(test[1])))
+    for lr in LEARNING_RATES:
+        heads = Heads(tasks)
+        optimizer = torch.optim.Adam([p for p in heads.parameters() if p.requires_grad], lr=lr)
+        draws = [np.random.default_rng(seed) for seed in range(len(tasks))]
+        for step in range(1, steps + 1):
+            rows = [draw.integers(len(y), size=BATCH) for draw, (_, y) in zip(draws, train, strict=True)]
+            x = torch.stack([x[row] for row, (x, _) in zip(rows, train, strict=True)])
+            y = torch.stack([y[row] for row, (_, y) in zip(rows, train, strict=True)])
+            loss = nn.functional.cross_entropy(heads(x).flatten(0, 1), y.flatten(), reduction="sum") / BATCH
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            if step % EVAL_EVERY == 0:
+                on_dev, on_test = _right(heads, *dev).mean(1), _right(heads, *test)
+                better = on_dev > best
+                best[better], correct[better] = on_dev[better], on_test[better]
+    return correct
+
+
+def _right(heads: Heads, x: Tensor, y: Tensor) -> np.ndarray:
+    with torch.no_grad():
+        number = len(heads.layers)
+        return (heads(x.expand(number, *x.shape)).argmax(-1) == y).double().numpy()
+
+
+def _check(task: UtteranceClassification, cuts: CutSet, means: Mapping[str, Tensor]) -> None:
+    """Stop if training on means is not the task itself."""
+    first = list(cuts)[:8]
+    upstream = task.upstream
+    batch = collate(first, upstream.sample_rate_hz, min_samples=upstream.min_samples)
+    with torch.no_grad():
+        on_means = Heads([task])(torch.stack([means[cut.id] for cut in first])[None])[0]
+        torch.testing.assert_close(on_means, task.eval().logits(batch), rtol=1e-4, atol=1e-3)
+
+
+def markdown(problem: Problem, correct: Mapping[str, np.ndarray]) -> list[str]:
+    """A table: accuracy with its interval, and tera_mini's paired gain over each other feature."""
+    first = next(iter(correct))
+    lines = [f"### {problem.name}", "", f"| feature | accuracy % | {first} minus it |", "| --- | --- | --- |"]
+    for feature, values in correct.items():
+        mean = across_seeds(values)
+        gain = paired_bootstrap(correct[first].mean(0), values.mean(0))
+        shown = f"{100 * gain.value:+.1f} [{100 * (gain.low or 0):+.1f}, {100 * (gain.high or 0):+.1f}]"
+        spread = f"{100 * mean.value:.1f} [{100 * (mean.low or 0):.1f}, {100 * (mean.high or 0):.1f}]"
+        lines.append(f"| {feature} | {spread} | {'' if feature == first else shown} |")
+    return [*lines, ""]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Compare tera_mini with its baselines.")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--encoder", default="tera_mini", help="another checkpoint, for instance a run folder")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    lines = []
+    for problem in problems(arguments.data, arguments.seeds):
+        correct = {}
+        for feature, (name, options) in FEATURES.items():
+            upstream = load_upstream(arguments.encoder if name == "tera_mini" else name, **options)
+            correct[feature] = correct_on_test(upstream, problem, arguments.steps)
+            print(f"{problem.name} | {feature}: {100 * correct[feature].mean():.1f}", flush=True)
+        lines += markdown(problem, correct)
+    print("\n".join(lines))
+    if arguments.out:
+        head = [
+            "# tera_mini against its baselines",
+            "",
+            f"{datetime.now(UTC).date()}. Accuracy on test, mean over {arguments.seeds} seeds, 95 % bootstrap interval over "
+            f"test items; {arguments.steps} steps of {BATCH}, Adam, learning rate of {LEARNING_RATES} and checkpoint by dev.",
+            "",
+            "    " + 'python benchmarks/tera_mini.py --data "$AUDIOSSL_DATA" --out benchmarks/results/tera_mini.md',
+            "",
+        ]
+        arguments.out.write_text("\n".join([*head, *lines]), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""A Markdown table of runs: the mean of each metric over the seeds of a task and upstream, with a 95 % interval.
+
+    python recipes/mean_over_seeds.py RUN [RUN ...]
+
+Of several seeds, the interval is Student's t over them; of one, the bootstrap interval over its test items.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import sys
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.stats import t as student_t
+
+METRICS = ("accuracy", "uar", "f1")
+
+
+def cell(metrics: list[dict[str, Any]]) -> str:
+    """`mean [low, high]` in percent."""
+    values = np.array([metric["value"] for metric in metrics])
+    if len(values) > 1:
+        half = float(student_t.ppf(0.975, len(values) - 1)) * values.std(ddof=1) / math.sqrt(len(values))
+        low, high = values.mean() - half, min(values.mean() + half, 1.0)
+    else:
+        low, high = metrics[0]["low"], metrics[0]["high"]
+    return f"{100 * values.mean():.1f}" + ("" if low is None else f" [{100 * low:.1f}, {100 * high:.1f}]")
+
+
+def table(runs: list[Path]) -> str:
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    for run in runs:
+        key = (run.parent.name, re.sub(r"-seed\d+$", "", run.name))
+        groups[key].append(json.loads((run / "test" / "metrics.json").read_text(encoding="utf-8")))
+    header = ["task", "upstream", "runs", "items", *(f"{name} (%)" for name in METRICS)]
+    lines = [header, ["---"] * len(header)]
+    for (task, upstream), found in groups.items():
+        cells = [cell([facts["metrics"][name] for facts in found]) for name in METRICS]
+        lines.append([task, upstream, str(len(found)), str(found[0]["num_items"]), *cells])
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    print(table([Path(name) for name in sys.argv[1:]]))

@@ -1,0 +1,103 @@
+"""Every registered upstream passes the contract, and every upstream x interface x task trains and saves at toy size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from lhotse import MonoCut, SupervisionSegment
+
+from audiossl import DOWNSTREAMS, INTERFACES, UPSTREAMS, Batch, Upstream, load_upstream
+from audiossl.cards import UpstreamCard
+from audiossl.config import structured
+from audiossl.downstream import Downstream
+from audiossl.interface import build_interface
+from audiossl.testing import check_upstream, noise, pad
+
+TOY = {"width": 16, "num_layers": 2, "num_heads": 2, "ffn_width": 32}
+
+
+def toy(name: str) -> Upstream:
+    """The upstream at toy size where its card is an architecture; as it ships where it has weights or needs none."""
+    card = UPSTREAMS.card(name)
+    assert isinstance(card, UpstreamCard)
+    return load_upstream(name, weights="random", **TOY) if card.architecture else load_upstream(name)
+
+
+@pytest.mark.parametrize("name", UPSTREAMS.names())
+def test_upstream_contract(name: str) -> None:
+    report = check_upstream(toy(name))
+    assert report.padding_error <= 1e-5
+
+
+@pytest.mark.parametrize("name", UPSTREAMS.names())
+def test_card_tells_the_truth(name: str) -> None:
+    card = UPSTREAMS.card(name)
+    assert isinstance(card, UpstreamCard)
+    assert card.summary
+    upstream = load_upstream(name, weights="random") if card.architecture else load_upstream(name)
+    assert upstream.sample_rate_hz == card.sample_rate_hz
+    assert sum(p.numel() for p in upstream.parameters()) == card.num_parameters
+
+
+def labelled_batch(upstream: Upstream) -> Batch:
+    wavs, lengths = pad(noise(upstream, [0.4, 0.25, 0.3, 0.4]))
+    cuts = tuple(
+        MonoCut(
+            id=f"item{i}",
+            start=0,
+            duration=int(n) / 16000,
+            channel=0,
+            supervisions=[
+                SupervisionSegment(
+                    id=f"item{i}", recording_id=f"item{i}", start=0, duration=1, custom={"label": "ab"[i % 2]}
+                )
+            ],
+        )
+        for i, n in enumerate(lengths)
+    )
+    return Batch(wavs, lengths, cuts)
+
+
+def assemble(upstream: Upstream, interface: str, downstream: str, batch: Batch) -> Downstream:
+    torch.manual_seed(0)
+    made = build_interface(interface, upstream.widths, {"width": 12} if interface == "pca" else {})
+    kind = DOWNSTREAMS.load(downstream)
+    task: Downstream = kind(upstream, made, kind.complete(structured(kind.Config), batch.cuts))
+    if task.needs_fit:
+        task.fit([batch])
+    return task
+
+
+@pytest.mark.parametrize("downstream", DOWNSTREAMS.names())
+@pytest.mark.parametrize("interface", INTERFACES.names())
+@pytest.mark.parametrize("name", UPSTREAMS.names())
+def test_everything_fits_everything(name: str, interface: str, downstream: str, tmp_path: Path) -> None:
+    upstream = toy(name)
+    batch = labelled_batch(upstream)
+    task = assemble(upstream, interface, downstream, batch)
+
+    optimizer = torch.optim.Adam([p for p in task.parameters() if p.requires_grad], lr=1e-2)
+    task.train()
+    losses = []
+    for _ in range(3):
+        loss = task.loss(batch)
+        optimizer.zero_grad()
+        loss.total.backward()
+        optimizer.step()
+        losses.append(float(loss.total))
+    assert losses[-1] < losses[0]
+    assert all(p.grad is None for p in task.upstream.parameters()), "a frozen upstream got gradients"
+
+    task.eval()
+    together = task.predict(batch)
+    for index, row in enumerate(together):
+        one = slice(index, index + 1)
+        wav = batch.wavs[one, : int(batch.lengths[index])]
+        (alone,) = task.predict(Batch(wav, batch.lengths[one], batch.cuts[one]))
+        assert alone["scores"] == pytest.approx(row["scores"], abs=1e-4)
+
+    again = assemble(toy(name), interface, downstream, batch)
+    again.load_trainable_state(task.trainable_state())
+    assert [row["scores"] for row in again.eval().predict(batch)] == [row["scores"] for row in together]

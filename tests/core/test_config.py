@@ -1,0 +1,152 @@
+"""Configuration: every mistake is one sentence that names the key, the file and the likely cure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from omegaconf import MISSING
+
+from audiossl.config import as_dict, make, parse_overrides, read_yaml, save_yaml, structured
+from audiossl.errors import AudiosslError, ConfigError
+from audiossl.experiment import Experiment, read_experiment
+
+
+@dataclass(frozen=True)
+class Inner:
+    depth: int = 2
+    kind: Literal["a", "b"] = "a"
+    ratio: float | None = None
+
+
+@dataclass(frozen=True)
+class Outer:
+    name: str = "x"
+    inner: Inner = field(default_factory=Inner)
+    numbers: list[int] = field(default_factory=list)
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Needy:
+    path: str = MISSING
+
+
+def test_layers_in_turn() -> None:
+    first = {"name": "y", "inner": {"depth": 3}, "numbers": [1, 2], "extra": {"a": 1}}
+    made = structured(Outer, first, {"inner": {"kind": "b"}, "numbers": [3], "extra": {"b": 2}})
+    assert made == Outer("y", Inner(3, "b", None), [3], {"a": 1, "b": 2})
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        ({"inner": {"dept": 3}}, "In the configuration: there is no key 'inner.dept'. Did you mean inner.depth?"),
+        ({"nmae": 3}, "In the configuration: there is no key 'nmae'. Did you mean name?"),
+        ({"inner": {"depth": "deep"}}, "In the configuration: 'inner.depth': .*'deep'"),
+        ({"inner": {"depth": None}}, "In the configuration: 'inner.depth': .*None"),
+        ({"inner": {"kind": "c"}}, "In the configuration: 'inner.kind': .*c"),
+        ({"numbers": ["one"]}, "In the configuration: 'numbers.*one"),
+        ({"inner": 3}, "In the configuration: Merge error: int .*Inner"),
+        ({"name": "${nowhere}"}, "In the configuration: .*nowhere"),
+    ],
+)
+def test_mistakes_are_one_sentence(layer: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        structured(Outer, layer)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_value_says_how_to_set_it() -> None:
+    with pytest.raises(ConfigError, match=r"In the recipe: 'path' has no value; set path=\.\.\."):
+        structured(Needy, where="recipe")
+    assert structured(Needy, {"path": "here"}).path == "here"
+
+
+def test_checks_of_the_dataclass_itself_stay_one_sentence() -> None:
+    with pytest.raises(AudiosslError, match=r"^trainer\.steps=0 must be at least 1\.$"):
+        read_experiment(None, ["trainer.steps=0"])
+    with pytest.raises(AudiosslError, match=r"^The loader's batch_size=-1 must be above zero\.$"):
+        read_experiment(None, ["data.batch_size=-1"])
+
+
+def test_overrides() -> None:
+    layer = parse_overrides(["a.b=3", "c=[1,2]", "d=null", "e=x=y", "f=1e-3", "g="])
+    assert (layer.a.b, list(layer.c), layer.d, layer.e, layer.f) == (3, [1, 2], None, "x=y", 1e-3)
+    made = read_experiment(None, ["trainer.betas=[0.9,0.98]", "data.batch_size=null", "data.max_duration_s=8"])
+    assert tuple(made.trainer.betas) == (0.9, 0.98)
+    assert (made.data.batch_size, made.data.max_duration_s) == (None, 8.0)
+
+
+@pytest.mark.parametrize("pair", ["steps", "--steps=3", "=3", "-x"])
+def test_what_is_no_override_says_what_one_looks_like(pair: str) -> None:
+    with pytest.raises(ConfigError, match=r"is not an override; write key=value, for instance trainer\.steps=2000"):
+        parse_overrides([pair])
+
+
+def test_an_override_that_cannot_be_read_is_one_sentence() -> None:
+    with pytest.raises(ConfigError, match="Cannot read the overrides") as caught:
+        parse_overrides(["a=[1"])
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: [1", "is not readable YAML"),
+        ("a: 1\na: 2\n", "is not readable YAML"),
+        ("- 1\n- 2\n", "must hold `key: value` lines"),
+    ],
+)
+def test_bad_yaml_names_the_file(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=message) as caught:
+        read_yaml(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_yaml_that_is_not_there_or_not_text(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"There is no configuration file .*none\.yaml"):
+        read_yaml(tmp_path / "none.yaml")
+    path = tmp_path / "binary.yaml"
+    path.write_bytes(bytes(range(256)))
+    with pytest.raises(ConfigError, match="is not readable YAML"):
+        read_yaml(path)
+
+
+def test_an_unknown_key_in_a_file_names_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text("trainer:\n  stesp: 3\n", encoding="utf-8")
+    message = r"In the configuration .*recipe\.yaml: there is no key 'trainer\.stesp'. Did you mean trainer\.steps"
+    with pytest.raises(ConfigError, match=message):
+        read_experiment(path)
+
+
+def test_saved_and_read_again(tmp_path: Path) -> None:
+    made = read_experiment(None, ["trainer.lr=1e-5", "task.labels=[a,b]", "data.max_duration_s=9"])
+    save_yaml(made, tmp_path / "config.yaml")
+    again = structured(Experiment, read_yaml(tmp_path / "config.yaml"))
+    assert as_dict(again) == as_dict(made)
+
+
+def test_plugins_are_made_from_their_own_schema_or_from_keywords() -> None:
+    class Configured:
+        Config = Inner
+
+        def __init__(self, first: int, config: Inner) -> None:
+            self.first, self.config = first, config
+
+    def plain(first: int, second: int = 2) -> tuple[int, int]:
+        return first, second
+
+    made = make(Configured, {"depth": 5}, 7)
+    assert (made.first, made.config.depth) == (7, 5)
+    assert make(plain, {"second": 3}, 1) == (1, 3)
+    with pytest.raises(ConfigError, match="In the options of x: there is no key 'depht'"):
+        make(Configured, {"depht": 5}, 7, where="options of x")
+    with pytest.raises(ConfigError, match="thrid"):
+        make(plain, {"thrid": 3}, 1, where="options of plain")

@@ -1,0 +1,55 @@
+"""The examples do what they say, on sound made here."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+ROOT = Path(__file__).parents[2]
+
+
+def run_example(name, folder, *arguments):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(ROOT / "examples" / name), *arguments]
+    ran = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout.splitlines()
+
+
+@pytest.fixture
+def tones(tmp_path):
+    rng = np.random.default_rng(0)
+    for label, pitch_hz in {"high": 1500, "low": 200}.items():
+        (tmp_path / "sound" / label).mkdir(parents=True)
+        for number in range(10):
+            time_s = np.arange(int(rng.uniform(0.3, 0.6) * 16000)) / 16000
+            tone = 0.3 * np.sin(2 * np.pi * pitch_hz * time_s) + 0.01 * rng.standard_normal(len(time_s))
+            soundfile.write(tmp_path / "sound" / label / f"{number}.wav", tone, 16000)
+    return tmp_path
+
+
+def test_embed_folder_finds_the_recordings_of_the_same_tone(tones):
+    lines = run_example("embed_folder.py", tones, "sound", "--upstream", "log_mel")
+    names = [line.split()[-1] for line in lines]
+    assert names[0] == "high/0"
+    assert {name.split("/")[0] for name in names[:10]} == {"high"}
+    assert {name.split("/")[0] for name in names[10:]} == {"low"}
+
+
+def test_compare_two_upstreams_prints_both_and_their_difference(tones):
+    lines = run_example("compare_two_upstreams.py", tones, "sound", "log_mel", "mfcc", "--steps", "60")
+    assert lines[-3].startswith("log_mel accuracy 1.0000")
+    assert lines[-2].startswith("mfcc accuracy ")
+    assert lines[-1].startswith("Difference(")
+    assert (tones / "runs/comparison/mfcc/test/predictions.jsonl").is_file()
+
+
+def test_every_example_is_short_and_tested():
+    examples = sorted((ROOT / "examples").glob("*.py"))
+    assert {path.name for path in examples} == {"compare_two_upstreams.py", "embed_folder.py"}
+    for path in examples:
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= 45
