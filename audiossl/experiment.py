@@ -73,9 +73,14 @@ class Experiment:
 
 @dataclass(frozen=True)
 class PretrainExperiment:
-    """An encoder with its own objective; `name` is what the result is called."""
+    """An encoder with its own objective.
+
+    name: what the result is called; init: the folder of an earlier pre-training run to go on from, with other settings
+    (its best weights, the heads of the objective included; the optimizer starts afresh).
+    """
 
     name: str = "encoder"
+    init: str = ""
     upstream: str = "tera"
     upstream_options: dict[str, Any] = field(default_factory=dict)
     objective: dict[str, Any] = field(default_factory=dict)
@@ -127,6 +132,8 @@ def pretrain(config: PretrainExperiment, out: Path, *, resume: bool = False, ove
         task = build_pretraining(config)
         trainer = _trainer(task, config, out, cuts)
         _describe(out, config, task, trainer, resume)
+        if config.init and not resume:
+            _restore(task, Path(config.init), "best")
         if not resume:
             _fit(task, trainer)
         state = trainer.fit(resume=resume)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import resource
 import statistics
 import sys
 import time
@@ -24,9 +25,10 @@ RESULTS = Path(__file__).parent / "results"
 
 
 class Timing(NamedTuple):
-    """Wall-clock seconds of the rounds of one contestant."""
+    """Wall-clock seconds, and CPU seconds with those of child processes, of the rounds of one contestant."""
 
     seconds: tuple[float, ...]
+    cpu_seconds: tuple[float, ...]
 
     @property
     def median(self) -> float:
@@ -37,17 +39,22 @@ class Timing(NamedTuple):
         low, _, high = statistics.quantiles(self.seconds, n=4, method="inclusive")
         return low, high
 
+    @property
+    def cpu(self) -> float:
+        """Median CPU seconds: hardly longer on a machine that is busy with other things."""
+        return statistics.median(self.cpu_seconds)
+
 
 def interleaved(contestants: Mapping[str, Callable[[], object]], rounds: int, warmup: int = 1) -> dict[str, Timing]:
     """Time all contestants in turn, `rounds` times each, after `warmup` rounds that do not count."""
-    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    measured: dict[str, list[tuple[float, float]]] = {name: [] for name in contestants}
     for number in range(warmup + rounds):
         for name, action in contestants.items():
-            start = time.perf_counter()
+            start, cpu_start = time.perf_counter(), _cpu_seconds()
             action()
             if number >= warmup:
-                seconds[name].append(time.perf_counter() - start)
-    return {name: Timing(tuple(values)) for name, values in seconds.items()}
+                measured[name].append((time.perf_counter() - start, _cpu_seconds() - cpu_start))
+    return {name: Timing(*zip(*pairs, strict=True)) for name, pairs in measured.items()}
 
 
 def parser(doc: str | None) -> argparse.ArgumentParser:
@@ -106,6 +113,12 @@ def make_sound(folder: Path, num_files: int, sample_rate_hz: int, seed: int = 0)
         folder.mkdir(parents=True, exist_ok=True)
         soundfile.write(paths[-1], sound.astype(np.float32), sample_rate_hz)
     return paths
+
+
+def _cpu_seconds() -> float:
+    """User and system time of this process and of its children that have ended."""
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 def _cpu_model() -> str:

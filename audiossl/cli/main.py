@@ -55,7 +55,8 @@ def list_names(
 
 
 @app.command()
-def describe(name: str, as_json: AsJson = False) -> None:
+def describe(
+    name: Annotated[str, typer.Argument(help="An upstream, downstream or interface.")], as_json: AsJson = False) -> None:
     """Say what a name stands for: its card, and for an encoder its layers and frames."""
     from audiossl.cli.inspect import describe_name
 
@@ -78,7 +79,7 @@ def embed(
     to: Annotated[Path, typer.Option("--out", help="One .npz file, or a folder for one file a recording.")],
     layer: Annotated[str, typer.Option(help="all, last, or a number from 0.")] = "all",
     pool: Annotated[str, typer.Option(help="none (every frame) or mean (one vector a recording).")] = "none",
-    batch_size: int = 8,
+    batch_size: Annotated[int, typer.Option(help="Most recordings in a batch; results do not depend on it.")] = 8,
     as_json: AsJson = False,
 ) -> None:
     """Write the hidden states of recordings: an array (L, T, D) each, or (T, D) for one layer."""
@@ -191,7 +192,7 @@ def doctor(as_json: AsJson = False) -> None:
         table = Table("", "check", "found", box=None, pad_edge=False)
         sign = {"ok": "[green]ok[/]", "missing": "[yellow]--[/]", "wrong": "[red]!![/]"}
         for finding in findings:
-            table.add_row(sign[finding.status], finding.check, f"{finding.found} {finding.fix}".rstrip())
+            table.add_row(sign[finding.status], finding.check, _escaped(f"{finding.found} {finding.fix}".rstrip()))
         out.print(table)
     if any(finding.status == "wrong" for finding in findings):
         raise typer.Exit(1)

@@ -122,9 +122,13 @@ class Tera(Upstream):
                 x = filterbank.add_deltas(x, frames, self.config.deltas)
             return self._normalize(x, frames) if normalized else x
 
-    def contextualize(self, x: Tensor, frames: Tensor, last: int) -> list[Tensor]:
-        """Features (B, T, num_features) of (B,) real frames -> hidden states 0 to `last`, each (B, T, width)."""
-        x = self.project(x.to(self.project.weight.dtype)) + self._positions(x.shape[1])
+    def contextualize(self, x: Tensor, frames: Tensor, last: int, first_position: int = 0) -> list[Tensor]:
+        """Features (B, T, num_features) of (B,) real frames -> hidden states 0 to `last`, each (B, T, width).
+
+        first_position: the position code of the first frame (not 0 in pre-training on crops).
+        """
+        positions = self._positions(first_position + x.shape[1])[first_position:]
+        x = self.project(x.to(self.project.weight.dtype)) + positions
         x = self.dropout(self.norm(x))
         inside = valid_frames(frames, x.shape[1])
         mask = inside[:, None, None, :]

@@ -28,7 +28,9 @@ class AlterationConfig:
 
     time: share of frames chosen, in blocks of `time_block` frames (80 % zeroed, 10 % replaced, 10 % left, one draw
     an utterance); frequency: the largest share of channels zeroed; magnitude: probability, a batch, of adding noise
-    N(0, noise_std); max_statistics: batches read to estimate a global mean and variance; seed: of all draws.
+    N(0, noise_std); position_jitter: in training, a batch's first frame has a position code drawn from 0 to this many
+    frames, so that a model trained on short crops has met the positions of long recordings (it fails on them
+    otherwise; the published models were trained on 15 s); max_statistics: batches read to estimate a global mean and variance; seed: of all draws.
     """
 
     time: float = 0.15
@@ -36,6 +38,7 @@ class AlterationConfig:
     frequency: float = 0.2
     magnitude: float = 0.15
     noise_std: float = 0.2
+    position_jitter: int = 0
     max_statistics: int = 500
     seed: int = 0
 
@@ -68,7 +71,7 @@ class TeraPretraining(Pretraining):
     def loss(self, batch: Batch) -> Loss:
         """Mean absolute error over the chosen points of all items; weight: how many points."""
         clean, inputs, chosen, frames = self._altered(batch)
-        error = (self._reconstruct(inputs, frames) - clean).abs()
+        error = (self._reconstruct(inputs, frames, self._first_position(batch)) - clean).abs()
         count = chosen.sum()
         total = torch.where(chosen, error, 0.0).sum() / count.clamp(min=1)
         return Loss(total, count.to(total.dtype))
@@ -108,9 +111,16 @@ class TeraPretraining(Pretraining):
         path = draw_reconstructions(panels, folder / "reconstruction.png", self.upstream)
         return {"Reconstruction of held-out sound": path}
 
-    def _reconstruct(self, inputs: Tensor, frames: Tensor) -> Tensor:
-        out: Tensor = self.head(self.upstream.contextualize(inputs, frames, self.upstream.num_layers - 1)[-1])
+    def _reconstruct(self, inputs: Tensor, frames: Tensor, first_position: int = 0) -> Tensor:
+        last = self.upstream.num_layers - 1
+        out: Tensor = self.head(self.upstream.contextualize(inputs, frames, last, first_position)[-1])
         return out
+
+    def _first_position(self, batch: Batch) -> int:
+        if not self.training or self.config.position_jitter == 0:
+            return 0
+        draw = self.generator(self.config.seed, *(batch.position or (0, 0)), "position")
+        return int(torch.randint(self.config.position_jitter + 1, (), generator=draw))
 
     def _altered(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """clean, inputs, chosen (B, T, F) and frames (B,). The draw of an item does not depend on its batch."""
