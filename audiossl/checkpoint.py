@@ -93,7 +93,9 @@ def save_upstream(upstream: Upstream, path: Path, card: Mapping[str, Any] | None
 def load_upstream_weights(upstream: Upstream, path: Path, sha256: str = "", *, buffers_only: bool = False) -> None:
     """Strictly load a `save_upstream` file into an upstream of the same shape, or only what is no parameter."""
     if sha256 and (found := file_sha256(path)) != sha256:
-        raise CheckpointError(f"{path} has sha256 {found[:12]}..., not {sha256[:12]}... as the card says; get it again.")
+        raise CheckpointError(
+            f"{path} has sha256 {found[:12]}..., not {sha256[:12]}... as the card says; get it again."
+        )
     _load_state(upstream, read_tensors(path)[0], buffers_only)
 
 

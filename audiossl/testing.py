@@ -1,7 +1,7 @@
 """Checks that every upstream passes, for the project's own tests and for authors of plugins.
 
-    from audiossl.testing import check_upstream
-    report = check_upstream(MyEncoder())       # raises AssertionError with one sentence; returns what was measured
+from audiossl.testing import check_upstream
+report = check_upstream(MyEncoder())       # raises AssertionError with one sentence; returns what was measured
 """
 
 from __future__ import annotations

@@ -56,7 +56,8 @@ def list_names(
 
 @app.command()
 def describe(
-    name: Annotated[str, typer.Argument(help="An upstream, downstream or interface.")], as_json: AsJson = False) -> None:
+    name: Annotated[str, typer.Argument(help="An upstream, downstream or interface.")], as_json: AsJson = False
+) -> None:
     """Say what a name stands for: its card, and for an encoder its layers and frames."""
     from audiossl.cli.inspect import describe_name
 

@@ -98,6 +98,7 @@ def cuts_from_kaldi(folder: str | Path) -> dict[str, CutSet]:
     rows = [row for split, place in places.items() for row in _kaldi_rows(place, split)]
     return _cut_sets(rows, Path(), top)
 
+
 def cuts_from_files(paths: Sequence[Path], names: Sequence[str]) -> CutSet:
     """One cut for each whole file, with the given ids and nothing known but the sound. Raises AudioError."""
     rows = [_Row(str(path), "all", name, {"path": str(path)}) for path, name in zip(paths, names, strict=True)]

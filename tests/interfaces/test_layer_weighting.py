@@ -102,7 +102,7 @@ def test_grouped_weighted_sum_equals_its_formula(num_layers: int, num_groups: in
 
 
 def test_groups_are_contiguous_and_even() -> None:
-    assert contiguous_groups(13, 4) == [range(0, 4), range(4, 7), range(7, 10), range(10, 13)]
+    assert contiguous_groups(13, 4) == [range(4), range(4, 7), range(7, 10), range(10, 13)]
 
 
 @pytest.mark.parametrize(("index", "layer"), [(0, 0), (2, 2), (-1, 4), (-5, 0)])

@@ -53,7 +53,7 @@ def test_log_mel_equals_torchaudio_and_librosa(wav: torch.Tensor) -> None:
     transforms = pytest.importorskip("torchaudio").transforms
     librosa = pytest.importorskip("librosa")
     made = load_upstream("log_mel")(wav[None]).layers[0][0].exp()
-    scale = dict(n_fft=400, win_length=400, hop_length=160, n_mels=80)
+    scale = {"n_fft": 400, "win_length": 400, "hop_length": 160, "n_mels": 80}
     by_torchaudio = transforms.MelSpectrogram(16000, **scale)(wav).T
     by_librosa = librosa.feature.melspectrogram(
         y=wav.numpy(), sr=16000, htk=True, norm=None, pad_mode="reflect", **scale

@@ -30,7 +30,8 @@ class AlterationConfig:
     an utterance); frequency: the largest share of channels zeroed; magnitude: probability, a batch, of adding noise
     N(0, noise_std); position_jitter: in training, a batch's first frame has a position code drawn from 0 to this many
     frames, so that a model trained on short crops has met the positions of long recordings (it fails on them
-    otherwise; the published models were trained on 15 s); max_statistics: batches read to estimate a global mean and variance; seed: of all draws.
+    otherwise; the published models were trained on 15 s); max_statistics: batches read to estimate a global mean and
+    variance; seed: of all draws.
     """
 
     time: float = 0.15
