@@ -214,8 +214,8 @@ def main() -> None:
             "# tera_mini against its baselines",
             "",
             f"{datetime.now(UTC).date()}. Accuracy on test, mean over {arguments.seeds} seeds, 95 % bootstrap interval "
-            f"over test items; {arguments.steps} steps of {BATCH}, Adam, learning rate of {LEARNING_RATES} and checkpoint "
-            "by dev.",
+            f"over test items; {arguments.steps} steps of {BATCH}, Adam; learning rate (of {LEARNING_RATES}) and "
+            "checkpoint by dev.",
             "",
             "    " + 'python benchmarks/tera_mini.py --data "$AUDIOSSL_DATA" --out benchmarks/results/tera_mini.md',
             "",

@@ -28,20 +28,27 @@ class Finding(NamedTuple):
 
 
 def describe_name(name: str) -> dict[str, Any]:
-    """A card as plain data, with what the code adds for an encoder. Raises UnknownNameError."""
+    """A card as plain data, with what the code adds for an encoder; a checkpoint's facts by its path or source.
+
+    Raises UnknownNameError, CheckpointError.
+    """
     for registry in (UPSTREAMS, DOWNSTREAMS, INTERFACES):
         if name in registry:
             card = registry.card(name)
             facts: dict[str, Any] = {"kind": registry.kind, **card.as_json(), "owner": registry.owner(name)}
-            return facts | (_upstream_facts(card) if isinstance(card, UpstreamCard) else {})
+            return facts | (_upstream_facts(name, card) if isinstance(card, UpstreamCard) else {})
+    if Path(name).exists() or ":" in name:
+        return {"kind": "upstream", "name": name} | _upstream_facts(name)
     known = [*UPSTREAMS.names(), *DOWNSTREAMS.names(), *INTERFACES.names()]
     raise UnknownNameError(f"There is nothing named {name!r}. {did_you_mean(name, known)}")
 
 
-def _upstream_facts(card: UpstreamCard) -> dict[str, Any]:
+def _upstream_facts(name: str, card: UpstreamCard | None = None) -> dict[str, Any]:
     from audiossl.upstream import load_upstream
 
-    upstream = load_upstream(card.name, weights="random" if card.architecture or card.weights else "pretrained")
+    # Published weights are not fetched just to describe them.
+    unloaded = card is not None and (card.architecture or card.weights.startswith("hub:"))
+    upstream = load_upstream(name, weights="random" if unloaded else "pretrained")
     return {
         "layers": upstream.num_layers,
         "widths": list(dict.fromkeys(upstream.widths)),

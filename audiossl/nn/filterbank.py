@@ -25,8 +25,16 @@ class Frontend(nn.Module, ABC):
     edge: int = 0
 
     @abstractmethod
+    def bands(self, wavs: Tensor, lengths: Tensor) -> Tensor:
+        """(B, S) zero beyond lengths (B,) -> (B, T, D), T = (S + 2 edge - win) // hop + 1."""
+
     def forward(self, wavs: Tensor, lengths: Tensor) -> Tensor:
-        """(B, S) zero beyond lengths (B,) -> (B, (S + 2 edge - win) // hop + 1, D)."""
+        """As `bands`. On a CPU item by item: no padding is transformed and a spectrum stays in the cache."""
+        if wavs.device.type != "cpu" or len(wavs) == 1:
+            return self.bands(wavs, lengths)
+        frames = (wavs.shape[1] + 2 * self.edge - self.win) // self.hop + 1
+        items = [self.bands(wav[None, :n], n[None])[0] for wav, n in zip(wavs, lengths, strict=True)]
+        return torch.stack([F.pad(item, (0, 0, 0, frames - len(item))) for item in items])
 
 
 class LogMel(Frontend):
@@ -47,7 +55,7 @@ class LogMel(Frontend):
         self.register_buffer("window", torch.hann_window(self.win), persistent=False)
         self.register_buffer("filters", torch.from_numpy(filters.T.copy()), persistent=False)  # (bins, num_mels)
 
-    def forward(self, wavs: Tensor, lengths: Tensor) -> Tensor:
+    def bands(self, wavs: Tensor, lengths: Tensor) -> Tensor:
         """(B, S), (B,) -> (B, 1 + S // hop, num_mels)."""
         power = power_spectrum(wavs, lengths, self.window, self.hop)
         return torch.log(power @ self.filters + self.eps)
@@ -64,7 +72,7 @@ class Spectrogram(Frontend):
         self.edge = self.win // 2
         self.register_buffer("window", torch.hann_window(self.win), persistent=False)
 
-    def forward(self, wavs: Tensor, lengths: Tensor) -> Tensor:
+    def bands(self, wavs: Tensor, lengths: Tensor) -> Tensor:
         """(B, S), (B,) -> (B, 1 + S // hop, win // 2 + 1)."""
         return torch.log(power_spectrum(wavs, lengths, self.window, self.hop) + self.eps)
 
@@ -87,7 +95,7 @@ class KaldiFbank(Frontend):
         filters = kaldi_mel_filters(num_mels, self.fft, sample_rate_hz)
         self.register_buffer("filters", filters, persistent=False)  # (fft // 2 + 1, num_mels)
 
-    def forward(self, wavs: Tensor, lengths: Tensor) -> Tensor:
+    def bands(self, wavs: Tensor, lengths: Tensor) -> Tensor:
         """(B, S), (B,) -> (B, (S - win) // hop + 1, num_mels)."""
         frames = wavs.unfold(-1, self.win, self.hop)
         frames = frames - frames.mean(-1, keepdim=True)
@@ -113,9 +121,9 @@ class KaldiMfcc(Frontend):
         dct *= 1 + 0.5 * lifter * torch.sin(math.pi * order / lifter)
         self.register_buffer("dct", dct.float(), persistent=False)  # (num_mels, num_ceps)
 
-    def forward(self, wavs: Tensor, lengths: Tensor) -> Tensor:
+    def bands(self, wavs: Tensor, lengths: Tensor) -> Tensor:
         """(B, S), (B,) -> (B, (S - win) // hop + 1, num_ceps)."""
-        ceps: Tensor = self.fbank(wavs, lengths) @ self.dct
+        ceps: Tensor = self.fbank.bands(wavs, lengths) @ self.dct
         return ceps
 
 

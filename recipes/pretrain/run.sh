@@ -4,12 +4,17 @@ set -euo pipefail
 recipe=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 corpus=ssl_union
 upstreams=(tera)
-tasks=(tera_mini)
+tasks=(tera_mini_first tera_mini)
 source "$recipe/../common.sh"
 parse_flags "$@"
 
+# The second stage goes on from the first.
+settings_of() { [[ $1 != tera_mini ]] || echo "init=$(run_folder tera_mini_first "$2" "$3")"; }
+
 pretrain_run() {
-    audiossl pretrain "$recipe/$1.yaml" "seed=$3" "data.dir=$manifests" "${overrides[@]}" --out "$4" --overwrite
+    # shellcheck disable=SC2046  # one word a setting
+    audiossl pretrain "$recipe/$1.yaml" "seed=$3" "data.dir=$manifests" $(settings_of "$1" "$2" "$3") \
+        "${overrides[@]}" --out "$4" --overwrite
 }
 
 if stage 0 download; then
