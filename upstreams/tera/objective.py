@@ -44,6 +44,9 @@ class AlterationConfig:
     seed: int = 0
 
 
+_SHOWN_FRAMES = 400  # of a picture: more would be too narrow to see a block of 7
+
+
 class Altered(NamedTuple):
     """inputs (T, F) as the model sees them; chosen bool (T, F), where the loss is taken."""
 
@@ -100,13 +103,13 @@ class TeraPretraining(Pretraining):
 
     @torch.no_grad()
     def snapshot(self, batch: Batch, folder: Path) -> dict[str, Path]:
-        """Clean input, altered input and reconstruction of the first items."""
+        """Clean input, altered input and reconstruction of the first items, their first `_SHOWN_FRAMES` frames."""
         from audiossl.upstreams.tera.figures import draw_reconstructions
 
         clean, inputs, _, frames = self._altered(batch)
         made = self._reconstruct(inputs, frames).float()
         panels = [
-            tuple(x[item, : int(frames[item])].cpu().numpy() for x in (clean, inputs, made))
+            tuple(x[item, : min(int(frames[item]), _SHOWN_FRAMES)].cpu().numpy() for x in (clean, inputs, made))
             for item in range(min(3, len(batch)))
         ]
         path = draw_reconstructions(panels, folder / "reconstruction.png", self.upstream)
