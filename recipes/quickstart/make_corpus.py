@@ -1,4 +1,4 @@
-"""Make the quickstart corpus: ten spoken digits by synthetic voices, in noise, with voice-disjoint splits.
+"""Make the quickstart corpus: ten spoken digits by synthetic voices, in a little noise, with voice-disjoint splits.
 
 The speech comes from the espeak-ng synthesiser. Every random choice (pitch, speed, noise, gain, position) is drawn from
 a hash of the file's own name, so that a file is the same whatever is made beside it, and a second run gives the same
@@ -65,7 +65,7 @@ VOICES = {
     ),
 }
 TAKES = {"train": 3, "dev": 2, "test": 2}
-SNR_DB = (0.0, 12.0)  # speech power over noise power, within the word
+SNR_DB = (20.0, 40.0)  # speech power over noise power, within the word
 PEAK = (0.08, 0.6)  # loudest sample of the word; log-uniform
 SPEED_WPM = (125, 215)  # words a minute
 PITCH = (25, 75)  # espeak-ng's scale, 0 to 99

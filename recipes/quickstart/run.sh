@@ -3,7 +3,7 @@
 set -euo pipefail
 recipe=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 corpus=fsdd
-upstreams=(tera_mini log_mel)
+upstreams=(log_mel tera_mini)
 tasks=(keyword_spotting)
 source "$recipe/../common.sh"
 parse_flags "$@"
