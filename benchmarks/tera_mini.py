@@ -1,6 +1,6 @@
 """What the shipped encoder is worth: tera_mini against log mel, fbank and its own random initialisation.
 
-    python benchmarks/tera_mini.py --data "$AUDIOSSL_DATA" --out benchmarks/results/tera_mini.md
+    python -m benchmarks.tera_mini --data "$AUDIOSSL_DATA" --out benchmarks/results/tera_mini.md
 
 Every feature goes through the same weighted sum and the same head (Linear 256, mean over time, Linear) with the same
 budget; learning rate and checkpoint are chosen on dev, for each feature, task and seed. That head commutes with the
@@ -217,7 +217,7 @@ def main() -> None:
             f"over test items; {arguments.steps} steps of {BATCH}, Adam; learning rate (of {LEARNING_RATES}) and "
             "checkpoint by dev.",
             "",
-            "    " + 'python benchmarks/tera_mini.py --data "$AUDIOSSL_DATA" --out benchmarks/results/tera_mini.md',
+            "    " + 'python -m benchmarks.tera_mini --data "$AUDIOSSL_DATA" --out benchmarks/results/tera_mini.md',
             "",
         ]
         arguments.out.write_text("\n".join([*head, *lines]), encoding="utf-8")
