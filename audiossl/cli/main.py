@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Annotated, Any, Optional
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from audiossl.cli import data
 from audiossl.errors import AudiosslError, ConfigError
@@ -24,8 +22,6 @@ app = typer.Typer(
 )
 app.add_typer(data.app, name="data", help="Make, check and describe manifests.")
 
-out = Console(soft_wrap=True)
-err = Console(stderr=True, soft_wrap=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
 Overrides = Annotated[Optional[list[str]], typer.Argument(help="Settings as key=value.", show_default=False)]  # noqa: UP045
@@ -46,12 +42,12 @@ def list_names(
     if as_json:
         print(json.dumps([card.as_json() for card in cards], indent=2))
         return
-    table = Table(box=None, pad_edge=False, title=None)
-    table.add_column("name", style="bold", no_wrap=True)
-    table.add_column("what it is", overflow="fold")
+    if not cards:
+        print(f"No name matches {pattern!r}.")
+        return
+    longest = max(len(card.name) for card in cards)
     for card in cards:
-        table.add_row(card.name, card.summary)
-    out.print(table if cards else f"No name matches {pattern!r}.")
+        print(f"{card.name:<{longest}}  {card.summary}")
 
 
 @app.command()
@@ -65,12 +61,12 @@ def describe(
     if as_json:
         print(json.dumps(facts, indent=2))
         return
-    table = Table(box=None, show_header=False, pad_edge=False)
+    table = _table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for key, value in facts.items():
         table.add_row(key, value if isinstance(value, str) else json.dumps(value))
-    out.print(table)
+    _console().print(table)
 
 
 @app.command()
@@ -90,7 +86,7 @@ def embed(
     if as_json:
         print(json.dumps(summary))
     else:
-        out.print(f"{summary['num_recordings']} recording(s), layers {summary['layers']} -> {to}")
+        print(f"{summary['num_recordings']} recording(s), layers {summary['layers']} -> {to}")
 
 
 @app.command()
@@ -137,11 +133,11 @@ def evaluate(
     if as_json:
         print(json.dumps(metrics_as_json(metrics)))
         return
-    table = Table("metric", "value", "95 % interval", title=f"{run} on {split}", title_justify="left")
+    table = _table("metric", "value", "95 % interval", title=f"{run} on {split}", title_justify="left")
     for name, metric in metrics.items():
         interval = f"{metric.low:.4f} to {metric.high:.4f}" if metric.low is not None else ""
         table.add_row(name, f"{metric.value:.4f}", interval)
-    out.print(table)
+    _console().print(table)
 
 
 @app.command()
@@ -163,10 +159,10 @@ def predict(
     if as_json:
         print("\n".join(json.dumps(row, ensure_ascii=False) for row in rows))
         return
-    table = Table("recording", "label", "probability", box=None, pad_edge=False)
+    table = _table("recording", "label", "probability", box=None, pad_edge=False)
     for row in rows:
         table.add_row(row["id"], row["predicted"], f"{row['probability']:.3f}")
-    out.print(table)
+    _console().print(table)
 
 
 @app.command()
@@ -177,8 +173,8 @@ def report(
     """Compare runs in one HTML page: table with intervals, layer weights, confusion, learning curves."""
     from audiossl.report import build_report, summary_table
 
-    out.print(summary_table(runs))
-    out.print(f"Report: {build_report(runs, to)}")
+    _console().print(summary_table(runs))
+    print(f"Report: {build_report(runs, to)}")
 
 
 @app.command()
@@ -190,11 +186,11 @@ def doctor(as_json: AsJson = False) -> None:
     if as_json:
         print(json.dumps([finding._asdict() for finding in findings], indent=2))
     else:
-        table = Table("", "check", "found", box=None, pad_edge=False)
+        table = _table("", "check", "found", box=None, pad_edge=False)
         sign = {"ok": "[green]ok[/]", "missing": "[yellow]--[/]", "wrong": "[red]!![/]"}
         for finding in findings:
             table.add_row(sign[finding.status], finding.check, _escaped(f"{finding.found} {finding.fix}".rstrip()))
-        out.print(table)
+        _console().print(table)
     if any(finding.status == "wrong" for finding in findings):
         raise typer.Exit(1)
 
@@ -205,10 +201,10 @@ def main() -> None:
     try:
         app()
     except AudiosslError as error:
-        err.print(f"[red]error:[/] {_escaped(str(error))}")
+        _console(stderr=True).print(f"[red]error:[/] {_escaped(str(error))}")
         sys.exit(2)
     except KeyboardInterrupt:
-        err.print("Interrupted.")
+        print("Interrupted.", file=sys.stderr)
         sys.exit(130)
 
 
@@ -237,9 +233,9 @@ def _run(
         action(config, folder, resume=resume is not None, overwrite=overwrite)
     except Interrupted as stop:
         command = f"audiossl {'pretrain' if pretrain else 'train'} --resume {shlex.quote(str(folder))}"
-        err.print(f"{stop} Go on with: {command}", markup=False, highlight=False)
+        print(f"{stop} Go on with: {command}", file=sys.stderr)
         sys.exit(130)
-    out.print(f"Run: {folder}", markup=False, highlight=False)
+    print(f"Run: {folder}")
 
 
 def _registry(kind: str) -> Any:
@@ -251,6 +247,18 @@ def _registry(kind: str) -> Any:
     if name not in kinds:
         raise ConfigError(f"There is nothing called {kind!r} to list. {did_you_mean(kind, kinds)}")
     return kinds[name]
+
+
+def _console(*, stderr: bool = False) -> Any:
+    from rich.console import Console  # a tenth of a second that `audiossl list` need not spend
+
+    return Console(stderr=stderr, soft_wrap=True)
+
+
+def _table(*headers: str, **style: Any) -> Any:
+    from rich.table import Table
+
+    return Table(*headers, **style)
 
 
 def _escaped(text: str) -> str:
