@@ -118,16 +118,21 @@ def test_an_evaluation_that_a_stop_put_off_is_made_up_for(tmp_path: Path, stoppe
 
 
 def test_the_second_ctrl_c_acts_at_once_and_handlers_are_put_back(tmp_path: Path) -> None:
-    before = signal.getsignal(signal.SIGINT)
+    # A shell's background jobs ignore SIGINT; the test is about a process that does not.
+    before = signal.default_int_handler
+    inherited = signal.signal(signal.SIGINT, before)
 
     def twice(done: int) -> None:
         if done == 3:
             signal.raise_signal(signal.SIGINT)
             signal.raise_signal(signal.SIGINT)
 
-    with pytest.raises(KeyboardInterrupt):
-        make(ToyTask(hook=twice), tmp_path).fit()
-    assert signal.getsignal(signal.SIGINT) is before
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            make(ToyTask(hook=twice), tmp_path).fit()
+        assert signal.getsignal(signal.SIGINT) is before
+    finally:
+        signal.signal(signal.SIGINT, inherited)
 
 
 def tera(corpus: Path, *overrides: str) -> PretrainExperiment:
