@@ -2,7 +2,7 @@
 
 The defaults of fbank and mfcc are those of SUPERB (Yang et al., 2021, arXiv:2105.01051). Mean normalisation over the
 utterance makes the mean over time of every feature exactly zero, so a linear head before a mean sees nothing of it:
-that is why FBANK scores near chance on SUPERB's utterance tasks, and why log_mel leaves it off.
+fbank is then near chance, and log_mel leaves the normalisation off.
 """
 
 from __future__ import annotations
