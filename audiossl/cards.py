@@ -29,14 +29,15 @@ class UpstreamCard(Card):
     """An encoder's card.
 
     weights: '' if the encoder has nothing to learn; a file beside cards.py for weights that ship with the package;
-    'hub:<repo>/<file>' for published ones. architecture: True where the name gives a shape but no weights at all.
-    objective: 'module:attribute' of its pre-training task.
+    'hf:<repository>' or 'https://...' for published ones. architecture: True where the name gives a shape but no weights at all.
+    objective: 'module:attribute' of its pre-training task. toy: options of a tiny instance, for tests of every name.
     """
 
     weights: str = ""
     sha256: str = ""
     architecture: bool = False
     objective: str = ""
+    toy: Mapping[str, Any] = field(default_factory=dict)
     licence: str = ""
     sample_rate_hz: int = 16000
     num_parameters: int = 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.resources
 import json
 import os
 import uuid
@@ -17,9 +16,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from audiossl.cards import Card
 from audiossl.config import as_dict
-from audiossl.errors import CheckpointError, did_you_mean
+from audiossl.errors import CheckpointError
 from audiossl.upstream import Upstream, build_upstream
 
 _KEY = "audiossl"
@@ -105,43 +103,18 @@ def _load_state(upstream: Upstream, state: Mapping[str, Tensor], buffers_only: b
     upstream.load_state_dict(drawn, strict=False)
 
 
-def weights_path(card: Card, owner: str) -> Path:
-    """Where a card's weights lie: beside the plugin's cards, or in the cache of the hub they are published on."""
-    weights: str = getattr(card, "weights", "")
-    if not weights.startswith("hub:"):
-        return Path(str(importlib.resources.files(owner).joinpath(weights)))
-    from huggingface_hub import hf_hub_download
-
-    repo, _, file = weights.removeprefix("hub:").rpartition("/")
-    try:
-        return Path(hf_hub_download(repo, file))
-    except Exception as error:  # the hub client raises its own, http and os errors
-        reason = str(error).strip().split("\n")[0]
-        raise CheckpointError(
-            f"The weights of {card.name} could not be fetched from the hub repository {repo} ({reason}); "
-            f"fetch {file} elsewhere and give its path instead of the name."
-        ) from error
-
-
 def load_from_reference(reference: str, options: Mapping[str, Any], *, random_init: bool, seed: int) -> Upstream:
-    """An encoder from a path, or from `<toolkit>:<file>`."""
-    prefix, _, rest = reference.partition(":")
-    if not Path(reference).exists() and rest:
-        from audiossl.originals import READERS, load_original
+    """An encoder from a path (of our own or of another toolkit), or from `<toolkit>:<file, folder or repository>`."""
+    from audiossl.originals import load_original
+    from audiossl.hub import local_path
 
-        if prefix not in READERS:
-            raise CheckpointError(f"{reference!r}: unknown source {prefix!r}. {did_you_mean(prefix, READERS)}")
-        if random_init or options:
-            raise CheckpointError(f"{reference!r} brings its own weights and configuration; options do not apply.")
-        return load_original(prefix, Path(rest))
-    path = Path(reference)
-    if path.is_dir():
-        path = path / "upstream.safetensors"
-    state, description = read_tensors(path)
+    path, source = local_path(reference)
+    own = path / "upstream.safetensors" if path.is_dir() and not (path / "config.json").is_file() else path
+    if source or own.suffix != ".safetensors":
+        return load_original(path, source, options, random_init=random_init)
+    state, description = read_tensors(own)
     if "upstream" not in description:
-        raise CheckpointError(
-            f"{path} was not written by audiossl as an upstream; name its source, for instance s3prl:{path}."
-        )
+        return load_original(path, source, options, random_init=random_init)
     # The file names a registered plugin, never an address to import: a checkpoint must not choose what code runs.
     upstream = build_upstream(description["upstream"], {**description["options"], **options}, seed)
     _load_state(upstream, state, buffers_only=random_init)

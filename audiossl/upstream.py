@@ -10,6 +10,7 @@ from typing import Any, ClassVar, overload
 import torch
 from torch import Tensor, nn
 
+from audiossl.cards import Card
 from audiossl.config import make
 from audiossl.errors import AudioError, CheckpointError, ConfigError
 from audiossl.registry import UPSTREAMS
@@ -23,6 +24,8 @@ class Upstream(nn.Module, ABC):
 
     sample_rate_hz: the rate it was trained on; widths: D_l of each layer; stride: samples from one frame to the next;
     receptive_field: samples that a frame of the front end sees; edge: samples that the front end mirrors at each end.
+    Two more are optional, for fine-tuning: `blocks`, a ModuleList of the Transformer blocks in their order, and `stem`,
+    the convolutional front.
     The contract, checked by `audiossl.testing.check_upstream`: a batch equals its items one by one; `num_frames` is
     exact; eval is deterministic; gradients reach every trainable parameter.
     """
@@ -34,6 +37,12 @@ class Upstream(nn.Module, ABC):
     stride: int
     receptive_field: int
     edge: int = 0
+    blocks: nn.ModuleList
+    stem: nn.Module | None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_module("stem", None)  # a class attribute would hide the module that a subclass sets
 
     @property
     def num_layers(self) -> int:
@@ -102,7 +111,8 @@ class Upstream(nn.Module, ABC):
 def load_upstream(name: str, *, weights: str = "pretrained", seed: int = 0, **options: Any) -> Upstream:
     """An encoder by name, in eval mode.
 
-    name: a name of `audiossl list upstreams`; `s3prl:<file>`; or the path of a checkpoint that audiossl wrote.
+    name: a name of `audiossl list upstreams`; the path of a checkpoint, of audiossl or of another toolkit; or
+    `hf:<repository or folder>`, `fairseq:<file>`, `s3prl:<file>`, `torchaudio:<bundle or file>`.
     weights: 'pretrained', or 'random' for the same architecture with parameters drawn afresh from `seed` (a baseline;
     statistics of the training data, such as a global mean, stay).
     options: fields of the upstream's configuration.
@@ -138,19 +148,45 @@ def build_upstream(name: str, options: Mapping[str, Any], seed: int) -> Upstream
 
 
 def _load_named(name: str, options: Mapping[str, Any], *, random_init: bool, seed: int) -> Upstream:
-    from audiossl.checkpoint import load_upstream_weights, weights_path
+    from audiossl.checkpoint import load_upstream_weights
+    from audiossl.hub import packaged_weights, published
 
     card = UPSTREAMS.card(name)
+    weights: str = getattr(card, "weights", "")
+    if published(weights) and not random_init:
+        return _load_published(card, options)
     upstream = build_upstream(name, {**card.options, **options}, seed)
     if random_init:
-        if getattr(card, "weights", ""):
-            load_upstream_weights(upstream, weights_path(card, UPSTREAMS.owner(name)), buffers_only=True)
+        if weights and not published(weights):
+            load_upstream_weights(upstream, packaged_weights(card, UPSTREAMS.owner(name)), buffers_only=True)
         return upstream
     if getattr(card, "architecture", False):
         raise CheckpointError(
-            f"{name!r} names an architecture without weights: load a checkpoint (`s3prl:<file>` or a path), "
-            f"or ask for random ones with weights='random'."
+            f"{name!r} names an architecture without weights: load a checkpoint by its path, or ask for random ones "
+            f"with weights='random'."
         )
-    if getattr(card, "weights", ""):
-        load_upstream_weights(upstream, weights_path(card, UPSTREAMS.owner(name)), getattr(card, "sha256", ""))
+    if weights:
+        path = packaged_weights(card, UPSTREAMS.owner(name))
+        load_upstream_weights(upstream, path, getattr(card, "sha256", ""))
     return upstream
+
+
+def _load_published(card: Card, options: Mapping[str, Any]) -> Upstream:
+    """Weights from where they are published; their shape must be what the card says."""
+    from audiossl.checkpoint import config_of
+    from audiossl.hub import differences, local_path
+    from audiossl.originals import load_original
+
+    weights: str = getattr(card, "weights", "")
+    path, source = local_path(weights)
+    upstream = load_original(path, source, {**_behaviour(card), **options})
+    expected = {key: value for key, value in card.options.items() if key not in options}
+    if wrong := differences(config_of(upstream), expected):
+        raise CheckpointError(f"{weights} is not what the card of {card.name!r} describes: {'; '.join(wrong)}.")
+    upstream.name = card.name
+    return upstream
+
+
+def _behaviour(card: Card) -> dict[str, Any]:
+    """What a card decides and a file need not know: whether the waveform is normalised."""
+    return {key: card.options[key] for key in ("normalize",) if key in card.options}

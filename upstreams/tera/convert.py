@@ -10,9 +10,8 @@ from torch import Tensor
 
 from audiossl.checkpoint import load_strict
 from audiossl.errors import CheckpointError
+from audiossl.originals import Original
 from audiossl.upstream import Upstream, build_upstream
-
-SOURCE = "s3prl"
 
 # (our name, their name) of what is copied as it is; `{n}` is the block.
 _STEM = (("project", "input_representations.spec_transform"), ("norm", "input_representations.LayerNorm"))
@@ -26,24 +25,24 @@ _BLOCK = (
 _QKV = ("query", "key", "value")
 
 
-def recognises(checkpoint: Mapping[str, Any]) -> bool:
+def recognises(original: Original) -> bool:
     """True for a checkpoint of this family."""
-    state = checkpoint.get("Transformer")
-    return isinstance(state, Mapping) and "input_representations.spec_transform.weight" in state
+    return original.kind == "s3prl" and "input_representations.spec_transform.weight" in original.state
 
 
-def load(checkpoint: Mapping[str, Any]) -> Upstream:
+def load(original: Original, options: Mapping[str, Any], random_init: bool = False) -> Upstream:
     """The encoder of an s3prl checkpoint; the prediction head is left behind. Raises CheckpointError."""
-    options = config_from_original(checkpoint)
-    state = from_original(checkpoint["Transformer"])
-    tera = build_upstream("audio_albert" if options["share_layers"] else "tera", options, seed=0)
-    load_strict(tera, state, expected=tera.state_dict(), what="the TERA encoder that the file describes")
+    described = {**config_from_original(original.described), **options}
+    tera = build_upstream("audio_albert" if described["share_layers"] else "tera", described, seed=0)
+    if not random_init:
+        state = from_original(original.state)
+        load_strict(tera, state, expected=tera.state_dict(), what="the TERA encoder that the file describes")
     return tera
 
 
-def config_from_original(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+def config_from_original(sections: Mapping[str, Any]) -> dict[str, Any]:
     """TeraConfig fields from `Upstream_Config`, or from `Config` in older files."""
-    described = checkpoint.get("Upstream_Config") or checkpoint.get("Config") or {}
+    described = sections.get("Upstream_Config") or sections.get("Config") or {}
     model, audio = described.get("transformer"), described.get("audio")
     if not model or not audio:
         raise CheckpointError("The s3prl checkpoint describes no `transformer` and `audio`: it is not a TERA encoder.")

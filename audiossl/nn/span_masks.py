@@ -1,0 +1,25 @@
+"""Random spans for SpecAugment-style masks (arXiv:1904.08779), as wav2vec 2.0 draws them (arXiv:2006.11477, 3.1)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def span_mask(lengths: Tensor, size: int, prob: float, span: int) -> Tensor:
+    """(B, size) bool: spans of `span` positions within each item's first `lengths` (B,), True where masked.
+
+    prob: share of positions that spans would cover if none overlapped. The number of spans is prob * length / span,
+    rounded up or down at random so that its mean is exact; starts are drawn without replacement from the positions
+    from which a whole span fits. An item shorter than a span is left alone.
+    """
+    device = lengths.device
+    starts = (lengths - span + 1).clamp(min=0)  # (B,) positions where a span may start
+    wanted = (prob * lengths / span + torch.rand(lengths.shape, device=device)).floor().minimum(starts)
+    # The `wanted` smallest of uniform keys are a draw without replacement.
+    keys = torch.rand(len(lengths), size, device=device)
+    keys = keys.masked_fill(torch.arange(size, device=device) >= starts[:, None], 2.0)
+    chosen = keys.argsort(dim=1).argsort(dim=1) < wanted[:, None]
+    reach = torch.cumsum(chosen.int(), dim=1)
+    before = torch.nn.functional.pad(reach, (span, 0))[:, :size]
+    return reach > before  # a start within the last `span` positions

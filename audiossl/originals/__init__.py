@@ -1,0 +1,175 @@
+"""Checkpoints of other toolkits: what kind of file it is, and which family of encoders reads it.
+
+Each family recognises and converts its own files in its `convert.py`:
+
+    recognises(original: Original) -> bool
+    load(original: Original, options: Mapping[str, Any], random_init: bool) -> Upstream
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from torch import Tensor
+
+from audiossl.errors import CheckpointError
+from audiossl.originals.pickled import plain, read_pickled
+from audiossl.upstream import Upstream
+
+# Prefixes of references, and the kinds of file that each may name.
+SOURCES: Mapping[str, tuple[str, ...]] = {
+    "fairseq": ("fairseq", "microsoft", "state_dict"),
+    "s3prl": ("s3prl", "fairseq", "microsoft", "state_dict"),
+    "torchaudio": ("torchaudio", "state_dict"),
+    "hf": ("huggingface",),
+}
+
+
+@dataclass(frozen=True)
+class Original:
+    """A checkpoint of another toolkit.
+
+    kind: 'fairseq', 's3prl', 'microsoft', 'torchaudio', 'huggingface' or 'state_dict' (tensors and nothing else);
+    described: its configuration as plain data, by section; content: all that a torch file holds.
+    """
+
+    path: Path
+    kind: str
+    described: Mapping[str, Any]
+    content: Mapping[str, Any]
+    read: Callable[[], Mapping[str, Tensor]]
+
+    @cached_property
+    def state(self) -> Mapping[str, Tensor]:
+        """The weights, under the other toolkit's names; read when first asked for."""
+        return self.read()
+
+
+def load_original(
+    path: Path, source: str = "", options: Mapping[str, Any] | None = None, *, random_init: bool = False
+) -> Upstream:
+    """An encoder from a file or folder of another toolkit, by the family that recognises it. Raises CheckpointError.
+
+    source: a key of SOURCES, if the user named one; options: fields of the family's configuration to change.
+    """
+    original = read_original(path)
+    if source and original.kind not in SOURCES[source]:
+        raise CheckpointError(f"{path} is a {original.kind} checkpoint, not one of {source}; leave `{source}:` out.")
+    refuse_by_name(original)
+    families = sorted(_converters(), key=lambda family: getattr(family, "FALLBACK", False))
+    for family in families:
+        if family.recognises(original):
+            upstream: Upstream = family.load(original, options or {}, random_init)
+            return upstream
+    names = ", ".join(family.__name__.split(".")[-2] for family in families)
+    held = ", ".join(list(original.content or original.described)[:8])
+    raise CheckpointError(f"{path} is no checkpoint of a known family ({names}); it holds: {held}.")
+
+
+def read_original(path: Path) -> Original:
+    """What a file or folder of another toolkit is, and what describes it. Raises CheckpointError."""
+    if path.is_dir():
+        return _huggingface(path)
+    if path.suffix == ".safetensors":
+        from audiossl.checkpoint import read_tensors
+
+        tensors = read_tensors(path)[0]
+        if (path.parent / "config.json").is_file():
+            return _huggingface(path.parent)
+        return Original(path, _kind_of_names(tensors), _torchaudio_json(path), {}, lambda: tensors)
+    content = read_pickled(path)
+    return _pickled(path, content)
+
+
+def refuse_by_name(original: Original) -> None:
+    """Raise CheckpointError for encoders that are known but not supported, saying what they are."""
+    from audiossl.originals.refused import name_of_refused
+
+    if name := name_of_refused(original):
+        raise CheckpointError(f"{original.path} is {name}, which audiossl does not have.")
+
+
+def _pickled(path: Path, content: Mapping[str, Any]) -> Original:
+    if "Distiller" in content or "Transformer" in content:
+        part = "Distiller" if "Distiller" in content else "Transformer"
+        described = {key: plain(content[key]) for key in ("Config", "Upstream_Config", "Settings") if key in content}
+        return Original(path, "s3prl", described, content, lambda: content[part])
+    if isinstance(content.get("model_weight"), Mapping):
+        described = {"model": plain(content.get("model_cfg")) or {}, "task": plain(content.get("task_cfg")) or {}}
+        return Original(path, "s3prl", described, content, lambda: content["model_weight"])
+    if isinstance(content.get("model"), Mapping) and (content.get("cfg") or content.get("args")) is not None:
+        config = plain(content.get("cfg")) or plain(content.get("args")) or {}
+        sections = isinstance(config.get("model"), Mapping)
+        microsoft = "cfg" in content and not sections
+        described = config if sections else {"model": config, "task": config}
+        return Original(path, "microsoft" if microsoft else "fairseq", described, content, lambda: content["model"])
+    for key in ("state_dict", "model_state_dict", "model"):
+        if isinstance(content.get(key), Mapping):
+            inner = content[key]
+            return Original(path, _kind_of_names(inner), _torchaudio_json(path), content, lambda: inner)
+    if (path.parent / "config.json").is_file() and path.name.startswith("pytorch_model"):
+        return _huggingface(path.parent)
+    return Original(path, _kind_of_names(content), _torchaudio_json(path), content, lambda: content)
+
+
+def _kind_of_names(state: Mapping[str, Any]) -> str:
+    return "torchaudio" if any(".transformer.layers." in name for name in state) else "state_dict"
+
+
+def _torchaudio_json(path: Path) -> dict[str, Any]:
+    """The arguments of torchaudio's factory, where a JSON file beside the weights holds them (AVES, BirdAVES)."""
+    beside = path.with_name(f"{path.name.removesuffix('.pt')}.model_config.json")
+    if not beside.is_file():
+        return {}
+    try:
+        return {"torchaudio": dict(json.loads(beside.read_text(encoding="utf-8")))}
+    except (json.JSONDecodeError, UnicodeDecodeError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{beside} is not readable JSON ({error}); get it again.") from error
+
+
+def _huggingface(folder: Path) -> Original:
+    if not (folder / "config.json").is_file():
+        raise CheckpointError(f"{folder} has neither upstream.safetensors nor config.json; name a file in it instead.")
+    described = {"config": _json(folder / "config.json")}
+    if (folder / "preprocessor_config.json").is_file():
+        described["preprocessor"] = _json(folder / "preprocessor_config.json")
+    return Original(folder, "huggingface", described, {}, lambda: _huggingface_state(folder))
+
+
+def _huggingface_state(folder: Path) -> dict[str, Tensor]:
+    """All tensors of a transformers folder: one file or shards, safetensors before pickles."""
+    from audiossl.checkpoint import read_tensors
+
+    for name in ("model.safetensors", "pytorch_model.bin"):
+        index = folder / f"{name}.index.json"
+        files = [name]
+        if index.is_file():
+            files = sorted(set(_json(index)["weight_map"].values()))
+        elif not (folder / name).is_file():
+            continue
+        parts = [read_tensors(folder / file)[0] if file.endswith(".safetensors") else read_pickled(folder / file)
+                 for file in files]
+        return {key: value for part in parts for key, value in part.items()}
+    raise CheckpointError(f"{folder} has no weights (model.safetensors or pytorch_model.bin).")
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (json.JSONDecodeError, UnicodeDecodeError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path} is not readable JSON ({error}); get it again.") from error
+
+
+def _converters() -> list[ModuleType]:
+    package = importlib.import_module("audiossl.upstreams")
+    names = [f"audiossl.upstreams.{info.name}.convert" for info in pkgutil.iter_modules(package.__path__) if info.ispkg]
+    return [importlib.import_module(name) for name in names if importlib.util.find_spec(name)]

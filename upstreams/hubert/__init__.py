@@ -1,0 +1,1 @@
+"""HuBERT and the models of its shape."""

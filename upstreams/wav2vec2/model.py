@@ -1,0 +1,9 @@
+"""wav2vec 2.0 (arXiv:2006.11477) and the models of its shape: XLSR-53, XLS-R, MMS, VoxPopuli, UniSpeech."""
+
+from __future__ import annotations
+
+from audiossl.nn.waveform_encoder import WaveformEncoder
+
+
+class Wav2Vec2(WaveformEncoder):
+    """The shared waveform encoder as it is."""
