@@ -1,0 +1,1 @@
+"""Audio encoders of the `transformers` package that audiossl has no family of its own for."""

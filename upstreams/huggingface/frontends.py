@@ -1,0 +1,170 @@
+"""What stands between a waveform and the blocks: the model's own preprocessor, and which samples a frame sees.
+
+Lengths: n samples, F spectral frames, T frames of the encoder. Each T(n) has the form (n - first) // stride + 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from audiossl.errors import ConfigError
+from audiossl.nn.conv_stem import stride_and_receptive_field
+
+_KALDI_WINDOW, _KALDI_HOP = 400, 160  # both Kaldi filterbanks of transformers have these, at every rate
+
+
+@dataclass(frozen=True)
+class FrontEnd:
+    """Facts and two functions.
+
+    first: samples of the shortest input that the formula gives a frame; min_samples: of the shortest that the
+    preprocessor can work with; max_samples: of the longest that a model of fixed size reads, None without a limit.
+    prepare: one waveform (S,) to the model's input without a batch axis, float32; regroup: a state (B, T', D) of the
+    model to (B, T, D), real frames first, where it is not of that shape already.
+    """
+
+    sample_rate_hz: int
+    stride: int
+    receptive_field: int
+    first: int
+    min_samples: int
+    prepare: Callable[[Tensor], Tensor]
+    max_samples: int | None = None
+    regroup: Callable[[Tensor], Tensor] | None = None
+
+
+def conv_stem(config: Any, extractor: Any) -> FrontEnd:
+    """Strided convolutions on the waveform, as in wav2vec 2.0; SEW averages `squeeze_factor` frames of them as well."""
+    squeeze = getattr(config, "squeeze_factor", 1)
+    return _waveform([*config.conv_kernel, squeeze], [*config.conv_stride, squeeze], extractor)
+
+
+def moonshine(config: Any, extractor: Any) -> FrontEnd:
+    """Three convolutions whose shapes the architecture fixes (arXiv:2410.15608, section 3.1)."""
+    return _waveform([127, 7, 3], [64, 3, 2], extractor)
+
+
+def stacked_filterbank(config: Any, extractor: Any) -> FrontEnd:
+    """Kaldi filterbank with `extractor.stride` frames side by side; a last group that is not whole is left out.
+
+    F = (n - 400) // 160 + 1, T = F // k = (n - 400 - 160 (k - 1)) // (160 k) + 1. The preprocessor would pad that last
+    group and the model would mask it: convolutions are causal, so no other frame sees it.
+    """
+    stacked = int(extractor.stride)
+    _require(config.feature_projection_input_dim, stacked * extractor.num_mel_bins, "features a frame")
+    receptive_field = _KALDI_WINDOW + (stacked - 1) * _KALDI_HOP
+    # Two frames at least: the preprocessor divides by F - 1 to normalise.
+    shortest = max(receptive_field, _KALDI_WINDOW + _KALDI_HOP)
+    prepare = partial(_stacked, extractor)
+    rate = int(extractor.sampling_rate)
+    return FrontEnd(rate, stacked * _KALDI_HOP, receptive_field, receptive_field, shortest, prepare)
+
+
+def whisper(config: Any, extractor: Any) -> FrontEnd:
+    """Log mel frames of 30 s, silence added, then convolutions of strides 1 and 2.
+
+    The window of frame t is centred on sample `stride` t; the frames whose centre lies in the recording are the real
+    ones: T = ceil(n / stride). A frame sees three mel frames of three.
+    """
+    hop, samples = int(extractor.hop_length), int(extractor.n_samples)
+    _require(2 * config.max_source_positions, samples // hop, "mel frames")
+    _require(config.num_mel_bins, extractor.feature_size, "mel bands")
+    prepare = partial(_extracted, extractor, "input_features")
+    receptive_field = int(extractor.n_fft) + 4 * hop
+    return FrontEnd(int(extractor.sampling_rate), 2 * hop, receptive_field, 1, 1, prepare, max_samples=samples)
+
+
+def spectrogram_patches(config: Any, extractor: Any) -> FrontEnd:
+    """AST: patches of a Kaldi filterbank of fixed size (16 bands x 16 frames, every 10).
+
+    A frame is the mean over frequency of the patches of one time. Real are those whose 16 spectral frames all are:
+    T = (F - 16) // 10 + 1 = (n - 400 - 15 * 160) // 1600 + 1.
+    """
+    _require(config.max_length, extractor.max_length, "spectral frames")
+    _require(config.num_mel_bins, extractor.num_mel_bins, "mel bands")
+    receptive_field = _KALDI_WINDOW + (config.patch_size - 1) * _KALDI_HOP
+    heights = (config.num_mel_bins - config.patch_size) // config.frequency_stride + 1
+    return FrontEnd(
+        sample_rate_hz=int(extractor.sampling_rate),
+        stride=config.time_stride * _KALDI_HOP,
+        receptive_field=receptive_field,
+        first=receptive_field,
+        min_samples=receptive_field,
+        prepare=partial(_extracted, extractor, "input_values"),
+        max_samples=_KALDI_WINDOW + extractor.max_length * _KALDI_HOP - 1,
+        regroup=partial(_mean_over_frequency, heights),
+    )
+
+
+def parakeet(config: Any, extractor: Any) -> FrontEnd:
+    """Centred log mel frames, then log2(k) convolutions of stride 2 that each round up.
+
+    F = n // hop, T = ceil(F / k) = (n - hop) // (k hop) + 1. A frame sees 1 + 2 (1 + 2 + ... + k / 2) = 2 k - 1 mel
+    frames.
+    """
+    hop, factor = int(extractor.hop_length), int(config.subsampling_factor)
+    if (config.subsampling_conv_kernel_size, config.subsampling_conv_stride) != (3, 2):
+        raise ConfigError("Parakeet's subsampling must have kernels of 3 and strides of 2, as all published ones have.")
+    _require(config.num_mel_bins, extractor.feature_size, "mel bands")
+    return FrontEnd(
+        sample_rate_hz=int(extractor.sampling_rate),
+        stride=factor * hop,
+        receptive_field=int(extractor.win_length) + (2 * factor - 2) * hop,
+        first=hop,
+        min_samples=2 * hop,  # the preprocessor divides by F - 1 to normalise
+        prepare=partial(_unmasked, extractor),
+    )
+
+
+def _waveform(kernels: list[int], strides: list[int], extractor: Any) -> FrontEnd:
+    stride, receptive_field = stride_and_receptive_field(kernels, strides)
+    prepare = _normalized if extractor.do_normalize else _as_it_is
+    rate = int(extractor.sampling_rate)
+    return FrontEnd(rate, stride, receptive_field, receptive_field, receptive_field, prepare)
+
+
+def _as_it_is(wav: Tensor) -> Tensor:
+    return wav.float()
+
+
+def _normalized(wav: Tensor) -> Tensor:
+    """Zero mean and unit variance, as Wav2Vec2FeatureExtractor computes them."""
+    wav = wav.float()
+    return (wav - wav.mean()) / (wav.var(correction=0) + 1e-7).sqrt()
+
+
+def _extracted(extractor: Any, name: str, wav: Tensor, **options: Any) -> Tensor:
+    # The preprocessors work on numpy arrays; what they compute by torch must not be rounded by autocast.
+    with torch.no_grad(), torch.autocast("cpu", enabled=False):
+        array = wav.detach().float().cpu().numpy()
+        made = extractor(array, sampling_rate=extractor.sampling_rate, return_tensors="np", **options)[name]
+        return torch.as_tensor(made[0], dtype=torch.float32)
+
+
+def _stacked(extractor: Any, wav: Tensor) -> Tensor:
+    return _extracted(extractor, "input_features", wav, pad_to_multiple_of=None)
+
+
+def _unmasked(extractor: Any, wav: Tensor) -> Tensor:
+    """Without the last of the n // hop + 1 mel frames, which the preprocessor masks and sets to zero."""
+    return _extracted(extractor, "input_features", wav)[: len(wav) // extractor.hop_length]
+
+
+def _mean_over_frequency(heights: int, state: Tensor) -> Tensor:
+    """(B, 2 + heights T, D), class and distillation tokens first, then patches by frequency and time -> (B, T, D)."""
+    batch, _, width = state.shape
+    return state[:, 2:].reshape(batch, heights, -1, width).mean(1)
+
+
+def _require(expected: int, found: int, what: str) -> None:
+    if expected != found:
+        raise ConfigError(
+            f"The model reads {expected} {what} and its preprocessor gives {found}: config.json and "
+            f"preprocessor_config.json are not of one model."
+        )

@@ -1,0 +1,186 @@
+"""Any audio encoder of the `transformers` package behind the upstream contract.
+
+Hidden states: what enters the first block, then the output of each block; the last one is the encoder's own output,
+with its final normalisation where it has one (which versions of transformers put into `hidden_states` or not).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, overload
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from audiossl.errors import AudioError, ConfigError
+from audiossl.registry import import_target
+from audiossl.upstream import Upstream
+from audiossl.upstreams.huggingface.kinds import Kind, import_transformers, kind_of
+
+# Off, whatever the folder says: masking and skipped blocks are the business of an objective, and adapters shorten the
+# sequence after the blocks.
+_OFF: dict[str, Any] = {
+    "apply_spec_augment": False,
+    "mask_time_prob": 0.0,
+    "mask_feature_prob": 0.0,
+    "layerdrop": 0.0,
+    "encoder_layerdrop": 0.0,
+    "speech_encoder_layerdrop": 0.0,
+    "add_adapter": False,
+    "use_intermediate_ffn_before_adapter": False,
+}
+
+
+@dataclass(frozen=True)
+class HuggingFaceConfig:
+    """model: what the folder's config.json holds, `model_type` at least; extractor: its preprocessor_config.json.
+
+    A field that is left out has the default of transformers.
+    """
+
+    model: dict[str, Any] = field(default_factory=dict)
+    extractor: dict[str, Any] = field(default_factory=dict)
+
+
+class HuggingFace(Upstream):
+    """An encoder of transformers. Every item is run at its own length, without padding."""
+
+    Config = HuggingFaceConfig
+
+    def __init__(self, config: HuggingFaceConfig | None = None, model: nn.Module | None = None) -> None:
+        """model: the encoder that `config` describes, to be taken over; without it, one with random weights."""
+        super().__init__()
+        self.config = config = config or HuggingFaceConfig()
+        if "model_type" not in config.model:
+            raise ConfigError(
+                "The upstream huggingface has no architecture of its own: load a folder, or give model.model_type."
+            )
+        kind = kind_of(config.model["model_type"])
+        made: Any = make_config(kind, config.model) if model is None else model.config
+        self.front = kind.front_end(made, make_extractor(kind, config.extractor))
+        self.model = without_unused(kind, kind.load_class(kind.encoder)(made) if model is None else model)
+        self.sample_rate_hz = self.front.sample_rate_hz
+        self.stride, self.receptive_field = self.front.stride, self.front.receptive_field
+        self.widths = (int(made.hidden_size),) * (int(getattr(made, kind.depth)) + 1)
+
+    @property
+    def min_samples(self) -> int:
+        return self.front.min_samples
+
+    @overload
+    def num_frames(self, num_samples: int) -> int: ...
+    @overload
+    def num_frames(self, num_samples: Tensor) -> Tensor: ...
+    def num_frames(self, num_samples: int | Tensor) -> int | Tensor:
+        """Frames that an input of `num_samples` gives, exactly; none below `min_samples`. See `frontends`."""
+        frames = (num_samples - self.front.first) // self.stride + 1
+        enough = num_samples >= self.min_samples
+        if isinstance(frames, Tensor) and isinstance(enough, Tensor):
+            return frames.where(enough, 0)
+        return frames if enough else 0
+
+    def encode(self, wavs: Tensor, lengths: Tensor, last: int) -> Sequence[Tensor]:
+        samples = lengths.tolist()
+        self._refuse_long(samples)
+        frames = self.num_frames(wavs.shape[1])
+        if not samples:
+            return [wavs.new_zeros(0, frames, width) for width in self.widths[: last + 1]]
+        dtype = next(self.model.parameters()).dtype
+        inputs = [self.front.prepare(wav[:n]).to(wavs.device, dtype) for wav, n in zip(wavs, samples, strict=True)]
+        groups: dict[torch.Size, list[int]] = {}
+        for index, x in enumerate(inputs):
+            groups.setdefault(x.shape, []).append(index)
+        items: list[list[Tensor]] = [[] for _ in samples]  # of each item, its states (T_item, D)
+        for members in groups.values():
+            states = self._states(torch.stack([inputs[index] for index in members]), last)
+            for row, index in enumerate(members):
+                items[index] = [state[row, : self.num_frames(samples[index])] for state in states]
+        padded = [[F.pad(state, (0, 0, 0, frames - len(state))) for state in item] for item in items]
+        return [torch.stack(layer) for layer in zip(*padded, strict=True)]
+
+    def _states(self, inputs: Tensor, last: int) -> list[Tensor]:
+        """States 0 to `last`, each (B, T', D), of inputs of one shape. All blocks are run whatever `last` is."""
+        forget_positions(self.model)
+        out = self.model(inputs, output_hidden_states=True, return_dict=True)
+        states = [*out.hidden_states[:-1], out.last_hidden_state][: last + 1]
+        return states if self.front.regroup is None else [self.front.regroup(state) for state in states]
+
+    def _refuse_long(self, samples: Sequence[int]) -> None:
+        most = self.front.max_samples
+        if most is not None and samples and (longest := max(samples)) > most:
+            rate = self.sample_rate_hz
+            raise AudioError(
+                f"Item {samples.index(longest)} lasts {longest / rate:.2f} s; this {self.config.model['model_type']} "
+                f"encoder reads at most {most / rate:.2f} s: cut the recording into chunks."
+            )
+
+    def train(self, mode: bool = True) -> HuggingFace:
+        """Batch normalisation keeps the statistics of pre-training: those of one utterance at a time are no batch's."""
+        super().train(mode)
+        for module in self.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
+        return self
+
+
+class _Zero(nn.Module):
+    """In place of a branch whose output is added."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.zeros_like(x)
+
+
+def make_config(kind: Kind, fields: dict[str, Any]) -> Any:
+    """A configuration object of transformers, with what disturbs plain encoding switched off. Raises ConfigError."""
+    import_transformers()
+    mapping = import_target("transformers.models.auto.configuration_auto:CONFIG_MAPPING")
+    try:
+        config = mapping[fields["model_type"]].from_dict(dict(fields))
+    except Exception as error:  # each version of transformers validates with errors of its own
+        reason = str(error).strip().split("\n")[0] or type(error).__name__
+        raise ConfigError(f"transformers cannot use the {fields['model_type']} configuration: {reason}") from error
+    # A recogniser's configuration may hold that of its encoder (Parakeet).
+    config = getattr(config, "encoder_config", config)
+    for name, value in _OFF.items():
+        if hasattr(config, name):
+            setattr(config, name, value)
+    return config
+
+
+def make_extractor(kind: Kind, settings: dict[str, Any]) -> Any:
+    """The preprocessor of transformers. Raises ConfigError."""
+    try:
+        return getattr(import_transformers(), kind.extractor)(**settings)
+    except (TypeError, ValueError, AttributeError, ImportError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise ConfigError(f"transformers cannot make the preprocessor {kind.extractor}: {reason}") from error
+
+
+def without_unused(kind: Kind, model: nn.Module) -> nn.Module:
+    """The encoder without what no state depends on; its output is then the last state.
+
+    Out go what lies between the blocks and the output, and the embedding of masked frames, as nothing is masked.
+    """
+    for path, replacement in kind.cut.items():
+        parent, _, name = path.rpartition(".")
+        setattr(model.get_submodule(parent), name, nn.Identity() if replacement == "identity" else _Zero())
+    if getattr(model, "masked_spec_embed", None) is not None:
+        model.register_parameter("masked_spec_embed", None)
+    return model
+
+
+def forget_positions(model: nn.Module) -> None:
+    """Drop position tables that an earlier pass left in its own precision.
+
+    transformers keeps the table of the last pass; after one under bfloat16 autocast, or under inference mode, a pass in
+    float32 would read rounded positions, or could not be differentiated.
+    """
+    module: Any
+    for module in model.modules():
+        if hasattr(module, "cached_sequence_length"):
+            module.cached_sequence_length = None
+        table = getattr(module, "pe", None)
+        if isinstance(table, Tensor) and (table.dtype != torch.float32 or table.is_inference()):
+            module.pe = None
