@@ -139,7 +139,11 @@ def _check_bf16(upstream: Upstream, wavs: list[Tensor]) -> None:
 
 
 def _check_gradients(upstream: Upstream, wavs: list[Tensor], report: UpstreamReport) -> None:
-    trainable = {name: p for name, p in upstream.named_parameters() if p.requires_grad}
+    trainable = {
+        name: p
+        for name, p in upstream.named_parameters()
+        if p.requires_grad and name not in upstream.training_only
+    }
     if not trainable:
         return
     upstream.zero_grad(set_to_none=True)

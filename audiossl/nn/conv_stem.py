@@ -15,6 +15,9 @@ from torch import Tensor, nn
 
 from audiossl.nn.masking import valid_frames
 
+# Rows that are multiplied, normalised and squashed at a time: 1024 x 512 float32 stay in a core's cache.
+_ROWS = 1024
+
 
 def stride_and_receptive_field(kernels: Sequence[int], strides: Sequence[int]) -> tuple[int, int]:
     """Samples from frame to frame and samples that a frame sees, of a stack of convolutions without padding.
@@ -46,7 +49,6 @@ class ConvStem(nn.Module):
         strides: Sequence[int],
         norm: Literal["group", "layer"],
         bias: bool,
-        eps: float = 1e-5,
     ) -> None:
         super().__init__()
         self.kernels, self.strides, self.norm = tuple(kernels), tuple(strides), norm
@@ -55,42 +57,114 @@ class ConvStem(nn.Module):
             nn.Conv1d(i, o, k, s, bias=bias) for i, o, k, s in zip(inputs, widths, kernels, strides, strict=True)
         )
         if norm == "group":
-            self.norms = nn.ModuleList([nn.GroupNorm(widths[0], widths[0], eps)])
+            self.norms = nn.ModuleList([nn.GroupNorm(widths[0], widths[0])])
         else:
-            self.norms = nn.ModuleList(nn.LayerNorm(width, eps) for width in widths)
+            self.norms = nn.ModuleList(nn.LayerNorm(width) for width in widths)
         for conv in self.convs:
             nn.init.kaiming_normal_(conv.weight)  # type: ignore[arg-type]
 
-    def forward(self, wavs: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """(B, S) -> (B, T, C). lengths: (B,) samples of each item; None where none is padded (or padding may leak)."""
+    def forward(
+        self, wavs: Tensor, lengths: Tensor | None = None, moments: tuple[Tensor, Tensor] | None = None
+    ) -> Tensor:
+        """(B, S) -> (B, T, C), by convolutions.
+
+        lengths: (B,) samples of each item; None where none is padded (or padding may leak). moments: for a part of a
+        recording, mean and variance (C,) of the first convolution over the whole of it, in the GroupNorm's place.
+        """
+        if moments is None and lengths is not None and self.norm == "group":
+            moments = self.moments(wavs, lengths)
         x = wavs[:, None]  # (B, 1, S)
         for number, conv in enumerate(self.convs):
-            if number == 0 and self.norm == "group":
-                x = F.gelu(self._first(x, lengths))
-            elif self.norm == "layer":
-                x = F.gelu(self.norms[number](conv(x).transpose(1, 2))).transpose(1, 2)
-            else:
-                x = F.gelu(conv(x))
+            x = conv(x)
+            if self.norm == "layer":
+                x = self.norms[number](x.transpose(1, 2)).transpose(1, 2)
+            elif number == 0 and moments is None:
+                x = self.norms[0](x)
+            elif number == 0 and moments is not None:
+                scale, shift = self._affine(moments)
+                x = x * scale.to(x.dtype)[..., None] + shift.to(x.dtype)[..., None]
+            x = F.gelu(x)
         return x.transpose(1, 2)
 
-    def _first(self, x: Tensor, lengths: Tensor | None) -> Tensor:
-        """First convolution and its GroupNorm, over each item's own frames."""
-        x = self.convs[0](x)
-        norm = self.norms[0]
-        if lengths is None:
-            normed: Tensor = norm(x)
-            return normed
-        frames = (lengths - self.kernels[0]) // self.strides[0] + 1  # (B,)
-        return masked_instance_norm(x, frames, norm.weight, norm.bias, norm.eps)  # type: ignore[arg-type]
+    def rows(self, wavs: Sequence[Tensor], moments: tuple[Tensor, Tensor] | None = None) -> list[Tensor]:
+        """Items (S_i,) -> (T_i, C) each, without padding; the same as `forward`, as matrix products.
+
+        Frames are rows from the start, so that a layer norm needs no transposition, and a GroupNorm is folded into the
+        first weights. On a CPU this is the faster way, most of all in bfloat16.
+        """
+        weights = [_tap_matrices(conv) for conv in self.convs]
+        made = []
+        for wav in wavs:
+            x = self._first_rows(wav, weights[0], moments)
+            for layer in range(1, len(self.convs)):
+                x = self._rows_of(layer, x, weights[layer])
+            made.append(x)
+        return made
+
+    def _first_rows(self, wav: Tensor, weights: list[Tensor], moments: tuple[Tensor, Tensor] | None) -> Tensor:
+        conv = self.convs[0]
+        windows = wav.unfold(0, self.kernels[0], self.strides[0])  # (T, K)
+        weight, bias = weights[0], conv.bias
+        if self.norm == "layer":
+            x: Tensor = self.norms[0](F.linear(windows, weight, bias))  # type: ignore[arg-type]
+            return F.gelu(x)
+        if moments is None:
+            mean, variance = self.moments(wav[None], torch.tensor([len(wav)], device=wav.device))
+            moments = mean[0], variance[0]
+        scale, shift = self._affine(moments)  # (C,)
+        shift = shift if bias is None else shift + scale * bias.double()  # type: ignore[operator]
+        return F.gelu(F.linear(windows, (weight.double() * scale[:, None]).to(wav.dtype), shift.to(wav.dtype)))
+
+    def _rows_of(self, layer: int, x: Tensor, weights: list[Tensor]) -> Tensor:
+        """One layer after the first: (T, C) -> (T', C')."""
+        stride, bias = self.strides[layer], self.convs[layer].bias
+        frames, inputs = (len(x) - self.kernels[layer]) // stride + 1, x.shape[1]
+        # A kernel wider than its stride is cut into groups of `stride` taps: each is a product with a view of x.
+        views = []
+        for group, weight in enumerate(weights):
+            taps, start = weight.shape[1] // inputs, group * stride
+            shape, steps = (frames, taps * inputs), (stride * inputs, 1)
+            views.append(x.as_strided(shape, steps, x.storage_offset() + start * inputs))
+        blocks = range(0, frames, frames if torch.is_grad_enabled() else _ROWS)
+        made = []
+        for start in blocks:
+            rows = slice(start, start + (frames if torch.is_grad_enabled() else _ROWS))
+            y = F.linear(views[0][rows], weights[0], bias)  # type: ignore[arg-type]
+            for view, weight in zip(views[1:], weights[1:], strict=True):
+                y = torch.addmm(y, view[rows], weight.t())
+            made.append(F.gelu(self.norms[layer](y) if self.norm == "layer" else y))
+        return made[0] if len(made) == 1 else torch.cat(made)
+
+    def moments(self, wavs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and variance (B, C), float64, of the first convolution over each item's own frames.
+
+        A channel is w . window + b, so over the windows its mean is w . m + b and its variance w C w, with m and C the
+        windows' mean and covariance: the convolution itself need not be run to know them.
+        """
+        conv, kernel, stride = self.convs[0], self.kernels[0], self.strides[0]
+        weight = conv.weight[:, 0].double()  # type: ignore[index, operator]  # (C, K)
+        windows = wavs.double().unfold(1, kernel, stride)  # (B, T, K)
+        frames = (lengths - kernel) // stride + 1
+        windows = torch.where(valid_frames(frames, windows.shape[1])[..., None], windows, 0.0)
+        count = frames[:, None].double()
+        mean = windows.sum(1) / count
+        covariance = windows.transpose(1, 2) @ windows / count[..., None] - mean[:, :, None] * mean[:, None]
+        means = mean @ weight.t()
+        if conv.bias is not None:
+            means = means + conv.bias.double()  # type: ignore[operator]
+        return means, ((weight @ covariance) * weight).sum(-1).clamp(min=0)
+
+    def _affine(self, moments: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """The GroupNorm with known mean and variance, as scale and shift of its input; float64."""
+        norm, (mean, variance) = self.norms[0], moments
+        scale = norm.weight.double() * torch.rsqrt(variance.double() + norm.eps)  # type: ignore[operator]
+        return scale, norm.bias.double() - mean.double() * scale  # type: ignore[operator]
 
 
-def masked_instance_norm(x: Tensor, frames: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
-    """Instance norm of x (B, C, T) over the first frames (B,) of each item; in float32, returned in x's dtype."""
-    inside = valid_frames(frames, x.shape[-1])[:, None]  # (B, 1, T)
-    wide = x.float()
-    count = frames[:, None, None]
-    mean = torch.where(inside, wide, 0.0).sum(-1, keepdim=True) / count
-    centred = wide - mean
-    variance = torch.where(inside, centred.square(), 0.0).sum(-1, keepdim=True) / count
-    normed = centred * torch.rsqrt(variance + eps)
-    return (normed * weight.float()[:, None] + bias.float()[:, None]).to(x.dtype)
+def _tap_matrices(conv: nn.Module) -> list[Tensor]:
+    """A convolution's weight (O, I, K) as matrices (O, taps x I), one for each group of `stride` taps."""
+    weight: Tensor = conv.weight  # type: ignore[assignment]
+    if weight.shape[1] == 1:
+        return [weight[:, 0]]
+    stride: int = conv.stride[0]  # type: ignore[index, assignment]
+    return [part.transpose(1, 2).flatten(1).contiguous() for part in weight.split(stride, dim=2)]

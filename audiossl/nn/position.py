@@ -31,10 +31,11 @@ class PositionConv(nn.Module):
 
     def weight(self) -> Tensor:
         """(D, D / groups, K). Folded once while nothing is trained: the norm of 4.7 million numbers is not free."""
-        if torch.is_grad_enabled() and self.direction.requires_grad:
-            self._folded = None
+        if (torch.is_grad_enabled() and self.direction.requires_grad) or self.direction.device.type != "cpu":
             return self._fold()
-        key = (id(self.direction), self.direction._version, self.scale._version, self.scale.dtype, self.scale.device)
+        # A sample of the values as well as the version: writing through `.data` leaves the version as it was.
+        sample = (float(self.direction[0].sum()), float(self.scale.sum()), self.direction.dtype)
+        key = (*sample, *(0 if p.is_inference() else p._version for p in (self.direction, self.scale)))
         if self._folded is None or self._folded[0] != key:
             self._folded = (key, self._fold())
         return self._folded[1]
