@@ -78,6 +78,19 @@ def fetch_repository(repository: str) -> Path:
 
 
 def fetch_url(url: str) -> Path:
+    """A checkpoint from the web. Of torchaudio's exported models (AVES, BirdAVES), also the JSON that describes it."""
+    path = _fetch_file(url)
+    if url.endswith(".torchaudio.pt"):
+        _fetch_file(described_by(url))
+    return path
+
+
+def described_by(name: str) -> str:
+    """The JSON file, beside a torchaudio checkpoint's path or address, with the arguments of its model."""
+    return f"{name.removesuffix('.pt')}.model_config.json"
+
+
+def _fetch_file(url: str) -> Path:
     """A file from the web, once; later uses check that it is still the one that was fetched."""
     from torch.hub import download_url_to_file
 
@@ -101,7 +114,9 @@ def fetch_bundle(name: str) -> Path:
     try:
         from torchaudio import pipelines
     except Exception as error:
-        raise CheckpointError(f"torchaudio:{name} needs torchaudio, which does not import; see `audiossl doctor`.") from error
+        raise CheckpointError(
+            f"torchaudio:{name} needs torchaudio, which does not import; see `audiossl doctor`."
+        ) from error
     bundles = {key: value for key, value in vars(pipelines).items() if hasattr(value, "_params")}
     bundle = bundles.get(name)
     if bundle is None:
@@ -109,7 +124,7 @@ def fetch_bundle(name: str) -> Path:
     where = str(bundle._path)
     path = fetch_url(where if "://" in where else f"https://download.pytorch.org/torchaudio/models/{where}")
     described = {**bundle._params, "normalize": bool(bundle._normalize_waveform)}
-    with atomic_write(path.with_name(f"{path.name.removesuffix('.pt')}.model_config.json")) as temporary:
+    with atomic_write(path.with_name(described_by(path.name))) as temporary:
         temporary.write_text(json.dumps(described), encoding="utf-8")
     return path
 
@@ -157,8 +172,9 @@ def _check(known: dict[str, Any], name: str, path: Path, what: str) -> None:
     found = file_sha256(path)
     if entry is not None and entry["sha256"] != found:
         raise CheckpointError(
-            f"{name} of {what} has sha256 {found[:12]}..., not {entry['sha256'][:12]}... as on first use; delete {path} "
-            f"to fetch it again, or remove its entry from {cache_folder() / 'checksums.json'} if the change is wanted."
+            f"{name} of {what} has sha256 {found[:12]}..., not {entry['sha256'][:12]}... as on first use; delete "
+            f"{path} to fetch it again, or remove its entry from {cache_folder() / 'checksums.json'} if the change is "
+            "wanted."
         )
     known[name] = {"sha256": found, **seen}
 

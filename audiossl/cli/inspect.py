@@ -9,11 +9,14 @@ import shutil
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from audiossl.cards import UpstreamCard
 from audiossl.errors import UnknownNameError, did_you_mean
 from audiossl.registry import DOWNSTREAMS, INTERFACES, UPSTREAMS
+
+if TYPE_CHECKING:
+    from audiossl.upstream import Upstream
 
 _EXTRAS = {"transformers": "hf", "peft": "lora"}
 
@@ -44,11 +47,15 @@ def describe_name(name: str) -> dict[str, Any]:
 
 
 def _upstream_facts(name: str, card: UpstreamCard | None = None) -> dict[str, Any]:
+    from audiossl.hub import published
     from audiossl.upstream import load_upstream
 
-    # Published weights are not fetched just to describe them.
-    unloaded = card is not None and (card.architecture or card.weights.startswith("hub:"))
-    upstream = load_upstream(name, weights="random" if unloaded else "pretrained")
+    if card is not None and (card.architecture or published(card.weights)):
+        if not card.num_parameters:  # an architecture without a size of its own
+            return {}
+        upstream = _without_weights(card)
+    else:
+        upstream = load_upstream(name)
     return {
         "layers": upstream.num_layers,
         "widths": list(dict.fromkeys(upstream.widths)),
@@ -57,6 +64,16 @@ def _upstream_facts(name: str, card: UpstreamCard | None = None) -> dict[str, An
         "receptive_field_ms": 1000 * upstream.receptive_field / upstream.sample_rate_hz,
         "parameters": sum(p.numel() for p in upstream.parameters()),
     }
+
+
+def _without_weights(card: UpstreamCard) -> Upstream:
+    """The encoder that a card describes, with shapes but no numbers: nothing is fetched or drawn."""
+    import torch
+
+    from audiossl.upstream import build_upstream
+
+    with torch.device("meta"):
+        return build_upstream(card.name, card.options, seed=0)
 
 
 def diagnose() -> list[Finding]:

@@ -71,7 +71,7 @@ def load_original(
             upstream: Upstream = family.load(original, options or {}, random_init)
             return upstream
     names = ", ".join(family.__name__.split(".")[-2] for family in families)
-    held = ", ".join(list(original.content or original.described)[:8])
+    held = ", ".join(list(original.content or original.described or original.state)[:8])
     raise CheckpointError(f"{path} is no checkpoint of a known family ({names}); it holds: {held}.")
 
 
@@ -107,7 +107,8 @@ def _pickled(path: Path, content: Mapping[str, Any]) -> Original:
         described = {"model": plain(content.get("model_cfg")) or {}, "task": plain(content.get("task_cfg")) or {}}
         return Original(path, "s3prl", described, content, lambda: content["model_weight"])
     if isinstance(content.get("model"), Mapping) and (content.get("cfg") or content.get("args")) is not None:
-        config = plain(content.get("cfg")) or plain(content.get("args")) or {}
+        config = plain(content.get("cfg")) or plain(content.get("args"))
+        config = config if isinstance(config, Mapping) else {}
         sections = isinstance(config.get("model"), Mapping)
         microsoft = "cfg" in content and not sections
         described = config if sections else {"model": config, "task": config}

@@ -90,6 +90,9 @@ def _named_classes(path: Path) -> set[str]:
 
 
 def _globals_of(file: IO[bytes]) -> Iterator[str]:
-    for opcode, argument, _ in pickletools.genops(file):
-        if opcode.name == "GLOBAL":
-            yield str(argument).replace(" ", ".")
+    try:
+        for opcode, argument, _ in pickletools.genops(file):
+            if opcode.name == "GLOBAL":
+                yield str(argument).replace(" ", ".")
+    except (ValueError, IndexError):  # no pickle, or a cut one: torch.load is to say so
+        return

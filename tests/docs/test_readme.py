@@ -14,6 +14,7 @@ import yaml
 
 from audiossl import DOWNSTREAMS, INTERFACES, UPSTREAMS
 from audiossl.cli.main import app
+from audiossl.hub import published
 from audiossl.nn.pooling import POOLINGS
 
 ROOT = Path(__file__).parents[2]
@@ -96,6 +97,8 @@ def test_the_command_line_reference_names_every_option():
 def test_the_readme_names_everything_that_there_is():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     ours = [name for name in UPSTREAMS.names() if UPSTREAMS.owner(name).startswith("audiossl.")]
+    # Published weights are listed in the README of their family's folder.
+    ours = [name for name in ours if not published(UPSTREAMS.card(name).weights) or name == "distilhubert"]
     for name in [*ours, *INTERFACES.names(), *DOWNSTREAMS.names(), *POOLINGS]:
         assert f"`{name}`" in text, name
 
