@@ -84,6 +84,8 @@ def save_upstream(upstream: Upstream, path: Path, card: Mapping[str, Any] | None
     """An encoder as one file that `load_upstream(path)` reads: weights, registered name, configuration and a card."""
     if not upstream.name:
         raise CheckpointError(f"{type(upstream).__name__} was not loaded by a registered name, so no file can name it.")
+    if any(".lora_" in name for name in upstream.state_dict()):
+        raise CheckpointError("This encoder has LoRA matrices beside its weights; call merge_lora(upstream) first.")
     description = {"upstream": upstream.name, "options": config_of(upstream), "card": dict(card or {})}
     write_tensors(path, upstream.state_dict(), description)
 

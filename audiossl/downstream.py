@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable
+from contextlib import nullcontext
 from typing import Any, ClassVar, Self
 
 import torch
 from lhotse.cut import Cut
 from torch import Tensor
 
+from audiossl.finetuning import FinetuneConfig, make_trainable, set_training_mode
 from audiossl.interface import Interface
-from audiossl.task import Task
+from audiossl.task import ParameterGroup, Task
 from audiossl.types import Batch, Features
 from audiossl.upstream import Upstream
 
 
 class Downstream(Task):
-    """A head on the sequence that an interface makes of a frozen upstream's layers.
+    """A head on the sequence that an interface makes of an upstream's layers; `finetune` lets the upstream train too.
 
     A subclass has a `Config` dataclass, writes `complete` (what only the training data can say, for instance the
     list of labels), builds its head in the constructor and reads `self.sequence(batch)`.
@@ -29,6 +31,34 @@ class Downstream(Task):
         super().__init__()
         self.upstream = upstream.requires_grad_(False).eval()
         self.interface = interface
+        self.finetuning = FinetuneConfig()
+        self._asleep = False
+
+    def finetune(self, config: FinetuneConfig) -> None:
+        """Train (a part of) the upstream as well; to be called once, before an optimizer is built.
+
+        Raises ConfigError for an upstream that lacks what the mode needs.
+        """
+        make_trainable(self.upstream, config, self.interface.up_to_layer)
+        self.finetuning = config
+        self.train(self.training)
+
+    @property
+    def upstream_is_frozen(self) -> bool:
+        """True where it never trains, so that its hidden states may be kept (`freeze_steps` does not make it so)."""
+        return self.finetuning.mode == "none"
+
+    @property
+    def may_skip_parameters(self) -> bool:
+        """Layer drop, masks that are not drawn and the first frozen steps leave parameters without a gradient."""
+        return not self.upstream_is_frozen
+
+    def begin_step(self, step: int) -> None:
+        """In the first `freeze_steps` steps the upstream is as a frozen one: eval, no graph, no update."""
+        asleep = step < self.finetuning.freeze_steps
+        if asleep != self._asleep:
+            self._asleep = asleep
+            self.train(self.training)
 
     @classmethod
     @abstractmethod
@@ -41,13 +71,17 @@ class Downstream(Task):
 
     def train(self, mode: bool = True) -> Self:
         super().train(mode)
-        self.upstream.eval()  # frozen: dropout and running statistics stay off
+        # Frozen, its dropout and running statistics stay off.
+        set_training_mode(self.upstream, mode and self._upstream_trains)
         return self
 
     def features(self, batch: Batch) -> Features:
-        """Hidden states of the frozen upstream, in its own dtype and without a graph."""
-        with torch.no_grad():
-            features: Features = self.upstream(batch.wavs, batch.lengths)
+        """Hidden states of the upstream in its own dtype, up to the last that the interface reads.
+
+        Without a graph where the upstream is frozen.
+        """
+        with nullcontext() if self._upstream_trains else torch.no_grad():
+            features: Features = self.upstream(batch.wavs, batch.lengths, up_to_layer=self.interface.up_to_layer)
         return features
 
     def sequence(self, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -62,5 +96,20 @@ class Downstream(Task):
     def fit(self, batches: Iterable[Batch]) -> None:
         self.interface.fit(self.features(batch) for batch in batches)
 
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """The head (with the interface) and the upstream."""
+        upstream = [p for p in self.upstream.parameters() if p.requires_grad]
+        inside = {id(parameter) for parameter in upstream}
+        head = [p for p in self.parameters() if p.requires_grad and id(p) not in inside]
+        return [ParameterGroup("", head), ParameterGroup("upstream", upstream, self.finetuning.lr)]
+
     def trainable_state(self) -> dict[str, Tensor]:
-        return {name: value for name, value in self.state_dict().items() if not name.startswith("upstream.")}
+        """Head and interface, and those parameters of the upstream that train."""
+        trained = {f"upstream.{name}" for name, p in self.upstream.named_parameters() if p.requires_grad}
+        state = self.state_dict()
+        return {name: value for name, value in state.items() if not name.startswith("upstream.") or name in trained}
+
+    @property
+    def _upstream_trains(self) -> bool:
+        """Now, that is: not in the first `freeze_steps` steps."""
+        return not (self.upstream_is_frozen or self._asleep)

@@ -32,6 +32,7 @@ from audiossl.data.manifests import read_manifest
 from audiossl.downstream import Downstream
 from audiossl.errors import AudiosslError, CheckpointError, ConfigError, TrainingError
 from audiossl.evaluate import confusion, metrics_as_json, predict_all, write_json, write_jsonl
+from audiossl.finetuning import FinetuneConfig
 from audiossl.interface import build_interface
 from audiossl.pretraining import Pretraining
 from audiossl.registry import DOWNSTREAMS, UPSTREAMS, import_target
@@ -57,7 +58,10 @@ class DataConfig(LoaderConfig):
 
 @dataclass(frozen=True)
 class Experiment:
-    """A head on a frozen encoder. setting: a YAML of the downstream's folder that lies under this configuration."""
+    """A head on an encoder that is frozen or, by `finetune`, trained with it.
+
+    setting: a YAML of the downstream's folder that lies under this configuration.
+    """
 
     downstream: str = "utterance_classification"
     setting: str = ""
@@ -66,6 +70,7 @@ class Experiment:
     upstream_options: dict[str, Any] = field(default_factory=dict)
     interface: str = "weighted_sum"
     interface_options: dict[str, Any] = field(default_factory=dict)
+    finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
     data: DataConfig = field(default_factory=DataConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     seed: int = 0
@@ -90,9 +95,12 @@ class PretrainExperiment:
 
 
 def read_experiment(path: Path | None, overrides: Sequence[str] = (), *, pretrain: bool = False) -> Any:
-    """Defaults, then the downstream's setting, then the YAML file, then `key=value`s. Raises ConfigError."""
-    layers: list[DictConfig | Mapping[str, Any]] = [read_yaml(path)] if path else []
-    layers.append(parse_overrides(overrides))
+    """Defaults, then the downstream's setting, then the YAML file, then `key=value`s. Raises ConfigError.
+
+    `finetune=lora` stands for `finetune.mode=lora`, in YAML too.
+    """
+    layers: list[DictConfig | Mapping[str, Any]] = [_read_layer(path)] if path else []
+    layers.append(_parse_overrides(overrides))
     schema = PretrainExperiment if pretrain else Experiment
     where = f"configuration {path}" if path else "configuration"
     config: Any = structured(schema, *layers, where=where)
@@ -110,11 +118,13 @@ def train(config: Experiment, out: Path, *, resume: bool = False, overwrite: boo
         where = f"task options of {config.downstream}"
         task_config = task_type.complete(structured(task_type.Config, config.task, where=where), cuts["train"])
         config = dataclasses.replace(config, task=as_dict(task_config))
-        task = build_downstream(config)
+        upstream = load_upstream(config.upstream, **config.upstream_options)
+        print_of_upstream = fingerprint(upstream)  # of the weights as they come, before anything is added to them
+        task = build_downstream(config, upstream)
         for split, rows in cuts.items():
             task.check_cuts(rows, str(config.data.path(split)))
         trainer = _trainer(task, config, out, cuts)
-        _describe(out, config, task, trainer, resume)
+        _describe(out, config, task, trainer, resume, print_of_upstream)
         if not resume:
             _fit(task, trainer)
         trainer.fit(resume=resume)
@@ -146,15 +156,19 @@ def pretrain(config: PretrainExperiment, out: Path, *, resume: bool = False, ove
     return out
 
 
-def build_downstream(config: Experiment) -> Downstream:
-    """Upstream, interface and head of a completed configuration; the new parameters are drawn from the seed."""
-    upstream = load_upstream(config.upstream, **config.upstream_options)
+def build_downstream(config: Experiment, upstream: Upstream | None = None) -> Downstream:
+    """Upstream, interface and head of a completed configuration; the new parameters are drawn from the seed.
+
+    upstream: the one that `config` names, where it is loaded already.
+    """
+    upstream = upstream or load_upstream(config.upstream, **config.upstream_options)
     task_type = DOWNSTREAMS.load(config.downstream)
     task_config = structured(task_type.Config, config.task, where=f"task options of {config.downstream}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         interface = build_interface(config.interface, upstream.widths, config.interface_options)
         task: Downstream = task_type(upstream, interface, task_config)
+        task.finetune(config.finetune)
     return task
 
 
@@ -204,6 +218,7 @@ def rescore(
     facts = {
         "upstream": config.upstream,
         "interface": config.interface,
+        "finetune": config.finetune.mode,
         "downstream": config.downstream,
         "split": split,
         "num_items": len(predictions),
@@ -230,14 +245,15 @@ def load_run(
     stored = _read_facts(folder).get("upstream_fingerprint")
     if stored is None:
         raise AudiosslError(f"{folder} is a pre-training run, which predicts nothing; use it as upstream={folder}.")
-    layers = [read_yaml(folder / "config.yaml"), parse_overrides(overrides)]
+    layers = [_read_layer(folder / "config.yaml"), _parse_overrides(overrides)]
     config: Experiment = structured(Experiment, *layers, where=f"{folder / 'config.yaml'}")
-    task = build_downstream(config)
-    if stored != fingerprint(task.upstream):
+    upstream = load_upstream(config.upstream, **config.upstream_options)
+    if stored != fingerprint(upstream):
         raise CheckpointError(
             f"The upstream {config.upstream!r} is not the one that {folder} was trained with (its weights or settings "
             f"changed); restore it, or train again."
         )
+    task = build_downstream(config, upstream)
     _restore(task, folder, checkpoint)
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     return Run(folder, config, task.to(where).eval(), where)
@@ -249,7 +265,26 @@ def default_out(path: Path | None, config: Any) -> Path:
     if isinstance(config, PretrainExperiment):
         return Path("runs") / name / f"seed{config.seed}"
     upstream = config.upstream.replace("/", "_").replace(":", "_")
-    return Path("runs") / name / f"{upstream}-{config.interface}-seed{config.seed}"
+    finetuned = "" if config.finetune.mode == "none" else f"-{config.finetune.mode}"
+    return Path("runs") / name / f"{upstream}-{config.interface}{finetuned}-seed{config.seed}"
+
+
+def _read_layer(path: Path) -> DictConfig:
+    """A YAML file, `finetune: lora` written out."""
+    layer = read_yaml(path)
+    if isinstance(layer.get("finetune"), str):
+        layer.finetune = {"mode": layer.finetune}
+    return layer
+
+
+def _parse_overrides(pairs: Sequence[str]) -> DictConfig:
+    """`key=value`s, `finetune=lora` written out (but not `finetune={mode: lora, top_k: 2}`)."""
+    short = "finetune="
+    written_out = [
+        f"finetune.mode={pair.removeprefix(short)}" if pair.startswith(short) and "{" not in pair else pair
+        for pair in pairs
+    ]
+    return parse_overrides(written_out)
 
 
 def _setting(downstream: str, setting: str) -> DictConfig:
@@ -259,7 +294,7 @@ def _setting(downstream: str, setting: str) -> DictConfig:
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in folder.glob("*.yaml"))) or "none"
         raise ConfigError(f"{downstream} has no setting {setting!r}; it has: {known}.")
-    return read_yaml(path)
+    return _read_layer(path)
 
 
 def _trainer(task: Task, config: Any, out: Path, cuts: Mapping[str, CutSet]) -> Trainer:
@@ -316,7 +351,9 @@ def _restore(task: Task, folder: Path, checkpoint: str) -> None:
     task.load_trainable_state(state)
 
 
-def _describe(out: Path, config: Any, task: Task, trainer: Trainer, resume: bool) -> None:
+def _describe(
+    out: Path, config: Any, task: Task, trainer: Trainer, resume: bool, print_of_upstream: str | None = None
+) -> None:
     """config.yaml and run.json; a resumed run keeps the fingerprint it started with, and must still match it."""
     if not trainer.accelerator.is_main_process:
         return
@@ -329,7 +366,10 @@ def _describe(out: Path, config: Any, task: Task, trainer: Trainer, resume: bool
         "versions": {name: version(name) for name in ("torch", "numpy", "lhotse", "accelerate")},
     }
     if isinstance(task, Downstream):
-        facts["upstream_fingerprint"] = fingerprint(task.upstream)
+        upstream_trains = sum(p.numel() for p in task.upstream.parameters() if p.requires_grad)
+        facts["num_trainable_head"] = facts["num_trainable"] - upstream_trains
+        facts["num_trainable_upstream"] = upstream_trains
+        facts["upstream_fingerprint"] = print_of_upstream
         stored = _read_facts(out) if resume else facts
         if stored.get("upstream_fingerprint") != facts["upstream_fingerprint"]:
             raise CheckpointError(f"The upstream {config.upstream!r} changed since {out} was started; train again.")

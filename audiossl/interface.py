@@ -32,12 +32,19 @@ class Interface(nn.Module, ABC):
             raise ValueError("An interface needs at least one layer.")
         self.widths = tuple(widths)
 
+    @property
+    def up_to_layer(self) -> int | None:
+        """The last layer that is read, so that an encoder may stop there; None for all."""
+        return None
+
     @abstractmethod
     def combine(self, layers: Sequence[Tensor]) -> Tensor:
-        """L tensors (B, T, D_l) -> (B, T, width)."""
+        """L tensors (B, T, D_l), or those up to `up_to_layer` -> (B, T, width)."""
 
     def forward(self, features: Features) -> Tensor:
-        if features.widths != self.widths:
+        # An encoder that stopped at `up_to_layer` has the first layers only.
+        needed = len(self.widths) if self.up_to_layer is None else self.up_to_layer + 1
+        if len(features.widths) < needed or features.widths != self.widths[: len(features.widths)]:
             raise ValueError(f"This interface was built for layers of widths {self.widths}, not {features.widths}.")
         return self.combine(features.layers)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
 from torch import Tensor, nn
+from torch.nn import Parameter
 
 from audiossl.types import Batch, Loss, Metric
 
@@ -25,6 +26,14 @@ class Monitor(NamedTuple):
 
 
 Prediction = dict[str, Any]
+
+
+class ParameterGroup(NamedTuple):
+    """Parameters with a peak learning rate of their own (None: the trainer's); name: in the log, as `lr_<name>`."""
+
+    name: str
+    parameters: list[Parameter]
+    lr: float | None = None
 
 
 class Task(nn.Module, ABC):
@@ -52,6 +61,18 @@ class Task(nn.Module, ABC):
         """The loss as a tuple: data-parallel wrappers call forward and understand tuples, not our types."""
         loss = self.loss(batch)
         return loss.total, loss.weight, loss.logs
+
+    def begin_step(self, step: int) -> None:
+        """Called before the update `step` (from 0). What it does must follow from the number: runs are resumed."""
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """What trains, each parameter in one group."""
+        return [ParameterGroup("", [parameter for parameter in self.parameters() if parameter.requires_grad])]
+
+    @property
+    def may_skip_parameters(self) -> bool:
+        """True where a step may leave something trainable without a gradient: several processes must expect it."""
+        return False
 
     def trainable_state(self) -> dict[str, Tensor]:
         """The tensors that a checkpoint must hold: everything but frozen weights that can be loaded by name."""

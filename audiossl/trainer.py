@@ -30,6 +30,13 @@ from torch import Tensor
 from audiossl.checkpoint import read_tensors, write_tensors
 from audiossl.errors import ConfigError, TrainingError
 from audiossl.evaluate import predict_all
+from audiossl.optimization import (
+    build_optimizer,
+    flatten_optimizer,
+    schedule_factor,
+    set_learning_rates,
+    unflatten_optimizer,
+)
 from audiossl.runlog import RunLog
 from audiossl.task import Task
 from audiossl.types import Batch, Metric, Position
@@ -122,7 +129,9 @@ class Trainer:
         seed: int = 0,
     ) -> None:
         # Buffers are functions of weights or of the input (a table of positions grows with it), never to be averaged.
-        parallel = DistributedDataParallelKwargs(broadcast_buffers=False)
+        parallel = DistributedDataParallelKwargs(
+            broadcast_buffers=False, find_unused_parameters=task.may_skip_parameters
+        )
         self.accelerator = Accelerator(cpu=config.device == "cpu", kwargs_handlers=[parallel])
         self.world = self.accelerator.num_processes
         if config.batches_per_step % self.world:
@@ -175,6 +184,7 @@ class Trainer:
 
     def _step(self, model: Any, optimizer: Any, batches: Iterator[Batch]) -> tuple[dict[str, Any], bool]:
         """One update, and whether any process was asked to stop."""
+        self.task.begin_step(self.state.step)
         model.train()
         share = self.config.batches_per_step // self.world
         sums: dict[str, Tensor] = {}
@@ -195,29 +205,28 @@ class Trainer:
         totals = self.accelerator.reduce(torch.stack([*sums.values(), weight_sum, stop]), "sum")
         weight_sum, stop = totals[-2].clamp(min=1e-12), totals[-1]
         means = {name: float(value / weight_sum) for name, value in zip(names, totals, strict=False)}
-        lr, norm, finite = self._update(optimizer, self.world / weight_sum, means["loss"])
+        figures = self._update(optimizer, self.world / weight_sum, means["loss"])
         self.state.step += 1
         self.state.position = batch.position
-        return {**means, "lr": lr, "grad_norm": norm, "finite": finite}, bool(stop)
+        return {**means, **figures}, bool(stop)
 
-    def _update(self, optimizer: Any, scale: Tensor, loss: float) -> tuple[float, float, bool]:
+    def _update(self, optimizer: Any, scale: Tensor, loss: float) -> dict[str, Any]:
         """Scale the summed gradients to those of the mean, clip, and step unless something is not finite.
 
-        Returns the learning rate, the norm before clipping and whether loss and gradient are finite.
+        Returns learning rates, the norm before clipping and whether loss and gradient are finite. A parameter without
+        a gradient stays as it is, and so does its optimizer state.
         """
         # Data-parallel wrappers average over processes; each process summed over its items.
-        lr = self.config.lr * schedule_factor(self.config, self.state.step)
+        rates = set_learning_rates(optimizer, schedule_factor(self.config, self.state.step))
         parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
         for parameter in parameters:
             parameter.grad.mul_(scale)
         norm = float(torch.nn.utils.clip_grad_norm_(parameters, self.config.clip or math.inf))
-        for group in optimizer.param_groups:
-            group["lr"] = lr
         finite = math.isfinite(norm) and math.isfinite(loss)
         if finite:
             optimizer.step()
         optimizer.zero_grad()
-        return lr, norm, finite
+        return {**rates, "grad_norm": norm, "finite": finite}
 
     def _evaluate_if_due(self, log: RunLog) -> bool:
         """Evaluate where this step is due and not done; True when patience is at its end."""
@@ -345,57 +354,6 @@ class Trainer:
         finally:
             for number, handler in old.items():
                 signal.signal(number, handler)
-
-
-def build_optimizer(task: Task, config: TrainerConfig) -> torch.optim.Optimizer:
-    """An optimizer over what is trainable; matrices and higher get weight decay, vectors do not."""
-    trainable = [p for p in task.parameters() if p.requires_grad]
-    if not trainable:
-        raise TrainingError(f"{type(task).__name__} has nothing to train.")
-    groups = [
-        {"params": [p for p in trainable if p.ndim > 1], "weight_decay": config.weight_decay},
-        {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    groups = [group for group in groups if group["params"]]
-    if config.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=config.lr, momentum=config.betas[0])
-    kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
-    return kind(groups, lr=config.lr, betas=config.betas)
-
-
-def schedule_factor(config: TrainerConfig, step: int) -> float:
-    """The learning rate of update `step` (from 0) as a share of the peak."""
-    warmup = config.warmup_steps
-    if step < warmup:
-        return (step + 1) / warmup
-    done = (step - warmup) / max(config.steps - warmup, 1)
-    if config.schedule == "linear":
-        return 1 - done
-    if config.schedule == "cosine":
-        return 0.5 * (1 + math.cos(math.pi * done))
-    if config.schedule == "inverse_sqrt":
-        return math.sqrt(max(warmup, 1) / max(step + 1, 1))
-    return 1.0
-
-
-def flatten_optimizer(state: dict[str, Any]) -> dict[str, Tensor]:
-    """The tensors of an optimizer's state as `optimizer/<parameter>/<name>`."""
-    return {
-        f"optimizer/{index}/{name}": torch.as_tensor(value)
-        for index, values in state["state"].items()
-        for name, value in values.items()
-        if value is not None
-    }
-
-
-def unflatten_optimizer(tensors: dict[str, Tensor], fresh: dict[str, Any]) -> dict[str, Any]:
-    """Inverse of `flatten_optimizer`, with the groups of a freshly built optimizer."""
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        if key.startswith("optimizer/"):
-            _, index, name = key.split("/")
-            state.setdefault(int(index), {})[name] = value
-    return {"state": state, "param_groups": fresh["param_groups"]}
 
 
 def _monitored(metrics: dict[str, Metric], task: Task) -> float:

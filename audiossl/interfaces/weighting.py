@@ -52,8 +52,12 @@ class Layer(Interface):
         self.width = checked_width(self.config.width, chosen)
         self.projection = linear_or_identity(chosen, self.width)
 
+    @property
+    def up_to_layer(self) -> int:
+        return range(len(self.widths))[self.config.index]
+
     def combine(self, layers: Sequence[Tensor]) -> Tensor:
-        return project(self.projection, layers[self.config.index])
+        return project(self.projection, layers[self.up_to_layer])
 
 
 class Last(Interface):
@@ -71,8 +75,12 @@ class Last(Interface):
         self.width = checked_width(self.config.width, self.widths[-1])
         self.projection = linear_or_identity(self.widths[-1], self.width)
 
+    @property
+    def up_to_layer(self) -> int:
+        return len(self.widths) - 1
+
     def combine(self, layers: Sequence[Tensor]) -> Tensor:
-        return project(self.projection, layers[-1])
+        return project(self.projection, layers[self.up_to_layer])
 
 
 class SoftmaxSum(nn.Module):

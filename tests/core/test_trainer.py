@@ -21,8 +21,9 @@ from audiossl import checkpoint as checkpoint_module
 from audiossl.checkpoint import read_tensors
 from audiossl.errors import CheckpointError, ConfigError, TrainingError
 from audiossl.experiment import PretrainExperiment, pretrain, read_experiment, train
+from audiossl.optimization import schedule_factor
 from audiossl.runlog import RunLog, read_log
-from audiossl.trainer import Interrupted, Trainer, TrainerConfig, schedule_factor
+from audiossl.trainer import Interrupted, Trainer, TrainerConfig
 
 STEPS = 12
 BASE = {"steps": STEPS, "batches_per_step": 2, "log_every": 1, "eval_every": 0, "save_every": 1000, "lr": 0.05}

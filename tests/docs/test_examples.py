@@ -8,6 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
+
+from audiossl import load_upstream
 
 ROOT = Path(__file__).parents[2]
 
@@ -48,8 +51,22 @@ def test_compare_two_upstreams_prints_both_and_their_difference(tones):
     assert (tones / "runs/comparison/mfcc/test/predictions.jsonl").is_file()
 
 
+def test_finetune_with_lora_leaves_an_encoder_that_loads(tones):
+    lines = run_example("finetune_with_lora.py", tones, "sound", "--steps", "40")
+    assert [line.split()[0] for line in lines[-3:-1]] == ["frozen", "lora"]
+    assert lines[-1] == "load_upstream('runs/finetuning')"
+    made, plain = (load_upstream(name).state_dict() for name in (str(tones / "runs/finetuning"), "tera_mini"))
+    assert made.keys() == plain.keys()
+    changed = {name.rpartition(".")[0] for name in made if not torch.equal(made[name], plain[name])}
+    assert changed == {f"blocks.{block}.{linear}" for block in range(3) for linear in ("qkv", "out")}
+
+
 def test_every_example_is_short_and_tested():
     examples = sorted((ROOT / "examples").glob("*.py"))
-    assert {path.name for path in examples} == {"compare_two_upstreams.py", "embed_folder.py"}
+    assert {path.name for path in examples} == {
+        "compare_two_upstreams.py",
+        "embed_folder.py",
+        "finetune_with_lora.py",
+    }
     for path in examples:
         assert len(path.read_text(encoding="utf-8").splitlines()) <= 45
