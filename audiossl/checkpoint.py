@@ -107,8 +107,8 @@ def _load_state(upstream: Upstream, state: Mapping[str, Tensor], buffers_only: b
 
 def load_from_reference(reference: str, options: Mapping[str, Any], *, random_init: bool, seed: int) -> Upstream:
     """An encoder from a path (of our own or of another toolkit), or from `<toolkit>:<file, folder or repository>`."""
-    from audiossl.originals import load_original
     from audiossl.hub import local_path
+    from audiossl.originals import load_original
 
     path, source = local_path(reference)
     own = path / "upstream.safetensors" if path.is_dir() and not (path / "config.json").is_file() else path

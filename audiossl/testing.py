@@ -140,9 +140,7 @@ def _check_bf16(upstream: Upstream, wavs: list[Tensor]) -> None:
 
 def _check_gradients(upstream: Upstream, wavs: list[Tensor], report: UpstreamReport) -> None:
     trainable = {
-        name: p
-        for name, p in upstream.named_parameters()
-        if p.requires_grad and name not in upstream.training_only
+        name: p for name, p in upstream.named_parameters() if p.requires_grad and name not in upstream.training_only
     }
     if not trainable:
         return

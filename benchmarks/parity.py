@@ -1,7 +1,7 @@
 """How far the hidden states of the waveform encoders are from those of other implementations, one item at a time.
 
-Random weights go to transformers and torchaudio through a folder; recorded states of s3prl are read from the folder that
-AUDIOSSL_GOLDEN names (<encoder>.pt beside <encoder>.npz), where there is one.
+Random weights go to transformers and torchaudio through a folder; recorded states of s3prl are read from the folder
+that AUDIOSSL_GOLDEN names (<encoder>.pt beside <encoder>.npz), where there is one.
 """
 
 from __future__ import annotations
@@ -152,7 +152,9 @@ def _golden() -> Iterator[Row]:
             if isinstance(upstream, WaveformEncoder):
                 padded = load_upstream(f"s3prl:{path}", padding="legacy")(*pad(wavs)).layers
                 theirs = list(torch.from_numpy(recorded["legacy_padded_batch"]))
-                yield row(upstream.name, path.stem, 's3prl, recorded padded batch (padding="legacy")', [padded], [theirs])
+                yield row(
+                    upstream.name, path.stem, 's3prl, recorded padded batch (padding="legacy")', [padded], [theirs]
+                )
 
 
 def _padding() -> Iterator[Row]:

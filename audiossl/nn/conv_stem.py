@@ -7,7 +7,7 @@ that looks further is the GroupNorm of the base style, whose statistics run over
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -61,7 +61,7 @@ class ConvStem(nn.Module):
         else:
             self.norms = nn.ModuleList(nn.LayerNorm(width) for width in widths)
         for conv in self.convs:
-            nn.init.kaiming_normal_(conv.weight)  # type: ignore[arg-type]
+            nn.init.kaiming_normal_(cast(nn.Conv1d, conv).weight)
 
     def forward(
         self, wavs: Tensor, lengths: Tensor | None = None, moments: tuple[Tensor, Tensor] | None = None
@@ -92,7 +92,7 @@ class ConvStem(nn.Module):
         Frames are rows from the start, so that a layer norm needs no transposition, and a GroupNorm is folded into the
         first weights. On a CPU this is the faster way, most of all in bfloat16.
         """
-        weights = [_tap_matrices(conv) for conv in self.convs]
+        weights = [_tap_matrices(cast(nn.Conv1d, conv)) for conv in self.convs]
         made = []
         for wav in wavs:
             x = self._first_rows(wav, weights[0], moments)
@@ -102,22 +102,22 @@ class ConvStem(nn.Module):
         return made
 
     def _first_rows(self, wav: Tensor, weights: list[Tensor], moments: tuple[Tensor, Tensor] | None) -> Tensor:
-        conv = self.convs[0]
+        conv = cast(nn.Conv1d, self.convs[0])
         windows = wav.unfold(0, self.kernels[0], self.strides[0])  # (T, K)
         weight, bias = weights[0], conv.bias
         if self.norm == "layer":
-            x: Tensor = self.norms[0](F.linear(windows, weight, bias))  # type: ignore[arg-type]
+            x: Tensor = self.norms[0](F.linear(windows, weight, bias))
             return F.gelu(x)
         if moments is None:
             mean, variance = self.moments(wav[None], torch.tensor([len(wav)], device=wav.device))
             moments = mean[0], variance[0]
         scale, shift = self._affine(moments)  # (C,)
-        shift = shift if bias is None else shift + scale * bias.double()  # type: ignore[operator]
+        shift = shift if bias is None else shift + scale * bias.double()
         return F.gelu(F.linear(windows, (weight.double() * scale[:, None]).to(wav.dtype), shift.to(wav.dtype)))
 
     def _rows_of(self, layer: int, x: Tensor, weights: list[Tensor]) -> Tensor:
         """One layer after the first: (T, C) -> (T', C')."""
-        stride, bias = self.strides[layer], self.convs[layer].bias
+        stride, bias = self.strides[layer], cast(nn.Conv1d, self.convs[layer]).bias
         frames, inputs = (len(x) - self.kernels[layer]) // stride + 1, x.shape[1]
         # A kernel wider than its stride is cut into groups of `stride` taps: each is a product with a view of x.
         views = []
@@ -129,7 +129,7 @@ class ConvStem(nn.Module):
         made = []
         for start in blocks:
             rows = slice(start, start + (frames if torch.is_grad_enabled() else _ROWS))
-            y = F.linear(views[0][rows], weights[0], bias)  # type: ignore[arg-type]
+            y = F.linear(views[0][rows], weights[0], bias)
             for view, weight in zip(views[1:], weights[1:], strict=True):
                 y = torch.addmm(y, view[rows], weight.t())
             made.append(F.gelu(self.norms[layer](y) if self.norm == "layer" else y))
@@ -141,8 +141,8 @@ class ConvStem(nn.Module):
         A channel is w . window + b, so over the windows its mean is w . m + b and its variance w C w, with m and C the
         windows' mean and covariance: the convolution itself need not be run to know them.
         """
-        conv, kernel, stride = self.convs[0], self.kernels[0], self.strides[0]
-        weight = conv.weight[:, 0].double()  # type: ignore[index, operator]  # (C, K)
+        conv, kernel, stride = cast(nn.Conv1d, self.convs[0]), self.kernels[0], self.strides[0]
+        weight = conv.weight[:, 0].double()  # (C, K)
         windows = wavs.double().unfold(1, kernel, stride)  # (B, T, K)
         frames = (lengths - kernel) // stride + 1
         windows = torch.where(valid_frames(frames, windows.shape[1])[..., None], windows, 0.0)
@@ -151,20 +151,19 @@ class ConvStem(nn.Module):
         covariance = windows.transpose(1, 2) @ windows / count[..., None] - mean[:, :, None] * mean[:, None]
         means = mean @ weight.t()
         if conv.bias is not None:
-            means = means + conv.bias.double()  # type: ignore[operator]
+            means = means + conv.bias.double()
         return means, ((weight @ covariance) * weight).sum(-1).clamp(min=0)
 
     def _affine(self, moments: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         """The GroupNorm with known mean and variance, as scale and shift of its input; float64."""
-        norm, (mean, variance) = self.norms[0], moments
-        scale = norm.weight.double() * torch.rsqrt(variance.double() + norm.eps)  # type: ignore[operator]
-        return scale, norm.bias.double() - mean.double() * scale  # type: ignore[operator]
+        norm, (mean, variance) = cast(nn.GroupNorm, self.norms[0]), moments
+        scale = norm.weight.double() * torch.rsqrt(variance.double() + norm.eps)
+        return scale, norm.bias.double() - mean.double() * scale
 
 
-def _tap_matrices(conv: nn.Module) -> list[Tensor]:
+def _tap_matrices(conv: nn.Conv1d) -> list[Tensor]:
     """A convolution's weight (O, I, K) as matrices (O, taps x I), one for each group of `stride` taps."""
-    weight: Tensor = conv.weight  # type: ignore[assignment]
-    if weight.shape[1] == 1:
-        return [weight[:, 0]]
-    stride: int = conv.stride[0]  # type: ignore[index, assignment]
-    return [part.transpose(1, 2).flatten(1).contiguous() for part in weight.split(stride, dim=2)]
+    if conv.in_channels == 1:
+        return [conv.weight[:, 0]]
+    parts: list[Tensor] = list(conv.weight.split(conv.stride[0], dim=2))
+    return [part.transpose(1, 2).flatten(1).contiguous() for part in parts]

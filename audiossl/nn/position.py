@@ -92,7 +92,8 @@ class StackedPositionConv(nn.Module):
 
 def _tap_norms(direction: Tensor) -> Tensor:
     """(D, D / groups, K) -> (1, 1, K)."""
-    return direction.norm(dim=(0, 1), keepdim=True)
+    norms: Tensor = torch.linalg.vector_norm(direction, dim=(0, 1), keepdim=True)
+    return norms
 
 
 def _trimmed(x: Tensor, surplus: int) -> Tensor:

@@ -14,7 +14,8 @@ import json
 import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from operator import itemgetter
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -107,16 +108,16 @@ def _pickled(path: Path, content: Mapping[str, Any]) -> Original:
         described = {"model": plain(content.get("model_cfg")) or {}, "task": plain(content.get("task_cfg")) or {}}
         return Original(path, "s3prl", described, content, lambda: content["model_weight"])
     if isinstance(content.get("model"), Mapping) and (content.get("cfg") or content.get("args")) is not None:
-        config = plain(content.get("cfg")) or plain(content.get("args"))
-        config = config if isinstance(config, Mapping) else {}
+        said = plain(content.get("cfg")) or plain(content.get("args"))
+        config = dict(said) if isinstance(said, Mapping) else {}
         sections = isinstance(config.get("model"), Mapping)
         microsoft = "cfg" in content and not sections
         described = config if sections else {"model": config, "task": config}
         return Original(path, "microsoft" if microsoft else "fairseq", described, content, lambda: content["model"])
     for key in ("state_dict", "model_state_dict", "model"):
         if isinstance(content.get(key), Mapping):
-            inner = content[key]
-            return Original(path, _kind_of_names(inner), _torchaudio_json(path), content, lambda: inner)
+            read = partial(itemgetter(key), content)
+            return Original(path, _kind_of_names(content[key]), _torchaudio_json(path), content, read)
     if (path.parent / "config.json").is_file() and path.name.startswith("pytorch_model"):
         return _huggingface(path.parent)
     return Original(path, _kind_of_names(content), _torchaudio_json(path), content, lambda: content)
@@ -157,8 +158,10 @@ def _huggingface_state(folder: Path) -> dict[str, Tensor]:
             files = sorted(set(_json(index)["weight_map"].values()))
         elif not (folder / name).is_file():
             continue
-        parts = [read_tensors(folder / file)[0] if file.endswith(".safetensors") else read_pickled(folder / file)
-                 for file in files]
+        parts = [
+            read_tensors(folder / file)[0] if file.endswith(".safetensors") else read_pickled(folder / file)
+            for file in files
+        ]
         return {key: value for part in parts for key, value in part.items()}
     raise CheckpointError(f"{folder} has no weights (model.safetensors or pytorch_model.bin).")
 

@@ -142,7 +142,7 @@ def encoder_of(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def fairseq_to_ours(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """fairseq's names to ours; queries, keys and values become one matrix. Unknown names are kept, so that they show."""
+    """fairseq's names to ours; queries, keys and values become one matrix. Unknown names stay, so that they show."""
     position = _BATCH_NORM if _has_batch_norm(state) else _PLAIN_POSITION
     rules = (*_OURS, *_STEM_NORM[stem_norm(state)], *position)
     ours: dict[str, Tensor] = {}
@@ -192,7 +192,7 @@ def fairseq_to_hf(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def torchaudio_to_fairseq(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """torchaudio's names, which are transformers' a level deeper, to fairseq's; WavLM's joined projections are split."""
+    """torchaudio's names, transformers' one level deeper, to fairseq's; WavLM's joined projections are split."""
     made: dict[str, Tensor] = {}
     for name, value in state.items():
         for theirs, hf in (

@@ -25,14 +25,10 @@ def name_of_refused(original: Original) -> str:
     """What the checkpoint is, if it is known and not supported; else ''."""
     if original.kind == "huggingface":
         return ""
-    if model_section(original).get("layer_type") == "conformer":
+    section = original.described.get("model")
+    if isinstance(section, Mapping) and section.get("layer_type") == "conformer":
         return "a wav2vec 2.0 Conformer of fairseq; load its transformers conversion with `hf:` instead"
     for sign, name in _SIGNS:
         if any(sign in key for key in original.state):
             return name
     return ""
-
-
-def model_section(original: Original) -> Mapping[str, object]:
-    section = original.described.get("model")
-    return section if isinstance(section, Mapping) else {}

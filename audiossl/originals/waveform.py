@@ -305,8 +305,7 @@ def _said_by_torchaudio(config: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "num_heads": int(config["encoder_num_heads"]),
         "num_layers": int(config["encoder_num_layers"]),
-        "conv_strides": tuple(int(layer[2]) for layer in config["extractor_conv_layer_config"] or [])
-        or _STRIDES,
+        "conv_strides": tuple(int(layer[2]) for layer in config["extractor_conv_layer_config"] or []) or _STRIDES,
         "pre_norm": bool(config["encoder_layer_norm_first"]),
         **({"normalize": "layer_norm" if config["normalize"] else "none"} if "normalize" in config else {}),
     }

@@ -264,7 +264,10 @@ def test_a_name_that_no_model_of_the_family_has_shows(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"model": {"w": torch.zeros(1)}, "args": 3}, r"not one of s3prl|no checkpoint of a known family .*it holds: model, args"),
+        (
+            {"model": {"w": torch.zeros(1)}, "args": 3},
+            r"not one of s3prl|no checkpoint of a known family .*it holds: model, args",
+        ),
         ([1, 2], "holds a list, not a checkpoint with named parts"),
     ],
 )

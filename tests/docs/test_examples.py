@@ -61,11 +61,26 @@ def test_finetune_with_lora_leaves_an_encoder_that_loads(tones):
     assert changed == {f"blocks.{block}.{linear}" for block in range(3) for linear in ("qkv", "out")}
 
 
+def test_encoder_from_fairseq_describes_it_and_writes_a_folder(tones, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "tests" / "originals"))
+    import miniatures
+
+    made = miniatures.encoder("hubert")
+    content = miniatures.shell(made)
+    content["cfg"]["model"]["_name"] = "hubert"
+    miniatures.write(content, tones / "hubert_tiny.pt")
+    lines = run_example("encoder_from_fairseq.py", tones, "hubert_tiny.pt", "sound/low/0.wav", "--out", "folder")
+    assert lines[0].startswith("hubert: 3 layers of ")
+    assert [line.split()[1] for line in lines[1:4]] == ["0", "1", "2"]
+    assert torch.equal(load_upstream(f"hf:{tones / 'folder'}").norm.weight, made.norm.weight)
+
+
 def test_every_example_is_short_and_tested():
     examples = sorted((ROOT / "examples").glob("*.py"))
     assert {path.name for path in examples} == {
         "compare_two_upstreams.py",
         "embed_folder.py",
+        "encoder_from_fairseq.py",
         "finetune_with_lora.py",
     }
     for path in examples:

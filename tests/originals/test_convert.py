@@ -156,5 +156,3 @@ def test_a_card_whose_weights_have_another_shape(tmp_path: Path, monkeypatch: py
     fake_hub(monkeypatch, tmp_path / "hub")
     with pytest.raises(CheckpointError, match=r"is not what the card of 'hubert_base' describes: .*is 24, not 768"):
         load_upstream("hubert_base")
-
-

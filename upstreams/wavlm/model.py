@@ -33,7 +33,8 @@ class GatedBlock(Block):
         """(..., D) -> (..., H): g_u (g_r s - 1) + 2, both gates from each head's share of the attention's input."""
         heads = x.unflatten(-1, (self.num_heads, -1))  # (..., H, D / H)
         update, reset = self.gates(heads).unflatten(-1, (2, 4)).sum(-1).sigmoid().unbind(-1)
-        return update * (reset * self.gate_scale - 1.0) + 2.0
+        gate: Tensor = update * (reset * self.gate_scale - 1.0) + 2.0
+        return gate
 
 
 class WavLM(WaveformEncoder):
