@@ -62,7 +62,10 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def load_strict(module: nn.Module, state: Mapping[str, Tensor], *, expected: Mapping[str, Tensor], what: str) -> None:
-    """Copy `state` into `module`; every expected name must be there, with its shape, and nothing else."""
+    """Copy `state` into `module`; every expected name must be there, with its shape, and nothing else.
+
+    Floating-point numbers of any precision are taken; integers in their place are not.
+    """
     missing = sorted(expected.keys() - state.keys())
     unexpected = sorted(state.keys() - expected.keys())
     shapes = [
@@ -70,9 +73,19 @@ def load_strict(module: nn.Module, state: Mapping[str, Tensor], *, expected: Map
         for name, value in expected.items()
         if name in state and state[name].shape != value.shape
     ]
+    kinds = [
+        f"{name} {state[name].dtype} instead of {value.dtype}"
+        for name, value in expected.items()
+        if name in state and state[name].is_floating_point() != value.is_floating_point()
+    ]
     problems = [
         f"{title}: {_shortened(names)}"
-        for title, names in (("missing", missing), ("unexpected", unexpected), ("wrong shape", shapes))
+        for title, names in (
+            ("missing", missing),
+            ("unexpected", unexpected),
+            ("wrong shape", shapes),
+            ("wrong type", kinds),
+        )
         if names
     ]
     if problems:

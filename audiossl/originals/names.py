@@ -100,7 +100,7 @@ _HF_STEM_NORM: Mapping[str, Rules] = {
 _HEADS = re.compile(
     r"(quantizer|project_q|project_inp|project_hid|input_quantizer|target_glu|final_proj|label_embs_concat|spk_proj|"
     r"layer_norm_for_extract|encoder\.layer_norm_for_extract|speaker_proj|label_embeddings_concat|lm_head|projector|"
-    r"tdnn|classifier|objective|layer_weights|adapter|output_layer|proj|aux|w2v_encoder\.proj|decoder|mask_generator|"
+    r"tdnn|classifier|objective|layer_weights|adapter|output_layer|proj|encoder\.proj|aux|w2v_encoder\.proj|decoder|mask_generator|"
     r"logit_generator|_ema)\b.*"
 )
 _PREFIXES = (

@@ -74,6 +74,8 @@ def _family_by_description(original: Original) -> str:
     """The name that a configuration gives the architecture."""
     if "Distiller" in original.content:
         return "distilhubert"
+    if original.kind == "microsoft":  # WavLM's tensors would have shown; the class serves this model too
+        return "unispeech_sat"
     model = architecture(original)
     described = " ".join(
         str(value)
@@ -113,11 +115,13 @@ def converter(family: str) -> tuple[Callable[[Original], bool], Callable[..., Up
 def load(family: str, original: Original, options: Mapping[str, Any], random_init: bool = False) -> Upstream:
     """An encoder of `family` from its checkpoint, strictly; heads are left behind. Raises CheckpointError."""
     state = fairseq_state(original)
-    described = {**describe(original, state), **_chosen(original, options)}
+    described = describe(original, state)
+    described |= _chosen(original, options, described["normalize"])
     if "num_heads" not in described:
         described["num_heads"] = _guessed_heads(original, described["width"])
     encoder = build_upstream(family, described, seed=0)
     if not random_init:
+        _require_finite(original, state)
         what = f"the {family} encoder ({described['num_layers']} blocks of {described['width']}) that it describes"
         load_strict(encoder, fairseq_to_ours(state), expected=encoder.state_dict(), what=what)
     return encoder
@@ -166,6 +170,8 @@ def describe(original: Original, state: Mapping[str, Tensor]) -> dict[str, Any]:
         "normalize": "layer_norm" if large else "none",
     }
     merged = {**defaults, **said, **shown}
+    if "num_buckets" not in shown:  # other models share WavLM's class, and its settings
+        merged.pop("max_distance", None)
     merged["num_layers"] = said.get("num_layers", shown["num_layers"])  # half of the layers missing must show
     if len(merged["conv_strides"]) != len(merged["conv_widths"]):
         raise CheckpointError(
@@ -179,6 +185,12 @@ def _require_whole(original: Original, state: Mapping[str, Tensor]) -> None:
     missing = [name for name in needed if name not in state]
     if missing:
         raise CheckpointError(f"{original.path} is no whole waveform encoder; missing: {', '.join(missing)}.")
+
+
+def _require_finite(original: Original, state: Mapping[str, Tensor]) -> None:
+    spoiled = [name for name, value in state.items() if not bool(value.isfinite().all())]
+    if spoiled:
+        raise CheckpointError(f"{original.path} holds NaN or infinity in {len(spoiled)} tensors, {spoiled[0]} first.")
 
 
 def _shown_by_tensors(state: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -235,7 +247,8 @@ def _said_by_fairseq(original: Original) -> dict[str, Any]:
         "num_heads": model.get("encoder_attention_heads"),
         "num_layers": model.get("encoder_layers"),
         "pre_norm": model.get("layer_norm_first"),
-        "max_distance": model.get("max_distance"),
+        # Microsoft's class has 1280 where a file says nothing; the published ones say 800.
+        "max_distance": model.get("max_distance", 1280 if model.get("relative_position_embedding") else None),
         "sample_rate_hz": task.get("sample_rate"),
     }
     if stem := model.get("conv_feature_layers") or model.get("extractor_conv_feature_layers"):
@@ -298,6 +311,8 @@ def _said_by_hf(config: Mapping[str, Any]) -> dict[str, Any]:
     }
     if kind == "data2vec-audio":
         said["pre_norm"] = False
+    if kind == "mert_model":  # its training's own setting is not published; its preprocessor is what its users run
+        said["normalize"] = "huggingface"
     return {key: value for key, value in said.items() if value is not None}
 
 
@@ -311,11 +326,11 @@ def _said_by_torchaudio(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _chosen(original: Original, options: Mapping[str, Any]) -> dict[str, Any]:
+def _chosen(original: Original, options: Mapping[str, Any], normalize: str) -> dict[str, Any]:
     """The user's options; normalize='huggingface' does what the folder's preprocessor says."""
-    chosen = dict(options)
+    chosen: dict[str, Any] = {"normalize": normalize, **options}
     preprocessor = original.described.get("preprocessor")
-    if chosen.get("normalize") == "huggingface" and preprocessor is not None:
+    if chosen["normalize"] == "huggingface" and preprocessor is not None:
         chosen["normalize"] = "huggingface" if preprocessor.get("do_normalize", True) else "none"
     rate = (preprocessor or {}).get("sampling_rate")
     return {**({"sample_rate_hz": int(rate)} if rate else {}), **chosen}

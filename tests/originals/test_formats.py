@@ -85,6 +85,22 @@ def test_unispeech_sat_is_known_by_its_name(tmp_path: Path) -> None:
     assert_same(load_upstream(str(mini.write(content, tmp_path / "sat.pt"))), made)
 
 
+def test_unispeech_sat_in_the_manner_of_wavlm(tmp_path: Path) -> None:
+    made = mini.encoder("unispeech_sat", **mini.LARGE)
+    content = mini.microsoft(made)
+    content["cfg"] |= {"relative_position_embedding": False, "gru_rel_pos": False}
+    assert_same(load_upstream(f"s3prl:{mini.write(content, tmp_path / 'unispeech_sat_large.pt')}"), made)
+
+
+def test_an_encoder_inside_a_sequence_to_sequence_model(tmp_path: Path) -> None:
+    made = mini.encoder()
+    state = {f"encoder.w2v_model.{name}": value for name, value in mini.fairseq_state(made).items()}
+    state |= {"decoder.layers.0.fc1.weight": torch.zeros(2, 2), "encoder.proj.weight": torch.zeros(2, 24)}
+    content = mini.shell(made, state)
+    content["cfg"]["model"] = {"_name": "wav2vec_seq2seq", "w2v_args": None, "w2v_path": "/x.pt"}
+    assert_same(load_upstream(f"fairseq:{mini.write(content, tmp_path / 's2s.pt')}", num_heads=4), made)
+
+
 @pytest.mark.parametrize("name", ["hubert", "wav2vec2"])
 def test_files_that_s3prl_converted(tmp_path: Path, name: str) -> None:
     made = mini.encoder(name)
@@ -160,6 +176,14 @@ def _no_position(content: dict[str, Any]) -> None:
     del content["model"]["encoder.pos_conv.0.weight_v"]
 
 
+def _integers(content: dict[str, Any]) -> None:
+    content["model"]["encoder.layers.1.fc1.bias"] = torch.zeros(32, dtype=torch.int64)
+
+
+def _nan(content: dict[str, Any]) -> None:
+    content["model"]["encoder.layers.1.fc1.bias"] = torch.full((32,), torch.nan)
+
+
 def _relu(content: dict[str, Any]) -> None:
     content["cfg"]["model"]["activation_fn"] = "relu"
 
@@ -182,6 +206,8 @@ def _code_in_stem(content: dict[str, Any]) -> None:
         (_half, r"does not fit the wav2vec2 encoder \(2 blocks of 24\).* missing: blocks\.1\.attention_norm\.bias, "),
         (_extra, r"unexpected: my_head\.weight"),
         (_wrong_shape, r"wrong shape: blocks\.1\.up\.bias \(5,\) instead of \(32,\)"),
+        (_integers, r"wrong type: blocks\.1\.up\.bias torch\.int64 instead of torch\.float32"),
+        (_nan, r"holds NaN or infinity in 1 tensors, encoder\.layers\.1\.fc1\.bias first"),
         (_no_position, "has no position convolution"),
         (_relu, "uses the activation 'relu'; only gelu is here"),
         (_conformer, "is a wav2vec 2.0 Conformer of fairseq; load its transformers conversion"),
