@@ -2,12 +2,13 @@
 
 The input is altered along time (blocks of frames), frequency (a band of channels) and magnitude (noise); the model
 sees the altered frames and is trained, by an L1 loss over what was altered in time and frequency, to give the clean
-ones. Mockingjay is the time axis alone.
+ones. Mockingjay is the time axis alone. A contrastive term between two views of an utterance may be added
+(`views.py`); no published model of the family has it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -20,6 +21,7 @@ from audiossl.nn.masking import valid_frames
 from audiossl.pretraining import Pretraining
 from audiossl.types import Batch, Loss
 from audiossl.upstreams.tera.model import Tera
+from audiossl.upstreams.tera.views import contrastive_loss, random_view
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,9 @@ class AlterationConfig:
     frames, so that a model trained on short crops has met the positions of long recordings (it fails on them
     otherwise; the published models were trained on 15 s); max_statistics: batches read to estimate a global mean and
     variance; seed: of all draws.
+    contrast: weight of the contrastive term beside the reconstruction (0: none); with it, every item is altered and
+    reconstructed in two views, each at least `shortest_view` of the item, shifted by a smooth curve over the bands of
+    spread `channel_std` (in standard deviations of the input where that is normalised); temperature: of its softmax.
     """
 
     time: float = 0.15
@@ -41,6 +46,10 @@ class AlterationConfig:
     noise_std: float = 0.2
     position_jitter: int = 0
     max_statistics: int = 500
+    contrast: float = 0.0
+    shortest_view: float = 0.5
+    channel_std: float = 0.5
+    temperature: float = 0.1
     seed: int = 0
 
 
@@ -73,12 +82,20 @@ class TeraPretraining(Pretraining):
         self._fitted = upstream.config.normalize != "global"
 
     def loss(self, batch: Batch) -> Loss:
-        """Mean absolute error over the chosen points of all items; weight: how many points."""
+        """Mean absolute error over the chosen points of all items, plus the weighted contrastive term where there is
+        one; weight: how many points."""
         clean, inputs, chosen, frames = self._altered(batch)
-        error = (self._reconstruct(inputs, frames, self._first_position(batch)) - clean).abs()
+        states = self._encode(inputs, frames, self._first_position(batch))
         count = chosen.sum()
+        error = (self.head(states) - clean).abs()
         total = torch.where(chosen, error, 0.0).sum() / count.clamp(min=1)
-        return Loss(total, count.to(total.dtype))
+        if not self.config.contrast:
+            return Loss(total, count.to(total.dtype))
+        inside = valid_frames(frames, states.shape[1])[:, :, None]
+        means = torch.where(inside, states.float(), 0.0).sum(1) / frames[:, None]  # (2 B, D)
+        contrast = contrastive_loss(means, self.config.temperature)
+        logs = {"reconstruction": total.detach(), "contrast": contrast.detach()}
+        return Loss(total + self.config.contrast * contrast, count.to(total.dtype), logs)
 
     @property
     def needs_fit(self) -> bool:
@@ -116,9 +133,11 @@ class TeraPretraining(Pretraining):
         return {"Reconstruction of held-out sound": path}
 
     def _reconstruct(self, inputs: Tensor, frames: Tensor, first_position: int = 0) -> Tensor:
-        last = self.upstream.num_layers - 1
-        out: Tensor = self.head(self.upstream.contextualize(inputs, frames, last, first_position)[-1])
+        out: Tensor = self.head(self._encode(inputs, frames, first_position))
         return out
+
+    def _encode(self, inputs: Tensor, frames: Tensor, first_position: int = 0) -> Tensor:
+        return self.upstream.contextualize(inputs, frames, self.upstream.num_layers - 1, first_position)[-1]
 
     def _first_position(self, batch: Batch) -> int:
         if not self.training or self.config.position_jitter == 0:
@@ -127,16 +146,23 @@ class TeraPretraining(Pretraining):
         return int(torch.randint(self.config.position_jitter + 1, (), generator=draw))
 
     def _altered(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """clean, inputs, chosen (B, T, F) and frames (B,). The draw of an item does not depend on its batch."""
-        clean = self.upstream.acoustic(batch.wavs, batch.lengths)
-        frames = self.upstream.num_frames(batch.lengths)
+        """clean, inputs, chosen (B, T, F) and frames (B,); with `contrast`, 2 B rows: first views, then second ones.
+
+        The draw of an item does not depend on its batch.
+        """
         epoch, number = batch.position or (0, 0)
         if not self.training:
             epoch, number = -1, -1  # validation alters the same sound in the same way each time
-        inputs, chosen = clean.clone(), torch.zeros_like(clean, dtype=torch.bool)
         ids = [cut.id for cut in batch.cuts] or [str(i) for i in range(len(batch))]
-        for item, (name, count) in enumerate(zip(ids, frames.tolist(), strict=True)):
-            draw = self.generator(self.config.seed, epoch, name)
+        clean = self.upstream.acoustic(batch.wavs, batch.lengths)
+        frames = self.upstream.num_frames(batch.lengths)
+        keys: list[tuple[str, ...]] = [(name,) for name in ids]
+        if self.config.contrast:
+            keys = [(name, view) for view in ("first view", "second view") for name in ids]
+            clean, frames = self._views(clean, frames, [(epoch, *key) for key in keys])
+        inputs, chosen = clean.clone(), torch.zeros_like(clean, dtype=torch.bool)
+        for item, (key, count) in enumerate(zip(keys, frames.tolist(), strict=True)):
+            draw = self.generator(self.config.seed, epoch, *key)
             altered = alter(clean[item, :count], self.config, draw)
             inputs[item, :count], chosen[item, :count] = altered
         draw = self.generator(self.config.seed, epoch, number, "magnitude")
@@ -144,6 +170,15 @@ class TeraPretraining(Pretraining):
             noise = torch.randn(inputs.shape, generator=draw).to(inputs)
             inputs = inputs + self.config.noise_std * noise
         return clean, inputs, chosen, frames
+
+    def _views(self, x: Tensor, frames: Tensor, keys: Sequence[tuple[object, ...]]) -> tuple[Tensor, Tensor]:
+        """x (B, T, F) of (B,) frames -> one view a key, (2 B, T', F), and their frames (2 B,)."""
+        config, views = self.config, []
+        for key, item, count in zip(keys, [*x, *x], frames.tolist() * 2, strict=True):
+            draw = self.generator(config.seed, *key, "part")
+            views.append(random_view(item[:count], config.shortest_view, config.channel_std, draw))
+        lengths = torch.tensor([len(view) for view in views], device=frames.device)
+        return nn.utils.rnn.pad_sequence(views, batch_first=True), lengths
 
 
 def alter(x: Tensor, config: AlterationConfig, draw: torch.Generator) -> Altered:
