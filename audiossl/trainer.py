@@ -151,14 +151,20 @@ class Trainer:
 
     def fit(self, resume: bool = False) -> Progressed:
         """Train to `config.steps`. Raises Interrupted after a signal, TrainingError if the loss stays non-finite."""
+        with self._signals(), self._progress() as progress:
+            bar = progress.add_task("training", total=self.config.steps, completed=self.state.step, note="")
+            for loss in self.steps(resume):
+                progress.update(bar, completed=self.state.step, note=f"loss {loss:.4f}")
+        return self.state
+
+    def steps(self, resume: bool = False) -> Iterator[float]:
+        """The loop of `fit`, one step and its loss at a time, so that several trainers can take turns."""
         if resume:
             self._restore()
         model, optimizer = self.accelerator.prepare(self.task, self.optimizer)
         batches = iter(self.train_batches(self.state.position, self.accelerator.process_index, self.world))
-        log = RunLog(self.folder, start_step=self.state.step, active=self.accelerator.is_main_process)
         bad_steps = 0
-        with log, self._signals(), self._progress() as progress:
-            bar = progress.add_task("training", total=self.config.steps, completed=self.state.step, note="")
+        with RunLog(self.folder, start_step=self.state.step, active=self.accelerator.is_main_process) as log:
             finished = self._evaluate_if_due(log)  # a run that was stopped at an evaluation owes it
             while self.state.step < self.config.steps and not finished:
                 figures, interrupted = self._step(model, optimizer, batches)
@@ -167,20 +173,23 @@ class Trainer:
                 step = self.state.step
                 if step % self.config.log_every == 0 or step == self.config.steps or not figures["finite"]:
                     log.write(step, "train", figures)
-                progress.update(bar, completed=step, note=f"loss {figures['loss']:.4f}")
                 if interrupted and step < self.config.steps:
                     self._save(optimizer)
                     raise Interrupted(f"Stopped after step {step}; {self.folder} holds all that is needed to go on.")
                 finished = self._evaluate_if_due(log)
                 if self._due(self.config.save_every, step) or finished:
                     self._save(optimizer)
+                yield figures["loss"]
         if self.dev_batches is not None and not self.state.best:
             raise TrainingError(
                 f"{self.task.monitor.name} on dev was never a number, so no checkpoint is the best; see "
                 f"{self.folder / 'log.jsonl'}, and lower trainer.lr={self.config.lr:g} or check the dev data."
             )
         self._average_best()
-        return self.state
+
+    def stop(self) -> None:
+        """Let the step in progress be the last, as a signal does: it is saved, and Interrupted raised."""
+        self._stop = True
 
     def _step(self, model: Any, optimizer: Any, batches: Iterator[Batch]) -> tuple[dict[str, Any], bool]:
         """One update, and whether any process was asked to stop."""
@@ -343,7 +352,7 @@ class Trainer:
         old = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
         def ask_to_stop(number: int, frame: FrameType | None) -> None:
-            self._stop = True
+            self.stop()
             for which, handler in old.items():
                 signal.signal(which, handler)
 
