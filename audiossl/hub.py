@@ -67,8 +67,12 @@ def fetch_repository(repository: str) -> Path:
     repository, _, revision = repository.partition("@")
     with _ledger() as ledger:
         known = ledger.setdefault("repositories", {})
-        revision = revision or known.get(repository, {}).get("revision", "")
-        files = _download(repository, revision or None)
+        pinned = known.get(repository, {"revision": "", "files": {}})
+        revision = revision or pinned["revision"]
+        # What is pinned and, all of it, in the hub's cache needs no network.
+        files = _download(repository, revision, local=True) if revision and revision == pinned["revision"] else []
+        if not pinned["files"].keys() <= {file.name for file in files} or not files:
+            files = _download(repository, revision)
         folder = files[0].parent
         entry = known.setdefault(repository, {"revision": folder.name, "files": {}})
         if folder.name == entry["revision"]:
@@ -129,17 +133,24 @@ def fetch_bundle(name: str) -> Path:
     return path
 
 
-def _download(repository: str, revision: str | None) -> list[Path]:
-    """config.json, the preprocessor's (if any) and the weights, whole or in shards."""
+def _download(repository: str, revision: str, *, local: bool = False) -> list[Path]:
+    """config.json, the preprocessor's (if any) and the weights, whole or in shards.
+
+    local: from the hub's cache alone; nothing if it does not have them.
+    """
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
     def get(file: str) -> Path:
-        return Path(hf_hub_download(repository, file, revision=revision))
+        return Path(hf_hub_download(repository, file, revision=revision or None, local_files_only=local))
 
     def get_if_any(file: str) -> list[Path]:
         try:
             return [get(file)]
+        except LocalEntryNotFoundError:
+            if local:
+                return []
+            raise  # no network, which is not to say that there is no such file
         except EntryNotFoundError:
             return []
 
@@ -152,8 +163,12 @@ def _download(repository: str, revision: str | None) -> list[Path]:
             if whole := get_if_any(weights):
                 return [*files, *whole]
     except Exception as error:  # the hub client raises its own, http and os errors
+        if local:
+            return []
         fix = "fetch the folder elsewhere and give its path, as hf:<folder>"
         raise _not_fetched(f"the Hugging Face repository {repository}", error, fix) from error
+    if local:
+        return []
     raise CheckpointError(f"The Hugging Face repository {repository} has no weights ({' or '.join(_WEIGHTS)}).")
 
 

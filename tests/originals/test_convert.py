@@ -50,11 +50,13 @@ def test_convert_overwrites_nothing_and_says_what_it_cannot(tmp_path: Path) -> N
 def fake_hub(monkeypatch: pytest.MonkeyPatch, root: Path) -> list[tuple[str, str | None]]:
     """A hub in a folder: <root>/<revision>/<file>; what was asked for is noted."""
     import huggingface_hub
-    from huggingface_hub.errors import EntryNotFoundError
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
     asked: list[tuple[str, str | None]] = []
 
-    def download(repository: str, file: str, revision: str | None = None) -> str:
+    def download(repository: str, file: str, revision: str | None = None, local_files_only: bool = False) -> str:
+        if local_files_only:
+            raise LocalEntryNotFoundError("not in the cache")
         asked.append((file, revision))
         path = root / (revision or "newest") / file
         if not path.is_file():
