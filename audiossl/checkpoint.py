@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import shutil
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -25,7 +27,10 @@ _KEY = "audiossl"
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` for a file that takes its place at the end; a failure leaves what was there."""
+    """A temporary path beside `path` for a file that takes its place at the end; a failure leaves what was there.
+
+    Raises CheckpointError where the disk is full.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
@@ -37,15 +42,30 @@ def atomic_write(path: Path) -> Iterator[Path]:
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise _disk_full(path) from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _disk_full(path: Path) -> CheckpointError:
+    return CheckpointError(
+        f"{path} could not be written: the disk is full. Free some space and go on; what was there is whole."
+    )
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], description: Mapping[str, Any]) -> None:
     """Tensors and a JSON description as one safetensors file, written atomically."""
     plain = {name: value.detach().to("cpu").contiguous().clone() for name, value in tensors.items()}
     with atomic_write(path) as temporary:
-        save_file(plain, temporary, metadata={_KEY: json.dumps(description, sort_keys=True)})
+        try:
+            save_file(plain, temporary, metadata={_KEY: json.dumps(description, sort_keys=True)})
+        except SafetensorError as error:  # has no number, and what it had written is gone: would it have fitted?
+            if shutil.disk_usage(temporary.parent).free < sum(value.nbytes for value in plain.values()):
+                raise _disk_full(path) from error
+            raise
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import pickle
 from argparse import Namespace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from core_toys import TINY_TERA, ToyConfig, ToyUpstream
+from safetensors import SafetensorError
 from torch import nn
 
 from audiossl import load_upstream
@@ -305,3 +308,25 @@ def test_real_files_are_read_or_refused_in_one_sentence() -> None:
     assert "tera" in read
     assert refused
     assert not [message for message in refused if "\n" in message]
+
+
+@pytest.mark.parametrize("failure", [OSError(errno.ENOSPC, "No space left on device"), SafetensorError("I/O error")])
+def test_a_full_disk_is_one_sentence_and_leaves_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: Exception
+) -> None:
+    path = tmp_path / "x.safetensors"
+    write_tensors(path, {"a": torch.ones(3)}, {})
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise failure
+
+    monkeypatch.setattr("audiossl.checkpoint.save_file", fail)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1))
+    with pytest.raises(CheckpointError, match=r"x\.safetensors could not be written: the disk is full\. Free some"):
+        write_tensors(path, {"a": torch.zeros(3)}, {})
+    assert torch.equal(read_tensors(path)[0]["a"], torch.ones(3))
+    assert [entry.name for entry in tmp_path.iterdir()] == ["x.safetensors"]
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=10**9))
+    if isinstance(failure, SafetensorError):
+        with pytest.raises(SafetensorError):
+            write_tensors(path, {"a": torch.zeros(3)}, {})
