@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, overload
 
@@ -25,12 +25,13 @@ class Upstream(nn.Module, ABC):
     sample_rate_hz: the rate it was trained on; widths: D_l of each layer; stride: samples from one frame to the next;
     receptive_field: samples that a frame of the front end sees; edge: samples that the front end mirrors at each end.
     Two more are optional, for fine-tuning: `blocks`, a ModuleList of the Transformer blocks in their order, and `stem`,
-    the convolutional front.
+    the convolutional front. training_only: parameters that only training mode uses, such as a mask embedding.
     The contract, checked by `audiossl.testing.check_upstream`: a batch equals its items one by one; `num_frames` is
     exact; eval is deterministic; gradients reach every trainable parameter.
     """
 
     Config: ClassVar[type | None] = None
+    training_only: ClassVar[tuple[str, ...]] = ()
     name: str = ""  # the registered name that it was built from
     sample_rate_hz: int = 16000
     widths: tuple[int, ...]
@@ -38,11 +39,10 @@ class Upstream(nn.Module, ABC):
     receptive_field: int
     edge: int = 0
     blocks: nn.ModuleList
-    stem: nn.Module | None
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_module("stem", None)  # a class attribute would hide the module that a subclass sets
+        self.register_module("stem", None)  # a class attribute None would hide the module that a subclass sets
 
     @property
     def num_layers(self) -> int:
@@ -72,6 +72,18 @@ class Upstream(nn.Module, ABC):
 
         wavs (B, S) float32, zero beyond lengths (B,).
         """
+
+    def encode_even(self, wavs: Tensor, last: int, statistics: Sequence[Tensor] = ()) -> Sequence[Tensor]:
+        """As `encode`, for items that all have S samples: what engines compile and export.
+
+        statistics: of the recording that wavs (B, S) are parts of, as `statistics` gave them; () for whole recordings.
+        """
+        lengths = torch.full((wavs.shape[0],), wavs.shape[1], dtype=torch.int64, device=wavs.device)
+        return self.encode(wavs, lengths, last)
+
+    def statistics(self, blocks: Iterable[Tensor]) -> tuple[Tensor, ...]:
+        """What a part of a recording must know of the whole, from one pass over its blocks (S,); () for nothing."""
+        return ()
 
     def forward(self, wavs: Tensor, lengths: Tensor | None = None, *, up_to_layer: int | None = None) -> Features:
         """Hidden states of a batch.
@@ -108,13 +120,23 @@ class Upstream(nn.Module, ABC):
         return torch.where(inside, wavs, wavs.new_zeros(())), lengths
 
 
-def load_upstream(name: str, *, weights: str = "pretrained", seed: int = 0, **options: Any) -> Upstream:
+def load_upstream(
+    name: str,
+    *,
+    weights: str = "pretrained",
+    seed: int = 0,
+    precision: str = "fp32",
+    engine: str = "eager",
+    **options: Any,
+) -> Upstream:
     """An encoder by name, in eval mode.
 
     name: a name of `audiossl list upstreams`; the path of a checkpoint, of audiossl or of another toolkit; or
     `hf:<repository or folder>`, `fairseq:<file>`, `s3prl:<file>`, `torchaudio:<bundle or file>`.
     weights: 'pretrained', or 'random' for the same architecture with parameters drawn afresh from `seed` (a baseline;
     statistics of the training data, such as a global mean, stay).
+    precision: 'fp32' or 'bf16'; engine: 'eager', 'compile' (torch), 'onnx' (ONNX Runtime) or 'openvino', of which the
+    latter three are for frozen encoders and run each item without padding. See `audiossl.engines`.
     options: fields of the upstream's configuration.
     Raises UnknownNameError, ConfigError, CheckpointError; never returns random weights unless asked to.
 
@@ -129,7 +151,12 @@ def load_upstream(name: str, *, weights: str = "pretrained", seed: int = 0, **op
         upstream = load_from_reference(name, options, random_init=weights == "random", seed=seed)
     else:
         upstream = _load_named(name, options, random_init=weights == "random", seed=seed)
-    return upstream.eval()
+    upstream = upstream.eval()
+    if (precision, engine) == ("fp32", "eager"):
+        return upstream
+    from audiossl.engines import with_engine
+
+    return with_engine(upstream, engine, precision)
 
 
 def build_upstream(name: str, options: Mapping[str, Any], seed: int) -> Upstream:

@@ -18,7 +18,7 @@ from audiossl.registry import DOWNSTREAMS, INTERFACES, UPSTREAMS
 if TYPE_CHECKING:
     from audiossl.upstream import Upstream
 
-_EXTRAS = {"transformers": "hf", "peft": "lora"}
+_EXTRAS = {"onnxruntime": "onnx", "openvino": "openvino", "transformers": "hf", "peft": "lora"}
 
 
 class Finding(NamedTuple):

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from audiossl.cli import data
+from audiossl.cli import cache, data
 from audiossl.errors import AudiosslError, ConfigError
 
 app = typer.Typer(
@@ -21,12 +21,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(data.app, name="data", help="Make, check and describe manifests.")
+app.add_typer(cache.app, name="cache", help="List, check and remove hidden states that are kept.")
+app.command()(cache.extract)
 
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
 Overrides = Annotated[Optional[list[str]], typer.Argument(help="Settings as key=value.", show_default=False)]  # noqa: UP045
 OutFolder = Annotated[Optional[Path], typer.Option("--out", help="The run folder.", show_default=False)]  # noqa: UP045
 Resume = Annotated[Optional[Path], typer.Option(help="Go on with this run, exactly.", show_default=False)]  # noqa: UP045
+Precision = Annotated[str, typer.Option(help="fp32 or bf16.")]
 Overwrite = Annotated[bool, typer.Option(help="Replace a run that is there.")]
 
 
@@ -77,16 +80,66 @@ def embed(
     layer: Annotated[str, typer.Option(help="all, last, or a number from 0.")] = "all",
     pool: Annotated[str, typer.Option(help="none (every frame) or mean (one vector a recording).")] = "none",
     batch_size: Annotated[int, typer.Option(help="Most recordings in a batch; results do not depend on it.")] = 8,
+    chunk_s: Annotated[float, typer.Option(help="Seconds in a chunk, for long recordings (0: whole).")] = 0.0,
+    overlap_s: Annotated[float, typer.Option(help="Seconds that neighbouring chunks share.")] = 5.0,
+    precision: Precision = "fp32",
+    engine: Annotated[str, typer.Option(help="eager, compile, onnx or openvino.")] = "eager",
     as_json: AsJson = False,
 ) -> None:
     """Write the hidden states of recordings: an array (L, T, D) each, or (T, D) for one layer."""
-    from audiossl.cli.embedding import embed_inputs
+    from audiossl.cli.embedding import EmbedOptions, embed_inputs
 
-    summary = embed_inputs(upstream, inputs, to, layer=layer, pool=pool, batch_size=batch_size)
+    options = EmbedOptions(layer, pool, batch_size, chunk_s, overlap_s, precision, engine)
+    summary = embed_inputs(upstream, inputs, to, options)
     if as_json:
         print(json.dumps(summary))
     else:
         print(f"{summary['num_recordings']} recording(s), layers {summary['layers']} -> {to}")
+
+
+@app.command()
+def export(
+    upstream: Annotated[str, typer.Argument(help="A name, a checkpoint path, or <toolkit>:<file or repository>.")],
+    form: Annotated[str, typer.Option("--format", help="onnx or torch-export.")],
+    to: Annotated[Path, typer.Option("--out", help="The file to write.")],
+    up_to_layer: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(help="Leave out the layers after this one.", show_default=False),
+    ] = None,
+    precision: Precision = "fp32",
+    as_json: AsJson = False,
+) -> None:
+    """Write an encoder as a graph from wav (1, S) to its layers, checked against the encoder itself."""
+    from audiossl.export import export as write
+    from audiossl.upstream import load_upstream
+
+    made = write(load_upstream(upstream, precision=precision), to, form, up_to_layer=up_to_layer)
+    if as_json:
+        print(json.dumps(made))
+    else:
+        print(
+            f"{made['layers']} layer(s), inputs of {made['min_samples']} samples or more -> {to}; they differ from "
+            f"eager by at most {made['largest_difference']:.1e} (relative L2)"
+        )
+
+
+@app.command()
+def convert(
+    source: Annotated[str, typer.Argument(help="A name, a checkpoint path, or <toolkit>:<file or repository>.")],
+    destination: Annotated[Path, typer.Argument(help="A .safetensors file, or a folder for transformers.")],
+    as_json: AsJson = False,
+) -> None:
+    """Write an encoder as a safetensors file of audiossl or as a folder that transformers loads."""
+    from audiossl.conversion import convert as write
+
+    made = write(source, destination)
+    if as_json:
+        print(json.dumps(made))
+    else:
+        print(
+            f"{made['encoder']} ({made['parameters']} parameters) -> {made['out']}; hidden states of the "
+            f"{made['form']} form differ by {made['difference']:.1e} (relative L2)"
+        )
 
 
 @app.command()
@@ -97,7 +150,7 @@ def train(
     resume: Resume = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Train a head on a frozen encoder."""
+    """Train a head on an encoder, frozen or fine-tuned with it (finetune=all, lora, ...)."""
     from audiossl import experiment
 
     _run(experiment.train, recipe, overrides or [], to, resume, overwrite, pretrain=False)
@@ -198,6 +251,7 @@ def doctor(as_json: AsJson = False) -> None:
 def main() -> None:
     """Entry point: errors that are the user's to mend are one sentence, without a traceback."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.getLogger("audiossl.features").setLevel(logging.INFO)  # what is computed once, and why
     try:
         app()
     except AudiosslError as error:

@@ -92,19 +92,61 @@ def read_cut(cut: Cut, sample_rate_hz: int) -> Wave:
     path = path_of(cut)
     if path is None:
         return _read_through_lhotse(cut, sample_rate_hz)
-    rate = cut.recording.sampling_rate
-    start, wanted = round(cut.start * rate), round(cut.duration * rate)
+    start, wanted = _segment(cut)
     with _opened(path) as file:
-        if file.samplerate != rate:
-            raise AudioError(
-                f"{path} is sampled at {file.samplerate} Hz, but its manifest row {cut.id} says {rate} Hz; make the "
-                f"manifest again from the files as they are."
-            )
+        _check_rate(file, path, cut)
         frames = _frames(file, path, start, wanted)
+    return resample(_of_channel(frames, cut), cut.recording.sampling_rate, sample_rate_hz)
+
+
+def cut_blocks(cut: Cut, sample_rate_hz: int, block_s: float = 30.0) -> Iterator[Wave]:
+    """What `read_cut` gives, in parts of about `block_s`, of which one at a time is in memory.
+
+    For rows that are read from one file (see `path_of`). Raises AudioError.
+    """
+    path, rate = path_of(cut), cut.recording.sampling_rate
+    assert path is not None
+    start, wanted = _segment(cut)
+    stream = soxr.ResampleStream(rate, sample_rate_hz, 1, dtype="float32", quality="HQ")
+    left, block = num_samples_of(cut, sample_rate_hz), max(1, round(block_s * rate))
+    with _opened(path) as file:
+        _check_rate(file, path, cut)
+        for first in range(0, wanted, block):
+            count = min(block, wanted - first)
+            samples = _of_channel(_frames(file, path, start + first, count), cut)
+            last = first + count == wanted
+            if rate != sample_rate_hz:
+                samples = stream.resample_chunk(samples, last=last)[:left]
+            left -= len(samples)
+            yield np.pad(samples, (0, left)) if last and left else samples
+
+
+def num_samples_of(cut: Cut, sample_rate_hz: int) -> int:
+    """How many samples `read_cut` gives for a row that is read from one file; nothing is opened."""
+    rate = cut.recording.sampling_rate
+    return _num_resampled(_segment(cut)[1], rate, sample_rate_hz)
+
+
+def _segment(cut: Cut) -> tuple[int, int]:
+    """First sample and number of samples, at the file's own rate."""
+    rate = cut.recording.sampling_rate
+    return round(cut.start * rate), round(cut.duration * rate)
+
+
+def _check_rate(file: Any, path: str, cut: Cut) -> None:
+    rate = cut.recording.sampling_rate
+    if file.samplerate != rate:
+        raise AudioError(
+            f"{path} is sampled at {file.samplerate} Hz, but its manifest row {cut.id} says {rate} Hz; make the "
+            f"manifest again from the files as they are."
+        )
+
+
+def _of_channel(frames: Wave, cut: Cut) -> Wave:
+    """(S, channels) -> (S,): the row's channel, or their mean."""
     channels = cut.recording.channel_ids or [0]
     one = isinstance(cut.channel, int) and len(channels) > 1 and frames.shape[1] == len(channels)
-    samples = frames[:, channels.index(cut.channel)] if one else _mean(frames)
-    return resample(samples, rate, sample_rate_hz)
+    return frames[:, channels.index(cut.channel)] if one else _mean(frames)
 
 
 def path_of(cut: Cut) -> str | None:
@@ -121,9 +163,13 @@ def resample(samples: Wave, from_hz: int, to_hz: int) -> Wave:
     if from_hz == to_hz:
         return samples
     changed = soxr.resample(samples, from_hz, to_hz, quality="HQ")
-    expected = (2 * len(samples) * to_hz + from_hz) // (2 * from_hz)  # soxr rounds the same length up or down
+    expected = _num_resampled(len(samples), from_hz, to_hz)  # soxr rounds the same length up or down
     changed = np.pad(changed, (0, max(0, expected - len(changed))))[:expected]
     return np.ascontiguousarray(changed, dtype=np.float32)
+
+
+def _num_resampled(num_samples: int, from_hz: int, to_hz: int) -> int:
+    return (2 * num_samples * to_hz + from_hz) // (2 * from_hz)
 
 
 @contextmanager
@@ -170,7 +216,8 @@ def _frames(file: Any, path: str | Path, start: int, wanted: int) -> Wave:
             f"{(start + wanted) / rate:.3f} s is outside it; correct start and end, or make the manifest again."
         )
     try:
-        file.seek(start)
+        if file.tell() != start:  # seeking in a compressed file is not free
+            file.seek(start)
         frames: Wave = file.read(wanted, dtype="float32", always_2d=True)
         reason = ""
     except soundfile.LibsndfileError as error:

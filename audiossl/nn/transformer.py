@@ -98,11 +98,18 @@ def attention(
     # in reverse, the bias of all pairs is a strided view of 2 T - 1 numbers, and only gate x view takes memory.
     frames = q.shape[2]
     reach = relative.by_distance.shape[-1] // 2
-    window = relative.by_distance[:, reach - frames + 1 : reach + frames].unfold(1, frames, 1)  # (H, T, T)
+    distances = relative.by_distance[:, reach - frames + 1 : reach + frames]
+    # In a graph for any length, a view or a loop would be written for the one length that it is traced with.
+    traced = torch.compiler.is_compiling()
+    if traced:
+        step = torch.arange(frames, device=q.device)
+        window = distances[:, step[:, None] + step]  # (H, T, T)
+    else:
+        window = distances.unfold(1, frames, 1)
     gate = relative.gate.transpose(1, 2).flip(2)[..., None]  # (B, H, T, 1)
     reverse, made = q.flip(2), []
-    for start in range(0, frames, _BIASED_QUERIES):
-        rows = slice(start, start + _BIASED_QUERIES)
+    for start in [0] if traced else range(0, frames, _BIASED_QUERIES):
+        rows = slice(start, frames if traced else start + _BIASED_QUERIES)
         bias = gate[:, :, rows] * window[:, rows]
         if mask is not None:
             bias = bias.masked_fill(~mask, -math.inf)

@@ -8,7 +8,7 @@ Hidden states are L + 1: the input of each block and the encoder's output, with 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -21,10 +21,13 @@ from audiossl.errors import ConfigError
 from audiossl.nn.conv_stem import ConvStem, stride_and_receptive_field
 from audiossl.nn.masking import valid_frames
 from audiossl.nn.position import BatchNormPositionConv, PositionConv, StackedPositionConv
+from audiossl.nn.recording import windows_of
 from audiossl.nn.span_masks import span_mask
 from audiossl.nn.transformer import Block, Packed, Padded
 from audiossl.types import Features
 from audiossl.upstream import Upstream
+
+_NORMALIZE_EPS = {"layer_norm": 1e-5, "huggingface": 1e-7}
 
 
 @dataclass(frozen=True)
@@ -158,6 +161,35 @@ class WaveformEncoder(Upstream):
         packed = wavs.device.type == "cpu" if self.layout == "auto" else self.layout == "packed"
         return (self._encode_packed if packed else self._encode_padded)(wavs, lengths, last)
 
+    def encode_even(self, wavs: Tensor, last: int, statistics: Sequence[Tensor] = ()) -> list[Tensor]:
+        moments = None
+        if statistics:
+            offset, scale, *own = statistics
+            wavs, moments = ((wavs - offset) * scale).to(self.dtype), (own[0], own[1]) if own else None
+        else:
+            wavs = self.normalized(wavs, torch.full((wavs.shape[0],), wavs.shape[1], device=wavs.device))
+        if wavs.device.type == "cpu" and not torch.compiler.is_compiling():
+            x = torch.stack(self.stem.rows(list(wavs), moments))
+        else:  # a graph is better off with plain convolutions
+            x = self.stem(wavs, None, moments)
+        x = self._features(x)
+        x = x + self.position(x)
+        return self._contextualize(x, Padded(x.shape[1]), last)
+
+    def statistics(self, blocks: Iterable[Tensor]) -> tuple[Tensor, ...]:
+        """Offset and scale () of the waveform; for a GroupNorm stem mean and variance (C,) of its first convolution."""
+        stem, kind = self.stem, self.config.normalize
+        windows = windows_of(blocks, stem.kernels[0], stem.strides[0])
+        offset, variance = windows.of_samples()
+        if kind == "none":
+            offset, scale = torch.zeros_like(offset), torch.ones_like(offset)
+        else:
+            scale = torch.rsqrt(variance + _NORMALIZE_EPS[kind])
+        found = [offset, scale]
+        if stem.norm == "group":
+            found += windows.of_convolution(stem.convs[0], offset, scale)
+        return tuple(value.float().to(self.norm.weight.device) for value in found)
+
     def normalized(self, wavs: Tensor, lengths: Tensor) -> Tensor:
         """Each item at zero mean and unit variance over its own samples, where the model was trained so."""
         kind = self.config.normalize
@@ -167,11 +199,11 @@ class WaveformEncoder(Upstream):
         count = lengths[:, None]
         centred = torch.where(inside, wavs - wavs.sum(1, keepdim=True) / count, 0.0)
         variance = centred.square().sum(1, keepdim=True) / count
-        return (centred * torch.rsqrt(variance + (1e-5 if kind == "layer_norm" else 1e-7))).to(self.dtype)
+        return (centred * torch.rsqrt(variance + _NORMALIZE_EPS[kind])).to(self.dtype)
 
     def _encode_packed(self, wavs: Tensor, lengths: Tensor, last: int) -> list[Tensor]:
         """Items one by one through the convolutions, then the real frames of all together; no padding is computed."""
-        stems = [self.stem(wav[None, :n])[0] for wav, n in zip(wavs, lengths.tolist(), strict=True)]
+        stems = self.stem.rows([wav[:n] for wav, n in zip(wavs, lengths.tolist(), strict=True)])
         layout = Packed([len(frames) for frames in stems])
         x = self._features(torch.cat(stems))
         if self.training:
@@ -208,7 +240,9 @@ class WaveformEncoder(Upstream):
             return None
         if self.config.padding == "legacy" and self.original_mask == "any_sample":
             # The sample mask is cut into as many equal stretches as there are frames, a rest dropped.
-            return valid_frames(lengths, samples)[:, : samples - samples % frames].unflatten(1, (frames, -1)).any(-1)
+            inside = valid_frames(lengths, samples)[:, : samples - samples % frames]
+            real: Tensor = inside.unflatten(1, (frames, -1)).any(-1)
+            return real
         return valid_frames(self.num_frames(lengths), frames)
 
     def _features(self, x: Tensor) -> Tensor:
@@ -224,7 +258,8 @@ class WaveformEncoder(Upstream):
         by_distance = self.by_distance(layout.longest)
         layers = [x]
         for block in self.blocks[:last]:
-            if not (self.training and float(torch.rand(())) < self.config.layer_drop):
+            # A block that is not trained (`finetune=top_k`) is in eval mode, and never dropped.
+            if not (block.training and float(torch.rand(())) < self.config.layer_drop):
                 x = self._run(block, x, layout, by_distance)
             layers.append(x)
         if self.config.pre_norm and self.config.final_norm and last == self.config.num_layers:
@@ -232,7 +267,7 @@ class WaveformEncoder(Upstream):
         return layers
 
     def _run(self, block: nn.Module, x: Tensor, layout: Packed | Padded, by_distance: Tensor | None) -> Tensor:
-        if self.training and self.config.gradient_checkpointing and torch.is_grad_enabled():
+        if block.training and self.config.gradient_checkpointing and torch.is_grad_enabled():
             again: Tensor = checkpoint(block, x, layout, by_distance, use_reentrant=False)
             return again
         made: Tensor = block(x, layout, by_distance)

@@ -128,7 +128,7 @@ class Tera(Upstream):
         first_position: the position code of the first frame (not 0 in pre-training on crops).
         """
         positions = self._positions(first_position + x.shape[1])[first_position:]
-        x = self.project(x.to(self.project.weight.dtype)) + positions
+        x = self.project(x.to(self.project.weight.dtype)) + positions.to(self.project.weight.dtype)
         x = self.dropout(self.norm(x))
         inside = valid_frames(frames, x.shape[1])
         mask = inside[:, None, None, :]
@@ -156,6 +156,8 @@ class Tera(Upstream):
         return x
 
     def _positions(self, frames: int) -> Tensor:
+        if torch.compiler.is_compiling():  # a graph for any length has no table that grows
+            return sinusoids(frames, self.config.width).to(self.positions)
         if self.positions.shape[0] < frames:  # grows with the longest input seen
             self.positions = sinusoids(2 * frames, self.config.width).to(self.positions)
         return self.positions[:frames]

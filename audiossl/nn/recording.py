@@ -1,0 +1,63 @@
+"""Statistics of a whole recording from one pass over its blocks, so that a part of it can be encoded as in the whole.
+
+The waveform's mean and variance are running sums. The GroupNorm of the base style needs mean and variance of each
+channel of the first convolution; that convolution is linear in the K samples of its window, so both follow from the
+windows' mean m (K,) and covariance C (K, K) without running it: for a kernel w, w m + bias and w C w'.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+
+class Windows:
+    """Sums, in float64, over the samples of a recording and over the windows of a convolution on it."""
+
+    def __init__(self, kernel: int, stride: int) -> None:
+        self.kernel, self.stride = kernel, stride
+        self.num_samples = self.num_windows = 0
+        self.sum = self.square = torch.zeros((), dtype=torch.float64)
+        self.window_sum = torch.zeros(kernel, dtype=torch.float64)
+        self.window_product = torch.zeros(kernel, kernel, dtype=torch.float64)
+        self._rest = torch.zeros(0, dtype=torch.float64)
+
+    def add(self, block: Tensor) -> None:
+        """The next samples (S,) of the recording."""
+        block = block.detach().to("cpu", torch.float64)
+        self.num_samples += block.numel()
+        self.sum, self.square = self.sum + block.sum(), self.square + block.square().sum()
+        samples = torch.cat([self._rest, block])  # a window may begin in the block before
+        count = max(0, (samples.numel() - self.kernel) // self.stride + 1)
+        self._rest = samples[count * self.stride :]
+        if count:
+            windows = samples.unfold(0, self.kernel, self.stride)  # (count, K)
+            self.num_windows += count
+            self.window_sum += windows.sum(0)
+            self.window_product += windows.T @ windows
+
+    def of_samples(self) -> tuple[Tensor, Tensor]:
+        """Mean and variance (), (), float64."""
+        mean = self.sum / self.num_samples
+        return mean, (self.square / self.num_samples - mean.square()).clamp(min=0)
+
+    def of_convolution(self, conv: nn.Module, offset: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and variance (C,) of `conv` on (wav - offset) * scale, float64."""
+        kernels, bias = conv.get_parameter("weight"), conv._parameters.get("bias")
+        weight = kernels.detach()[:, 0].to("cpu", torch.float64)  # (C, K)
+        mean = self.window_sum / self.num_windows
+        covariance = self.window_product / self.num_windows - torch.outer(mean, mean)
+        means = scale * (weight @ (mean - offset))
+        if bias is not None:
+            means = means + bias.detach().to("cpu", torch.float64)
+        return means, scale.square() * ((weight @ covariance) * weight).sum(1).clamp(min=0)
+
+
+def windows_of(blocks: Iterable[Tensor], kernel: int, stride: int) -> Windows:
+    """Sums over all blocks of a recording."""
+    windows = Windows(kernel, stride)
+    for block in blocks:
+        windows.add(block)
+    return windows
