@@ -23,9 +23,11 @@ class Downstream(Task):
 
     A subclass has a `Config` dataclass, writes `complete` (what only the training data can say, for instance the
     list of labels), builds its head in the constructor and reads `self.sequence(batch)`.
+    reads_waveforms: it also reads `batch.wavs`, as a target for instance, which a feature cache does not have.
     """
 
     Config: ClassVar[type]
+    reads_waveforms: ClassVar[bool] = False
 
     def __init__(self, upstream: Upstream, interface: Interface) -> None:
         super().__init__()
@@ -47,6 +49,14 @@ class Downstream(Task):
     def upstream_is_frozen(self) -> bool:
         """True where it never trains, so that its hidden states may be kept (`freeze_steps` does not make it so)."""
         return self.finetuning.mode == "none"
+
+    @property
+    def commutes_with_mean(self) -> bool:
+        """True where loss and predictions need no more of the sequence than its masked mean over time.
+
+        The feature cache may then keep one mean for each recording: T = 1, with a length of 1.
+        """
+        return False
 
     @property
     def may_skip_parameters(self) -> bool:
@@ -78,8 +88,10 @@ class Downstream(Task):
     def features(self, batch: Batch) -> Features:
         """Hidden states of the upstream in its own dtype, up to the last that the interface reads.
 
-        Without a graph where the upstream is frozen.
+        Without a graph where the upstream is frozen. Those that the batch brings from the cache are taken as they are.
         """
+        if batch.features is not None:
+            return batch.features
         with nullcontext() if self._upstream_trains else torch.no_grad():
             features: Features = self.upstream(batch.wavs, batch.lengths, up_to_layer=self.interface.up_to_layer)
         return features
@@ -87,7 +99,10 @@ class Downstream(Task):
     def sequence(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """What the head reads: (B, T, interface.width) and its (B,) lengths in frames."""
         features = self.features(batch)
-        return self.interface(features), features.lengths
+        sequence: Tensor = self.interface(features)
+        if batch.features is not None:  # kept in half precision, and passed on so by an interface that only chooses
+            sequence = sequence.float()
+        return sequence, features.lengths
 
     @property
     def needs_fit(self) -> bool:

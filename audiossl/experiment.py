@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from lhotse import CutSet
@@ -32,6 +32,8 @@ from audiossl.data.manifests import read_manifest
 from audiossl.downstream import Downstream
 from audiossl.errors import AudiosslError, CheckpointError, ConfigError, TrainingError
 from audiossl.evaluate import confusion, metrics_as_json, predict_all, write_json, write_jsonl
+from audiossl.features.config import CacheConfig, Form
+from audiossl.features.feed import Feed
 from audiossl.finetuning import FinetuneConfig
 from audiossl.interface import build_interface
 from audiossl.pretraining import Pretraining
@@ -60,7 +62,9 @@ class DataConfig(LoaderConfig):
 class Experiment:
     """A head on an encoder that is frozen or, by `finetune`, trained with it.
 
-    setting: a YAML of the downstream's folder that lies under this configuration.
+    setting: a YAML of the downstream's folder that lies under this configuration. features: whether hidden states of a
+    frozen encoder are computed once and kept: 'frames', 'pooled' (their mean over time), 'off', or 'auto' for what
+    changes nothing and fits into the `cache`; see `audiossl.features.choice`.
     """
 
     downstream: str = "utterance_classification"
@@ -73,6 +77,8 @@ class Experiment:
     finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
     data: DataConfig = field(default_factory=DataConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    features: Literal["auto", "frames", "pooled", "stats", "off"] = "auto"
+    cache: CacheConfig = field(default_factory=CacheConfig)
     seed: int = 0
 
 
@@ -123,11 +129,17 @@ def train(config: Experiment, out: Path, *, resume: bool = False, overwrite: boo
         task = build_downstream(config, upstream)
         for split, rows in cuts.items():
             task.check_cuts(rows, str(config.data.path(split)))
+        form = _form_of(out) if resume else None
+        feed = _feed(config, task, print_of_upstream, form, config.trainer.precision)
+        feed.check()
         trainer = _trainer(task, config, out, cuts)
         _describe(out, config, task, trainer, resume, print_of_upstream)
-        if not resume:
-            _fit(task, trainer)
-        trainer.fit(resume=resume)
+        with feed.serving(trainer, cuts) as form:
+            if trainer.accelerator.is_main_process:
+                write_json(out / "run.json", {**_read_facts(out), "features": form})
+            if not resume:
+                _fit(task, trainer)
+            trainer.fit(resume=resume)
         if trainer.accelerator.is_main_process:
             _restore(task, out, "best")
             weights = task.interface.layer_weights()
@@ -194,6 +206,7 @@ class Run:
     config: Experiment
     task: Downstream
     device: torch.device
+    fingerprint: str = ""
 
     def predict(self, cuts: CutSet, *, check: bool = False, where: str = "the input") -> list[Prediction]:
         """Predictions of all rows, longest first. check: insist on labels that were seen in training."""
@@ -202,9 +215,17 @@ class Run:
         return predict_all(self.task, _batches(cuts, self.config.data, self.task.upstream), self.device)
 
     def evaluate(self, split: str = "test") -> dict[str, Metric]:
-        """Predict a split, write `<split>/predictions.jsonl` and `<split>/metrics.json`, and return the metrics."""
+        """Predict a split, write `<split>/predictions.jsonl` and `<split>/metrics.json`, and return the metrics.
+
+        Hidden states are kept in the form that the run was trained with.
+        """
         path = self.config.data.path(split)
-        predictions = sorted(self.predict(read_manifest(path), check=True, where=str(path)), key=lambda row: row["id"])
+        cuts = read_manifest(path)
+        self.task.check_cuts(cuts, str(path))
+        feed = _feed(self.config, self.task, self.fingerprint, _form_of(self.folder), device=self.device)
+        batches = feed.evaluate(cuts) if self.fingerprint and self.config.features != "off" else None
+        predicted = self.predict(cuts) if batches is None else predict_all(self.task, batches, self.device)
+        predictions = sorted(predicted, key=lambda row: row["id"])
         write_jsonl(self.folder / split / "predictions.jsonl", predictions)
         return rescore(self.folder, split, predictions, self.task, self.config)
 
@@ -256,7 +277,7 @@ def load_run(
     task = build_downstream(config, upstream)
     _restore(task, folder, checkpoint)
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    return Run(folder, config, task.to(where).eval(), where)
+    return Run(folder, config, task.to(where).eval(), where, stored)
 
 
 def default_out(path: Path | None, config: Any) -> Path:
@@ -274,6 +295,13 @@ def _read_layer(path: Path) -> DictConfig:
     layer = read_yaml(path)
     if isinstance(layer.get("finetune"), str):
         layer.finetune = {"mode": layer.finetune}
+    return _off_as_text(layer)
+
+
+def _off_as_text(layer: DictConfig) -> DictConfig:
+    """YAML reads a bare `off` as false."""
+    if layer.get("features") is False:
+        layer.features = "off"
     return layer
 
 
@@ -284,7 +312,7 @@ def _parse_overrides(pairs: Sequence[str]) -> DictConfig:
         f"finetune.mode={pair.removeprefix(short)}" if pair.startswith(short) and "{" not in pair else pair
         for pair in pairs
     ]
-    return parse_overrides(written_out)
+    return _off_as_text(parse_overrides(written_out))
 
 
 def _setting(downstream: str, setting: str) -> DictConfig:
@@ -307,6 +335,24 @@ def _trainer(task: Task, config: Any, out: Path, cuts: Mapping[str, CutSet]) -> 
         return batches
 
     return Trainer(task, config.trainer, out, source("train", True), source("dev", False), seed=config.seed)
+
+
+def _feed(
+    config: Experiment,
+    task: Downstream,
+    fingerprint: str,
+    form: Form | None,
+    precision: str = "fp32",
+    device: torch.device | str = "cpu",
+) -> Feed:
+    """form: which an earlier part of the run used."""
+    return Feed(task, fingerprint, config.data, config.cache, config.features, form, precision, device)
+
+
+def _form_of(folder: Path) -> Form | None:
+    """The form of features that a run was started with; None before it was chosen."""
+    form: Form | None = _read_facts(folder).get("features")
+    return form
 
 
 def _batches(
@@ -373,6 +419,8 @@ def _describe(
         stored = _read_facts(out) if resume else facts
         if stored.get("upstream_fingerprint") != facts["upstream_fingerprint"]:
             raise CheckpointError(f"The upstream {config.upstream!r} changed since {out} was started; train again.")
+        if "features" in stored:
+            facts["features"] = stored["features"]
     if not resume:
         _empty(out)
     write_json(out / "run.json", facts)

@@ -37,9 +37,17 @@ class Interface(nn.Module, ABC):
         """The last layer that is read, so that an encoder may stop there; None for all."""
         return None
 
+    @property
+    def layers_read(self) -> tuple[int, ...]:
+        """The layers that matter, so that a cache need not keep the others: all up to `up_to_layer`."""
+        return tuple(range(len(self.widths) if self.up_to_layer is None else self.up_to_layer + 1))
+
     @abstractmethod
     def combine(self, layers: Sequence[Tensor]) -> Tensor:
-        """L tensors (B, T, D_l), or those up to `up_to_layer` -> (B, T, width)."""
+        """L tensors (B, T, D_l), or those up to `up_to_layer` -> (B, T, width).
+
+        A layer that is not in `layers_read` may have no frames.
+        """
 
     def forward(self, features: Features) -> Tensor:
         # An encoder that stopped at `up_to_layer` has the first layers only.

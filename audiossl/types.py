@@ -23,23 +23,27 @@ class Batch:
     """Recordings padded with zeros to the longest.
 
     wavs: (B, S) float32 in [-1, 1]; lengths: (B,) int64 samples; cuts: the B manifest rows that the sound came from
-    (labels, speakers and transcripts are read from them); position: set by the data loader.
+    (labels, speakers and transcripts are read from them); position: set by the data loader; features: hidden states
+    that were computed before, in which case wavs is (B, 0).
     """
 
     wavs: Tensor
     lengths: Tensor
     cuts: tuple[Cut, ...] = ()
     position: Position | None = None
+    features: Features | None = None
 
     def __len__(self) -> int:
         return int(self.lengths.numel())
 
     def to(self, device: torch.device | str) -> Batch:
-        wavs = self.wavs.to(device, non_blocking=True)
-        return replace(self, wavs=wavs, lengths=self.lengths.to(device, non_blocking=True))
+        wavs, lengths = (tensor.to(device, non_blocking=True) for tensor in (self.wavs, self.lengths))
+        features = None if self.features is None else self.features.to(device)
+        return replace(self, wavs=wavs, lengths=lengths, features=features)
 
     def pin_memory(self) -> Batch:
-        return replace(self, wavs=self.wavs.pin_memory(), lengths=self.lengths.pin_memory())
+        features = None if self.features is None else self.features.pin_memory()
+        return replace(self, wavs=self.wavs.pin_memory(), lengths=self.lengths.pin_memory(), features=features)
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,14 @@ class Features:
     @property
     def widths(self) -> tuple[int, ...]:
         return tuple(layer.shape[-1] for layer in self.layers)
+
+    def to(self, device: torch.device | str) -> Features:
+        layers = tuple(layer.to(device, non_blocking=True) for layer in self.layers)
+        return replace(self, layers=layers, lengths=self.lengths.to(device, non_blocking=True))
+
+    def pin_memory(self) -> Features:
+        layers = tuple(layer.pin_memory() for layer in self.layers)
+        return replace(self, layers=layers, lengths=self.lengths.pin_memory())
 
     def item(self, index: int) -> tuple[Tensor, ...]:
         """The L hidden states (T_index, D_l) of one item, without padding."""

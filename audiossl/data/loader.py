@@ -205,14 +205,16 @@ def make_loader(
     min_samples: the shortest row that the network can use, at `sample_rate_hz`.
     Raises ManifestError at once for rows that cannot be used, AudioError for sound that cannot when it is read.
     """
-    shortest_s = (min_samples - 0.5) / sample_rate_hz  # resampling rounds to the nearest sample
-    if train and config.max_crop_s is not None and config.max_crop_s < shortest_s:
-        raise ConfigError(
-            f"The loader's max_crop_s={config.max_crop_s:g} is below the {min_samples} samples at {sample_rate_hz} Hz "
-            f"that are needed; set at least {min_samples / sample_rate_hz:g}."
-        )
-    stream = BatchStream(
-        cuts, config, seed=seed, rank=rank, world_size=world_size, start=start, shuffle=train, shortest_s=shortest_s
+    stream = make_stream(
+        cuts,
+        config,
+        sample_rate_hz=sample_rate_hz,
+        seed=seed,
+        train=train,
+        rank=rank,
+        world_size=world_size,
+        start=start,
+        min_samples=min_samples,
     )
     workers: dict[str, Any] = {}
     if config.num_workers:
@@ -223,6 +225,30 @@ def make_loader(
         batch_size=None,
         pin_memory=torch.cuda.is_available(),
         **workers,
+    )
+
+
+def make_stream(
+    cuts: CutSet,
+    config: LoaderConfig,
+    *,
+    sample_rate_hz: int,
+    seed: int,
+    train: bool,
+    rank: int = 0,
+    world_size: int = 1,
+    start: Position | None = None,
+    min_samples: int = 1,
+) -> BatchStream:
+    """The rows of the batches that `make_loader` gives with the same arguments."""
+    shortest_s = (min_samples - 0.5) / sample_rate_hz  # resampling rounds to the nearest sample
+    if train and config.max_crop_s is not None and config.max_crop_s < shortest_s:
+        raise ConfigError(
+            f"The loader's max_crop_s={config.max_crop_s:g} is below the {min_samples} samples at {sample_rate_hz} Hz "
+            f"that are needed; set at least {min_samples / sample_rate_hz:g}."
+        )
+    return BatchStream(
+        cuts, config, seed=seed, rank=rank, world_size=world_size, start=start, shuffle=train, shortest_s=shortest_s
     )
 
 

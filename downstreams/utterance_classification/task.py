@@ -95,6 +95,11 @@ class UtteranceClassification(Downstream):
                 f"{next(iter(unseen.values()))!r}); add training items with them or drop those items from {where}."
             )
 
+    @property
+    def commutes_with_mean(self) -> bool:
+        """Mean pooling comes first of all that the head does, dropout included."""
+        return self.config.pooling == "mean"
+
     def logits(self, batch: Batch) -> Tensor:
         """(B, C)."""
         sequence, lengths = self.sequence(batch)

@@ -1,0 +1,156 @@
+"""`audiossl cache` and `audiossl extract`: hidden states that are computed once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="List, check and remove hidden states that are kept.")
+
+Dir = Annotated[Path | None, typer.Option("--dir", help="Folder of the cache; $AUDIOSSL_CACHE/features.")]
+Key = Annotated[str, typer.Argument(help="The beginning of a key of `audiossl cache list`.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
+
+
+@app.command("list")
+def list_entries(folder: Dir = None, as_json: AsJson = False) -> None:
+    """List what is kept, the last used first."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from audiossl.features.feed import gigabytes
+    from audiossl.features.manage import kept_in
+
+    root = _root(folder)
+    rows = [kept.as_json() for kept in kept_in(root)]
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    table = Table("key", "upstream", "form", "layers", "type", "recordings", "size", "last used", "")
+    for row in rows:
+        size = gigabytes(row["num_bytes"])
+        facts = [row["key"][:12], row["upstream"], row["form"], str(len(row["layers"])), row["dtype"]]
+        table.add_row(*facts, str(row["num_utterances"]), size, row["used"], "" if row["usable"] else "old code")
+    total = gigabytes(sum(row["num_bytes"] for row in rows))
+    Console(highlight=False, soft_wrap=True).print(table if rows else f"Nothing is kept in {root}.")
+    if rows:
+        typer.echo(f"{total} in {root}")
+
+
+@app.command()
+def info(key: Key, folder: Dir = None) -> None:
+    """Print all that is known of one entry, as JSON."""
+    from audiossl.features.manage import find
+
+    kept = find(_root(folder), key)
+    typer.echo(json.dumps({**kept.as_json(), "folder": str(kept.folder), **kept.description}, indent=2))
+
+
+@app.command()
+def prune(
+    max_gb: Annotated[float | None, typer.Option(help="Delete the least recently used until so much is left.")] = None,
+    older_than_days: Annotated[float | None, typer.Option(help="Delete what was not used for so long.")] = None,
+    unused: Annotated[bool, typer.Option(help="Delete what the installed code does not read any more.")] = False,
+    folder: Dir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make room: delete entries that no process has open; without options, only what was abandoned or damaged."""
+    from audiossl.features.feed import gigabytes
+    from audiossl.features.manage import prune as prune_entries
+
+    gone = prune_entries(_root(folder), max_gb=max_gb, older_than_days=older_than_days, unused=unused)
+    if as_json:
+        typer.echo(json.dumps([kept.as_json() for kept in gone], indent=2))
+        return
+    for kept in gone:
+        typer.echo(f"Deleted {kept.key[:12]} ({kept.upstream}, {gigabytes(kept.num_bytes)})")
+    typer.echo(f"{len(gone)} entries deleted")
+
+
+@app.command()
+def verify(
+    key: Annotated[str, typer.Argument(help="One entry; all of them where it is left out.")] = "",
+    audio: Annotated[list[Path] | None, typer.Option(help="Also compare the sound of this manifest's rows.")] = None,
+    folder: Dir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Read everything that is kept; damaged parts are put aside, with exit code 1."""
+    from audiossl.data.manifests import read_manifest
+    from audiossl.features import manage
+
+    root = _root(folder)
+    entries = [manage.find(root, key)] if key else manage.kept_in(root)
+    problems: list[str] = []
+    for kept in entries:
+        problems += manage.verify(kept)
+        for path in audio or []:
+            problems += manage.verify_sound(kept, read_manifest(path))
+    if as_json:
+        typer.echo(json.dumps({"num_entries": len(entries), "problems": problems}, indent=2))
+    else:
+        typer.echo("\n".join([*problems, f"{len(entries)} entries read, {len(problems)} problem(s)"]))
+    if problems:
+        raise typer.Exit(1)
+
+
+@app.command()
+def rm(key: Key, folder: Dir = None) -> None:
+    """Delete one entry."""
+    from audiossl.errors import AudiosslError
+    from audiossl.features.manage import find, remove
+
+    kept = find(_root(folder), key)
+    if not remove(kept):
+        raise AudiosslError(f"A process is using {kept.key[:12]}; try again when it has ended.")
+    typer.echo(f"Deleted {kept.key}")
+
+
+def extract(
+    upstream: Annotated[str, typer.Argument(help="A name, a checkpoint path, or <toolkit>:<file or repository>.")],
+    manifests: Annotated[list[Path], typer.Argument(help="Manifest files (.jsonl or .jsonl.gz).")],
+    form: Annotated[str, typer.Option(help="frames, or pooled for their mean over time.")] = "frames",
+    layers: Annotated[str, typer.Option(help="all, last, or numbers and ranges such as 0,6-8.")] = "all",
+    dtype: Annotated[str, typer.Option(help="fp16, bf16, fp32 or int8.")] = "fp16",
+    shard: Annotated[str, typer.Option(help="The i-th of n disjoint parts, as i/n.")] = "1/1",
+    option: Annotated[list[str] | None, typer.Option(help="The encoder's own, as in weights=random.")] = None,
+    max_gb: Annotated[float | None, typer.Option(help="Most gigabytes in the whole cache.")] = None,
+    num_workers: Annotated[int, typer.Option(help="Processes that read sound ahead.")] = 0,
+    folder: Dir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compute hidden states once and keep them, for any number of trainings (also under torchrun)."""
+    from omegaconf import OmegaConf
+
+    from audiossl.config import parse_overrides, structured
+    from audiossl.features import command
+    from audiossl.features.config import CacheConfig
+
+    made: Any = OmegaConf.to_container(parse_overrides(option or []))
+    settings = {"dir": str(folder or ""), "max_gb": max_gb, "dtype": dtype}
+    facts = command.extract(
+        upstream,
+        manifests,
+        options=made,
+        form=form,  # type: ignore[arg-type]
+        layers=layers,
+        cache=structured(CacheConfig, settings, where="settings of the cache"),
+        shard=shard,
+        num_workers=num_workers,
+        say=lambda line: typer.echo(line, err=True),
+    )
+    typer.echo(
+        json.dumps(facts)
+        if as_json
+        else f"{facts['num_computed']} recording(s) computed; {facts['key'][:12]} is "
+        f"{'complete' if facts['complete'] else 'not complete'}"
+    )
+
+
+def _root(folder: Path | None) -> Path:
+    from audiossl.features.config import CacheConfig
+    from audiossl.features.feed import features_folder
+
+    return features_folder(CacheConfig(dir=str(folder or "")))

@@ -1,0 +1,235 @@
+"""The feature cache of an experiment: what is chosen, computed before training and read in every epoch."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
+
+from audiossl.data.loader import LoaderConfig, make_stream
+from audiossl.downstream import Downstream
+from audiossl.features.choice import Choice, choose
+from audiossl.features.config import Asked, CacheConfig, Form
+from audiossl.features.identity import describe
+from audiossl.features.source import FeatureSource, Survey
+from audiossl.features.store import Budget, Store
+from audiossl.hub import cache_folder
+from audiossl.trainer import BatchSource, Trainer, TrainerConfig
+from audiossl.types import Batch, Position
+from audiossl.upstream import Upstream
+
+if TYPE_CHECKING:
+    from lhotse import CutSet
+
+_log = logging.getLogger(__name__)
+
+
+def features_folder(cache: CacheConfig) -> Path:
+    """Where all entries of the cache lie."""
+    return Path(cache.dir).expanduser() if cache.dir else cache_folder() / "features"
+
+
+def open_source(
+    upstream: Upstream,
+    fingerprint: str,
+    cache: CacheConfig,
+    form: Form,
+    *,
+    layers: Iterable[int],
+    precision: str = "fp32",
+    device: torch.device | str = "cpu",
+    world: int = 1,
+) -> FeatureSource:
+    """A source of hidden states of an upstream, with the entry of the cache that is its own.
+
+    fingerprint: `audiossl.checkpoint.fingerprint(upstream)`; world: processes that share the budget.
+    """
+    chosen = tuple(layers)
+    description = describe(upstream, fingerprint, layers=chosen, form=form, dtype=cache.dtype, precision=precision)
+    root = features_folder(cache)
+    store = Store(root, description, Budget(root, cache.max_gb, world), note=upstream.name)
+    return FeatureSource(
+        upstream,
+        store,
+        layers=chosen,
+        form=form,
+        dtype=cache.dtype,
+        precision=precision,
+        device=device,
+        batch_s=cache.batch_s,
+    )
+
+
+@dataclass(frozen=True)
+class Feed:
+    """What a task needs to read its batches from the cache.
+
+    asked: the experiment's `features`; form: of an earlier part of the same run, which stays.
+    """
+
+    task: Downstream
+    fingerprint: str
+    data: LoaderConfig
+    cache: CacheConfig
+    asked: Asked
+    form: Form | None = None
+    precision: str = "fp32"
+    device: torch.device | str = "cpu"
+
+    def check(self) -> None:
+        """Raise ConfigError, before anything is computed, for a cache that would change the result."""
+        choose(self.asked, self.task, self.data, lambda form: True)
+
+    def choose(self, splits: Sequence[CutSet]) -> Choice:
+        """The form for these rows together."""
+        if self.form:
+            return Choice(self.form, "as in the run so far")
+
+        def fits(form: Form) -> bool:
+            source = self.source(form)
+            missing = sum(source.survey(rows).missing_bytes for rows in splits)
+            source.store.close()
+            return missing <= source.store.budget.left
+
+        return choose(self.asked, self.task, self.data, fits)
+
+    def source(self, form: Form, world: int = 1) -> FeatureSource:
+        """Hidden states of the layers that the task's interface reads."""
+        return open_source(
+            self.task.upstream,
+            self.fingerprint,
+            self.cache,
+            form,
+            layers=self.task.interface.layers_read,
+            precision=self.precision,
+            device=self.device,
+            world=world,
+        )
+
+    @contextmanager
+    def serving(self, trainer: Trainer, cuts: Mapping[str, CutSet]) -> Iterator[Form]:
+        """Let a trainer read hidden states of `train` and `dev` from the cache, where that changes nothing."""
+        feed = replace(self, device=trainer.accelerator.device)
+        form, source = feed._prepare(cuts, trainer.accelerator, trainer.config)
+        if source is None:
+            yield form
+            return
+
+        def batches_of(split: str) -> BatchSource:
+            def batches(start: Position | None, rank: int, world: int) -> Iterable[Batch]:
+                place: Any = {"seed": trainer.seed, "start": start, "rank": rank, "world": world}
+                return cached_batches(source, cuts[split], self.data, train=split == "train", **place)
+
+            return batches
+
+        trainer.train_batches, trainer.dev_batches = batches_of("train"), batches_of("dev")
+        try:
+            yield form
+        finally:
+            source.store.close()
+
+    def _prepare(
+        self, cuts: Mapping[str, CutSet], accelerator: Accelerator, trainer: TrainerConfig
+    ) -> tuple[Form, FeatureSource | None]:
+        """Choose, the same in every process, and compute what is missing, a share in each."""
+        rank, world = accelerator.process_index, accelerator.num_processes
+        splits = {split: self._used(rows) if split == "train" else rows for split, rows in cuts.items()}
+        found: list[Any] = [self.choose(list(splits.values())) if rank == 0 else None]
+        choice: Choice = broadcast_object_list(found)[0]
+        if rank == 0:
+            _log.info("Features: %s (%s).", choice.form, choice.why)
+        if choice.form == "off":
+            return "off", None
+        source = self.source(choice.form, world)
+        surveys = {split: source.survey(rows) for split, rows in splits.items()}
+        accelerator.wait_for_everyone()  # nobody adds to the cache while others look at what it holds
+        for split, survey in surveys.items():
+            # Where training ends before its first epoch does, rows are computed when they are read.
+            if survey.missing_rows and not (split == "train" and self._num_epochs(survey, trainer) < 1):
+                if rank == 0:
+                    _log.info("%s", announcement(split, survey))
+                share, total_s = (rank, world), survey.missing_s / world
+                source.extract(splits[split], share=share, num_workers=self.data.num_workers, total_s=total_s)
+        accelerator.wait_for_everyone()
+        source.store.refresh()
+        return choice.form, source
+
+    def evaluate(self, cuts: CutSet) -> Iterator[Batch] | None:
+        """Batches of one pass over the rows, from the cache; None where it is off, or too small for them."""
+        choice = self.choose([cuts])
+        if choice.form == "off":
+            return None
+        source = self.source(choice.form)
+        survey = source.survey(cuts)
+        if survey.missing_bytes > source.store.budget.left:
+            source.store.close()
+            return None
+        return self._one_pass(source, cuts, survey)
+
+    def _one_pass(self, source: FeatureSource, cuts: CutSet, survey: Survey) -> Iterator[Batch]:
+        try:
+            source.extract(cuts, num_workers=self.data.num_workers, total_s=survey.missing_s)
+            yield from cached_batches(source, cuts, self.data)
+        finally:
+            source.store.close()
+
+    def _used(self, rows: CutSet) -> CutSet:
+        shortest_s = self.data.min_duration_s
+        return rows.filter(lambda cut: cut.duration >= shortest_s) if shortest_s else rows
+
+    def _num_epochs(self, survey: Survey, trainer: TrainerConfig) -> float:
+        """About how often training reads each row."""
+        per_epoch = survey.num_rows / (self.data.batch_size or survey.num_rows)
+        if self.data.max_duration_s is not None:
+            per_epoch = max(per_epoch, survey.audio_s / self.data.max_duration_s)
+        return trainer.steps * trainer.batches_per_step / max(per_epoch, 1)
+
+
+def cached_batches(
+    source: FeatureSource,
+    cuts: CutSet,
+    data: LoaderConfig,
+    *,
+    train: bool = False,
+    seed: int = 0,
+    start: Position | None = None,
+    rank: int = 0,
+    world: int = 1,
+) -> Iterator[Batch]:
+    """The batches of `make_loader`, in its order, with hidden states instead of sound."""
+    stream = make_stream(
+        cuts,
+        data,
+        sample_rate_hz=source.upstream.sample_rate_hz,
+        seed=seed,
+        train=train,
+        rank=rank,
+        world_size=world,
+        start=start,
+        min_samples=source.upstream.min_samples,
+    )
+    return source.batches(stream)
+
+
+def announcement(what: str, survey: Survey) -> str:
+    """What is about to be computed, and the room that it takes, as one line."""
+    return (
+        f"Encoding {what} once: {survey.missing_rows} of {survey.num_rows} recordings, "
+        f"{survey.missing_s / 3600:.2f} h of sound, {gigabytes(survey.missing_bytes)}."
+    )
+
+
+def gigabytes(num_bytes: float) -> str:
+    """A size for people.
+
+    >>> gigabytes(3.6e9), gigabytes(40_000)
+    ('3.60 GB', '0.04 MB')
+    """
+    return f"{num_bytes / 1e9:.2f} GB" if num_bytes >= 1e8 else f"{num_bytes / 1e6:.2f} MB"

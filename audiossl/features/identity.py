@@ -1,0 +1,177 @@
+"""What must be equal for a stored hidden state to be the one that is wanted.
+
+An entry of the cache is named by a hash of the encoder's weights and configuration, of the code that runs, and of
+everything that decides what is stored (`describe`). An utterance in it is named by a hash of where its sound lies and
+of the state of that file: size, time of modification *and time of change*. The latter is set by the kernel whenever a
+file is written, renamed or touched, and no program can choose it: a file of the same size whose time of modification
+was set back is another utterance, whatever the clock says. Two cases remain. A file that was written an instant ago
+could be written again within the same tick of the clock, so its state is taken a moment later; and a file that changes
+while it is read is not stored (`Rows.unchanged`). File systems that keep no time of change (some mounted object
+stores) give the guarantee of size and time of modification alone; `audiossl cache verify --audio` compares the sound
+itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from audiossl.data.reading import path_of
+from audiossl.upstream import Upstream
+
+if TYPE_CHECKING:
+    from lhotse.cut import Cut
+
+FORMAT = 1
+_TICK_S = 0.05  # longer than a tick of the clock that file systems use
+# What stands between a file and the encoder, and what every encoder may use.
+_SHARED_CODE = ("audiossl.data.reading", "audiossl.data.loader", "audiossl.upstream", "audiossl.engines")
+_SHARED_FOLDERS = ("audiossl.nn",)
+
+
+def describe(
+    upstream: Upstream, fingerprint: str, *, layers: Sequence[int], form: str, dtype: str, precision: str
+) -> dict[str, Any]:
+    """All that decides what is stored, but for the sound. fingerprint: of the upstream; precision: of autocast."""
+    import soundfile
+    import soxr
+
+    modules = code_modules(upstream)
+    return {
+        "format": FORMAT,
+        "fingerprint": fingerprint,
+        "class": f"{type(upstream).__module__}:{type(upstream).__qualname__}",
+        "engine": [getattr(upstream, "engine", "eager"), getattr(upstream, "precision", "fp32"), precision],
+        "modules": modules,
+        "code": code_version(modules),
+        "torch": torch.__version__.split("+")[0],
+        "layers": list(layers),
+        "widths": [upstream.widths[layer] for layer in layers],
+        "form": form,
+        "dtype": dtype,
+        "audio": {
+            "sample_rate_hz": upstream.sample_rate_hz,
+            "mono": "mean of the channels",
+            "resampling": f"soxr {soxr.__version__} HQ",
+            "decoding": soundfile.__libsndfile_version__,
+        },
+    }
+
+
+def key_of(description: dict[str, Any]) -> str:
+    """The name of an entry: 32 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def code_modules(upstream: Upstream) -> list[str]:
+    """Modules whose source decides what an upstream computes: those of its classes, and what all encoders share."""
+    parts = [upstream, *upstream.modules()]
+    parts += [eager] if (eager := getattr(upstream, "eager", None)) is not None else []
+    names = {base.__module__ for part in parts for base in type(part).__mro__}
+    own = {name for name in names if name not in sys.builtin_module_names and name.split(".")[0] != "torch"}
+    return sorted(own | set(_SHARED_CODE) | set(_SHARED_FOLDERS))
+
+
+def code_version(modules: Iterable[str]) -> str:
+    """A hash of the source files of modules, and of all files of those that are folders; '' for one that is gone."""
+    digest = hashlib.sha256()
+    for name in modules:
+        for path in _sources(name):
+            digest.update(f"{name} {path.name}\n".encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _sources(module: str) -> Iterator[Path]:
+    loaded = getattr(sys.modules.get(module), "__file__", None)
+    try:
+        spec = None if loaded else importlib.util.find_spec(module)
+    except (ImportError, ValueError):
+        return
+    file = loaded or (spec.origin if spec else None)
+    if not file or not Path(file).is_file():
+        return
+    yield from sorted(Path(file).parent.glob("*.py")) if module in _SHARED_FOLDERS else [Path(file)]
+
+
+def utterance_of(cut: Cut) -> str | None:
+    """A hash of a manifest row's sound: where it lies and the state of its files. None where no file tells it all.
+
+    Labels, speakers and the row's id are no part of it.
+    """
+    path = path_of(cut)
+    if path is not None:
+        recording = cut.recording
+        facts: list[Any] = [cut.start, cut.duration, cut.channel, recording.sampling_rate, recording.channel_ids]
+        files = [path]
+    else:
+        row = _without_supervisions(cut.to_dict())
+        sources = list(_sources_in(row))
+        if any(source["type"] not in ("file", "memory") for source in sources):
+            return None  # a command or an address may give anything tomorrow
+        facts = [row]
+        files = [str(source["source"]) for source in sources if source["type"] == "file"]
+    try:
+        states = [_state(file) for file in files]
+    except OSError:
+        return None  # reading it will say what is wrong
+    described = json.dumps([states, facts], sort_keys=True, default=repr)
+    return hashlib.blake2b(described.encode(), digest_size=16).hexdigest()
+
+
+class Rows:
+    """The utterances of manifest rows; a file is looked at once, not in every epoch."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[Any, ...], str | None] = {}
+
+    def utterance(self, cut: Cut) -> str | None:
+        path = path_of(cut)
+        if path is None:
+            return utterance_of(cut)
+        place = (path, cut.start, cut.duration, str(cut.channel))
+        if place not in self._known:
+            self._known[place] = utterance_of(cut)
+        return self._known[place]
+
+    def unchanged(self, cut: Cut) -> bool:
+        """Whether the files are still what they were when they were looked at first."""
+        return self.utterance(cut) == utterance_of(cut)
+
+
+def _state(file: str) -> list[Any]:
+    path = os.path.abspath(file)
+    status = os.stat(path)
+    age_s = time.time() - max(status.st_mtime, status.st_ctime)
+    if 0 <= age_s < _TICK_S:
+        time.sleep(_TICK_S - age_s)
+        status = os.stat(path)
+    return [path, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+
+
+def _without_supervisions(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_supervisions(inner) for key, inner in value.items() if key != "supervisions"}
+    if isinstance(value, list):
+        return [_without_supervisions(inner) for inner in value]
+    return value
+
+
+def _sources_in(value: Any) -> Iterator[dict[str, Any]]:
+    """Every audio source at any depth."""
+    if isinstance(value, dict):
+        yield from value.get("sources") or []
+        for inner in value.values():
+            yield from _sources_in(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _sources_in(inner)

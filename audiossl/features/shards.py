@@ -1,0 +1,172 @@
+"""One file of records: written by one process under a temporary name, and renamed when it is whole and on the disk.
+
+    header (64 bytes) | record | record | ... | index (JSON) | footer: place, length and crc32 of the index, a mark
+
+The index is in the file that it describes, so that both appear in the same step. A file without its last bytes is no
+shard; a record whose crc32 is not that of the index is never returned.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import mmap
+import os
+import struct
+import uuid
+import zlib
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import torch
+from torch import Tensor
+
+from audiossl.features.codec import ALIGNMENT
+
+SUFFIX = ".shard"
+BAD_SUFFIX = ".bad"
+_HEADER = b"audiossl features 1\n".ljust(ALIGNMENT, b"\0")
+_FOOTER = struct.Struct("<QQI8s")
+_MARK = b"complete"
+
+
+class ShardError(Exception):
+    """A file is no whole shard, or a record in it is not what was written."""
+
+
+class Entry(NamedTuple):
+    """Where a record lies in a shard, and what it is of.
+
+    utterance: see `identity.utterance_of`; row: its id in the manifest; num_samples: at the encoder's rate; sound:
+    blake2b of those samples.
+    """
+
+    utterance: str
+    row: str
+    offset: int
+    num_bytes: int
+    num_frames: int
+    num_samples: int
+    crc32: int
+    sound: str
+
+
+class ShardWriter:
+    """Appends records; nothing can be read before `finish`. Methods raise OSError where the disk does not take them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.entries: list[Entry] = []
+        self._name = uuid.uuid4().hex
+        self._part = folder / f".{self._name}.part"
+        self._file: BinaryIO = _created(self._part)
+        self.num_bytes = self._file.write(_HEADER)
+
+    def add(self, record: Tensor, *, utterance: str, row: str, num_frames: int, num_samples: int, sound: str) -> None:
+        """record: (N,) uint8, N a multiple of 64."""
+        data = _bytes(record)
+        self._file.write(data)
+        facts = (utterance, row, self.num_bytes, len(data), num_frames, num_samples, zlib.crc32(data), sound)
+        self.entries.append(Entry(*facts))
+        self.num_bytes += len(data)
+
+    def finish(self) -> Path:
+        """Write the index, wait until the disk has everything, and give the file its name."""
+        path = self.folder / f"{self._name}{SUFFIX}"
+        index = json.dumps([list(entry) for entry in self.entries], separators=(",", ":")).encode()
+        with self._file as file:
+            file.write(index)
+            file.write(_FOOTER.pack(self.num_bytes, len(index), zlib.crc32(index), _MARK))
+            file.flush()
+            os.fsync(file.fileno())
+            os.rename(self._part, path)
+        _sync_folder(self.folder)
+        return path
+
+    def abandon(self) -> None:
+        """Forget what was not finished."""
+        with suppress(OSError):
+            self._part.unlink(missing_ok=True)
+            self._file.close()  # writes what is buffered, into a file without a name
+
+
+class Shard:
+    """A finished file, mapped into memory while it is read. Raises ShardError, OSError."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with open(path, "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            if size < len(_HEADER) + _FOOTER.size:
+                raise ShardError(f"{path} is too short.")
+            file.seek(size - _FOOTER.size)
+            start, length, checksum, mark = _FOOTER.unpack(file.read(_FOOTER.size))
+            if mark != _MARK or start + length + _FOOTER.size != size:
+                raise ShardError(f"{path} has no end.")
+            file.seek(start)
+            index = file.read(length)
+            file.seek(0)
+            if zlib.crc32(index) != checksum or file.read(len(_HEADER)) != _HEADER:
+                raise ShardError(f"{path} has a damaged index.")
+        self.num_bytes = size
+        self.entries = [Entry(*row) for row in json.loads(index)]
+
+    def map(self) -> Tensor:
+        """The whole file as (size,) uint8; unmapped when nothing refers to it any more."""
+        with open(self.path, "rb") as file:
+            # Copy-on-write: torch wants memory that it may write to, and the file must stay as it is.
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+        if len(mapped) != self.num_bytes:
+            raise ShardError(f"{self.path} has changed its size.")
+        return torch.frombuffer(mapped, dtype=torch.uint8)
+
+
+def checked(mapped: Tensor, entry: Entry) -> Tensor:
+    """The record of an entry, a view. Raises ShardError if it is not what was written."""
+    record = mapped[entry.offset : entry.offset + entry.num_bytes]
+    if len(record) != entry.num_bytes or zlib.crc32(_bytes(record)) != entry.crc32:
+        raise ShardError(f"The record of {entry.row} is damaged.")
+    return record
+
+
+def quarantine(path: Path) -> None:
+    """Take a damaged shard out of use, but keep it for whoever wants to know what happened."""
+    with suppress(OSError):  # another process was first, or the folder cannot be written: it is skipped anyway
+        os.rename(path, path.with_name(path.name + BAD_SUFFIX))
+
+
+def abandoned(folder: Path) -> Iterator[Path]:
+    """Unfinished files whose writer has died: it held a lock on them."""
+    for path in folder.glob(".*.part"):
+        try:
+            with open(path, "rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                yield path
+        except OSError:
+            continue
+
+
+def _bytes(record: Tensor) -> memoryview:
+    array: Any = record.numpy()
+    return memoryview(array)
+
+
+def _created(path: Path) -> Any:
+    """A new file under a lock; again if somebody who cleans up found it in the moment before it was locked."""
+    while True:
+        file = open(path, "xb")  # noqa: SIM115  stays open as long as its writer
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if os.fstat(file.fileno()).st_nlink:
+            return file
+        file.close()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Let a new name survive a loss of power."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

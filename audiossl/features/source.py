@@ -1,0 +1,241 @@
+"""Batches of hidden states instead of sound: from the store, or from the encoder where the store lacks them."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
+
+from audiossl.data.loader import BatchStream, LoaderConfig, collate, make_loader
+from audiossl.errors import ConfigError
+from audiossl.features.codec import Codec
+from audiossl.features.config import Form
+from audiossl.features.identity import Rows
+from audiossl.features.store import Store
+from audiossl.types import Batch, Features, Position
+from audiossl.upstream import Upstream
+
+if TYPE_CHECKING:
+    from lhotse.cut import Cut
+
+_log = logging.getLogger(__name__)
+
+
+class Survey(NamedTuple):
+    """What a manifest needs in the cache, and how much of it is not there yet."""
+
+    num_rows: int
+    audio_s: float
+    num_bytes: int
+    missing_rows: int
+    missing_s: float
+    missing_bytes: int
+
+
+class _Item(NamedTuple):
+    """One recording: its bytes as they are stored, or the states themselves where the type cannot hold them."""
+
+    record: Tensor | None
+    states: list[Tensor]
+    num_frames: int
+    num_samples: int
+
+
+class FeatureSource:
+    """Hidden states `layers` of a frozen upstream, as stored in `store`; any number of heads can read its batches.
+
+    form: 'frames', or 'pooled' for the mean of each layer over the frames, which then counts as one frame.
+    precision: of autocast. A batch has the layers up to the last of `layers`; those between that are not stored have
+    no frames.
+    """
+
+    def __init__(
+        self,
+        upstream: Upstream,
+        store: Store,
+        *,
+        layers: Sequence[int],
+        form: Form,
+        dtype: str = "fp16",
+        precision: str = "fp32",
+        device: torch.device | str = "cpu",
+        batch_s: float = 30.0,
+    ) -> None:
+        self.upstream, self.store, self.layers, self.form = upstream, store, tuple(layers), form
+        self.codec = Codec(dtype, tuple(upstream.widths[layer] for layer in layers))
+        self.precision, self.device, self.batch_s = precision, torch.device(device), batch_s
+        self.rows = Rows()
+        self._warned = False
+
+    def batches(self, stream: BatchStream) -> Iterator[Batch]:
+        """The stream's batches in their order, without sound."""
+        for item in stream:
+            yield self.batch(item.cuts, item.position)
+
+    def batch(self, cuts: Sequence[Cut], position: Position | None = None) -> Batch:
+        """Hidden states of rows: `features` has them, `wavs` has no samples, `lengths` has their numbers."""
+        items = [self._stored(cut) for cut in cuts]
+        missing = [cut for cut, item in zip(cuts, items, strict=True) if item is None]
+        if missing:
+            sounds = collate(missing, self.upstream.sample_rate_hz, min_samples=self.upstream.min_samples)
+            computed = iter(self._computed(sounds))
+            items = [item or next(computed) for item in items]
+        whole = [item for item in items if item is not None]
+        lengths = torch.tensor([item.num_samples for item in whole])
+        return Batch(torch.zeros(len(cuts), 0), lengths, tuple(cuts), position, self._features(whole))
+
+    def survey(self, cuts: Iterable[Cut]) -> Survey:
+        """Sizes from the rows alone; no sound is read."""
+        num_rows = num_bytes = missing_rows = missing_bytes = 0
+        audio_s = missing_s = 0.0
+        for cut in cuts:
+            size = self.codec.num_bytes(self._num_frames(cut))
+            num_rows, audio_s, num_bytes = num_rows + 1, audio_s + cut.duration, num_bytes + size
+            utterance = self.rows.utterance(cut)
+            if utterance is None or utterance not in self.store:
+                missing_rows, missing_s = missing_rows + 1, missing_s + cut.duration
+                missing_bytes += size
+        return Survey(num_rows, audio_s, num_bytes, missing_rows, missing_s, missing_bytes)
+
+    def extract(
+        self,
+        cuts: Iterable[Cut],
+        *,
+        share: tuple[int, int] = (0, 1),
+        num_workers: int = 0,
+        total_s: float | None = None,
+    ) -> int:
+        """Compute and store what is missing, the longest first; the number of rows that were computed.
+
+        share: (which, of how many) disjoint parts of the rows; total_s: seconds of sound that are missing in it, for
+        the time left. Ends early where nothing more can be stored.
+        """
+        rows, num_computed = iter(cuts), 0
+        with _progress(total_s, shown=share[0] == 0) as progress:
+            bar = progress.add_task("Encoding once", total=total_s)
+            while self.store.writable and (pool := list(islice(rows, LoaderConfig.pool_size))):
+                ordered = sorted(pool, key=lambda cut: (-cut.duration, cut.id))[share[0] :: share[1]]
+                for batch in self._sounds([cut for cut in ordered if self._is_missing(cut)], num_workers):
+                    self._computed(batch)
+                    num_computed += len(batch)
+                    progress.advance(bar, sum(cut.duration for cut in batch.cuts))
+                    if not self.store.writable:
+                        break
+        self.store.flush()
+        return num_computed
+
+    def _num_frames(self, cut: Cut) -> int:
+        if self.form == "pooled":
+            return 1
+        num_samples: int = round(cut.duration * self.upstream.sample_rate_hz)
+        return self.upstream.num_frames(num_samples)
+
+    def _is_missing(self, cut: Cut) -> bool:
+        utterance = self.rows.utterance(cut)
+        return utterance is not None and utterance not in self.store
+
+    def _sounds(self, cuts: Sequence[Cut], num_workers: int) -> Iterator[Batch]:
+        """Recordings of about the same length together, so that little is padding."""
+        from lhotse import CutSet
+
+        if not cuts:
+            return
+        longest_s = max(cut.duration for cut in cuts)
+        config = LoaderConfig(batch_size=None, max_duration_s=max(self.batch_s, longest_s), num_workers=num_workers)
+        rate, shortest = self.upstream.sample_rate_hz, self.upstream.min_samples
+        yield from make_loader(
+            CutSet.from_cuts(cuts), config, sample_rate_hz=rate, min_samples=shortest, seed=0, train=False
+        )
+
+    def _stored(self, cut: Cut) -> _Item | None:
+        utterance = self.rows.utterance(cut)
+        record = None if utterance is None else self.store.read(utterance)
+        if record is None or len(record.data) != self.codec.num_bytes(record.num_frames):
+            return None
+        return _Item(record.data, [], record.num_frames, record.num_samples)
+
+    @torch.no_grad()
+    def _computed(self, sounds: Batch) -> list[_Item]:
+        """Run the encoder, and keep what may be kept. What is read now and what is read later is the same."""
+        batch = sounds.to(self.device)
+        self.upstream.to(self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            features = self.upstream(batch.wavs, batch.lengths, up_to_layer=max(self.layers))
+        if not features.exact:
+            raise ConfigError(
+                "Hidden states of this upstream depend on the batch that a recording is in (padding=legacy), so they "
+                "cannot be kept; set features=off."
+            )
+        items = []
+        for index, cut in enumerate(sounds.cuts):
+            num_samples = int(sounds.lengths[index])
+            states = features.item(index)
+            chosen = [states[layer] for layer in self.layers]
+            if self.form == "pooled":
+                chosen = [state.float().mean(dim=0, keepdim=True) for state in chosen]
+            record = self.codec.encode(chosen)
+            items.append(_Item(record, [] if record is not None else chosen, len(chosen[0]), num_samples))
+            self._keep(cut, items[-1], sounds.wavs[index, :num_samples])
+        return items
+
+    def _keep(self, cut: Cut, item: _Item, sound: Tensor) -> None:
+        if item.record is None:
+            if not self._warned:
+                _log.warning(
+                    "Hidden states of row %s are beyond what %s can hold, so they are not kept; set cache.dtype=fp32.",
+                    cut.id,
+                    self.codec.dtype,
+                )
+            self._warned = True
+            return
+        utterance = self.rows.utterance(cut)
+        if utterance is None or not self.store.writable or utterance in self.store or not self.rows.unchanged(cut):
+            return
+        heard = hash_of(sound)
+        facts = {"row": str(cut.id), "num_frames": item.num_frames, "num_samples": item.num_samples, "sound": heard}
+        self.store.add(item.record, utterance=utterance, **facts)
+
+    def _features(self, items: Sequence[_Item]) -> Features:
+        lengths = torch.tensor([item.num_frames for item in items])
+        records = [item.record for item in items if item.record is not None]
+        if len(records) == len(items) and len(set(lengths.tolist())) == 1:
+            # One copy of everything, none for a single item; the layers are views.
+            together = records[0][None] if len(records) == 1 else torch.stack(records)
+            layers = self.codec.decode(together, int(lengths[0]), range(len(self.layers)))
+        else:
+            layers = self._padded(items, int(lengths.max()))
+        places = {layer: place for place, layer in enumerate(self.layers)}
+        empty = [torch.zeros(len(items), 0, width, dtype=self.codec.read_as) for width in self.upstream.widths]
+        upto = range(max(self.layers) + 1)
+        return Features(tuple(layers[places[n]] if n in places else empty[n] for n in upto), lengths)
+
+    def _padded(self, items: Sequence[_Item], num_frames: int) -> list[Tensor]:
+        whole = all(item.record is not None for item in items)
+        kind = self.codec.read_as if whole else torch.float32
+        made = [torch.zeros(len(items), num_frames, width, dtype=kind) for width in self.codec.widths]
+        for index, item in enumerate(items):
+            states = item.states
+            if item.record is not None:
+                states = self.codec.decode(item.record, item.num_frames, range(len(self.layers)))
+            for layer, state in zip(made, states, strict=True):
+                layer[index, : item.num_frames] = state
+        return made
+
+
+def hash_of(sound: Tensor) -> str:
+    """Of samples (S,), in hexadecimal."""
+    return hashlib.blake2b(sound.contiguous().numpy().tobytes(), digest_size=16).hexdigest()
+
+
+def _progress(total_s: float | None, *, shown: bool) -> Progress:
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
+    off = not (shown and console.is_terminal) or not total_s
+    return Progress(*columns, TimeRemainingColumn(), console=console, disable=off)

@@ -1,0 +1,257 @@
+"""One entry of the cache on disk: a folder with a description and shards, which any number of processes read and fill.
+
+Nothing but a finished shard is ever read (see `shards`); each process writes shards of its own. Where the disk is full
+or the budget is spent, writing stops with one warning, what is stored stays, and everything else is computed again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import shutil
+import stat
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from audiossl.checkpoint import atomic_write
+from audiossl.features.identity import key_of
+from audiossl.features.shards import SUFFIX, Entry, Shard, ShardError, ShardWriter, abandoned, checked, quarantine
+
+_log = logging.getLogger(__name__)
+SHARD_BYTES = 64 * 2**20
+SHARD_AGE_S = 30.0
+# What is mapped counts as memory of the process: after reading this much, all maps are dropped and made afresh.
+_MAPPED_BYTES = 256 * 2**20
+_MAPPED_FILES = 200
+
+
+class Record(NamedTuple):
+    """The bytes of one utterance's hidden states, a view of a mapped file."""
+
+    data: Tensor
+    num_frames: int
+    num_samples: int
+
+
+class Budget:
+    """How much may still be written below `root` (the folder of all entries), shared by `world` processes."""
+
+    def __init__(self, root: Path, max_gb: float | None, world: int = 1) -> None:
+        self.root = root
+        used = bytes_below(root)
+        self.limit = used + free_bytes(root) // 2 if max_gb is None else int(max_gb * 1e9)
+        self.left = max(self.limit - used, 0) // world
+
+    def take(self, num_bytes: int) -> bool:
+        """Whether that many bytes may be written, which are then counted."""
+        if num_bytes > self.left:
+            return False
+        self.left -= num_bytes
+        return True
+
+
+class Store:
+    """The records of one description, by utterance. `close` it, or what was added last is lost."""
+
+    def __init__(self, root: Path, description: Mapping[str, Any], budget: Budget, note: str = "") -> None:
+        self.description, self.budget = dict(description), budget
+        self.key = key_of(self.description)
+        self.folder = root / self.key
+        self._shards: dict[str, Shard] = {}
+        self._maps: dict[str, Tensor] = {}
+        self._found: dict[str, tuple[str, Entry]] = {}
+        self._verified: set[str] = set()
+        self._pending: set[str] = set()
+        self._writer: ShardWriter | None = None
+        self._begun_s = 0.0
+        self._read_bytes = 0
+        self._lock: Any = None
+        self.writable = self._prepare(note)
+        self.refresh()
+
+    def __contains__(self, utterance: str) -> bool:
+        return utterance in self._found or utterance in self._pending
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def refresh(self) -> None:
+        """Take notice of the shards that this and other processes have finished."""
+        for path in sorted(self.folder.glob(f"*{SUFFIX}")):
+            if path.name in self._shards:
+                continue
+            try:
+                shard = Shard(path)
+            except ShardError as error:
+                _log.warning("%s It is put aside and computed again.", error)
+                quarantine(path)
+            except OSError:
+                continue  # removed by somebody else
+            else:
+                self._shards[path.name] = shard
+                for entry in shard.entries:
+                    self._found.setdefault(entry.utterance, (path.name, entry))
+
+    def read(self, utterance: str) -> Record | None:
+        """What is stored for an utterance; None for nothing, or nothing that is whole."""
+        if utterance in self._pending:
+            self.flush()
+        found = self._found.get(utterance)
+        if found is None:
+            return None
+        name, entry = found
+        try:
+            data = self._view(name, entry)
+        except (ShardError, OSError) as error:
+            if isinstance(error, ShardError):
+                _log.warning("%s %s is put aside and computed again.", error, self.folder / name)
+                quarantine(self.folder / name)
+            self._forget(name)
+            return None
+        return Record(data, entry.num_frames, entry.num_samples)
+
+    def add(self, record: Tensor, *, utterance: str, **facts: Any) -> bool:
+        """Store a record (see `ShardWriter.add`), unless nothing more may be or can be written."""
+        if not self.writable or utterance in self:
+            return False
+        if not self.budget.take(len(record)):
+            self._stop(f"the cache has reached its limit of {self.budget.limit / 1e9:.3g} GB (cache.max_gb)")
+            return False
+        try:
+            if self._writer is None:
+                self._writer, self._begun_s = ShardWriter(self.folder), time.monotonic()
+            self._writer.add(record, utterance=utterance, **facts)
+        except OSError as error:
+            self._abandon()
+            self._stop(f"{self.folder} cannot be written ({error.strerror or error})")
+            return False
+        self._pending.add(utterance)
+        old = time.monotonic() - self._begun_s > SHARD_AGE_S
+        if old or self._writer.num_bytes >= SHARD_BYTES:
+            self.flush()
+        return True
+
+    def flush(self) -> None:
+        """Finish the shard that is being written, so that it can be read."""
+        if self._writer is None:
+            return
+        try:
+            self._writer.finish()
+        except OSError as error:
+            self._abandon()
+            self._stop(f"{self.folder} cannot be written ({error.strerror or error})")
+            return
+        self._writer = None
+        self._pending.clear()
+        self.refresh()
+
+    def close(self) -> None:
+        """Finish what is being written; the store can go on being read."""
+        self.flush()
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def _prepare(self, note: str) -> bool:
+        """The folder with its description, marked as in use; False where nothing can be written."""
+        try:
+            self._lock = _shared_lock(self.folder)
+            if not (self.folder / "entry.json").is_file():
+                created = datetime.now(UTC).isoformat(timespec="seconds")
+                facts = {"upstream": note, "created": created, "description": self.description}
+                with atomic_write(self.folder / "entry.json") as temporary:
+                    temporary.write_text(json.dumps(facts, indent=2), encoding="utf-8")
+            for path in abandoned(self.folder):
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            _log.warning("%s cannot be written (%s): no more hidden states are kept.", self.folder, error.strerror)
+            return False
+        return True
+
+    def _view(self, name: str, entry: Entry) -> Tensor:
+        if self._read_bytes > _MAPPED_BYTES or len(self._maps) > _MAPPED_FILES:
+            self._maps.clear()  # tensors that are still in use keep theirs
+            self._read_bytes = 0
+        if name not in self._maps:
+            self._maps[name] = self._shards[name].map()
+        mapped = self._maps[name]
+        self._read_bytes += entry.num_bytes
+        if entry.utterance in self._verified:
+            return mapped[entry.offset : entry.offset + entry.num_bytes]
+        record = checked(mapped, entry)
+        self._verified.add(entry.utterance)
+        return record
+
+    def _forget(self, name: str) -> None:
+        self._maps.pop(name, None)
+        self._verified -= {entry.utterance for entry in self._shards.pop(name).entries}
+        self._found = {}  # another shard may have the same utterances
+        for shard in self._shards.values():
+            for entry in shard.entries:
+                self._found.setdefault(entry.utterance, (shard.path.name, entry))
+
+    def _abandon(self) -> None:
+        if self._writer is not None:
+            self._writer.abandon()
+        self._writer = None
+        self._pending.clear()
+
+    def _stop(self, why: str) -> None:
+        self.flush()  # what was written before is whole
+        if self.writable:
+            self.writable = False
+            _log.warning(
+                "No more hidden states are kept, because %s; those that are missing are computed again whenever they "
+                "are needed. Make room with `audiossl cache prune`.",
+                why,
+            )
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[bool]:
+    """Whether no process has this entry open; while the block runs, none can open it."""
+    with open(folder / ".lock", "a", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+            return
+        yield True
+
+
+def _shared_lock(folder: Path) -> Any:
+    """An open file that marks an entry as in use; its time of modification is that of the last use."""
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = open(folder / ".lock", "a", encoding="utf-8")  # noqa: SIM115  as long as the entry is in use
+        fcntl.flock(file, fcntl.LOCK_SH)
+        if os.fstat(file.fileno()).st_nlink:
+            os.utime(file.fileno())
+            return file
+        file.close()  # the entry was removed while we waited for it
+
+
+def bytes_below(root: Path) -> int:
+    """The size of all files in and below a folder, 0 where there is none."""
+    total = 0
+    for path in root.rglob("*") if root.is_dir() else []:
+        try:
+            status = path.stat()
+            total += status.st_size if stat.S_ISREG(status.st_mode) else 0
+        except OSError:  # removed while we look
+            continue
+    return total
+
+
+def free_bytes(folder: Path) -> int:
+    """Free space on the disk of a folder that may not exist yet."""
+    there = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    return shutil.disk_usage(there).free
