@@ -38,10 +38,10 @@ def export(upstream: Upstream, path: Path, form: str, *, up_to_layer: int | None
         raise ConfigError(f"--up-to-layer {last}: this upstream has layers 0 to {upstream.num_layers - 1}.")
     dtype = next((parameter.dtype for parameter in upstream.parameters()), torch.float32)
     if form == "onnx":
-        for package in ("onnx", "onnxscript", "onnxruntime"):
-            require(package, "onnx")
         if dtype != torch.float32:
             raise ConfigError("ONNX Runtime, which checks the file, has no bfloat16 on a CPU; export in fp32.")
+        for package in ("onnx", "onnxscript", "onnxruntime"):
+            require(package, "onnx")
     program = traced(upstream, last)
     path.parent.mkdir(parents=True, exist_ok=True)
     # In a folder of its own: large weights lie in a second file, whose name is written in the first.
