@@ -4,12 +4,17 @@ set -euo pipefail
 recipe=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 corpus=ssl_union
 upstreams=(tera)
-tasks=(tera_mini_first tera_mini)
+tasks=(tera_mini_first tera_mini tera_mini_views)
 source "$recipe/../common.sh"
 parse_flags "$@"
 
-# The second stage goes on from the first.
-settings_of() { [[ $1 != tera_mini ]] || echo "init=$(run_folder tera_mini_first "$2" "$3")"; }
+# The second stage goes on from the first, the third from the second.
+settings_of() {
+    case $1 in
+        tera_mini) echo "init=$(run_folder tera_mini_first "$2" "$3")" ;;
+        tera_mini_views) echo "init=$(run_folder tera_mini "$2" "$3")" ;;
+    esac
+}
 
 pretrain_run() {
     # shellcheck disable=SC2046  # one word a setting

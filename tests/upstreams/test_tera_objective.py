@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from audiossl import Batch, load_upstream
 from audiossl.testing import noise, pad
 from audiossl.types import Position
 from audiossl.upstreams.tera.objective import AlterationConfig, TeraPretraining, alter, choose_blocks
+from audiossl.upstreams.tera.views import contrastive_loss, random_view
 
 TINY = {"width": 16, "num_layers": 2, "num_heads": 2, "ffn_width": 32, "dropout": 0.0, "attention_dropout": 0.0}
 
@@ -145,3 +147,74 @@ def test_pictures_are_drawn(tmp_path: Path) -> None:
     task.eval()
     (path,) = task.snapshot(batch, tmp_path).values()
     assert path.stat().st_size > 10_000
+
+
+def test_contrastive_loss_equals_its_formula() -> None:
+    means, temperature = torch.randn(6, 5, generator=draw(0)), 0.3
+    unit = means / means.norm(dim=1, keepdim=True)
+    terms = []
+    for n in range(6):
+        exponents = {m: float(((unit[n] @ unit[m]) / temperature).exp()) for m in range(6) if m != n}
+        terms.append(-math.log(exponents[(n + 3) % 6] / sum(exponents.values())))
+    assert float(contrastive_loss(means, temperature)) == pytest.approx(sum(terms) / 6, rel=1e-5)
+    assert float(contrastive_loss(means[:2], temperature)) == 0.0
+
+
+def test_a_view_is_a_part_under_one_smooth_curve() -> None:
+    x = speech_like(100)
+    kept = set()
+    for seed in range(200):
+        view = random_view(x, 0.5, 0.5, draw(seed))
+        starts = range(100 - len(view) + 1)
+        (first,) = [s for s in starts if float((view - x[s : s + len(view)]).std(0).max()) < 1e-5]
+        curve = (view - x[first : first + len(view)]).mean(0)
+        assert int((curve.diff().diff().abs() > 1e-5).sum()) <= 6  # straight but for three bends, each between bands
+        kept.add(len(view))
+    assert min(kept) in range(50, 54)
+    assert max(kept) in range(97, 101)
+    assert torch.equal(random_view(x[:20], 0.5, 0.0, draw(0)), x[:20])  # too short to be cut
+
+
+def test_contrast_is_off_by_default_and_adds_two_views_an_item() -> None:
+    task, batch = pretraining(magnitude=0.0)
+    assert task.config.contrast == 0
+    assert len(task._altered(batch)[0]) == 2
+    task, batch = pretraining(magnitude=0.0, contrast=0.5)
+    clean, inputs, _, frames = task._altered(batch)
+    assert clean.shape == inputs.shape
+    assert len(clean) == len(frames) == 4
+    assert int(frames.max()) == clean.shape[1]
+    loss = task.loss(batch)
+    expected = loss.logs["reconstruction"] + 0.5 * loss.logs["contrast"]
+    assert float(loss.total.detach()) == pytest.approx(float(expected), rel=1e-6)
+
+
+def test_padding_does_not_change_the_contrast() -> None:
+    task, batch = pretraining(magnitude=0.0, contrast=1.0)
+    task.eval()
+    _, inputs, _, frames = task._altered(batch)
+    states = task._encode(inputs, frames)
+    alone = [task._encode(x[None, :n], n[None])[0].mean(0) for x, n in zip(inputs, frames, strict=True)]
+    expected = contrastive_loss(torch.stack(alone), task.config.temperature)
+    assert states.shape[1] > int(frames.min())  # there is padding
+    assert float(task.loss(batch).logs["contrast"]) == pytest.approx(float(expected), rel=1e-4)
+
+
+def test_views_and_their_alterations_differ() -> None:
+    task, batch = pretraining(magnitude=0.0, contrast=1.0)
+    first, second = task._altered(batch)[2].chunk(2)
+    assert not torch.equal(first, second)
+    assert all(map(torch.equal, task._altered(batch), task._altered(batch)))
+
+
+def test_a_few_steps_bring_two_views_together() -> None:
+    task, batch = pretraining(magnitude=0.0, contrast=1.0)
+    optimizer = torch.optim.Adam(task.parameters(), lr=3e-3)
+    contrasts = []
+    for _ in range(30):
+        loss = task.loss(batch)
+        optimizer.zero_grad()
+        loss.total.backward()
+        optimizer.step()
+        contrasts.append(float(loss.logs["contrast"]))
+    assert contrasts[-1] < 0.8 * contrasts[0]

@@ -54,7 +54,7 @@ CARDS = (
             "input_init_std": 0.1,
         },
         weights="tera_mini.safetensors",
-        sha256="187671547a7b8ad02ad428e5f258fcdd23f194d66acc0b1610ac4150a62d2665",
+        sha256="c936c2604e154499cc32a2205adc37b92a292e03df5cfa59b8a4fe1b07cb106b",
         objective=_OBJECTIVE,
         licence="CC BY-SA 4.0",
         num_parameters=1_054_848,
@@ -62,7 +62,7 @@ CARDS = (
             "data": "train splits of Free Spoken Digit Dataset (CC BY-SA 4.0), a LibriSpeech excerpt (CC BY 4.0), "
             "Asterisk core sounds (CC BY-SA 3.0), Picovoice wake words (Apache-2.0)",
             "hours": 1.51,
-            "steps": "2400, then 3600",
+            "steps": "2400, 3600, then 2400 with two views of each utterance",
             "seed": 0,
             "command": "recipes/pretrain/run.sh",
         },
