@@ -136,29 +136,34 @@ class ConvStem(nn.Module):
         return made[0] if len(made) == 1 else torch.cat(made)
 
     def moments(self, wavs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and variance (B, C), float64, of the first convolution over each item's own frames.
-
-        A channel is w . window + b, so over the windows its mean is w . m + b and its variance w C w, with m and C the
-        windows' mean and covariance: the convolution itself need not be run to know them.
-        """
-        conv, kernel, stride = cast(nn.Conv1d, self.convs[0]), self.kernels[0], self.strides[0]
-        weight = conv.weight[:, 0].double()  # (C, K)
+        """Mean and variance (B, C), float64, of the first convolution over each item's own frames."""
+        kernel, stride = self.kernels[0], self.strides[0]
         windows = wavs.double().unfold(1, kernel, stride)  # (B, T, K)
         frames = (lengths - kernel) // stride + 1
         windows = torch.where(valid_frames(frames, windows.shape[1])[..., None], windows, 0.0)
         count = frames[:, None].double()
         mean = windows.sum(1) / count
         covariance = windows.transpose(1, 2) @ windows / count[..., None] - mean[:, :, None] * mean[:, None]
-        means = mean @ weight.t()
-        if conv.bias is not None:
-            means = means + conv.bias.double()
-        return means, ((weight @ covariance) * weight).sum(-1).clamp(min=0)
+        return channel_moments(cast(nn.Conv1d, self.convs[0]), mean, covariance)
 
     def _affine(self, moments: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         """The GroupNorm with known mean and variance, as scale and shift of its input; float64."""
         norm, (mean, variance) = cast(nn.GroupNorm, self.norms[0]), moments
         scale = norm.weight.double() * torch.rsqrt(variance.double() + norm.eps)
         return scale, norm.bias.double() - mean.double() * scale
+
+
+def channel_moments(conv: nn.Conv1d, mean: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and variance (..., C) of a convolution of one input, from those of its windows: (..., K), (..., K, K).
+
+    A channel is w . window + b, so its mean is w . m + b and its variance w C w: the convolution itself need not be run
+    to know them. Float64.
+    """
+    weight = conv.weight[:, 0].double()  # (C, K)
+    means = mean @ weight.t()
+    if conv.bias is not None:
+        means = means + conv.bias.double()
+    return means, ((weight @ covariance) * weight).sum(-1).clamp(min=0)
 
 
 def _tap_matrices(conv: nn.Conv1d) -> list[Tensor]:

@@ -1,16 +1,18 @@
 """Statistics of a whole recording from one pass over its blocks, so that a part of it can be encoded as in the whole.
 
 The waveform's mean and variance are running sums. The GroupNorm of the base style needs mean and variance of each
-channel of the first convolution; that convolution is linear in the K samples of its window, so both follow from the
-windows' mean m (K,) and covariance C (K, K) without running it: for a kernel w, w m + bias and w C w'.
+channel of the first convolution; both follow from the mean (K,) and covariance (K, K) of its windows.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
+
+from audiossl.nn.conv_stem import channel_moments
 
 
 class Windows:
@@ -43,16 +45,13 @@ class Windows:
         mean = self.sum / self.num_samples
         return mean, (self.square / self.num_samples - mean.square()).clamp(min=0)
 
-    def of_convolution(self, conv: nn.Module, offset: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+    def of_convolution(self, conv: nn.Conv1d, offset: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and variance (C,) of `conv` on (wav - offset) * scale, float64."""
-        kernels, bias = conv.get_parameter("weight"), conv._parameters.get("bias")
-        weight = kernels.detach()[:, 0].to("cpu", torch.float64)  # (C, K)
         mean = self.window_sum / self.num_windows
         covariance = self.window_product / self.num_windows - torch.outer(mean, mean)
-        means = scale * (weight @ (mean - offset))
-        if bias is not None:
-            means = means + bias.detach().to("cpu", torch.float64)
-        return means, scale.square() * ((weight @ covariance) * weight).sum(1).clamp(min=0)
+        with torch.no_grad():
+            on_cpu = copy.deepcopy(conv).to("cpu")
+            return channel_moments(on_cpu, scale * (mean - offset), scale.square() * covariance)
 
 
 def windows_of(blocks: Iterable[Tensor], kernel: int, stride: int) -> Windows:

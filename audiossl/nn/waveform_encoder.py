@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -187,7 +187,7 @@ class WaveformEncoder(Upstream):
             scale = torch.rsqrt(variance + _NORMALIZE_EPS[kind])
         found = [offset, scale]
         if stem.norm == "group":
-            found += windows.of_convolution(stem.convs[0], offset, scale)
+            found += windows.of_convolution(cast(nn.Conv1d, stem.convs[0]), offset, scale)
         return tuple(value.float().to(self.norm.weight.device) for value in found)
 
     def normalized(self, wavs: Tensor, lengths: Tensor) -> Tensor:
