@@ -12,7 +12,7 @@ dev.
 from __future__ import annotations
 
 import argparse
-import json
+import dataclasses
 import math
 import multiprocessing
 import shutil
@@ -162,8 +162,6 @@ class _Plain(nn.Module):
 
 
 def _plain(config: Experiment, folder: Path) -> tuple[list[float], float]:
-    import dataclasses
-
     from transformers import AutoModel
 
     cuts = {split: read_manifest(folder / "manifests" / f"{split}.jsonl.gz") for split in ("train", "dev")}
@@ -224,14 +222,13 @@ def _page(
         f"{len(splits['dev'])}, {lengths[0]:.1f} to {lengths[-1]:.1f} s long, {sum(lengths):.0f} s in all; batches of "
         f"{arguments.batch_size}; {arguments.num_layers} blocks of 768, random weights. Medians of {arguments.rounds} "
         "rounds in which the contestants take turns, each in a process of its own; loading of the weights, extraction, "
-        "checkpoints and evaluation included. The plain loop's encoder sees the padding (its group norms have no mask), "
+        "checkpoints, evaluation included. The plain loop's encoder sees the padding (its group norms know no mask), "
         "so its losses are close to the others', not equal. Peak memory: of the process, mapped files included. "
         f"Frames take {bytes_of['frames'] / max(bytes_of['pooled'], 1):.0f} times the room of means, both in fp16."
     )
     names = ["contestant", "s", "speed against the first", "against off", "cache MB", "peak MiB"]
     header = [*names, "first loss", "last loss", "dev accuracy"]
-    facts = json.dumps({name: seconds[name] for name in seconds})
-    return [text, table(header, rows), f"<!-- {facts} -->"]
+    return [text, table(header, rows)]
 
 
 if __name__ == "__main__":

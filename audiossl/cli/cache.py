@@ -113,7 +113,7 @@ def extract(
     manifests: Annotated[list[Path], typer.Argument(help="Manifest files (.jsonl or .jsonl.gz).")],
     form: Annotated[str, typer.Option(help="frames, or pooled for their mean over time.")] = "frames",
     layers: Annotated[str, typer.Option(help="all, last, or numbers and ranges such as 0,6-8.")] = "all",
-    dtype: Annotated[str, typer.Option(help="fp16, bf16, fp32 or int8.")] = "fp16",
+    dtype: Annotated[str, typer.Option(help="fp16, bf16, fp32, int8 or auto.")] = "auto",
     shard: Annotated[str, typer.Option(help="The i-th of n disjoint parts, as i/n.")] = "1/1",
     option: Annotated[list[str] | None, typer.Option(help="The encoder's own, as in weights=random.")] = None,
     max_gb: Annotated[float | None, typer.Option(help="Most gigabytes in the whole cache.")] = None,

@@ -22,7 +22,6 @@ app = typer.Typer(
 )
 app.add_typer(data.app, name="data", help="Make, check and describe manifests.")
 app.add_typer(cache.app, name="cache", help="List, check and remove hidden states that are kept.")
-app.command()(cache.extract)
 
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
@@ -140,6 +139,9 @@ def convert(
             f"{made['encoder']} ({made['parameters']} parameters) -> {made['out']}; hidden states of the "
             f"{made['form']} form differ by {made['difference']:.1e} (relative L2)"
         )
+
+
+app.command()(cache.extract)
 
 
 @app.command()

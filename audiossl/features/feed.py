@@ -51,8 +51,8 @@ def open_source(
 
     fingerprint: `audiossl.checkpoint.fingerprint(upstream)`; world: processes that share the budget.
     """
-    chosen = tuple(layers)
-    description = describe(upstream, fingerprint, layers=chosen, form=form, dtype=cache.dtype, precision=precision)
+    chosen, dtype = tuple(layers), cache.dtype_of(form)
+    description = describe(upstream, fingerprint, layers=chosen, form=form, dtype=dtype, precision=precision)
     root = features_folder(cache)
     store = Store(root, description, Budget(root, cache.max_gb, world), note=upstream.name)
     return FeatureSource(
@@ -60,7 +60,7 @@ def open_source(
         store,
         layers=chosen,
         form=form,
-        dtype=cache.dtype,
+        dtype=dtype,
         precision=precision,
         device=device,
         batch_s=cache.batch_s,

@@ -26,6 +26,7 @@ from torch import Tensor
 from audiossl.features.codec import ALIGNMENT
 
 SUFFIX = ".shard"
+_PART_SUFFIX = ".shard.part"  # not that of other files which are written in one step: those have no lock
 BAD_SUFFIX = ".bad"
 _HEADER = b"audiossl features 1\n".ljust(ALIGNMENT, b"\0")
 _FOOTER = struct.Struct("<QQI8s")
@@ -60,7 +61,7 @@ class ShardWriter:
         self.folder = folder
         self.entries: list[Entry] = []
         self._name = uuid.uuid4().hex
-        self._part = folder / f".{self._name}.part"
+        self._part = folder / f".{self._name}{_PART_SUFFIX}"
         self._file: BinaryIO = _created(self._part)
         self.num_bytes = self._file.write(_HEADER)
 
@@ -77,6 +78,8 @@ class ShardWriter:
         path = self.folder / f"{self._name}{SUFFIX}"
         index = json.dumps([list(entry) for entry in self.entries], separators=(",", ":")).encode()
         with self._file as file:
+            file.seek(self.num_bytes)  # a record that Ctrl-C cut short is not in the index
+            file.truncate()
             file.write(index)
             file.write(_FOOTER.pack(self.num_bytes, len(index), zlib.crc32(index), _MARK))
             file.flush()
@@ -139,7 +142,7 @@ def quarantine(path: Path) -> None:
 
 def abandoned(folder: Path) -> Iterator[Path]:
     """Unfinished files whose writer has died: it held a lock on them."""
-    for path in folder.glob(".*.part"):
+    for path in folder.glob(f".*{_PART_SUFFIX}"):
         try:
             with open(path, "rb") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

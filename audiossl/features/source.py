@@ -66,13 +66,15 @@ class FeatureSource:
         dtype: str = "fp16",
         precision: str = "fp32",
         device: torch.device | str = "cpu",
-        batch_s: float = 30.0,
+        batch_s: float | None = None,
     ) -> None:
         self.upstream, self.store, self.layers, self.form = upstream, store, tuple(layers), form
         self.codec = Codec(dtype, tuple(upstream.widths[layer] for layer in layers))
-        self.precision, self.device, self.batch_s = precision, torch.device(device), batch_s
+        self.precision, self.device = precision, torch.device(device)
+        # A CPU gains nothing from more at once, and long recordings take memory; a GPU idles with less.
+        self.batch_s = batch_s or (20.0 if self.device.type == "cpu" else 160.0)
         self.rows = Rows()
-        self._warned = False
+        self._warned = self._placed = False
 
     def batches(self, stream: BatchStream) -> Iterator[Batch]:
         """The stream's batches in their order, without sound."""
@@ -118,17 +120,19 @@ class FeatureSource:
         the time left. Ends early where nothing more can be stored.
         """
         rows, num_computed = iter(cuts), 0
-        with _progress(total_s, shown=share[0] == 0) as progress:
-            bar = progress.add_task("Encoding once", total=total_s)
-            while self.store.writable and (pool := list(islice(rows, LoaderConfig.pool_size))):
-                ordered = sorted(pool, key=lambda cut: (-cut.duration, cut.id))[share[0] :: share[1]]
-                for batch in self._sounds([cut for cut in ordered if self._is_missing(cut)], num_workers):
-                    self._computed(batch)
-                    num_computed += len(batch)
-                    progress.advance(bar, sum(cut.duration for cut in batch.cuts))
-                    if not self.store.writable:
-                        break
-        self.store.flush()
+        try:
+            with _progress(total_s, shown=share[0] == 0) as progress:
+                bar = progress.add_task("Encoding once", total=total_s)
+                while self.store.writable and (pool := list(islice(rows, LoaderConfig.pool_size))):
+                    ordered = sorted(pool, key=lambda cut: (-cut.duration, cut.id))[share[0] :: share[1]]
+                    for batch in self._sounds([cut for cut in ordered if self._is_missing(cut)], num_workers):
+                        self._computed(batch)
+                        num_computed += len(batch)
+                        progress.advance(bar, sum(cut.duration for cut in batch.cuts))
+                        if not self.store.writable:
+                            break
+        finally:
+            self.store.flush()  # Ctrl-C keeps what is done
         return num_computed
 
     def _num_frames(self, cut: Cut) -> int:
@@ -165,7 +169,9 @@ class FeatureSource:
     def _computed(self, sounds: Batch) -> list[_Item]:
         """Run the encoder, and keep what may be kept. What is read now and what is read later is the same."""
         batch = sounds.to(self.device)
-        self.upstream.to(self.device)
+        if not self._placed:  # once: an engine forgets its graph whenever it is moved
+            self.upstream.to(self.device)
+            self._placed = True
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             features = self.upstream(batch.wavs, batch.lengths, up_to_layer=max(self.layers))
         if not features.exact:

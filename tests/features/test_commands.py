@@ -72,6 +72,14 @@ def test_extract_then_list_and_inspect(call: Call, corpus: Path) -> None:
     assert (info["form"], info["audio"]["sample_rate_hz"], info["layers"]) == ("frames", 16000, [0, 1, 2])
 
 
+def test_each_process_of_torchrun_takes_its_share(call: Call, corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for rank, complete in (("0", False), ("1", True)):
+        monkeypatch.setenv("RANK", rank)
+        facts = extracted(call, corpus / "train.jsonl.gz")
+        assert (facts["num_computed"], facts["complete"]) == (9, complete)
+
+
 def test_the_size_is_announced_and_right(call: Call, corpus: Path, capfd: pytest.CaptureFixture[str]) -> None:
     facts = extracted(call, corpus / "train.jsonl.gz")
     (row,) = listed(call)

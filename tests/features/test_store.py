@@ -127,6 +127,15 @@ def test_an_unfinished_shard_is_not_read_and_is_cleaned_up(tmp_path: Path) -> No
     assert not list(store.folder.glob(".*.part"))
 
 
+def test_a_record_that_was_interrupted_does_not_spoil_those_before(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    put(store, 1)
+    assert store._writer is not None
+    store._writer._file.write(b"half a record")  # then Ctrl-C
+    store.close()
+    assert_right(opened(tmp_path), 1)
+
+
 def test_a_corrupted_byte_anywhere_is_never_read(tmp_path: Path) -> None:
     store = filled(tmp_path, 1, 2, 3)
     (path,) = store.folder.glob("*.shard")
@@ -176,6 +185,14 @@ def test_a_shard_that_is_cut_off_is_put_aside(tmp_path: Path, kept: int) -> None
     with pytest.raises(ShardError):
         Shard(path)
     assert opened(tmp_path).read("1") is None
+
+
+def test_a_description_that_another_process_is_writing_is_left_alone(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    other = store.folder / ".entry.json.0123abcd.part"
+    other.write_text("{}")
+    opened(tmp_path)
+    assert other.exists()
 
 
 def test_two_shards_with_the_same_recording(tmp_path: Path) -> None:
