@@ -61,6 +61,18 @@ def noise(upstream: Upstream, seconds: Sequence[float], seed: int = 0) -> list[T
     return [0.1 * (i + 1) * torch.randn(n, generator=draw).clamp(-3, 3) for i, n in enumerate(lengths)]
 
 
+def perturb(upstream: Upstream, spread: float = 0.05, seed: int = 0) -> None:
+    """Move every parameter and running statistic off its initial value, in place: a bias of 0 or a norm of 1 hides
+    errors of conversion and parity."""
+    draw = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in upstream.parameters():
+            parameter.add_(spread * torch.randn(parameter.shape, generator=draw))
+        for name, buffer in upstream.named_buffers():
+            if "running_" in name:
+                buffer.add_(0.3 * torch.rand(buffer.shape, generator=draw))
+
+
 def pad(wavs: Sequence[Tensor], filler: float = 0.0) -> tuple[Tensor, Tensor]:
     """Waveforms as one batch (B, S) with `filler` beyond each end, and their lengths (B,)."""
     lengths = torch.tensor([len(wav) for wav in wavs])

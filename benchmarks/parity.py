@@ -20,7 +20,7 @@ from torch import Tensor
 from audiossl import load_upstream
 from audiossl.nn.waveform_encoder import WaveformEncoder
 from audiossl.originals.huggingface import write_folder
-from audiossl.testing import noise, pad, relative_distance
+from audiossl.testing import noise, pad, perturb, relative_distance
 from audiossl.upstream import Upstream
 from benchmarks.common import parser, publish, table
 
@@ -101,13 +101,7 @@ def _random() -> Iterator[Row]:
 def perturbed(family: str, options: dict[str, Any]) -> WaveformEncoder:
     """Random weights with nothing at its initial value."""
     made = load_upstream(family, weights="random", **options)
-    draw = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for parameter in made.parameters():
-            parameter.add_(0.02 * torch.randn(parameter.shape, generator=draw))
-        for name, buffer in made.named_buffers():
-            if "running" in name:
-                buffer.add_(0.3 * torch.rand(buffer.shape, generator=draw))
+    perturb(made, spread=0.02)
     assert isinstance(made, WaveformEncoder)
     return made
 

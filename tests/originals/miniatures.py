@@ -22,6 +22,7 @@ from torch import Tensor
 from audiossl import load_upstream
 from audiossl.nn.waveform_encoder import WaveformEncoder
 from audiossl.originals.waveform import to_original
+from audiossl.testing import perturb
 
 STEM = "[(16,10,5)] + [(16,3,2)] * 4 + [(16,2,2)] * 2"
 TOY: dict[str, Any] = {
@@ -39,13 +40,7 @@ LARGE: dict[str, Any] = {"conv_norm": "layer", "pre_norm": True, "normalize": "l
 def encoder(family: str = "wav2vec2", seed: int = 1, **options: Any) -> WaveformEncoder:
     """A tiny encoder with nothing at its initial value, biases and norms included."""
     made = load_upstream(family, weights="random", seed=seed, **{**TOY, **options})
-    draw = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in made.parameters():
-            parameter.add_(0.05 * torch.randn(parameter.shape, generator=draw))
-        for name, buffer in made.named_buffers():
-            if "running" in name:
-                buffer.add_(0.3 * torch.rand(buffer.shape, generator=draw))
+    perturb(made, seed=seed)
     assert isinstance(made, WaveformEncoder)
     return made
 

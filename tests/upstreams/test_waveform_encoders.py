@@ -16,7 +16,7 @@ from audiossl.nn.waveform_encoder import WaveformEncoder
 from audiossl.originals.huggingface import write_folder
 from audiossl.originals.names import fairseq_to_ours
 from audiossl.originals.waveform import to_original
-from audiossl.testing import check_upstream, noise, pad, relative_distance
+from audiossl.testing import check_upstream, noise, pad, perturb, relative_distance
 from audiossl.upstreams.wavlm.model import distance_buckets
 
 GOLDEN = Path(__file__).parents[1] / "golden"  # small random checkpoints and their hidden states by s3prl
@@ -56,13 +56,7 @@ def toy(case: str, **more: Any) -> WaveformEncoder:
     """A tiny encoder with nothing at its initial value, biases and norms included."""
     family, options = CASES[case]
     made = load_upstream(family, weights="random", **{**TOY, **options, **more})
-    draw = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for parameter in made.parameters():
-            parameter.add_(0.05 * torch.randn(parameter.shape, generator=draw))
-        for name, buffer in made.named_buffers():
-            if "running" in name:
-                buffer.add_(0.3 * torch.rand(buffer.shape, generator=draw))
+    perturb(made)
     assert isinstance(made, WaveformEncoder)
     return made
 
