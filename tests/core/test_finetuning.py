@@ -454,7 +454,7 @@ def test_two_processes_give_the_losses_of_one(corpus: Path, tmp_path: Path, whic
     one = train(config, tmp_path / "one")
     recipe = tmp_path / "recipe.yaml"
     save_yaml(config, recipe)
-    launcher = ["torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29573", "--module"]
+    launcher = ["torch.distributed.run", "--nproc-per-node", "2", "--standalone", "--module"]
     command = [sys.executable, "-m", *launcher, "audiossl", "train", str(recipe), "--out", str(tmp_path / "two")]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)

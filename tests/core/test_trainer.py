@@ -188,7 +188,7 @@ def test_two_processes_give_the_losses_of_one(tmp_path: Path, corpus: Path) -> N
     from audiossl.config import save_yaml
 
     save_yaml(tera(corpus, *overrides), recipe)
-    launcher = ["torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29571", "--module"]
+    launcher = ["torch.distributed.run", "--nproc-per-node", "2", "--standalone", "--module"]
     command = [sys.executable, "-m", *launcher, "audiossl", "pretrain", str(recipe)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(

@@ -257,7 +257,7 @@ def test_two_processes_share_the_work_and_give_the_losses_of_one(
     one = train(experiment(*overrides), tmp_path / "one")
     recipe = tmp_path / "recipe.yaml"
     save_yaml(experiment(*overrides, f"cache.dir={tmp_path / 'second'}"), recipe)
-    launcher = ["torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29573", "--module"]
+    launcher = ["torch.distributed.run", "--nproc-per-node", "2", "--standalone", "--module"]
     command = [sys.executable, "-m", *launcher, "audiossl", "train", str(recipe), "--out", str(tmp_path / "two")]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
