@@ -291,7 +291,17 @@ def _run(
         command = f"audiossl {'pretrain' if pretrain else 'train'} --resume {shlex.quote(str(folder))}"
         print(f"{stop} Go on with: {command}", file=sys.stderr)
         sys.exit(130)
+    finally:
+        _leave_process_group()
     print(f"Run: {folder}")
+
+
+def _leave_process_group() -> None:
+    """Under torchrun, end the threads of the process group: left to the interpreter's exit, they may abort it."""
+    import torch.distributed
+
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def _registry(kind: str) -> Any:
