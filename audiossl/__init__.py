@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from audiossl.cards import Card, UpstreamCard
     from audiossl.downstream import Downstream
-    from audiossl.experiment import load_run
     from audiossl.interface import Interface, load_interface
     from audiossl.pretraining import Pretraining
     from audiossl.registry import DOWNSTREAMS, INTERFACES, UPSTREAMS
+    from audiossl.run import load_run
     from audiossl.task import Task
     from audiossl.trainer import Trainer, TrainerConfig
     from audiossl.types import Batch, Features, Loss
@@ -42,7 +42,7 @@ _HOME = {
     "Upstream": "upstream",
     "UpstreamCard": "cards",
     "load_interface": "interface",
-    "load_run": "experiment",
+    "load_run": "run",
     "load_upstream": "upstream",
 }
 

@@ -11,7 +11,8 @@ from typing import Any
 class Card:
     """One name that a user can type.
 
-    target: 'module:attribute' of what makes it; options: arguments that the name stands for.
+    target: 'module:attribute' of what makes it; options: arguments that the name stands for; commands: what it adds to
+    the command line, 'module:function' by the command's name, in a module that imports nothing heavy.
     """
 
     name: str
@@ -19,6 +20,7 @@ class Card:
     summary: str = ""
     paper: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
+    commands: Mapping[str, str] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         return {key: value for key, value in asdict(self).items() if value not in ("", None, {}, ())}

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from audiossl.finetuning import FinetuneConfig, make_trainable, set_training_mode
 from audiossl.interface import Interface
-from audiossl.task import ParameterGroup, Task
+from audiossl.task import ParameterGroup, Prediction, Task
 from audiossl.types import Batch, Features
 from audiossl.upstream import Upstream
 
@@ -57,6 +57,15 @@ class Downstream(Task):
         The feature cache may then keep one mean for each recording: T = 1, with a length of 1.
         """
         return False
+
+    @property
+    def longest_s(self) -> float | None:
+        """Rows that last longer are given to `predict_long`, one by one; None where every row is predicted whole."""
+        return None
+
+    def predict_long(self, cut: Cut) -> Prediction:
+        """What `predict` gives, for a row longer than `longest_s`, in bounded memory."""
+        raise NotImplementedError(f"{type(self).__name__} has no way to predict long recordings part by part.")
 
     @property
     def may_skip_parameters(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,13 +54,3 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
 def metrics_as_json(metrics: Mapping[str, Metric]) -> dict[str, Any]:
     """Metrics by name as {"value", "low", "high"}."""
     return {name: metric.as_json() for name, metric in metrics.items()}
-
-
-def confusion(labels: Sequence[str], predictions: Sequence[Prediction]) -> list[list[int]]:
-    """Counts by (target, predicted), in the order of `labels`; predictions without a target are left out."""
-    index = {label: number for number, label in enumerate(labels)}
-    counts = [[0] * len(labels) for _ in labels]
-    for row in predictions:
-        if row["target"] is not None:
-            counts[index[row["target"]]][index[row["predicted"]]] += 1
-    return counts

@@ -1,7 +1,7 @@
-"""Experiments: a configuration becomes a run folder, and a run folder becomes predictions and metrics.
+"""Experiments: a configuration becomes a run folder (and `audiossl.run` makes predictions and metrics of that).
 
 RUN/config.yaml (all settings), run.json (command, versions, weights), log.jsonl, tensorboard/, checkpoints/,
-interface.json, figures/, and for each evaluated split predictions.jsonl and metrics.json.
+interface.json and figures/.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ from audiossl.data.loader import LoaderConfig, make_loader
 from audiossl.data.manifests import read_manifest
 from audiossl.downstream import Downstream
 from audiossl.errors import AudiosslError, CheckpointError, ConfigError, TrainingError
-from audiossl.evaluate import confusion, metrics_as_json, predict_all, write_json, write_jsonl
+from audiossl.evaluate import write_json
 from audiossl.features.config import CacheConfig, Form
 from audiossl.features.feed import Feed
 from audiossl.finetuning import FinetuneConfig
 from audiossl.interface import build_interface
 from audiossl.pretraining import Pretraining
 from audiossl.registry import DOWNSTREAMS, UPSTREAMS, import_target
-from audiossl.task import Prediction, Task
+from audiossl.task import Task
 from audiossl.trainer import BatchSource, Trainer, TrainerConfig
-from audiossl.types import Batch, Metric, Position
+from audiossl.types import Batch, Position
 from audiossl.upstream import Upstream, build_upstream, load_upstream
 
 
@@ -64,7 +64,8 @@ class Experiment:
 
     setting: a YAML of the downstream's folder that lies under this configuration. features: whether hidden states of a
     frozen encoder are computed once and kept: 'frames', 'pooled' (their mean over time), 'off', or 'auto' for what
-    changes nothing and fits into the `cache`; see `audiossl.features.choice`.
+    changes nothing and fits into the `cache`; see `audiossl.features.choice`. checkpoint: which weights are evaluated
+    and predict; 'averaged' is the mean of the best, and needs trainer.average_best.
     """
 
     downstream: str = "utterance_classification"
@@ -79,6 +80,7 @@ class Experiment:
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     features: Literal["auto", "frames", "pooled", "stats", "off"] = "auto"
     cache: CacheConfig = field(default_factory=CacheConfig)
+    checkpoint: Literal["best", "last", "averaged"] = "best"
     seed: int = 0
 
 
@@ -105,8 +107,8 @@ def read_experiment(path: Path | None, overrides: Sequence[str] = (), *, pretrai
 
     `finetune=lora` stands for `finetune.mode=lora`, in YAML too.
     """
-    layers: list[DictConfig | Mapping[str, Any]] = [_read_layer(path)] if path else []
-    layers.append(_parse_overrides(overrides))
+    layers: list[DictConfig | Mapping[str, Any]] = [read_settings(path)] if path else []
+    layers.append(parse_settings(overrides))
     schema = PretrainExperiment if pretrain else Experiment
     where = f"configuration {path}" if path else "configuration"
     config: Any = structured(schema, *layers, where=where)
@@ -129,19 +131,19 @@ def train(config: Experiment, out: Path, *, resume: bool = False, overwrite: boo
         task = build_downstream(config, upstream)
         for split, rows in cuts.items():
             task.check_cuts(rows, str(config.data.path(split)))
-        form = _form_of(out) if resume else None
-        feed = _feed(config, task, print_of_upstream, form, config.trainer.precision)
+        form = form_of(out) if resume else None
+        feed = feed_of(config, task, print_of_upstream, form, config.trainer.precision)
         feed.check()
         trainer = _trainer(task, config, out, cuts)
         _describe(out, config, task, trainer, resume, print_of_upstream)
         with feed.serving(trainer, cuts) as form:
             if trainer.accelerator.is_main_process:
-                write_json(out / "run.json", {**_read_facts(out), "features": form})
+                write_json(out / "run.json", {**read_facts(out), "features": form})
             if not resume:
                 _fit(task, trainer)
             trainer.fit(resume=resume)
         if trainer.accelerator.is_main_process:
-            _restore(task, out, "best")
+            restore(task, out, "best")
             weights = task.interface.layer_weights()
             write_json(out / "interface.json", {"name": config.interface, "layer_weights": weights})
     return out
@@ -155,12 +157,12 @@ def pretrain(config: PretrainExperiment, out: Path, *, resume: bool = False, ove
         trainer = _trainer(task, config, out, cuts)
         _describe(out, config, task, trainer, resume)
         if config.init and not resume:
-            _restore(task, Path(config.init), "best")
+            restore(task, Path(config.init), "best")
         if not resume:
             _fit(task, trainer)
         state = trainer.fit(resume=resume)
         if trainer.accelerator.is_main_process:
-            _restore(task, out, "best")
+            restore(task, out, "best")
             kept = state.best[0] if state.best else None
             card = {"name": config.name, "step": kept.step if kept else state.step, "seed": config.seed}
             card |= {"dev_loss": kept.value} if kept else {}
@@ -198,88 +200,6 @@ def build_pretraining(config: PretrainExperiment) -> Pretraining:
     return task
 
 
-@dataclass(frozen=True)
-class Run:
-    """A trained downstream, ready to predict."""
-
-    folder: Path
-    config: Experiment
-    task: Downstream
-    device: torch.device
-    fingerprint: str = ""
-
-    def predict(self, cuts: CutSet, *, check: bool = False, where: str = "the input") -> list[Prediction]:
-        """Predictions of all rows, longest first. check: insist on labels that were seen in training."""
-        if check:
-            self.task.check_cuts(cuts, where)
-        return predict_all(self.task, _batches(cuts, self.config.data, self.task.upstream), self.device)
-
-    def evaluate(self, split: str = "test") -> dict[str, Metric]:
-        """Predict a split, write `<split>/predictions.jsonl` and `<split>/metrics.json`, and return the metrics.
-
-        Hidden states are kept in the form that the run was trained with.
-        """
-        path = self.config.data.path(split)
-        cuts = read_manifest(path)
-        self.task.check_cuts(cuts, str(path))
-        feed = _feed(self.config, self.task, self.fingerprint, _form_of(self.folder), device=self.device)
-        batches = feed.evaluate(cuts) if self.fingerprint and self.config.features != "off" else None
-        predicted = self.predict(cuts) if batches is None else predict_all(self.task, batches, self.device)
-        predictions = sorted(predicted, key=lambda row: row["id"])
-        write_jsonl(self.folder / split / "predictions.jsonl", predictions)
-        return rescore(self.folder, split, predictions, self.task, self.config)
-
-
-def rescore(
-    folder: Path, split: str, predictions: Sequence[Prediction], task: Task, config: Experiment
-) -> dict[str, Metric]:
-    """Metrics and pictures from predictions alone."""
-    metrics = task.score(predictions)
-    labels = list(config.task.get("labels", []))
-    facts = {
-        "upstream": config.upstream,
-        "interface": config.interface,
-        "finetune": config.finetune.mode,
-        "downstream": config.downstream,
-        "split": split,
-        "num_items": len(predictions),
-        "labels": labels,
-        "confusion": confusion(labels, predictions) if labels else [],
-        "metrics": metrics_as_json(metrics),
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-    write_json(folder / split / "metrics.json", facts)
-    task.figures(folder / split, predictions)
-    return metrics
-
-
-def load_run(
-    folder: str | Path, checkpoint: str = "best", device: str | None = None, overrides: Sequence[str] = ()
-) -> Run:
-    """A trained run for prediction. Raises AudiosslError for a folder that is none.
-
-    checkpoint: best, last or averaged; overrides: changes to its configuration, for instance data.dir=elsewhere.
-    """
-    folder = Path(folder)
-    if not (folder / "config.yaml").is_file():
-        raise AudiosslError(f"{folder} is not a run folder (it has no config.yaml); give what `audiossl train` wrote.")
-    stored = _read_facts(folder).get("upstream_fingerprint")
-    if stored is None:
-        raise AudiosslError(f"{folder} is a pre-training run, which predicts nothing; use it as upstream={folder}.")
-    layers = [_read_layer(folder / "config.yaml"), _parse_overrides(overrides)]
-    config: Experiment = structured(Experiment, *layers, where=f"{folder / 'config.yaml'}")
-    upstream = load_upstream(config.upstream, **config.upstream_options)
-    if stored != fingerprint(upstream):
-        raise CheckpointError(
-            f"The upstream {config.upstream!r} is not the one that {folder} was trained with (its weights or settings "
-            f"changed); restore it, or train again."
-        )
-    task = build_downstream(config, upstream)
-    _restore(task, folder, checkpoint)
-    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    return Run(folder, config, task.to(where).eval(), where, stored)
-
-
 def default_out(path: Path | None, config: Any) -> Path:
     """runs/<recipe>/<what is compared>, for a user who names no folder."""
     name = f"{path.parent.name}-{path.stem}" if path else "experiment"
@@ -290,7 +210,7 @@ def default_out(path: Path | None, config: Any) -> Path:
     return Path("runs") / name / f"{upstream}-{config.interface}{finetuned}-seed{config.seed}"
 
 
-def _read_layer(path: Path) -> DictConfig:
+def read_settings(path: Path) -> DictConfig:
     """A YAML file, `finetune: lora` written out."""
     layer = read_yaml(path)
     if isinstance(layer.get("finetune"), str):
@@ -305,7 +225,7 @@ def _off_as_text(layer: DictConfig) -> DictConfig:
     return layer
 
 
-def _parse_overrides(pairs: Sequence[str]) -> DictConfig:
+def parse_settings(pairs: Sequence[str]) -> DictConfig:
     """`key=value`s, `finetune=lora` written out (but not `finetune={mode: lora, top_k: 2}`)."""
     short = "finetune="
     written_out = [
@@ -322,7 +242,7 @@ def _setting(downstream: str, setting: str) -> DictConfig:
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in folder.glob("*.yaml"))) or "none"
         raise ConfigError(f"{downstream} has no setting {setting!r}; it has: {known}.")
-    return _read_layer(path)
+    return read_settings(path)
 
 
 def _trainer(task: Task, config: Any, out: Path, cuts: Mapping[str, CutSet]) -> Trainer:
@@ -330,14 +250,14 @@ def _trainer(task: Task, config: Any, out: Path, cuts: Mapping[str, CutSet]) -> 
 
     def source(split: str, training: bool) -> BatchSource:
         def batches(start: Position | None, rank: int, world: int) -> Iterable[Batch]:
-            return _batches(cuts[split], config.data, upstream, training, config.seed, start, rank, world)
+            return batches_of(cuts[split], config.data, upstream, training, config.seed, start, rank, world)
 
         return batches
 
     return Trainer(task, config.trainer, out, source("train", True), source("dev", False), seed=config.seed)
 
 
-def _feed(
+def feed_of(
     config: Experiment,
     task: Downstream,
     fingerprint: str,
@@ -349,13 +269,13 @@ def _feed(
     return Feed(task, fingerprint, config.data, config.cache, config.features, form, precision, device)
 
 
-def _form_of(folder: Path) -> Form | None:
+def form_of(folder: Path) -> Form | None:
     """The form of features that a run was started with; None before it was chosen."""
-    form: Form | None = _read_facts(folder).get("features")
+    form: Form | None = read_facts(folder).get("features")
     return form
 
 
-def _batches(
+def batches_of(
     cuts: CutSet,
     data: DataConfig,
     upstream: Upstream,
@@ -365,6 +285,7 @@ def _batches(
     rank: int = 0,
     world: int = 1,
 ) -> Iterable[Batch]:
+    """Batches of sound as the upstream wants it; see `make_loader`."""
     return make_loader(
         cuts,
         data,
@@ -386,7 +307,8 @@ def _fit(task: Task, trainer: Trainer) -> None:
             task.fit(takewhile(lambda batch: batch.position is None or batch.position.epoch == 0, stream))
 
 
-def _restore(task: Task, folder: Path, checkpoint: str) -> None:
+def restore(task: Task, folder: Path, checkpoint: str) -> None:
+    """Load the weights `checkpoint` (best, last or averaged) of a run folder. Raises CheckpointError."""
     path = folder / "checkpoints" / f"{checkpoint}.safetensors"
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in path.parent.glob("*.safetensors"))) or "none"
@@ -416,7 +338,7 @@ def _describe(
         facts["num_trainable_head"] = facts["num_trainable"] - upstream_trains
         facts["num_trainable_upstream"] = upstream_trains
         facts["upstream_fingerprint"] = print_of_upstream
-        stored = _read_facts(out) if resume else facts
+        stored = read_facts(out) if resume else facts
         if stored.get("upstream_fingerprint") != facts["upstream_fingerprint"]:
             raise CheckpointError(f"The upstream {config.upstream!r} changed since {out} was started; train again.")
         if "features" in stored:
@@ -427,7 +349,7 @@ def _describe(
     save_yaml(config, out / "config.yaml")
 
 
-def _read_facts(folder: Path) -> dict[str, Any]:
+def read_facts(folder: Path) -> dict[str, Any]:
     """What `_describe` wrote into run.json."""
     try:
         facts: dict[str, Any] = json.loads((folder / "run.json").read_text(encoding="utf-8"))

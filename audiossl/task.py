@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 from torch import Tensor, nn
 from torch.nn import Parameter
 
-from audiossl.types import Batch, Loss, Metric
+from audiossl.types import Batch, Loss, Metric, Table
 
 
 class Monitor(NamedTuple):
@@ -39,8 +39,12 @@ class ParameterGroup(NamedTuple):
 class Task(nn.Module, ABC):
     """A loss to train with, predictions to write and a score to report.
 
-    Predictions are JSON-able, one per item, with at least `id`; `score` needs nothing but them, so that a stored
-    predictions.jsonl can be scored again without the model.
+    Predictions are JSON-able, with at least `id`: `predict` gives one for each item, `assemble` makes of those of a
+    whole split what is stored. `score`, `facts`, `tables` and `figures` need nothing but them, so that a stored
+    predictions.jsonl can be scored again without the model. Rows with `target` and `predicted` count as right or wrong
+    where runs are compared; rows with `num_errors` and `num_units` (words, ...) by their ratio. `speaker` is the group
+    that is drawn as a whole by the bootstrap. An evaluation adds `audio` (path, start_s, duration_s) to rows that are
+    named like an item.
     """
 
     monitor: ClassVar[Monitor]
@@ -52,6 +56,10 @@ class Task(nn.Module, ABC):
     @abstractmethod
     def predict(self, batch: Batch) -> list[Prediction]:
         """One prediction for each item; with a `target` where the batch has one."""
+
+    def assemble(self, predictions: Sequence[Prediction], split: str) -> Sequence[Prediction]:
+        """From one row for each item of a split to the rows that are stored and scored, for instance pairs of items."""
+        return predictions
 
     @abstractmethod
     def score(self, predictions: Sequence[Prediction]) -> dict[str, Metric]:
@@ -95,6 +103,21 @@ class Task(nn.Module, ABC):
     def snapshot(self, batch: Batch, folder: Path) -> dict[str, Path]:
         """Draw what the model makes of one held-out batch, at each evaluation; title -> PNG file in `folder`."""
         return {}
+
+    def facts(self, predictions: Sequence[Prediction]) -> dict[str, Any]:
+        """What metrics.json says beside the metrics: `labels` and `confusion` (counts by target and predicted), ..."""
+        return {}
+
+    def tables(self, predictions: Sequence[Prediction]) -> list[Table]:
+        """What the report shows in words: the worst items, figures by group, ..."""
+        return []
+
+    def columns(self, prediction: Prediction) -> dict[str, str]:
+        """What `audiossl predict` prints of an item beside its id, by the title of the column."""
+        shown = {
+            key: value for key, value in prediction.items() if key != "id" and isinstance(value, str | int | float)
+        }
+        return {key: f"{value:.4g}" if isinstance(value, float) else str(value) for key, value in shown.items()}
 
     def figures(self, folder: Path, predictions: Sequence[Prediction]) -> dict[str, Path]:
         """Draw what a reader wants to see into `folder`; title -> PNG or SVG file."""

@@ -249,7 +249,8 @@ class Trainer:
         task, step = self.task, self.state.step
         batches = dev_batches(None, self.accelerator.process_index, self.world)
         with self._autocast():
-            predictions = gather_object(predict_all(task, batches, self.accelerator.device))
+            rows = gather_object(predict_all(task, batches, self.accelerator.device))
+        predictions = task.assemble(rows, "dev")
         metrics = task.score(predictions)
         value = _monitored(metrics, task)
         log.write(step, "dev", {name: metric.value for name, metric in metrics.items()})

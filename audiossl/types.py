@@ -88,6 +88,23 @@ class Loss:
     logs: dict[str, Tensor] = field(default_factory=dict)
 
 
+Cell = str | float | dict[str, Any] | None
+
+
+class Table(NamedTuple):
+    """A table for the report, JSON-able.
+
+    rows: cells are text, numbers, None, or one of
+    {"audio": path, "start_s": 0.0, "duration_s": 2.5}: a player of that part of a file;
+    {"words": [[reference, hypothesis], ...]}: aligned words, '' for the side on which one is missing.
+    """
+
+    title: str
+    header: list[str]
+    rows: list[list[Cell]]
+    note: str = ""
+
+
 class Metric(NamedTuple):
     """A figure and its 95 % bootstrap interval (None where none can be given)."""
 

@@ -29,13 +29,13 @@ from lhotse import CutSet
 from torch import Tensor, nn
 
 from audiossl import Upstream, load_interface, load_upstream
+from audiossl.data.fields import read_field
 from audiossl.data.loader import LoaderConfig, collate, make_loader
 from audiossl.data.manifests import cuts_from_csv
 from audiossl.data.reading import path_of
 from audiossl.downstreams.utterance_classification.task import (
     UtteranceClassification,
     UtteranceClassificationConfig,
-    read_label,
 )
 from audiossl.metrics.bootstrap import across_seeds, paired_bootstrap
 from audiossl.upstreams.tera.model import Tera
@@ -83,7 +83,7 @@ def few(cuts: CutSet, field: str, count: int, seed: int) -> CutSet:
     """`count` cuts of each label, drawn by seed."""
     by_label: dict[str, list[Any]] = defaultdict(list)
     for cut in sorted(cuts, key=lambda cut: cut.id):
-        by_label[str(read_label(cut, field))].append(cut)
+        by_label[str(read_field(cut, field))].append(cut)
     draw = random.Random(seed)
     return CutSet.from_cuts([cut for label in sorted(by_label) for cut in draw.sample(by_label[label], count)])
 
@@ -247,7 +247,7 @@ def correct_on_test(upstream: Upstream, problem: Problem, steps: int, means: dic
 
     def table(cuts: CutSet) -> tuple[Tensor, Tensor]:
         index = tasks[0].index
-        targets = [index[str(read_label(cut, problem.label_field))] for cut in cuts]
+        targets = [index[str(read_field(cut, problem.label_field))] for cut in cuts]
         return torch.stack([means[cut.id] for cut in cuts]), torch.tensor(targets)
 
     _check(tasks[0], problem.dev, means)

@@ -9,7 +9,7 @@ from typing import Any
 import typer.main
 from typer.utils import get_params_from_function
 
-from audiossl.cli.main import app
+from audiossl.cli.main import add_commands_of_tasks, app
 
 PAGE = Path(__file__).parent / "cli.md"
 _HEAD = """# Command line
@@ -21,6 +21,7 @@ with exit code 2; an interrupted run exits with 130.
 
 def page() -> str:
     """The whole page in Markdown."""
+    add_commands_of_tasks()
     root = typer.main.get_command(app)
     return "\n".join([_HEAD, *_section(root, "audiossl")]).rstrip() + "\n"
 

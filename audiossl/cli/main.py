@@ -176,13 +176,13 @@ def pretrain(
 def evaluate(
     run: Annotated[Path, typer.Argument(help="What `audiossl train` wrote.")],
     split: Annotated[str, typer.Option(help="train, dev, test or another manifest of the data folder.")] = "test",
-    checkpoint: Annotated[str, typer.Option(help="best, last or averaged.")] = "best",
+    checkpoint: Annotated[str, typer.Option(help="best, last or averaged; default: as configured.")] = "",
     overrides: Annotated[Optional[list[str]], typer.Argument(help="data.* settings.", show_default=False)] = None,  # noqa: UP045
     as_json: AsJson = False,
 ) -> None:
     """Predict a split and score it: writes RUN/SPLIT/predictions.jsonl and metrics.json."""
     from audiossl.evaluate import metrics_as_json
-    from audiossl.experiment import load_run
+    from audiossl.run import load_run
 
     metrics = load_run(run, checkpoint, overrides=overrides or []).evaluate(split)
     if as_json:
@@ -202,10 +202,10 @@ def predict(
     to: Annotated[Optional[Path], typer.Option("--out", help="Also write a JSONL file.", show_default=False)] = None,  # noqa: UP045
     as_json: AsJson = False,
 ) -> None:
-    """Label recordings with a trained run."""
+    """Predict recordings with a trained run: labels, transcripts, embeddings, whatever its task gives."""
     from audiossl.data.inputs import cuts_of
     from audiossl.evaluate import write_jsonl
-    from audiossl.experiment import load_run
+    from audiossl.run import load_run
 
     loaded = load_run(run)
     rows = sorted(loaded.predict(cuts_of(inputs)), key=lambda row: row["id"])
@@ -214,9 +214,10 @@ def predict(
     if as_json:
         print("\n".join(json.dumps(row, ensure_ascii=False) for row in rows))
         return
-    table = _table("recording", "label", "probability", box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(row["id"], row["predicted"], f"{row['probability']:.3f}")
+    shown = [loaded.task.columns(row) for row in rows]
+    table = _table("recording", *shown[0], box=None, pad_edge=False)
+    for row, columns in zip(rows, shown, strict=True):
+        table.add_row(*map(_escaped, (row["id"], *columns.values())))
     _console().print(table)
 
 
@@ -250,11 +251,23 @@ def doctor(as_json: AsJson = False) -> None:
         raise typer.Exit(1)
 
 
+def add_commands_of_tasks() -> None:
+    """Commands that the cards of downstreams bring, in the order of their names; a second call changes nothing."""
+    from audiossl.registry import DOWNSTREAMS, import_target
+
+    known = {command.name for command in app.registered_commands}
+    cards = [DOWNSTREAMS.card(name) for name in DOWNSTREAMS.names()]
+    found = {name: address for card in cards for name, address in card.commands.items()}
+    for name in sorted(found.keys() - known):
+        app.command(name)(import_target(found[name]))
+
+
 def main() -> None:
     """Entry point: errors that are the user's to mend are one sentence, without a traceback."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("audiossl.features").setLevel(logging.INFO)  # what is computed once, and why
     try:
+        add_commands_of_tasks()
         app()
     except AudiosslError as error:
         _console(stderr=True).print(f"[red]error:[/] {_escaped(str(error))}")

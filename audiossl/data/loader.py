@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 import random
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from audiossl.data.fields import read_field
 from audiossl.data.reading import path_of, read_cut
 from audiossl.errors import AudioError, AudiosslError, ConfigError, ManifestError
 from audiossl.types import Batch, Position
@@ -40,7 +42,9 @@ class LoaderConfig:
     longest); at least one of the two. num_buckets: in training, rows are grouped into this many classes of duration,
     so that little is padding (1: none); pool_size: rows held in memory, within which they are shuffled and grouped.
     min_duration_s: in training, shorter rows are left out and counted in the log; max_crop_s: in training, longer
-    rows are cut to a random part of this length. num_workers: processes that read sound ahead (0: none).
+    rows are cut to a random part of this length. balance: a field of the rows ('speaker', 'label', ...) of which every
+    value is drawn equally often in training, as many rows in an epoch as there are. num_workers: processes that read
+    sound ahead (0: none).
     """
 
     batch_size: int | None = 32
@@ -49,6 +53,7 @@ class LoaderConfig:
     pool_size: int = 20000
     min_duration_s: float = 0.0
     max_crop_s: float | None = None
+    balance: str = ""
     num_workers: int = 0
 
     def __post_init__(self) -> None:
@@ -102,8 +107,9 @@ class BatchStream(Sampler[Item]):
         self.config, self.seed, self.shuffle = config, seed, shuffle
         self.rank, self.world_size, self.start = rank, world_size, start
         # What fits into the pool is read from its file once, not in every epoch.
-        held = list(islice(cuts, config.pool_size + 1))
-        self.cuts: Iterable[Cut] = held if len(held) <= config.pool_size else cuts
+        balanced = shuffle and bool(config.balance)  # which needs to know all rows
+        held = list(cuts if balanced else islice(cuts, config.pool_size + 1))
+        self.cuts: Iterable[Cut] = held if balanced or len(held) <= config.pool_size else cuts
         num_short = _check_rows(self.cuts, config, shortest_s, train=shuffle)
         if num_short:
             _log.warning("%d rows shorter than %g s are left out of training.", num_short, config.min_duration_s)
@@ -136,12 +142,16 @@ class BatchStream(Sampler[Item]):
             yield from batches
 
     def _rows(self, epoch: int) -> Iterator[Cut]:
-        shortest_s, longest_s = self.config.min_duration_s, self.config.max_crop_s
-        for cut in self.cuts:
-            if not self.shuffle:
-                yield cut
-            elif cut.duration >= shortest_s:
-                yield cut if longest_s is None else crop(cut, longest_s, self.seed, epoch)
+        if not self.shuffle:
+            yield from self.cuts
+            return
+        rows: Iterable[Cut] = (cut for cut in self.cuts if cut.duration >= self.config.min_duration_s)
+        if self.config.balance:
+            rows = balanced_rows(list(rows), self.config.balance, f"{self.seed} {epoch}")
+        longest_s, uses = self.config.max_crop_s, Counter[str]()
+        for cut in rows:
+            uses[cut.id] += 1  # a row that is drawn again is cut elsewhere
+            yield cut if longest_s is None else crop(cut, longest_s, self.seed, epoch, uses[cut.id] - 1)
 
 
 def pack(cuts: Iterable[Cut], config: LoaderConfig) -> list[list[Cut]]:
@@ -158,13 +168,42 @@ def pack(cuts: Iterable[Cut], config: LoaderConfig) -> list[list[Cut]]:
     return batches
 
 
-def crop(cut: Cut, longest_s: float, seed: int, epoch: int) -> Cut:
-    """The row itself, or a part of it that lasts `longest_s` and depends on (seed, epoch, the row's id) alone."""
+def balanced_rows(rows: Sequence[Cut], field: str, seed: str) -> list[Cut]:
+    """As many rows, of which every value of `field` has the same share (but for one row), drawn with `seed`.
+
+    A row comes again only when all others of its value were drawn as often. Raises ManifestError for a row without one.
+    """
+    groups: dict[str, list[Cut]] = defaultdict(list)
+    for cut in rows:
+        value = read_field(cut, field)
+        if value is None:
+            raise ManifestError(
+                f"Row {cut.id} has nothing in the field {field!r}, by which data.balance wants to draw; fill it in, or "
+                f"leave data.balance out."
+            )
+        groups[value].append(cut)
+    rng = random.Random(f"{seed} {field}")
+    values = sorted(groups)
+    rng.shuffle(values)  # those that come first get the odd rows
+    shares = {value: len(rows) // len(values) + (place < len(rows) % len(values)) for place, value in enumerate(values)}
+    drawn: list[Cut] = []
+    for value in values:
+        members, wanted = groups[value], shares[value]
+        while wanted > 0:
+            drawn += rng.sample(members, min(wanted, len(members)))
+            wanted -= len(members)
+    return drawn
+
+
+def crop(cut: Cut, longest_s: float, seed: int, epoch: int, draw: int = 0) -> Cut:
+    """The row itself, or a part of it that lasts `longest_s` and depends on (seed, epoch, the row's id, draw) alone."""
     rate = cut.sampling_rate
     kept = round(longest_s * rate)
     if cut.num_samples <= kept:
         return cut
-    first = random.Random(f"{seed} {epoch} {cut.id}").randrange(cut.num_samples - kept + 1)
+    first = random.Random(f"{seed} {epoch} {cut.id}" + (f" {draw}" if draw else "")).randrange(
+        cut.num_samples - kept + 1
+    )
     return cut.truncate(offset=first / rate, duration=kept / rate, preserve_id=True)
 
 

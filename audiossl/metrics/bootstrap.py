@@ -109,25 +109,31 @@ def paired_bootstrap(
     correct_b: ArrayLike,
     groups: Sequence[str | None] | None = None,
     *,
+    units: ArrayLike | None = None,
     num_resamples: int = NUM_RESAMPLES,
     seed: int = SEED,
 ) -> Difference:
     """mean(correct_a) - mean(correct_b) for two systems on the same items, in the same order (Bisani and Ney, 2004).
 
-    correct_a, correct_b: (N,) booleans, or any score of an item. The p-value is twice the share of resamples on the
-    far side of zero, where the difference itself counts as one resample: it is never 0.
+    correct_a, correct_b: (N,) booleans, or any score of an item; with `units` (N,), its errors among so many words, of
+    which all errors over all words are compared. The p-value is twice the share of resamples on the far side of zero,
+    where the difference itself counts as one resample: it is never 0.
     """
     a, b = np.asarray(correct_a, dtype=np.float64), np.asarray(correct_b, dtype=np.float64)
     if a.shape != b.shape or a.ndim != 1 or not len(a):
         raise ValueError(f"Two systems must be scored on the same items, not on {a.shape} and {b.shape}.")
     gaps = a - b
+    sizes = np.ones_like(gaps) if units is None else np.asarray(units, dtype=np.float64)
+    if sizes.sum() <= 0:
+        raise ValueError("Two systems cannot be compared on items without a single unit.")
+    value = float(gaps.sum() / sizes.sum())
     if len(gaps) < 2:
-        return Difference(float(gaps.mean()), None, None, None)
-    pairs = np.stack([gaps, np.ones_like(gaps)], axis=1)
+        return Difference(value, None, None, None)
+    pairs = np.stack([gaps, sizes], axis=1)
     resampled = _ratio(resampled_sums(pairs, cluster_of(groups, len(gaps)), num_resamples=num_resamples, seed=seed))
     smaller_side = min(int((resampled <= 0).sum()), int((resampled >= 0).sum()))
     p_value = min(1.0, 2 * (smaller_side + 1) / (num_resamples + 1))
-    return Difference(float(gaps.mean()), *interval(resampled), p_value)
+    return Difference(value, *interval(resampled), p_value)
 
 
 def across_seeds(

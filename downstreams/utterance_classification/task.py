@@ -12,10 +12,11 @@ import torch
 from lhotse.cut import Cut
 from torch import Tensor, nn
 
+from audiossl.data.fields import read_field
 from audiossl.downstream import Downstream
 from audiossl.errors import ConfigError, LabelError
 from audiossl.interface import Interface
-from audiossl.metrics.classification import classification_metrics
+from audiossl.metrics.classification import classification_metrics, confusion_matrix
 from audiossl.nn.pooling import make_pooling
 from audiossl.task import Monitor, Prediction
 from audiossl.types import Batch, Loss, Metric
@@ -66,7 +67,7 @@ class UtteranceClassification(Downstream):
     @classmethod
     def complete(cls, config: UtteranceClassificationConfig, cuts: Iterable[Cut]) -> UtteranceClassificationConfig:
         """Fill `labels` (sorted) and `label_counts` from the training cuts. Raises LabelError for fewer than two."""
-        counts = Counter(label for cut in cuts if (label := read_label(cut, config.label_field)) is not None)
+        counts = Counter(label for cut in cuts if (label := read_field(cut, config.label_field)) is not None)
         labels = list(config.labels) or sorted(counts)
         if len(labels) < 2:
             found = f"only {labels[0]!r}" if labels else "none"
@@ -80,7 +81,7 @@ class UtteranceClassification(Downstream):
         """Raises LabelError for items without a label or with one that was not seen in training."""
         unseen: dict[str, str] = {}
         for cut in cuts:
-            label = read_label(cut, self.config.label_field)
+            label = read_field(cut, self.config.label_field)
             if label is None:
                 raise LabelError(
                     f"Item {cut.id!r} of {where} has nothing in the field {self.config.label_field!r}; fill it in, "
@@ -114,7 +115,7 @@ class UtteranceClassification(Downstream):
     def loss(self, batch: Batch) -> Loss:
         """Cross entropy, a mean over the items; logs the accuracy."""
         logits = self.logits(batch).float()
-        numbers = [self.index[str(read_label(cut, self.config.label_field))] for cut in batch.cuts]
+        numbers = [self.index[str(read_field(cut, self.config.label_field))] for cut in batch.cuts]
         targets = torch.tensor(numbers, device=logits.device)
         losses = nn.functional.cross_entropy(
             logits, targets, reduction="none", label_smoothing=self.config.label_smoothing
@@ -139,6 +140,15 @@ class UtteranceClassification(Downstream):
         targets, predicted = [row["target"] for row in known], [row["predicted"] for row in known]
         return classification_metrics(targets, predicted, [row.get("speaker") for row in known])
 
+    def facts(self, predictions: Sequence[Prediction]) -> dict[str, Any]:
+        known = [row for row in predictions if row["target"] is not None]
+        targets, predicted = [row["target"] for row in known], [row["predicted"] for row in known]
+        counts = confusion_matrix(targets, predicted, self.config.labels)
+        return {"labels": list(self.config.labels), "confusion": counts.tolist()}
+
+    def columns(self, prediction: Prediction) -> dict[str, str]:
+        return {"label": prediction["predicted"], "probability": f"{prediction['probability']:.3f}"}
+
     def figures(self, folder: Path, predictions: Sequence[Prediction]) -> dict[str, Path]:
         from audiossl.downstreams.utterance_classification.figures import draw_confusion
 
@@ -154,25 +164,13 @@ class UtteranceClassification(Downstream):
         scores = [round(value, 6) for value in probabilities.tolist()]
         return {
             "id": cut.id,
-            "target": read_label(cut, self.config.label_field),
+            "target": read_field(cut, self.config.label_field),
             "predicted": self.config.labels[best],
             "probability": scores[best],
             "scores": scores,
-            "speaker": read_label(cut, "speaker"),
+            "speaker": read_field(cut, "speaker"),
             "duration_s": round(float(cut.duration), 4),
         }
-
-
-def read_label(cut: Cut, field_name: str) -> str | None:
-    """The value of a field of the cut's first supervision as text; None where it is missing or empty."""
-    if not cut.supervisions:
-        return None
-    supervision = cut.supervisions[0]
-    if field_name in ("speaker", "language", "text"):
-        value = getattr(supervision, field_name)
-    else:
-        value = (supervision.custom or {}).get(field_name)
-    return None if value is None or value == "" else str(value)
 
 
 def _class_weights(config: UtteranceClassificationConfig) -> Tensor:

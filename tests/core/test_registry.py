@@ -18,8 +18,9 @@ from core_toys import ROOT, ToyUpstream
 from audiossl import DOWNSTREAMS, INTERFACES, UPSTREAMS, load_upstream
 from audiossl.cards import Card, UpstreamCard
 from audiossl.errors import AudiosslError, ConfigError, UnknownNameError
-from audiossl.experiment import load_run, train
+from audiossl.experiment import train
 from audiossl.registry import Registry
+from audiossl.run import load_run
 
 
 def test_the_names_of_the_folders_are_there() -> None:

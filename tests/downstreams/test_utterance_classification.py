@@ -14,8 +14,9 @@ from matplotlib.image import imread
 from torch import Tensor, nn
 
 from audiossl.config import as_dict, make, structured
+from audiossl.data.fields import read_field
 from audiossl.downstreams.utterance_classification.figures import draw_confusion
-from audiossl.downstreams.utterance_classification.task import UtteranceClassification, read_label
+from audiossl.downstreams.utterance_classification.task import UtteranceClassification
 from audiossl.errors import CheckpointError, ConfigError, LabelError
 from audiossl.experiment import read_experiment
 from audiossl.interface import load_interface
@@ -251,14 +252,14 @@ def test_an_item_without_label_is_named() -> None:
     ("field_name", "expected"), [("label", "no"), ("speaker", "ann"), ("text", "hello"), ("language", None)]
 )
 def test_fields_that_labels_are_read_from(field_name: str, expected: str | None) -> None:
-    assert read_label(cut_of(0, "no", "ann"), field_name) == expected
+    assert read_field(cut_of(0, "no", "ann"), field_name) == expected
 
 
 def test_numbers_are_labels_too_and_empty_text_is_none() -> None:
     cut = cut_of(0, "no")
     cut.supervisions[0].custom = {"label": 0, "other": ""}
-    assert read_label(cut, "label") == "0"
-    assert read_label(cut, "other") is None
+    assert read_field(cut, "label") == "0"
+    assert read_field(cut, "other") is None
 
 
 def test_trainable_state_round_trips_and_refuses_another_head() -> None:
