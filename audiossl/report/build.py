@@ -17,6 +17,7 @@ from markupsafe import Markup
 import audiossl
 from audiossl.metrics.bootstrap import Difference, paired_bootstrap
 from audiossl.report import figures
+from audiossl.report.cells import Players, shown_tables
 from audiossl.report.runs import Evaluation, Run, read_runs
 from audiossl.report.summary import (
     interval_written,
@@ -35,7 +36,10 @@ _NOT_CURVES = ("lr", "grad_norm", "epoch", "weight")  # logged, but not what a c
 
 
 class Comparison(NamedTuple):
-    """A run against the first one on the items that both were evaluated on; difference is None where there are none."""
+    """A run against the first one on the items that both were evaluated on; difference is None where there are none.
+
+    measure: what it is a difference of, in shares of 1: the accuracy, or the error rate (errors over words, ...).
+    """
 
     run: str
     baseline: str
@@ -43,6 +47,7 @@ class Comparison(NamedTuple):
     num_items: int
     difference: Difference | None
     remark: str = ""
+    measure: str = "accuracy"
 
 
 class Chart(NamedTuple):
@@ -69,7 +74,7 @@ def build_report(runs: Sequence[Path], out: Path) -> Path:
 
 def page_facts(runs: Sequence[Run]) -> dict[str, Any]:
     """All that the template shows, by name."""
-    number = itertools.count()
+    number, players = itertools.count(), Players()
 
     def chart(svg: str, caption: str) -> Chart:
         return Chart(Markup(figures.numbered(svg, next(number))), caption)  # matplotlib escapes its text
@@ -82,7 +87,7 @@ def page_facts(runs: Sequence[Run]) -> dict[str, Any]:
         "estimates": list(estimate_charts(runs, chart)),
         "comparisons": comparisons(runs),
         "curves": list(curve_charts(runs, chart)),
-        "runs": [run_facts(run, place, chart) for place, run in enumerate(runs)],
+        "runs": [run_facts(run, place, chart, players) for place, run in enumerate(runs)],
         "versions": versions(runs),
     }
 
@@ -151,20 +156,27 @@ def comparisons(runs: Sequence[Run]) -> list[Comparison]:
 
 
 def compare(run: Run, evaluation: Evaluation, baseline: Run, reference: Evaluation) -> Comparison:
-    """Share of right items of `run` minus that of `baseline`, on the items of both."""
+    """Accuracy (or error rate) of `run` minus that of `baseline`, on the items of both."""
     mine, theirs = evaluation.by_id(), reference.by_id()
     shared = [name for name in mine if name in theirs]
-    made = Comparison(run.name, baseline.name, evaluation.split, len(shared), None)
+    counted = bool(shared) and all("num_errors" in rows[name] for rows in (mine, theirs) for name in shared)
+    measure = "error rate" if counted else "accuracy"
+    made = Comparison(run.name, baseline.name, evaluation.split, len(shared), None, measure=measure)
     if not shared:
         return made._replace(remark="no item is in both")
     if any(mine[name]["target"] != theirs[name]["target"] for name in shared):
         return made._replace(remark="the two disagree on what is right")
     left_out = len(mine.keys() | theirs.keys()) - len(shared)
+    units = [float(mine[name]["num_units"]) for name in shared] if counted else None
+    if units is not None and not sum(units):
+        return made._replace(remark="no item has a unit to be wrong about")
+    of_item = (lambda row: float(row["num_errors"])) if counted else _is_right
     return made._replace(
         difference=paired_bootstrap(
-            [_is_right(mine[name]) for name in shared],
-            [_is_right(theirs[name]) for name in shared],
+            [of_item(mine[name]) for name in shared],
+            [of_item(theirs[name]) for name in shared],
             [mine[name].get("speaker") for name in shared],
+            units=units,
         ),
         remark=f"{left_out} items are in one of the two only" if left_out else "",
     )
@@ -195,7 +207,7 @@ def curve_charts(runs: Sequence[Run], chart: Callable[[str, str], Chart]) -> Ite
                 yield chart(figures.curves_figure(lines, f"{split} {with_unit(name)}"), f"{split} {name}{where}")
 
 
-def run_facts(run: Run, place: int, chart: Callable[[str, str], Chart]) -> dict[str, Any]:
+def run_facts(run: Run, place: int, chart: Callable[[str, str], Chart], players: Players) -> dict[str, Any]:
     """What the page shows about one run alone."""
     best = run.best_evaluation
     charts = []
@@ -207,24 +219,25 @@ def run_facts(run: Run, place: int, chart: Callable[[str, str], Chart]) -> dict[
         caption = f"Confusion matrix, {best.split} split: number of items; the shade is the share of the row"
         charts.append(chart(figures.confusion_figure(best.confusion, labels), caption))
     too_large = best is not None and len(best.confusion) > figures.MOST_CLASSES
+    pictures = [*(best.pictures if best else []), *run.pictures]
     return {
         "name": run.name,
         "notes": [*run.notes, *(["has too many classes for a picture of its confusion matrix"] if too_large else [])],
         "charts": charts,
         "split": best.split if best else "",
-        "mistakes": mistakes(best),
-        "num_wrong": sum(not _is_right(row) for row in best.by_id().values()) if best else 0,
-        "pictures": [(file.stem.replace("_", " "), data_uri(file)) for file in run.pictures[:MOST_PICTURES]],
-        "num_pictures_left_out": max(0, len(run.pictures) - MOST_PICTURES),
+        "mistakes": mistakes(best, players),
+        "num_wrong": len(_wrong(best)),
+        "tables": shown_tables(best.tables, players) if best else [],
+        "pictures": [(file.stem.replace("_", " "), data_uri(file)) for file in pictures[:MOST_PICTURES]],
+        "num_pictures_left_out": max(0, len(pictures) - MOST_PICTURES),
         "commands": commands(run),
         "config": run.config_text,
     }
 
 
-def mistakes(evaluation: Evaluation | None) -> list[dict[str, str]]:
-    """The wrong predictions that the model was surest of."""
-    wrong = [row for row in evaluation.by_id().values() if not _is_right(row)] if evaluation else []
-    wrong.sort(key=lambda row: -float(row.get("probability") or 0.0))
+def mistakes(evaluation: Evaluation | None, players: Players) -> list[dict[str, Any]]:
+    """The wrong predictions that the model was surest of, with their sound where it is known."""
+    wrong = sorted(_wrong(evaluation), key=lambda row: -float(row.get("probability") or 0.0))
     return [
         {
             "id": str(row["id"]),
@@ -233,6 +246,7 @@ def mistakes(evaluation: Evaluation | None) -> list[dict[str, str]]:
             "probability": f"{float(row['probability']):.3f}" if row.get("probability") is not None else "-",
             "speaker": str(row.get("speaker") or "-"),
             "duration": f"{float(row['duration_s']):.2f}" if row.get("duration_s") is not None else "-",
+            "audio": players.cell(row["audio"]) if row.get("audio") else None,
         }
         for row in wrong[:NUM_MISTAKES]
     ]
@@ -300,6 +314,12 @@ def _metric_cell(evaluation: Evaluation, name: str) -> tuple[str, str]:
         return "-", ""
     metric = evaluation.metrics[name]
     return written(name, metric.value), interval_written(name, metric)
+
+
+def _wrong(evaluation: Evaluation | None) -> list[dict[str, Any]]:
+    """Wrong items of a task that chooses labels; one that counts errors within items shows tables of its own."""
+    rows = evaluation.by_id().values() if evaluation else []
+    return [row for row in rows if not _is_right(row) and "num_errors" not in row]
 
 
 def _is_right(row: dict[str, Any]) -> bool:

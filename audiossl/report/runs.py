@@ -34,6 +34,12 @@ class Evaluation:
     confusion: list[list[int]]
     predictions: list[dict[str, Any]]
     facts: dict[str, Any]
+    pictures: list[Path] = field(default_factory=list)
+
+    @property
+    def tables(self) -> list[dict[str, Any]]:
+        """What the task had to say in words (see `audiossl.types.Table`)."""
+        return list(self.facts.get("tables") or [])
 
     def by_id(self) -> dict[str, dict[str, Any]]:
         """Predictions that can be said to be right or wrong, by item."""
@@ -144,7 +150,7 @@ def read_run(path: Path) -> Run:
     evaluations = {evaluation.split: evaluation for evaluation in _read_evaluations(path, notes)}
     facts = _read_json(path / "run.json")
     interface_facts = _read_json(path / "interface.json")
-    pictures = sorted(file for file in (path / "figures").glob("*") if file.suffix in PICTURES)
+    pictures = _pictures(path / "figures")
     name = path.resolve().name
     run = Run(path, name, config, config_text, facts, log, interface_facts, evaluations, pictures, notes)
     if log and not run.logged("dev"):
@@ -194,6 +200,8 @@ def _read_evaluations(run: Path, notes: list[str]) -> Iterator[Evaluation]:
             confusion=facts.get("confusion") or [],
             predictions=predictions,
             facts=facts,
+            # The page draws the confusion matrix itself, so that it follows the reader's theme.
+            pictures=[file for file in _pictures(run / split) if file.name != "confusion.png"],
         )
 
 
@@ -232,6 +240,10 @@ def _read_lines(path: Path, notes: list[str], missing: str) -> list[dict[str, An
                 raise TrainingError(f"Line {number} of {path} is not JSON ({error}).") from error
             notes.append(f"has a cut-off last line in {path.name}, which is left out")
     return rows
+
+
+def _pictures(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.glob("*") if file.suffix in PICTURES)
 
 
 def _name_of(value: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
+from collections import Counter
 from itertools import islice
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lhotse import CutSet, MonoCut, Recording
+from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
 from lhotse.audio import AudioSource
 
 from audiossl.data.loader import BatchStream, LoaderConfig, collate, crop, make_loader
@@ -263,3 +264,58 @@ def test_nothing_here_needs_torchaudio(sound, tmp_path):
     sound("b.flac", 4000)
     done = subprocess.run([sys.executable, "-c", SCRIPT, str(tmp_path)], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.strip()) == (0, "(2, 800)"), done.stderr
+
+
+def labelled(counts):
+    """Rows with as many of each label as `counts` says; the label None is no label."""
+    labels = [label for label, count in counts.items() for _ in range(count)]
+    cuts = list(rows_lasting([500 + 10 * number for number in range(len(labels))]))
+    for cut, label in zip(cuts, labels, strict=True):
+        custom = {"label": label} if label else None
+        cut.supervisions = [SupervisionSegment(cut.id, cut.id, 0, cut.duration, custom=custom)]
+    return CutSet.from_cuts(cuts)
+
+
+def epochs_of(cuts, config, count, **place):
+    stream, found = BatchStream(cuts, config, seed=3, **place), [[] for _ in range(count)]
+    for item in stream:
+        if item.position.epoch == count:
+            return found
+        found[item.position.epoch] += item.cuts
+    return found
+
+
+def test_balanced_training_draws_every_label_equally_often():
+    cuts = labelled({"rare": 3, "common": 40, "usual": 17})
+    first, second = epochs_of(cuts, LoaderConfig(batch_size=7, balance="label", pool_size=20), 2)
+    for epoch in (first, second):
+        uses = Counter(cut.id for cut in epoch)
+        drawn = Counter(cut.supervisions[0].custom["label"] for cut in epoch)
+        assert len(epoch) == 60
+        assert set(drawn.values()) == {20}
+        rare = [count for name, count in uses.items() if name in {"c000", "c001", "c002"}]
+        assert sorted(rare) == [6, 7, 7]  # no row comes again before all others of its label did
+    assert [cut.id for cut in first] != [cut.id for cut in second]
+    assert {cut.id for cut in first} != {cut.id for cut in second}
+
+
+def test_a_balanced_stream_resumes_and_dev_is_not_balanced():
+    cuts, config = labelled({"a": 4, "b": 20}), LoaderConfig(batch_size=5, balance="label")
+    whole = ids(islice(BatchStream(cuts, config, seed=0), 12))
+    resumed = BatchStream(cuts, config, seed=0, start=whole[4][0])
+    assert ids(islice(resumed, 7)) == whole[5:]
+    assert sum(len(item.cuts) for item in BatchStream(cuts, config, seed=0, shuffle=False)) == 24
+
+
+def test_a_row_that_is_drawn_twice_is_cropped_elsewhere():
+    cuts = labelled({"a": 1, "b": 30})
+    config = LoaderConfig(batch_size=8, balance="label", max_crop_s=0.2)
+    (epoch,) = epochs_of(cuts, config, 1)
+    starts = [cut.start for cut in epoch if cut.id == "c000"]
+    assert len(starts) >= 15
+    assert len(set(starts)) > len(starts) // 2
+
+
+def test_a_row_without_the_field_to_balance_by_is_named():
+    with pytest.raises(ManifestError, match=r"Row c002 has nothing in the field 'label'.*data\.balance"):
+        next(iter(BatchStream(labelled({"a": 2, None: 1}), LoaderConfig(balance="label"), seed=0)))

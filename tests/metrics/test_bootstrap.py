@@ -146,3 +146,15 @@ def test_across_seeds_averages_runs_and_draws_items_jointly(rng: np.random.Gener
     assert metric == bootstrap_mean(runs.mean(axis=0))
     identical = across_seeds(np.repeat(runs[:1], 5, axis=0))
     assert identical[1:] == pytest.approx(bootstrap_mean(runs[0])[1:])  # five equal runs are not five test sets
+
+
+def test_paired_error_rates_are_over_all_units(rng: np.random.Generator) -> None:
+    words = rng.integers(1, 30, 300)
+    better, worse = rng.binomial(words, 0.1), rng.binomial(words, 0.2)
+    found = paired_bootstrap(better, worse, units=words)
+    assert found.value == pytest.approx(better.sum() / words.sum() - worse.sum() / words.sum())
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low < found.value < found.high < 0
+    with pytest.raises(ValueError, match="without a single unit"):
+        paired_bootstrap([0, 0], [0, 0], units=[0, 0])

@@ -20,6 +20,7 @@ from audiossl.errors import AudiosslError, TrainingError
 from audiossl.metrics.classification import classification_metrics, confusion_matrix
 from audiossl.report import build_report, read_run, read_runs, summary_markdown, summary_table
 from audiossl.report.build import comparisons, mistakes
+from audiossl.report.cells import Players
 from audiossl.report.figures import Series as Line
 from audiossl.report.figures import confusion_figure, curves_figure, numbered, shortened
 from audiossl.report.runs import distinct_names
@@ -178,7 +179,7 @@ def test_items_without_a_target_are_neither_right_nor_wrong(two_runs: list[Path]
     path = two_runs[0] / "test" / "predictions.jsonl"
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     write_lines(path, [{**row, "target": None} if index < 11 else row for index, row in enumerate(rows)])
-    assert [row["id"] for row in mistakes(read_run(two_runs[0]).evaluations["test"])] == ["clip11"]
+    assert [row["id"] for row in mistakes(read_run(two_runs[0]).evaluations["test"], Players())] == ["clip11"]
 
 
 def test_comparison_is_paired_by_id(two_runs: list[Path]) -> None:
@@ -218,7 +219,7 @@ def test_comparison_of_what_cannot_be_compared(
 
 
 def test_mistakes_are_the_surest_wrong_ones(two_runs: list[Path]) -> None:
-    found = mistakes(read_run(two_runs[0]).evaluations["test"])
+    found = mistakes(read_run(two_runs[0]).evaluations["test"], Players())
     assert [row["id"] for row in found] == [f"clip{index}" for index in range(11, 1, -1)]
     assert found[0] == {
         "id": "clip11",
@@ -227,6 +228,7 @@ def test_mistakes_are_the_surest_wrong_ones(two_runs: list[Path]) -> None:
         "probability": f"{12 / 25:.3f}",
         "speaker": "voice2",
         "duration": "0.50",
+        "audio": None,
     }
 
 
