@@ -54,9 +54,13 @@ class Run:
         longest_s = self.task.longest_s
         if longest_s is None:
             return self._predict_whole(cuts)
-        rows = [self.task.predict_long(cut) for cut in cuts if cut.duration > longest_s]
-        whole = cuts.filter(lambda cut: cut.duration <= longest_s)
-        return rows if len(rows) == len(cuts) else rows + self._predict_whole(whole)
+        rows, whole = [], []
+        for cut in cuts:
+            if cut.duration > longest_s:
+                rows.append(self.task.predict_long(cut))
+            else:
+                whole.append(cut)
+        return rows + (self._predict_whole(CutSet.from_cuts(whole)) if whole else [])
 
     def evaluate(self, split: str = "test") -> dict[str, Metric]:
         """Predict a split, write `<split>/predictions.jsonl` and `<split>/metrics.json`, and return the metrics.
