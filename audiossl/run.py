@@ -98,6 +98,7 @@ def rescore(run: Run, split: str, predictions: Sequence[Prediction]) -> dict[str
         "setting": config.setting or "default",
         "split": split,
         "num_items": len(predictions),
+        "monitor": run.task.monitor.name,
         "metrics": metrics_as_json(metrics),
         **run.task.facts(predictions),
         "tables": [table._asdict() for table in run.task.tables(predictions)],
