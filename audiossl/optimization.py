@@ -59,6 +59,10 @@ def schedule_factor(config: TrainerConfig, step: int) -> float:
         return 1 - done
     if config.schedule == "cosine":
         return 0.5 * (1 + math.cos(math.pi * done))
+    if config.schedule == "tri_stage":
+        decay_from = warmup + config.hold_share * config.steps
+        decayed = (step - decay_from) / max(config.steps - decay_from, 1)
+        return float(config.final_share ** min(max(decayed, 0.0), 1.0))
     if config.schedule == "inverse_sqrt":
         return math.sqrt(max(warmup, 1) / max(step + 1, 1))
     return 1.0

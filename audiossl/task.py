@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from torch import Tensor, nn
 from torch.nn import Parameter
@@ -47,7 +47,7 @@ class Task(nn.Module, ABC):
     named like an item.
     """
 
-    monitor: ClassVar[Monitor]
+    monitor: Monitor  # of the class, or of an instance whose settings decide what is counted
 
     @abstractmethod
     def loss(self, batch: Batch) -> Loss:

@@ -257,6 +257,17 @@ def test_schedules(schedule: Any, expected: list[float]) -> None:
     assert [schedule_factor(config, step) for step in range(10)] == pytest.approx(expected)
 
 
+def test_tri_stage_schedule() -> None:
+    """Warm-up 2 of 12 steps, peak for a quarter (3), then from 1 to 1/128 in 7 steps: a half each."""
+    config = TrainerConfig(steps=12, warmup_steps=2, schedule="tri_stage", hold_share=0.25, final_share=1 / 128)
+    expected = [1 / 2, 1, 1, 1, 1, *(2.0**-n for n in range(7))]
+    assert [schedule_factor(config, step) for step in range(12)] == pytest.approx(expected)
+    late = TrainerConfig(steps=3, warmup_steps=100, schedule="tri_stage")
+    assert [schedule_factor(late, step) for step in range(3)] == pytest.approx([0.01, 0.02, 0.03])
+    with pytest.raises(ConfigError, match="hold_share=1.5"):
+        TrainerConfig(hold_share=1.5)
+
+
 def test_the_log_has_the_learning_rate_of_each_update(tmp_path: Path) -> None:
     make(ToyTask(), tmp_path, schedule="linear", warmup_steps=3, lr=0.3).fit()
     config = TrainerConfig(steps=STEPS, schedule="linear", warmup_steps=3, lr=0.3)
