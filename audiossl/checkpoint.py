@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from audiossl.config import as_dict
 from audiossl.errors import CheckpointError
-from audiossl.upstream import Upstream, build_upstream
+from audiossl.upstream import Upstream, build_upstream, passed_on
 
 _KEY = "audiossl"
 
@@ -154,7 +154,9 @@ def load_from_reference(reference: str, options: Mapping[str, Any], *, random_in
     if "upstream" not in description:
         return load_original(path, source, options, random_init=random_init)
     # The file names a registered plugin, never an address to import: a checkpoint must not choose what code runs.
-    upstream = build_upstream(description["upstream"], {**description["options"], **options}, seed)
+    name = description["upstream"]
+    again = passed_on(name, random_init=True, seed=seed) if random_init else {}
+    upstream = build_upstream(name, {**description["options"], **again, **options}, seed)
     _load_state(upstream, state, buffers_only=random_init)
     return upstream
 

@@ -26,12 +26,15 @@ class Upstream(nn.Module, ABC):
     receptive_field: samples that a frame of the front end sees; edge: samples that the front end mirrors at each end.
     Two more are optional, for fine-tuning: `blocks`, a ModuleList of the Transformer blocks in their order, and `stem`,
     the convolutional front. training_only: parameters that only training mode uses, such as a mask embedding.
+    loads_encoder: True for a front end around another upstream that it loads by name; its Config has the fields
+    `weights` and `seed`, which it gets from `load_upstream` and passes on.
     The contract, checked by `audiossl.testing.check_upstream`: a batch equals its items one by one; `num_frames` is
     exact; eval is deterministic; gradients reach every trainable parameter.
     """
 
     Config: ClassVar[type | None] = None
     training_only: ClassVar[tuple[str, ...]] = ()
+    loads_encoder: ClassVar[bool] = False
     name: str = ""  # the registered name that it was built from
     sample_rate_hz: int = 16000
     widths: tuple[int, ...]
@@ -182,6 +185,7 @@ def _load_named(name: str, options: Mapping[str, Any], *, random_init: bool, see
     weights: str = getattr(card, "weights", "")
     if published(weights) and not random_init:
         return _load_published(card, options)
+    options = {**passed_on(name, random_init=random_init, seed=seed), **options}
     upstream = build_upstream(name, {**card.options, **options}, seed)
     if random_init:
         if weights and not published(weights):
@@ -196,6 +200,13 @@ def _load_named(name: str, options: Mapping[str, Any], *, random_init: bool, see
         path = packaged_weights(card, UPSTREAMS.owner(name))
         load_upstream_weights(upstream, path, getattr(card, "sha256", ""))
     return upstream
+
+
+def passed_on(name: str, *, random_init: bool, seed: int) -> dict[str, Any]:
+    """Options that tell a front end around another encoder how to load that one; none for other upstreams."""
+    if not getattr(UPSTREAMS.load(name), "loads_encoder", False):
+        return {}
+    return {"weights": "random" if random_init else "pretrained", "seed": seed}
 
 
 def _load_published(card: Card, options: Mapping[str, Any]) -> Upstream:
