@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from typing import Any, ClassVar, Self
 
@@ -11,6 +11,7 @@ import torch
 from lhotse.cut import Cut
 from torch import Tensor
 
+from audiossl.errors import AudiosslError
 from audiossl.finetuning import FinetuneConfig, make_trainable, set_training_mode
 from audiossl.interface import Interface
 from audiossl.task import ParameterGroup, Prediction, Task
@@ -66,6 +67,13 @@ class Downstream(Task):
     def predict_long(self, cut: Cut) -> Prediction:
         """What `predict` gives, for a row longer than `longest_s`, in bounded memory."""
         raise NotImplementedError(f"{type(self).__name__} has no way to predict long recordings part by part.")
+
+    def ensemble(self, predictions: Sequence[Prediction]) -> Prediction:
+        """One prediction of an item from those of several heads, such as the folds of a cross-validation."""
+        raise AudiosslError(
+            f"{type(self).__name__} has no way to unite the predictions of several folds; predict with one of them, a "
+            f"folder below RUN/folds."
+        )
 
     @property
     def may_skip_parameters(self) -> bool:

@@ -35,6 +35,7 @@ from audiossl.evaluate import write_json
 from audiossl.features.config import CacheConfig, Form
 from audiossl.features.feed import Feed
 from audiossl.finetuning import FinetuneConfig
+from audiossl.folds import FoldsConfig
 from audiossl.interface import build_interface
 from audiossl.pretraining import Pretraining
 from audiossl.registry import DOWNSTREAMS, UPSTREAMS, import_target
@@ -43,18 +44,22 @@ from audiossl.trainer import BatchSource, Trainer, TrainerConfig
 from audiossl.types import Batch, Position
 from audiossl.upstream import Upstream, build_upstream, load_upstream
 
+SHORT = {"finetune": "mode", "folds": "by"}  # settings that stand for one of their keys
+
 
 @dataclass(frozen=True)
 class DataConfig(LoaderConfig):
-    """dir: folder of the manifests; train, dev, test: their names in it (or paths of their own)."""
+    """dir: folder of the manifests; train, dev, test: their names in it (or paths of their own); all: of the rows that
+    folds are drawn from, instead of the three."""
 
     dir: str = "data"
     train: str = "train.jsonl.gz"
     dev: str = "dev.jsonl.gz"
     test: str = "test.jsonl.gz"
+    all: str = "all.jsonl.gz"
 
     def path(self, split: str) -> Path:
-        """The manifest of a split; another name than train, dev and test is a file `<split>.jsonl.gz` in `dir`."""
+        """The manifest of a split; another name than train, dev, test and all is a file `<split>.jsonl.gz` in `dir`."""
         return Path(self.dir) / getattr(self, split, f"{split}.jsonl.gz")
 
 
@@ -65,7 +70,8 @@ class Experiment:
     setting: a YAML of the downstream's folder that lies under this configuration. features: whether hidden states of a
     frozen encoder are computed once and kept: 'frames', 'pooled' (their mean over time), 'off', or 'auto' for what
     changes nothing and fits into the `cache`; see `audiossl.features.choice`. checkpoint: which weights are evaluated
-    and predict; 'averaged' is the mean of the best, and needs trainer.average_best.
+    and predict; 'averaged' is the mean of the best, and needs trainer.average_best. folds: a cross-validation on the
+    rows of `data.all`, by `folds=leave_one_out:speaker` for instance; see `audiossl.folds`.
     """
 
     downstream: str = "utterance_classification"
@@ -81,6 +87,7 @@ class Experiment:
     features: Literal["auto", "frames", "pooled", "stats", "off"] = "auto"
     cache: CacheConfig = field(default_factory=CacheConfig)
     checkpoint: Literal["best", "last", "averaged"] = "best"
+    folds: FoldsConfig = field(default_factory=FoldsConfig)
     seed: int = 0
 
 
@@ -105,7 +112,7 @@ class PretrainExperiment:
 def read_experiment(path: Path | None, overrides: Sequence[str] = (), *, pretrain: bool = False) -> Any:
     """Defaults, then the downstream's setting, then the YAML file, then `key=value`s. Raises ConfigError.
 
-    `finetune=lora` stands for `finetune.mode=lora`, in YAML too.
+    `finetune=lora` stands for `finetune.mode=lora` and `folds=k:5` for `folds.by=k:5`, in YAML too.
     """
     layers: list[DictConfig | Mapping[str, Any]] = [read_settings(path)] if path else []
     layers.append(parse_settings(overrides))
@@ -119,8 +126,12 @@ def read_experiment(path: Path | None, overrides: Sequence[str] = (), *, pretrai
 
 
 def train(config: Experiment, out: Path, *, resume: bool = False, overwrite: bool = False) -> Path:
-    """Train a head in the run folder `out`. Raises TrainingError if there is a run already."""
-    with _run_folder(out, resume=resume, overwrite=overwrite):
+    """Train a head in the run folder `out`, or one for each fold. Raises TrainingError if there is a run already."""
+    if config.folds.by:
+        from audiossl.cross_validation import train_folds
+
+        return train_folds(config, out, resume=resume, overwrite=overwrite)
+    with run_folder(out, resume=resume, overwrite=overwrite):
         cuts = {split: read_manifest(config.data.path(split)) for split in ("train", "dev")}
         task_type = DOWNSTREAMS.load(config.downstream)
         where = f"task options of {config.downstream}"
@@ -151,7 +162,7 @@ def train(config: Experiment, out: Path, *, resume: bool = False, overwrite: boo
 
 def pretrain(config: PretrainExperiment, out: Path, *, resume: bool = False, overwrite: bool = False) -> Path:
     """Pre-train an encoder in the run folder `out`; writes `upstream.safetensors`, which `load_upstream(out)` reads."""
-    with _run_folder(out, resume=resume, overwrite=overwrite):
+    with run_folder(out, resume=resume, overwrite=overwrite):
         cuts = {split: read_manifest(config.data.path(split)) for split in ("train", "dev")}
         task = build_pretraining(config)
         trainer = _trainer(task, config, out, cuts)
@@ -211,10 +222,11 @@ def default_out(path: Path | None, config: Any) -> Path:
 
 
 def read_settings(path: Path) -> DictConfig:
-    """A YAML file, `finetune: lora` written out."""
+    """A YAML file, `finetune: lora` and `folds: k:5` written out."""
     layer = read_yaml(path)
-    if isinstance(layer.get("finetune"), str):
-        layer.finetune = {"mode": layer.finetune}
+    for name, key in SHORT.items():
+        if isinstance(layer.get(name), str):
+            layer[name] = {key: layer[name]}
     return _off_as_text(layer)
 
 
@@ -227,11 +239,10 @@ def _off_as_text(layer: DictConfig) -> DictConfig:
 
 def parse_settings(pairs: Sequence[str]) -> DictConfig:
     """`key=value`s, `finetune=lora` written out (but not `finetune={mode: lora, top_k: 2}`)."""
-    short = "finetune="
-    written_out = [
-        f"finetune.mode={pair.removeprefix(short)}" if pair.startswith(short) and "{" not in pair else pair
-        for pair in pairs
-    ]
+    written_out = []
+    for pair in pairs:
+        name, _, value = pair.partition("=")
+        written_out.append(f"{name}.{SHORT[name]}={value}" if name in SHORT and "{" not in value else pair)
     return _off_as_text(parse_overrides(written_out))
 
 
@@ -344,7 +355,7 @@ def _describe(
         if "features" in stored:
             facts["features"] = stored["features"]
     if not resume:
-        _empty(out)
+        empty(out)
     write_json(out / "run.json", facts)
     save_yaml(config, out / "config.yaml")
 
@@ -359,7 +370,7 @@ def read_facts(folder: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def _run_folder(out: Path, *, resume: bool, overwrite: bool) -> Iterator[None]:
+def run_folder(out: Path, *, resume: bool, overwrite: bool) -> Iterator[None]:
     """Make sure that `out` may be written, and that nobody else writes it at the same time."""
     first = int(os.environ.get("RANK", "0")) == 0  # torchrun and accelerate launch set it
     if resume and not (out / "config.yaml").is_file():
@@ -378,7 +389,7 @@ def _run_folder(out: Path, *, resume: bool, overwrite: bool) -> Iterator[None]:
         yield
 
 
-def _empty(out: Path) -> None:
+def empty(out: Path) -> None:
     """Remove what an earlier run left, but for the lock that is held."""
     if (out / "config.yaml").is_file():
         for path in out.iterdir():

@@ -5,10 +5,11 @@ RUN/<split>/predictions.jsonl, metrics.json and pictures, for each split that wa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import torch
 from lhotse import CutSet
@@ -33,7 +34,7 @@ from audiossl.experiment import (
     restore,
 )
 from audiossl.task import Prediction
-from audiossl.types import Metric
+from audiossl.types import Metric, Table
 from audiossl.upstream import load_upstream
 
 
@@ -86,11 +87,18 @@ class Run:
         return predict_all(self.task, batches_of(cuts, self.config.data, self.task.upstream), self.device)
 
 
-def rescore(run: Run, split: str, predictions: Sequence[Prediction]) -> dict[str, Metric]:
-    """Metrics, tables and pictures from predictions alone."""
+def rescore(
+    run: Run,
+    split: str,
+    predictions: Sequence[Prediction],
+    *,
+    tables: Sequence[Table] = (),
+    facts: Mapping[str, Any] | None = None,
+) -> dict[str, Metric]:
+    """Metrics, tables and pictures from predictions alone; tables, facts: more of them, where the caller has any."""
     metrics = run.task.score(predictions)
     config, folder = run.config, run.folder / split
-    facts = {
+    written = {
         "upstream": config.upstream,
         "interface": config.interface,
         "finetune": config.finetune.mode,
@@ -101,10 +109,11 @@ def rescore(run: Run, split: str, predictions: Sequence[Prediction]) -> dict[str
         "monitor": run.task.monitor.name,
         "metrics": metrics_as_json(metrics),
         **run.task.facts(predictions),
-        "tables": [table._asdict() for table in run.task.tables(predictions)],
+        **(facts or {}),
+        "tables": [table._asdict() for table in [*tables, *run.task.tables(predictions)]],
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    write_json(folder / "metrics.json", facts)
+    write_json(folder / "metrics.json", written)
     run.task.figures(folder, predictions)
     return metrics
 
@@ -112,11 +121,16 @@ def rescore(run: Run, split: str, predictions: Sequence[Prediction]) -> dict[str
 def load_run(folder: str | Path, checkpoint: str = "", device: str | None = None, overrides: Sequence[str] = ()) -> Run:
     """A trained run for prediction. Raises AudiosslError for a folder that is none.
 
-    checkpoint: best, last or averaged; overrides: changes to its configuration, for instance data.dir=elsewhere.
+    checkpoint: best, last or averaged; overrides: changes to its configuration, for instance data.dir=elsewhere. Of a
+    cross-validation, the runs of all its folds as one.
     """
     folder = Path(folder)
     if not (folder / "config.yaml").is_file():
         raise AudiosslError(f"{folder} is not a run folder (it has no config.yaml); give what `audiossl train` wrote.")
+    if (read_settings(folder / "config.yaml").get("folds") or {}).get("by"):
+        from audiossl.cross_validation import load_folds
+
+        return load_folds(folder, checkpoint, device, overrides)
     stored = read_facts(folder).get("upstream_fingerprint")
     if stored is None:
         raise AudiosslError(f"{folder} is a pre-training run, which predicts nothing; use it as upstream={folder}.")

@@ -132,6 +132,13 @@ class UtteranceClassification(Downstream):
             probabilities = self.logits(batch).float().softmax(dim=-1).cpu()
         return [self._prediction(cut, row) for cut, row in zip(batch.cuts, probabilities, strict=True)]
 
+    def ensemble(self, predictions: Sequence[Prediction]) -> Prediction:
+        """The mean of the probabilities."""
+        scores = [round(sum(values) / len(predictions), 6) for values in zip(*(row["scores"] for row in predictions))]
+        best = scores.index(max(scores))
+        chosen = {"predicted": self.config.labels[best], "probability": scores[best], "scores": scores}
+        return {**predictions[0], **chosen}
+
     def score(self, predictions: Sequence[Prediction]) -> dict[str, Metric]:
         """accuracy, uar and f1 over the items that have a target."""
         known = [row for row in predictions if row["target"] is not None]
