@@ -1,0 +1,274 @@
+"""Verification metrics: equal to scikit-learn and speechbrain where those are right, ties, one class, speakers drawn."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import numpy as np
+import pytest
+from scipy.interpolate import interp1d
+from scipy.optimize import brentq
+from sklearn.isotonic import IsotonicRegression
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_curve
+
+from audiossl.errors import AudiosslError, LabelError
+from audiossl.metrics.verification import (
+    Calibration,
+    act_dcf,
+    cllr,
+    dcf,
+    det_curve,
+    equal_error_rate,
+    equal_error_threshold,
+    fit_calibration,
+    min_cllr,
+    min_dcf,
+    paired_eer,
+    resampled_eer,
+    verification_metrics,
+)
+
+
+def trials(num: int, seed: int, *, ties: bool, share: float = 0.2) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    targets = rng.random(num) < share
+    targets[:2] = True, False
+    scores = rng.standard_normal(num) + 1.5 * targets
+    return (np.round(2 * scores) / 2 if ties else scores), targets
+
+
+def crossing_of_scikit_learn(scores: np.ndarray, targets: np.ndarray) -> float:
+    alarms, hits, _ = roc_curve(targets, scores)
+    return float(brentq(lambda rate: 1.0 - rate - interp1d(alarms, hits)(rate), 0.0, 1.0, xtol=1e-14))
+
+
+def dcf_of_scikit_learn(scores: np.ndarray, targets: np.ndarray, p_target: float) -> float:
+    alarms, hits, _ = roc_curve(targets, scores, drop_intermediate=False)
+    return float(((p_target * (1 - hits) + (1 - p_target) * alarms) / min(p_target, 1 - p_target)).min())
+
+
+@pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize("num", [2, 3, 7, 50, 2000])
+def test_eer_and_min_dcf_are_those_of_scikit_learns_curve(num: int, ties: bool) -> None:
+    for seed in range(10):
+        scores, targets = trials(num, seed, ties=ties)
+        alarms, hits, _ = roc_curve(targets, scores, drop_intermediate=False)
+        curve = det_curve(scores, targets)
+        np.testing.assert_allclose(curve.p_fa, alarms)
+        np.testing.assert_allclose(curve.p_miss, 1 - hits, atol=1e-15)
+        if len(set(alarms)) == len(alarms):  # else interp1d is not defined on the vertical parts of the curve
+            assert equal_error_rate(scores, targets) == pytest.approx(crossing_of_scikit_learn(scores, targets))
+        for p_target in (0.01, 0.05, 0.5, 0.9):
+            expected = dcf_of_scikit_learn(scores, targets, p_target)
+            assert min_dcf(scores, targets, p_target) == pytest.approx(expected)
+
+
+def test_eer_is_the_crossing_where_scikit_learns_curve_is_steep() -> None:
+    """With 2000 scores the vertical parts matter little, and the usual code gives the same to the fourth decimal."""
+    for seed in range(5):
+        scores, targets = trials(2000, seed, ties=False)
+        assert equal_error_rate(scores, targets) == pytest.approx(crossing_of_scikit_learn(scores, targets), abs=1e-3)
+
+
+def test_speechbrain_agrees_where_it_is_right() -> None:
+    """Its minDCF is not normalised; its EER is the mean of both rates where they are closest."""
+    import torch
+    from speechbrain.utils.metric_stats import EER, minDCF
+
+    for seed in range(3):
+        scores, targets = trials(300, seed, ties=False)
+        positive, negative = (torch.from_numpy(scores[kind]) for kind in (targets, ~targets))
+        step = 1 / min(targets.sum(), (~targets).sum())
+        assert equal_error_rate(scores, targets) == pytest.approx(float(EER(positive, negative)[0]), abs=step)
+        ours = min_dcf(scores, targets, 0.05)
+        assert 0.05 * ours == pytest.approx(float(minDCF(positive, negative, p_target=0.05)[0]), abs=1e-6)
+
+
+# By hand. Misses and false alarms at falling thresholds are points of a polygon; the EER is where it meets miss = fa.
+@pytest.mark.parametrize(
+    ("scores", "targets", "eer"),
+    [
+        ([3, 2, 1, 0], [1, 1, 0, 0], 0.0),  # (1, 0) (1/2, 0) (0, 0): misses reach 0 without a false alarm
+        ([0, 1, 2, 3], [1, 1, 0, 0], 1.0),
+        ([1, 1, 1, 1], [1, 1, 0, 0], 0.5),  # one tie: the diagonal
+        ([1, 1, 1, 1], [1, 0, 0, 0], 0.5),
+        ([2, 1, 1, 0], [1, 1, 0, 0], 1 / 4),  # one line from (1/2, 0) to (0, 1/2)
+        ([3, 2, 1], [1, 0, 1], 0.5),  # (1/2, 0) (1/2, 1)
+        ([5, 4, 3, 2, 1, 0], [1, 1, 0, 1, 0, 0], 1 / 3),  # (1/3, 0) (1/3, 1/3): vertical part meets the diagonal
+    ],
+)
+def test_eer_by_hand(scores: list[float], targets: list[int], eer: float) -> None:
+    assert equal_error_rate(scores, targets) == pytest.approx(eer)
+    for order in ([-1, 1], [1, -1]):  # the order of tied trials is of no consequence
+        assert equal_error_rate(scores[:: order[0]], targets[:: order[0]]) == pytest.approx(eer)
+
+
+def test_min_dcf_and_threshold_by_hand() -> None:
+    scores, targets = [4.0, 3.0, 2.0, 1.0], [1, 0, 1, 0]
+    # Thresholds inf, 4, 3, 2, 1: misses 1, 1/2, 1/2, 0, 0; false alarms 0, 0, 1/2, 1/2, 1.
+    curve = det_curve(scores, targets)
+    assert curve.p_miss.tolist() == [1, 0.5, 0.5, 0, 0]
+    assert curve.p_fa.tolist() == [0, 0, 0.5, 0.5, 1]
+    assert curve.thresholds.tolist() == [np.inf, 4, 3, 2, 1]
+    assert min_dcf(scores, targets, 0.1) == pytest.approx(0.5)  # refuse all but 4: 0.1 * 0.5 / 0.1
+    assert min_dcf(scores, targets, 0.9) == pytest.approx(0.5)
+    assert min_dcf([1, 2], [1, 0], 0.01) == 1.0  # refuse all
+    assert equal_error_threshold(curve) == 3.0
+
+
+def test_act_dcf_and_cllr_by_hand() -> None:
+    llrs, targets = np.log([3.0, 1 / 3, 1.0, 1 / 7]), [1, 1, 0, 0]
+    bits = [np.log2(4 / 3), np.log2(4), 1.0, np.log2(8 / 7)]  # log2(1 + 1 / odds), log2(1 + odds)
+    assert cllr(llrs, targets) == pytest.approx(0.5 * (np.mean(bits[:2]) + np.mean(bits[2:])))
+    assert cllr([0.0, 0.0], [1, 0]) == pytest.approx(1.0)
+    assert act_dcf(llrs, targets, 0.5) == pytest.approx(0.5 + 0.5)  # accepts odds of at least 1: one miss, one alarm
+    assert act_dcf(llrs, targets, 0.01) == pytest.approx(1.0)  # odds of 99 are never reached
+    assert dcf(0.2, 0.1, 0.25) == pytest.approx(0.25 * 0.2 / 0.25 + 0.75 * 0.1 / 0.25)
+    assert cllr([800.0, -800.0], [1, 0]) == 0.0
+    assert cllr([-800.0, 800.0], [1, 0]) == pytest.approx(800 / np.log(2))  # no overflow
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_min_cllr_is_that_of_isotonic_regression(ties: bool) -> None:
+    scores, targets = trials(400, 3, ties=ties)
+    weights = np.where(targets, 0.5 / targets.sum(), 0.5 / (~targets).sum())
+    posterior = IsotonicRegression(y_min=0, y_max=1).fit_transform(scores, targets, sample_weight=weights)
+    with np.errstate(divide="ignore"):
+        costs = -np.log2(np.where(targets, posterior, 1 - posterior))
+    expected = weights @ np.where(np.isfinite(costs), costs, 0)
+    assert min_cllr(scores, targets) == pytest.approx(expected)
+    assert min_cllr(scores, targets) <= cllr(fit_calibration(scores, targets).llrs(scores), targets)
+    assert min_cllr([2, 1], [1, 0]) == 0.0
+    assert min_cllr([1, 1], [1, 0]) == pytest.approx(1.0)
+
+
+def test_calibration_is_the_balanced_logistic_regression_of_scikit_learn() -> None:
+    scores, targets = trials(5000, 1, ties=False)
+    found = fit_calibration(scores, targets)
+    expected = LogisticRegression(C=1e9, class_weight="balanced", tol=1e-10, max_iter=1000)
+    expected.fit(scores[:, None], targets)
+    assert found.scale == pytest.approx(expected.coef_.item(), rel=5e-3)
+    assert found.offset == pytest.approx(expected.intercept_.item(), rel=5e-3)
+    # The scores are Gaussians of deviation 1 around 0 and 1.5, whose true ratio is 1.5 s - 1.5**2 / 2.
+    assert found.scale == pytest.approx(1.5, abs=0.1)
+    assert found.offset == pytest.approx(-1.125, abs=0.1)
+
+
+def test_calibration_stays_finite_where_the_kinds_are_apart_and_follows_shift_and_scale() -> None:
+    apart = fit_calibration([0.9, 0.8, 0.2, 0.1], [1, 1, 0, 0])
+    assert 0 < apart.scale < 100
+    assert apart.llrs([0.5])[0] == pytest.approx(0.0, abs=1e-6)
+    scores, targets = trials(300, 0, ties=False)
+    here, there = fit_calibration(scores, targets), fit_calibration(0.01 * scores + 7, targets)
+    np.testing.assert_allclose(there.llrs(0.01 * scores + 7), here.llrs(scores), atol=1e-3)
+    constant = fit_calibration([0.3, 0.3, 0.3], [1, 0, 0])
+    assert cllr(constant.llrs([0.3, 0.3, 0.3]), [1, 0, 0]) == pytest.approx(1.0, abs=0.1)
+
+
+def test_metrics_together_are_those_alone() -> None:
+    scores, targets = trials(500, 5, ties=True)
+    llrs = Calibration(1.2, -0.7).llrs(scores)
+    found = verification_metrics(scores, targets, llrs=llrs)
+    assert {name: metric.value for name, metric in found.items()} == pytest.approx(
+        {
+            "eer": equal_error_rate(scores, targets),
+            "min_dcf_p01": min_dcf(scores, targets, 0.01),
+            "min_dcf_p05": min_dcf(scores, targets, 0.05),
+            "act_dcf_p01": act_dcf(llrs, targets, 0.01),
+            "act_dcf_p05": act_dcf(llrs, targets, 0.05),
+            "cllr": cllr(llrs, targets),
+        }
+    )
+    assert all(metric.low is None for metric in found.values())
+    assert set(verification_metrics(scores, targets)) == {"eer", "min_dcf_p01", "min_dcf_p05"}
+
+
+def test_a_draw_repeats_trials_as_often_as_its_speakers() -> None:
+    """Against a slow bootstrap that copies trials, with the same draws of speakers."""
+    rng = np.random.default_rng(4)
+    scores, targets = trials(60, 8, ties=True, share=0.4)
+    left = rng.integers(0, 5, 60)
+    right = np.where(targets, left, (left + rng.integers(1, 5, 60)) % 5)
+    sides = ([f"s{number}" for number in left], [f"s{number}" for number in right])
+    draws = np.random.default_rng(7).multinomial(5, np.full(5, 0.2), size=40)
+    expected = []
+    for draw in draws:
+        counts = np.where(left == right, draw[left], draw[left] * draw[right])
+        drawn, kinds = np.repeat(scores, counts), np.repeat(targets, counts)
+        both = kinds.any() and not kinds.all()
+        expected.append(equal_error_rate(drawn, kinds) if both else np.nan)
+    found = resampled_eer(scores, targets, sides, num_resamples=40, seed=7)
+    np.testing.assert_allclose(found, expected)
+    metric = verification_metrics(scores, targets, sides, num_resamples=40, seed=7)["eer"]
+    assert (metric.low, metric.high) == pytest.approx(tuple(np.nanquantile(expected, [0.025, 0.975])))
+
+
+def test_few_speakers_make_wide_intervals() -> None:
+    scores, targets = trials(4000, 2, ties=False)
+    rng = np.random.default_rng(0)
+
+    def width(num_speakers: int) -> float:
+        voices = rng.standard_normal(num_speakers)  # some speakers are hard
+        left = rng.integers(0, num_speakers, len(scores))
+        right = np.where(targets, left, (left + rng.integers(1, num_speakers, len(scores))) % num_speakers)
+        sides = (list(map(str, left)), list(map(str, right)))
+        metric = verification_metrics(scores + 2 * voices[left] * targets, targets, sides, num_resamples=300)["eer"]
+        assert metric.low is not None
+        assert metric.high is not None
+        assert metric.low < metric.value < metric.high
+        return metric.high - metric.low
+
+    assert width(6) > 2 * width(200)
+
+
+def test_one_speaker_has_no_interval() -> None:
+    found = verification_metrics([2.0, 1.0], [1, 0], (["a", "a"], ["a", "a"]))
+    assert found["eer"].low is None
+    assert len(resampled_eer([2.0, 1.0], [1, 0], (["a", "a"], ["a", "a"]))) == 0
+
+
+def test_paired_difference_of_two_systems() -> None:
+    scores, targets = trials(1500, 6, ties=False)
+    left = np.arange(1500) % 30
+    sides = (list(map(str, left)), list(map(str, np.where(targets, left, (left + 7) % 30))))
+    worse = scores - 0.8 * targets
+    gap = paired_eer(worse, scores, targets, sides, num_resamples=200)
+    assert gap.value == pytest.approx(equal_error_rate(worse, targets) - equal_error_rate(scores, targets))
+    assert gap.low is not None
+    assert gap.low > 0
+    assert gap.p_value == pytest.approx(2 / 201)
+    assert paired_eer(scores, scores, targets, sides, num_resamples=50).value == 0.0
+
+
+def test_memory_of_the_bootstrap_is_bounded() -> None:
+    scores, targets = trials(20_000, 0, ties=False)
+    left = np.arange(20_000) % 100
+    sides = (list(map(str, left)), list(map(str, np.where(targets, left, (left + 3) % 100))))
+    tracemalloc.start()
+    verification_metrics(scores, targets, sides, num_resamples=500)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 100e6  # all weights at once, without a copy of them, would be 80 MB; every step would copy them
+
+
+@pytest.mark.parametrize(("targets", "found"), [([1, 1], "only same"), ([0, 0], "only different"), ([], "none at all")])
+def test_one_kind_of_trial_is_one_sentence(targets: list[int], found: str) -> None:
+    for function in (equal_error_rate, min_dcf, cllr, min_cllr, fit_calibration, verification_metrics):
+        with pytest.raises(LabelError, match=f"these {len(targets)} trials have {found}"):
+            function(np.zeros(len(targets)), targets)
+
+
+def test_scores_that_are_no_number_are_counted_and_named() -> None:
+    with pytest.raises(AudiosslError, match=r"2 of 4 scores are not a number \(the first is that of trial 2\)"):
+        equal_error_rate([0.0, np.nan, 1.0, np.nan], [1, 0, 1, 0])
+    with pytest.raises(AudiosslError, match="1 of 2 scores"):
+        verification_metrics([0.0, 1.0], [1, 0], llrs=[0.0, np.nan])
+    assert equal_error_rate([np.inf, -np.inf], [1, 0]) == 0.0
+
+
+def test_lengths_that_differ_are_an_error() -> None:
+    with pytest.raises(ValueError, match="one for each"):
+        equal_error_rate([0.0, 1.0, 2.0], [1, 0])
+    with pytest.raises(ValueError, match="3 pairs of speakers for 2 trials"):
+        verification_metrics([0.0, 1.0], [1, 0], (["a"] * 3, ["b"] * 3))
