@@ -10,21 +10,16 @@ from __future__ import annotations
 
 import math
 import random
-import signal
-import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, gather_object
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
 from audiossl.checkpoint import read_tensors, write_tensors
@@ -38,7 +33,8 @@ from audiossl.optimization import (
     unflatten_optimizer,
 )
 from audiossl.runlog import RunLog
-from audiossl.task import Task
+from audiossl.task import Prediction, Task
+from audiossl.terminal import on_signals, progress_bar
 from audiossl.types import Batch, Metric, Position
 
 BatchSource = Callable[[Position | None, int, int], Iterable[Batch]]  # (start, rank, world size) -> batches
@@ -120,6 +116,17 @@ class Progressed:
         return cls(stored["step"], position, best, stored["evaluations_without_gain"], evaluated)
 
 
+class Summed(NamedTuple):
+    """What a step's batches gave, summed over their items: losses (and logs) by name, items, and the last position.
+
+    The gradients of the same sum are those of the parameters.
+    """
+
+    sums: dict[str, Tensor]
+    weight: Tensor
+    position: Position | None
+
+
 class Trainer:
     """Trains `task` in the run folder `folder`; `fit` is the loop.
 
@@ -151,6 +158,9 @@ class Trainer:
         self.task, self.train_batches, self.dev_batches = task, train_batches, dev_batches
         self.state = Progressed()
         self.optimizer = build_optimizer(task, config)
+        self.summed: Callable[[], Summed] | None = None  # where the gradients of several heads are computed together
+        self.dev_rows: list[Prediction] | None = None  # predictions of dev for this step that were made together
+        self._prepared: tuple[Any, Any] | None = None
         self._stop = False
 
     @property
@@ -159,17 +169,20 @@ class Trainer:
 
     def fit(self, resume: bool = False) -> Progressed:
         """Train to `config.steps`. Raises Interrupted after a signal, TrainingError if the loss stays non-finite."""
-        with self._signals(), self._progress() as progress:
+        with on_signals(self.stop), progress_bar(self.accelerator.is_main_process) as progress:
             bar = progress.add_task("training", total=self.config.steps, completed=self.state.step, note="")
             for loss in self.steps(resume):
                 progress.update(bar, completed=self.state.step, note=f"loss {loss:.4f}")
         return self.state
 
     def steps(self, resume: bool = False) -> Iterator[float]:
-        """The loop of `fit`, one step and its loss at a time, so that several trainers can take turns."""
+        """The loop of `fit`, one step and its loss at a time, so that several trainers can take turns.
+
+        The evaluation and the checkpoint that are due after a step come at the beginning of the next turn.
+        """
         if resume:
-            self._restore()
-        model, optimizer = self.accelerator.prepare(self.task, self.optimizer)
+            self.restore()
+        model, optimizer = self.prepare()
         batches = iter(self.train_batches(self.state.position, self.accelerator.process_index, self.world))
         bad_steps = 0
         with RunLog(self.folder, start_step=self.state.step, active=self.accelerator.is_main_process) as log:
@@ -184,10 +197,10 @@ class Trainer:
                 if interrupted and step < self.config.steps:
                     self._save(optimizer)
                     raise Interrupted(f"Stopped after step {step}; {self.folder} holds all that is needed to go on.")
+                yield figures["loss"]
                 finished = self._evaluate_if_due(log)
                 if self._due(self.config.save_every, step) or finished:
                     self._save(optimizer)
-                yield figures["loss"]
         if self.dev_batches is not None and not self.state.best:
             raise TrainingError(
                 f"{self.task.monitor.name} on dev was never a number, so no checkpoint is the best; see "
@@ -199,10 +212,31 @@ class Trainer:
         """Let the step in progress be the last, as a signal does: it is saved, and Interrupted raised."""
         self._stop = True
 
+    def prepare(self) -> tuple[Any, Any]:
+        """Model and optimizer as accelerate wraps them, on the device."""
+        if self._prepared is None:
+            self._prepared = self.accelerator.prepare(self.task, self.optimizer)
+        return self._prepared
+
     def _step(self, model: Any, optimizer: Any, batches: Iterator[Batch]) -> tuple[dict[str, Any], bool]:
         """One update, and whether any process was asked to stop."""
         self.task.begin_step(self.state.step)
-        model.train()
+        if not (model.training and self.task.training):  # a walk through all modules of the encoder
+            model.train()
+        sums, weight_sum, position = self._accumulate(model, batches) if self.summed is None else self.summed()
+        names = list(sums)
+        stop = torch.tensor(float(self._stop), device=weight_sum.device)
+        totals = self.accelerator.reduce(torch.stack([*sums.values(), weight_sum, stop]), "sum")
+        weight_sum = totals[-2].clamp(min=1e-12)
+        *values, _, stopped = torch.cat([totals[:-1] / weight_sum, totals[-1:]]).tolist()
+        means = dict(zip(names, values, strict=True))
+        figures = self._update(optimizer, self.world / weight_sum, means["loss"])
+        self.state.step += 1
+        self.state.position = position
+        return {**means, **figures}, bool(stopped)
+
+    def _accumulate(self, model: Any, batches: Iterator[Batch]) -> Summed:
+        """The losses of this process's share of a step's batches, their gradients summed over all items."""
         share = self.config.batches_per_step // self.world
         sums: dict[str, Tensor] = {}
         weight_sum = torch.zeros((), device=self.accelerator.device)
@@ -211,21 +245,13 @@ class Trainer:
             self._seed((self.state.step * share + number) * self.world + self.accelerator.process_index)
             last = number == share - 1
             with nullcontext() if last else self.accelerator.no_sync(model):
-                with self._autocast():
+                with self.autocast():
                     loss, weight, logs = model(batch)
                 self.accelerator.backward(loss * weight)
             weight_sum += weight.detach()
             for name, value in {"loss": loss, **logs}.items():
                 sums[name] = sums.get(name, weight_sum.new_zeros(())) + value.detach().float() * weight
-        names = list(sums)
-        stop = torch.tensor(float(self._stop), device=weight_sum.device)
-        totals = self.accelerator.reduce(torch.stack([*sums.values(), weight_sum, stop]), "sum")
-        weight_sum, stop = totals[-2].clamp(min=1e-12), totals[-1]
-        means = {name: float(value / weight_sum) for name, value in zip(names, totals, strict=False)}
-        figures = self._update(optimizer, self.world / weight_sum, means["loss"])
-        self.state.step += 1
-        self.state.position = batch.position
-        return {**means, **figures}, bool(stop)
+        return Summed(sums, weight_sum, batch.position)
 
     def _update(self, optimizer: Any, scale: Tensor, loss: float) -> dict[str, Any]:
         """Scale the summed gradients to those of the mean, clip, and step unless something is not finite.
@@ -245,19 +271,26 @@ class Trainer:
         optimizer.zero_grad()
         return {**rates, "grad_norm": norm, "finite": finite}
 
+    @property
+    def owes_evaluation(self) -> bool:
+        """Whether dev is to be scored before the next step."""
+        step = self.state.step
+        return self.dev_batches is not None and step > self.state.evaluated and self._due(self.config.eval_every, step)
+
     def _evaluate_if_due(self, log: RunLog) -> bool:
         """Evaluate where this step is due and not done; True when patience is at its end."""
-        step = self.state.step
-        if self.dev_batches is not None and step > self.state.evaluated and self._due(self.config.eval_every, step):
+        if self.dev_batches is not None and self.owes_evaluation:
             self._evaluate(log, self.dev_batches)
         return 0 < self.config.patience <= self.state.evaluations_without_gain
 
     def _evaluate(self, log: RunLog, dev_batches: BatchSource) -> None:
         """Score dev, and keep the weights if they are among the best."""
         task, step = self.task, self.state.step
-        batches = dev_batches(None, self.accelerator.process_index, self.world)
-        with self._autocast():
-            rows = gather_object(predict_all(task, batches, self.accelerator.device))
+        rows, self.dev_rows = self.dev_rows, None
+        if rows is None:
+            batches = dev_batches(None, self.accelerator.process_index, self.world)
+            with self.autocast():
+                rows = gather_object(predict_all(task, batches, self.accelerator.device))
         predictions = task.assemble(rows, "dev")
         metrics = task.score(predictions)
         value = _monitored(metrics, task)
@@ -318,7 +351,8 @@ class Trainer:
             tensors |= flatten_optimizer(optimizer.state_dict())
             write_tensors(self.last_checkpoint, tensors, self.state.as_json())
 
-    def _restore(self) -> None:
+    def restore(self) -> None:
+        """Weights, optimizer state and progress of the last checkpoint. Raises TrainingError where there is none."""
         if not self.last_checkpoint.is_file():
             raise TrainingError(f"{self.folder} has no checkpoint to resume from; start it again with --overwrite.")
         tensors, described = read_tensors(self.last_checkpoint)
@@ -339,39 +373,17 @@ class Trainer:
 
     def _seed(self, number: int) -> None:
         value = np.random.SeedSequence([self.seed, number]).generate_state(1, np.uint64)[0]
-        torch.manual_seed(int(value) >> 1)
+        if self.accelerator.device.type == "cpu":  # torch.manual_seed keeps a stack trace for each device to come
+            torch.default_generator.manual_seed(int(value) >> 1)
+        else:
+            torch.manual_seed(int(value) >> 1)
         np.random.seed(int(value) & 0xFFFFFFFF)  # noqa: NPY002  for libraries that draw from the global state
         random.seed(int(value))
 
-    def _autocast(self) -> Any:
+    def autocast(self) -> Any:
+        """The precision in which the task runs, as a context."""
         enabled = self.config.precision == "bf16"
         return torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=enabled)
-
-    def _progress(self) -> Progress:
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        shown = self.accelerator.is_main_process
-        return Progress(*columns, TextColumn("{task.fields[note]}"), console=Console(stderr=True), disable=not shown)
-
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        """Let the first Ctrl-C (or SIGTERM) end the step and save; the second acts at once."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        old = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-        def ask_to_stop(number: int, frame: FrameType | None) -> None:
-            self.stop()
-            for which, handler in old.items():
-                signal.signal(which, handler)
-
-        for number in old:
-            signal.signal(number, ask_to_stop)
-        try:
-            yield
-        finally:
-            for number, handler in old.items():
-                signal.signal(number, handler)
 
 
 def _monitored(metrics: dict[str, Metric], task: Task) -> float:
