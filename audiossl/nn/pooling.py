@@ -62,7 +62,7 @@ class AttentionPooling(Pooling):
         self.score = nn.Linear(width, 1)
 
     def pool(self, x: Tensor, valid: Tensor) -> Tensor:
-        scores = nn.functional.linear(x, self.score.weight.to(x.dtype), self.score.bias.to(x.dtype))  # (B, T, 1)
+        scores = _linear(self.score, x)  # (B, T, 1)
         weights = torch.where(valid, scores, scores.new_full((), -torch.inf)).softmax(dim=1)
         return (weights * x).sum(dim=1)
 
@@ -87,11 +87,53 @@ class StatisticsPooling(Pooling):
         return torch.cat([mean, variance.clamp(min=1e-10).sqrt()], dim=-1)
 
 
+class AttentiveStatisticsPooling(Pooling):
+    """Weighted mean and standard deviation over time, concatenated; each channel has weights of its own.
+
+    A frame's scores come from the frame and from the recording's mean and deviation through `hidden` units, as in
+    ECAPA-TDNN (Desplanques et al., 2020, section 3.3; attention over statistics: Okabe et al., 2018). One frame has a
+    deviation of 0.
+    """
+
+    def __init__(self, width: int, hidden: int = 128) -> None:
+        super().__init__(width)
+        self.hidden = nn.Linear(3 * width, hidden)
+        self.score = nn.Linear(hidden, width)
+
+    @property
+    def out_width(self) -> int:
+        return 2 * self.width
+
+    def pool(self, x: Tensor, valid: Tensor) -> Tensor:
+        even = (valid / valid.sum(dim=1, keepdim=True)).to(x.dtype)  # (B, T, 1)
+        context = torch.cat(_moments(x, even), dim=-1)[:, None].expand(-1, x.shape[1], -1)  # (B, T, 2 D)
+        hidden = _linear(self.hidden, torch.cat([x, context], dim=-1)).tanh()
+        scores = _linear(self.score, hidden)  # (B, T, D)
+        weights = torch.where(valid, scores, scores.new_full((), -torch.inf)).softmax(dim=1)
+        return torch.cat(_moments(x, weights), dim=-1)
+
+
+def _moments(x: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and deviation (B, D) of x (B, T, D) with weights (B, T, 1 or D) that sum to 1 over time.
+
+    The deviation is at least 1e-5, whose gradient is 0: the root of 0 has none.
+    """
+    mean = (weights * x).sum(dim=1)
+    variance = (weights * (x - mean[:, None]).square()).sum(dim=1)
+    return mean, variance.clamp(min=1e-10).sqrt()
+
+
+def _linear(layer: nn.Linear, x: Tensor) -> Tensor:
+    """In the dtype of x, whatever the layer's."""
+    return nn.functional.linear(x, layer.weight.to(x.dtype), layer.bias.to(x.dtype))
+
+
 POOLINGS: dict[str, type[Pooling]] = {
     "mean": MeanPooling,
     "max": MaxPooling,
     "attention": AttentionPooling,
     "statistics": StatisticsPooling,
+    "attentive_statistics": AttentiveStatisticsPooling,
 }
 
 

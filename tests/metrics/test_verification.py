@@ -1,4 +1,4 @@
-"""Verification metrics: equal to scikit-learn and speechbrain where those are right, ties, one class, speakers drawn."""
+"""Verification metrics: as scikit-learn and speechbrain have them, ties, one kind of trial, speakers drawn."""
 
 from __future__ import annotations
 

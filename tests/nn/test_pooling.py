@@ -84,6 +84,22 @@ def test_attention_prefers_frames_with_higher_scores() -> None:
     torch.testing.assert_close(pooling(x, torch.tensor([4])), (weights * x[0, :4]).sum(dim=0, keepdim=True))
 
 
+def test_attentive_statistics_are_weighted_moments() -> None:
+    """Item by item, frame by frame and channel by channel."""
+    pooling = pooling_of("attentive_statistics")
+    x = torch.randn(1, 6, WIDTH)
+    frames = x[0, :4]
+    summary = torch.cat([frames.mean(dim=0), frames.std(dim=0, correction=0)])
+    scores = torch.stack([pooling.score(pooling.hidden(torch.cat([frame, summary])).tanh()) for frame in frames])
+    expected = []
+    for channel in range(WIDTH):
+        weights = scores[:, channel].softmax(dim=0)
+        mean = weights @ frames[:, channel]
+        expected.append((mean, (weights @ (frames[:, channel] - mean).square()).sqrt()))
+    pooled = pooling(x, torch.tensor([4]))
+    torch.testing.assert_close(pooled[0], torch.cat(list(map(torch.stack, zip(*expected, strict=True)))))
+
+
 @pytest.mark.parametrize("name", POOLINGS)
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_is_as_good_as_rounding_the_result(name: str, dtype: torch.dtype) -> None:
@@ -95,8 +111,9 @@ def test_half_precision_is_as_good_as_rounding_the_result(name: str, dtype: torc
     torch.testing.assert_close(pooled.float(), pooling(x.float(), lengths).to(dtype).float())
 
 
-def test_autocast_gives_the_same_result() -> None:
-    pooling = pooling_of("attention")
+@pytest.mark.parametrize("name", ["attention", "attentive_statistics"])
+def test_autocast_gives_the_same_result(name: str) -> None:
+    pooling = pooling_of(name)
     x, lengths = torch.randn(2, 50, WIDTH) * 10, torch.tensor([50, 20])
     with torch.autocast("cpu", torch.bfloat16):
         mixed = pooling(x, lengths)
