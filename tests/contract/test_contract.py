@@ -1,9 +1,12 @@
-"""Every registered upstream passes the contract, and every upstream x interface x task trains and saves at toy size."""
+"""Every registered upstream passes the contract, and every upstream x interface x task trains and saves at toy size.
+
+By default all pairs of an upstream, an interface and a task; the whole product is slow.
+"""
 
 from __future__ import annotations
 
 import math
-from pathlib import Path
+from itertools import product
 from typing import Any
 
 import pytest
@@ -86,38 +89,54 @@ def test_card_tells_the_truth(name: str) -> None:
 
 
 def labelled_batch(upstream: Upstream) -> Batch:
+    """Four items with all that a manifest row can say."""
     wavs, lengths = pad(noise(upstream, [0.4, 0.25, 0.3, 0.4]))
-    cuts = tuple(
-        MonoCut(
-            id=f"item{i}",
-            start=0,
-            duration=int(n) / 16000,
-            channel=0,
-            supervisions=[
-                SupervisionSegment(
-                    id=f"item{i}", recording_id=f"item{i}", start=0, duration=1, custom={"label": "ab"[i % 2]}
-                )
-            ],
-        )
-        for i, n in enumerate(lengths)
+    return Batch(wavs, lengths, tuple(row(i, int(n) / upstream.sample_rate_hz) for i, n in enumerate(lengths)))
+
+
+def row(number: int, duration_s: float) -> MonoCut:
+    facts = {"text": ("a b", "b a")[number % 2], "speaker": f"speaker {number % 2}", "language": "en"}
+    segment = SupervisionSegment(
+        id=f"item{number}",
+        recording_id=f"item{number}",
+        start=0,
+        duration=duration_s,
+        custom={"label": "ab"[number % 2]},
+        **facts,
     )
-    return Batch(wavs, lengths, cuts)
+    return MonoCut(id=f"item{number}", start=0, duration=duration_s, channel=0, supervisions=[segment])
 
 
 def assemble(upstream: Upstream, interface: str, downstream: str, batch: Batch) -> Downstream:
     torch.manual_seed(0)
     made = build_interface(interface, upstream.widths, {"width": 12} if interface == "pca" else {})
-    kind = DOWNSTREAMS.load(downstream)
-    task: Downstream = kind(upstream, made, kind.complete(structured(kind.Config), batch.cuts))
+    kind, options = DOWNSTREAMS.load(downstream), DOWNSTREAMS.card(downstream).toy
+    config = kind.complete(structured(kind.Config, {**DOWNSTREAMS.card(downstream).options, **options}), batch.cuts)
+    task: Downstream = kind(upstream, made, config)
     if task.needs_fit:
         task.fit([batch])
     return task
 
 
-@pytest.mark.parametrize("downstream", DOWNSTREAMS.names())
-@pytest.mark.parametrize("interface", INTERFACES.names())
-@pytest.mark.parametrize("name", NAMES)
-def test_everything_fits_everything(name: str, interface: str, downstream: str, tmp_path: Path) -> None:
+def nearly(value: Any) -> Any:
+    """Numbers up to rounding, at any depth; everything else as it is."""
+    if isinstance(value, dict):
+        return {key: nearly(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [nearly(inner) for inner in value]
+    return pytest.approx(value, abs=1e-4, rel=1e-4) if isinstance(value, float) else value
+
+
+INTERFACE, DOWNSTREAM = "weighted_sum", "utterance_classification"
+EVERYTHING = list(product(NAMES, INTERFACES.names(), DOWNSTREAMS.names()))
+PAIRS = [(n, i, d) for n, i, d in EVERYTHING if (n == "tera") + (i == INTERFACE) + (d == DOWNSTREAM) >= 1]
+
+
+@pytest.mark.parametrize(
+    ("name", "interface", "downstream"),
+    [pytest.param(*case, marks=[] if case in PAIRS else pytest.mark.slow) for case in EVERYTHING],
+)
+def test_everything_fits_everything(name: str, interface: str, downstream: str) -> None:
     upstream = toy(name)
     batch = labelled_batch(upstream)
     task = assemble(upstream, interface, downstream, batch)
@@ -138,12 +157,12 @@ def test_everything_fits_everything(name: str, interface: str, downstream: str, 
 
     task.eval()
     together = task.predict(batch)
-    for index, row in enumerate(together):
+    for index, found in enumerate(together):
         one = slice(index, index + 1)
         wav = batch.wavs[one, : int(batch.lengths[index])]
         (alone,) = task.predict(Batch(wav, batch.lengths[one], batch.cuts[one]))
-        assert alone["scores"] == pytest.approx(row["scores"], abs=1e-4)
+        assert alone == nearly(found)
 
     again = assemble(toy(name), interface, downstream, batch)
     again.load_trainable_state(task.trainable_state())
-    assert [row["scores"] for row in again.eval().predict(batch)] == [row["scores"] for row in together]
+    assert again.eval().predict(batch) == together
