@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import fcntl
 import json
+import logging
 import os
 import shutil
 import sys
@@ -27,6 +28,7 @@ from omegaconf import DictConfig
 
 from audiossl.checkpoint import fingerprint, read_tensors, save_upstream
 from audiossl.config import as_dict, parse_overrides, read_yaml, save_yaml, structured
+from audiossl.data.checks import check_leaks
 from audiossl.data.loader import LoaderConfig, make_loader
 from audiossl.data.manifests import read_manifest
 from audiossl.downstream import Downstream
@@ -46,17 +48,21 @@ from audiossl.upstream import Upstream, build_upstream, load_upstream
 
 SHORT = {"finetune": "mode", "folds": "by"}  # settings that stand for one of their keys
 
+_log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class DataConfig(LoaderConfig):
     """dir: folder of the manifests; train, dev, test: their names in it (or paths of their own); all: of the rows that
-    folds are drawn from, instead of the three."""
+    folds are drawn from, instead of the three. disjoint: a field of the rows (speaker, ...) of which no two splits may
+    share a value; 'recording' makes an error of what else is a warning."""
 
     dir: str = "data"
     train: str = "train.jsonl.gz"
     dev: str = "dev.jsonl.gz"
     test: str = "test.jsonl.gz"
     all: str = "all.jsonl.gz"
+    disjoint: str = ""
 
     def path(self, split: str) -> Path:
         """The manifest of a split; another name than train, dev, test and all is a file `<split>.jsonl.gz` in `dir`."""
@@ -142,6 +148,7 @@ def train(config: Experiment, out: Path, *, resume: bool = False, overwrite: boo
         task = build_downstream(config, upstream)
         for split, rows in cuts.items():
             task.check_cuts(rows, str(config.data.path(split)))
+        _warn_of_leaks(config.data, cuts)
         form = form_of(out) if resume else None
         feed = feed_of(config, task, print_of_upstream, form, config.trainer.precision)
         feed.check()
@@ -179,6 +186,15 @@ def pretrain(config: PretrainExperiment, out: Path, *, resume: bool = False, ove
             card |= {"dev_loss": kept.value} if kept else {}
             save_upstream(task.upstream, out / "upstream.safetensors", card)
     return out
+
+
+def _warn_of_leaks(data: DataConfig, cuts: Mapping[str, CutSet]) -> None:
+    """Say once by name what the splits share; the test split counts where it is there already."""
+    if os.environ.get("RANK", "0") != "0":
+        return
+    test = {"test": read_manifest(data.path("test"))} if data.path("test").is_file() else {}
+    for sentence in check_leaks({**cuts, **test}, data.disjoint):
+        _log.warning("Warning: %s", sentence)
 
 
 def build_downstream(config: Experiment, upstream: Upstream | None = None) -> Downstream:

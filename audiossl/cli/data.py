@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
@@ -29,13 +29,8 @@ def from_csv(
     Columns: path, and optionally start, end, duration, sample_rate, speaker, label, transcript, language and split.
     """
     from audiossl.data.manifests import cuts_from_csv
-    from audiossl.errors import ConfigError
 
-    for pair in column or []:
-        if "=" not in pair:
-            raise ConfigError(f"--column {pair!r} has no equals sign; write for instance --column path=filename.")
-    columns = dict(pair.split("=", 1) for pair in column or [])
-    _write(cuts_from_csv(csv, audio_root=audio_root, columns=columns), out_dir)
+    _write(cuts_from_csv(csv, audio_root=audio_root, columns=_columns(column)), out_dir)
 
 
 @app.command("from-folder")
@@ -63,6 +58,63 @@ def from_kaldi(
     from audiossl.data.manifests import cuts_from_kaldi
 
     _write(cuts_from_kaldi(folder), out_dir)
+
+
+@app.command("from-annotations")
+def from_annotations(
+    tables: Annotated[list[Path], typer.Argument(help="Raven selection tables, Audacity label tracks or CSV tables.")],
+    out_dir: Annotated[Path, typer.Option("--out", help="Folder to write <split>.jsonl.gz into.")],
+    rows: Annotated[str, typer.Option(help="calls (a row for each annotation) or windows (over whole recordings).")],
+    audio_root: Annotated[Path, typer.Option(help="What the tables' paths are relative to.")] = Path(),
+    audio: Annotated[Optional[Path], typer.Option(help="The recording of a table that names none.")] = None,  # noqa: UP045
+    kind: Annotated[str, typer.Option(help="raven, audacity or csv; default: told by the content.")] = "",
+    column: Annotated[list[str] | None, typer.Option(help="The table's own name, as in label=Species.")] = None,
+    encoding: Annotated[str, typer.Option(help="Of the tables.")] = "utf-8",
+    window_s: Annotated[float, typer.Option(help="Length of a window.")] = 1.0,
+    hop_s: Annotated[float, typer.Option(help="Step between windows.")] = 0.5,
+    min_overlap: Annotated[float, typer.Option(help="Share of a call (or of the window) that must be inside.")] = 0.5,
+    short: Annotated[str, typer.Option(help="Recordings shorter than a window: error or keep.")] = "error",
+    all_recordings: Annotated[bool, typer.Option(help="Windows of every sound file below the audio root.")] = False,
+) -> None:
+    """Make manifests from annotation tables, by the column `split` where there is one."""
+    from audiossl.data import annotated
+    from audiossl.data.annotations import read_annotations
+    from audiossl.errors import ConfigError
+
+    if rows not in ("calls", "windows"):
+        raise ConfigError(f"--rows {rows}: choose calls or windows.")
+    columns = _columns(column)
+    found = []
+    for table in tables:
+        read = read_annotations(table, kind or None, columns=columns, encoding=encoding)  # type: ignore[arg-type]
+        found += annotated.located(read, root=audio_root, audio=audio, table=table)
+    if rows == "calls":
+        _write(annotated.cuts_of_calls(found, audio_root), out_dir)
+        return
+    windows = annotated.Windows(window_s, hop_s, min_overlap, short)  # type: ignore[arg-type]
+    others = annotated.recordings_below(audio_root) if all_recordings else []
+    _write(annotated.cuts_of_windows(found, windows, others, audio_root), out_dir)
+
+
+@app.command()
+def split(
+    manifests: Manifests,
+    out_dir: Annotated[Path, typer.Option("--out", help="Folder to write <split>.jsonl.gz into.")],
+    by: Annotated[
+        str, typer.Option(help="What stays together: recording, speaker, another field, or item.")
+    ] = "recording",
+    stratify: Annotated[str, typer.Option(help="The field whose values are spread evenly.")] = "label",
+    dev: Annotated[float, typer.Option(help="Share of dev.")] = 0.15,
+    test: Annotated[float, typer.Option(help="Share of test.")] = 0.15,
+    seed: Annotated[int, typer.Option(help="Seed of the drawn splits.")] = 0,
+) -> None:
+    """Divide rows into train, dev and test so that no recording (or individual) is in two of them."""
+    from audiossl.data.manifests import read_manifest
+    from audiossl.data.splits import split_cuts
+
+    cuts = [cut for path in manifests for cut in read_manifest(path)]
+    shares = {"train": 1 - dev - test, "dev": dev, "test": test}
+    _write(split_cuts(cuts, shares, by=by, stratify=stratify, seed=seed), out_dir)
 
 
 @app.command()
@@ -107,6 +159,15 @@ def stats(
         typer.echo(dumps(counted, indent=2, ensure_ascii=False))
     else:
         _print_stats(counted)
+
+
+def _columns(pairs: list[str] | None) -> dict[str, str]:
+    from audiossl.errors import ConfigError
+
+    for pair in pairs or []:
+        if "=" not in pair:
+            raise ConfigError(f"--column {pair!r} has no equals sign; write for instance --column path=filename.")
+    return dict(pair.split("=", 1) for pair in pairs or [])
 
 
 def _write(splits: Mapping[str, CutSet], out_dir: Path) -> None:

@@ -105,6 +105,13 @@ def cuts_from_files(paths: Sequence[Path], names: Sequence[str]) -> CutSet:
     return _cut_sets(rows, Path(), paths[0])["all"]
 
 
+def cuts_from_rows(rows: Iterable[tuple[str, str, Mapping[str, str]]], root: Path) -> dict[str, CutSet]:
+    """Cut sets by split of (where, id or '', fields) of each row: where is its place, for messages; fields are columns
+    of `cuts_from_csv`. Paths are relative to `root`. Raises ManifestError, AudioError."""
+    made = [_Row(where, fields.get("split") or "all", name, fields) for where, name, fields in rows]
+    return _cut_sets(made, root, root)
+
+
 def _cut_sets(rows: Sequence[_Row], root: Path, source: Path) -> dict[str, CutSet]:
     from lhotse import CutSet
 

@@ -1,0 +1,238 @@
+"""Manifests from annotations: a row for each call, or windows over whole recordings with all that is in them."""
+
+from __future__ import annotations
+
+import glob
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from audiossl.data.annotations import Annotation
+from audiossl.data.fields import LABEL_SEPARATOR
+from audiossl.data.reading import AudioFacts, audio_facts
+from audiossl.data.sources import ROUNDING_S, SOUND_SUFFIXES, cuts_from_rows
+from audiossl.errors import AudioError, ManifestError
+
+if TYPE_CHECKING:
+    from lhotse import CutSet
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Windows over a recording.
+
+    window_s, hop_s: their length and the step between them; the last one ends with the recording, so that all of it is
+    covered. min_overlap: share that makes a call one of a window's: of the call, or of the window where the call is the
+    longer of the two. short: a recording that is shorter than a window is an 'error', or is 'keep'-ed as one window of
+    its own length (no padding is needed: an encoder takes any length).
+    """
+
+    window_s: float = 1.0
+    hop_s: float = 0.5
+    min_overlap: float = 0.5
+    short: Literal["error", "keep"] = "error"
+
+    def __post_init__(self) -> None:
+        if not (self.window_s > 0 and 0 < self.hop_s <= self.window_s and 0 < self.min_overlap <= 1):
+            raise ManifestError(
+                f"window_s={self.window_s:g}, hop_s={self.hop_s:g}, min_overlap={self.min_overlap:g}: a window must be "
+                f"longer than 0, the hop no longer than the window, the overlap above 0 and at most 1."
+            )
+        if self.short not in ("error", "keep"):
+            raise ManifestError(f"short={self.short!r}: choose error or keep.")
+
+    def spans(self, duration_s: float, what: str = "The recording") -> list[tuple[float, float]]:
+        """(start, end) of each window of a recording, in seconds. Raises ManifestError for one that is too short.
+
+        >>> Windows(1.0, 0.5).spans(2.2)
+        [(0.0, 1.0), (0.5, 1.5), (1.0, 2.0), (1.2000000000000002, 2.2)]
+        """
+        if duration_s < self.window_s - 1e-6:
+            if self.short == "keep":
+                return [(0.0, duration_s)]
+            raise ManifestError(
+                f"{what} lasts {duration_s:.3f} s, less than a window of {self.window_s:g} s; take shorter "
+                f"windows, leave it out, or keep it as one short window (short=keep)."
+            )
+        count = math.floor((duration_s - self.window_s) / self.hop_s + 1e-6) + 1
+        spans = [(number * self.hop_s, number * self.hop_s + self.window_s) for number in range(count)]
+        if spans[-1][1] < duration_s - 1e-3:
+            spans.append((duration_s - self.window_s, duration_s))
+        return spans
+
+    def labels(self, start_s: float, end_s: float, annotations: Iterable[Annotation]) -> list[str]:
+        """Sorted labels of the calls that lie in a window by enough."""
+        found = set()
+        for call in annotations:
+            shared = min(end_s, call.end_s) - max(start_s, call.start_s)
+            if shared >= self.min_overlap * min(call.end_s - call.start_s, end_s - start_s) - 1e-9:
+                found.add(call.label)
+        return sorted(found)
+
+
+def located(
+    annotations: Iterable[Annotation],
+    *,
+    root: str | Path = ".",
+    audio: str | Path | None = None,
+    table: str | Path | None = None,
+) -> list[Annotation]:
+    """Annotations whose `path` is a sound file that exists, and which lie inside it.
+
+    A path of the table is below `root`, or (as Raven has it) the name of a file anywhere below it. Those without one
+    are of the file `audio`, or of the one below `root` whose name the `table` begins with: day1.flac for
+    day1.Table.1.selections.txt. Raises ManifestError, AudioError.
+    """
+    folder = Path(root)
+    whole: str | None = str(audio) if audio is not None else None
+    found: dict[str, str] = {}
+    facts: dict[str, AudioFacts] = {}
+    rows = []
+    for row in annotations:
+        if not row.path and whole is None:
+            whole = str(_file_of(Path(table) if table is not None else None, folder))
+        if row.path and row.path not in found:
+            found[row.path] = str(_below(row.path, folder, row.where))
+        path = found[row.path] if row.path else str(whole)
+        try:
+            facts[path] = facts.get(path) or audio_facts(path)
+        except AudioError as error:
+            raise AudioError(f"{row.where}: {error}") from error
+        rows.append(_inside(replace(row, path=path), facts[path]))
+    return rows
+
+
+def cuts_of_calls(annotations: Sequence[Annotation], root: str | Path = ".") -> dict[str, CutSet]:
+    """Cut sets by split (a column `split`, else all rows in 'all') with a row for each call. See `located`.
+
+    The label is the call's, its band lies in `low_hz` and `high_hz`, other columns are kept; ids are paths below `root`
+    with start and end. Raises ManifestError for an
+    annotation that is there twice.
+    """
+    seen: dict[tuple[object, ...], str] = {}
+    places: dict[tuple[str, float, float], int] = defaultdict(int)
+    rows = []
+    for call in annotations:
+        key = (call.path, call.start_s, call.end_s, call.label, call.low_hz, call.high_hz)
+        if key in seen:
+            raise ManifestError(
+                f"{call.where}: the same annotation is there already ({seen[key]}); delete one of them."
+            )
+        seen[key] = call.where
+        places[key[:3]] += 1  # type: ignore[index]
+        number = places[key[:3]]  # type: ignore[index]
+        again = "" if number == 1 else f"-{number}"  # two calls at once, of other labels or in other bands
+        name = f"{_name(call.path, root)}-{call.start_s:.3f}-{call.end_s:.3f}{again}"
+        fields = {"path": call.path, "start": str(call.start_s), "end": str(call.end_s), "label": call.label}
+        band = {"low_hz": call.low_hz, "high_hz": call.high_hz}
+        fields |= {column: f"{value:g}" for column, value in band.items() if value is not None}
+        rows.append((call.where, name, {**_others(call), **fields}))
+    return cuts_from_rows(rows, Path())
+
+
+def cuts_of_windows(
+    annotations: Sequence[Annotation],
+    windows: Windows,
+    recordings: Iterable[str | Path] = (),
+    root: str | Path = ".",
+) -> dict[str, CutSet]:
+    """Cut sets by split with a row for each window of each annotated recording, and of further `recordings`.
+
+    The label lists those of a window's calls, sorted, with `|` between them: nothing where it has none. `calls` has the
+    start, end (within the recording, in seconds) and label of what the window touches. Columns that have one value for
+    all calls of a recording (`split`, for instance) are kept. Raises ManifestError for a label with a `|`.
+    """
+    by_path: dict[str, list[Annotation]] = {str(path): [] for path in recordings}
+    for call in annotations:
+        if LABEL_SEPARATOR in call.label:
+            raise ManifestError(
+                f"{call.where}: the label {call.label!r} has a {LABEL_SEPARATOR}, which stands between the labels of a "
+                f"window; rename it."
+            )
+        by_path.setdefault(call.path, []).append(call)
+    rows = []
+    calls_of: dict[str, list[list[float | str]]] = {}
+    for path, calls in by_path.items():
+        num_samples, rate, _ = audio_facts(path)
+        shared = _shared(calls)
+        for start_s, end_s in windows.spans(num_samples / rate, path):
+            name = f"{_name(path, root)}-{start_s:.3f}-{end_s:.3f}"
+            label = LABEL_SEPARATOR.join(windows.labels(start_s, end_s, calls))
+            fields = {**shared, "path": path, "start": str(start_s), "end": str(end_s), "label": label}
+            rows.append((path, name, fields))
+            touched = [call for call in calls if call.start_s < end_s and call.end_s > start_s]
+            calls_of[name] = [[call.start_s, call.end_s, call.label] for call in touched]
+    splits = cuts_from_rows(rows, Path())
+    for cuts in splits.values():
+        for cut in cuts:
+            custom = dict(cut.supervisions[0].custom or {})
+            # A window without a call says so: a row without the field is one that nobody has annotated.
+            cut.supervisions[0].custom = {**custom, "label": custom.get("label", ""), "calls": calls_of[cut.id]}
+    return splits
+
+
+def _name(path: str, root: str | Path) -> str:
+    """A path below the root, without the suffix; elsewhere the file's name alone."""
+    place, folder = Path(path).resolve(), Path(root).resolve()
+    inside = place.relative_to(folder) if place.is_relative_to(folder) else Path(place.name)
+    return inside.with_suffix("").as_posix()
+
+
+def _others(call: Annotation) -> dict[str, str]:
+    return {name: value for name, value in call.fields.items() if name != "id"}
+
+
+def _shared(calls: Sequence[Annotation]) -> dict[str, str]:
+    """Columns that say the same of all calls of a recording."""
+    if not calls:
+        return {}
+    first = _others(calls[0])
+    return {name: value for name, value in first.items() if all(call.fields.get(name) == value for call in calls)}
+
+
+def _inside(row: Annotation, facts: AudioFacts) -> Annotation:
+    length_s = facts.num_samples / facts.sample_rate_hz
+    if row.start_s >= length_s or row.end_s > length_s + ROUNDING_S:
+        raise ManifestError(
+            f"{row.where}: {row.start_s:g} s to {row.end_s:g} s is outside {row.path}, which lasts {length_s:.3f} s; "
+            f"correct the times, or the name of the recording."
+        )
+    return replace(row, end_s=min(row.end_s, length_s))
+
+
+def _below(path: str, root: Path, where: str) -> Path:
+    """A path of a table: as it is, below the root, or by its name alone anywhere below the root."""
+    name = path.replace("\\", "/")  # Raven on Windows
+    for place in (root / name, Path(name)):
+        if place.is_file():
+            return place
+    found = sorted(root.rglob(Path(name).name))
+    if len(found) == 1:
+        return found[0]
+    what = f"{len(found)} files have that name" if found else "there is no such sound file"
+    raise ManifestError(f"{where}: {path!r}: {what} below {root}; correct the path, or name the folder (--audio-root).")
+
+
+def _file_of(table: Path | None, root: Path) -> Path:
+    """The recording that a table is named after."""
+    if table is None:
+        raise ManifestError("These annotations name no recording; give it (audio).")
+    parts = table.name.split(".")
+    for length in range(len(parts) - 1, 0, -1):
+        stem = ".".join(parts[:length])
+        found = sorted(p for p in root.rglob(f"{glob.escape(stem)}.*") if p.suffix.lower() in SOUND_SUFFIXES)
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise ManifestError(f"{table} could be of {found[0]} or of {found[1]}; name the recording (--audio).")
+    raise ManifestError(
+        f"{table} names no recording, and below {root} is no sound file named {parts[0]}; name it with --audio."
+    )
+
+
+def recordings_below(root: str | Path) -> list[str]:
+    """All sound files below a folder, sorted."""
+    return [str(path) for path in sorted(Path(root).rglob("*")) if path.suffix.lower() in SOUND_SUFFIXES]
