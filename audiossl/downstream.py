@@ -96,6 +96,9 @@ class Downstream(Task):
     def check_cuts(self, cuts: Iterable[Cut], where: str) -> None:
         """Raise LabelError, ... for rows that this task cannot use; called before any training or evaluation."""
 
+    def check_split(self, cuts: Iterable[Cut], split: str) -> None:
+        """Like `check_cuts`, for what a task expects of train, dev or test, such as the items of a list of trials."""
+
     def train(self, mode: bool = True) -> Self:
         super().train(mode)
         # Frozen, its dropout and running statistics stay off.

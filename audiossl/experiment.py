@@ -148,6 +148,7 @@ def train(config: Experiment, out: Path, *, resume: bool = False, overwrite: boo
         task = build_downstream(config, upstream)
         for split, rows in cuts.items():
             task.check_cuts(rows, str(config.data.path(split)))
+            task.check_split(rows, split)
         _warn_of_leaks(config.data, cuts)
         form = form_of(out) if resume else None
         feed = feed_of(config, task, print_of_upstream, form, config.trainer.precision)

@@ -77,6 +77,7 @@ class Run:
         path = self.config.data.path(split)
         cuts = read_manifest(path)
         self.task.check_cuts(cuts, str(path))
+        self.task.check_split(cuts, split)
         feed = feed_of(self.config, self.task, self.fingerprint, form_of(self.folder), device=self.device)
         batches = feed.evaluate(cuts) if self.fingerprint and self.config.features != "off" else None
         predicted = self.predict(cuts) if batches is None else predict_all(self.task, batches, self.device)
