@@ -97,6 +97,39 @@ find_data() {
     data=""
 }
 
+# Stage 0 of a corpus that is a git repository: fetch_repository URL COMMIT. git names content by its hash.
+fetch_repository() {
+    local part="data/downloads/$corpus.part"
+    if [[ -n $data ]]; then
+        echo "The recordings are in $data."
+        return
+    fi
+    rm -rf "$part" && mkdir -p "$(dirname "$part")"
+    if ! { git clone --quiet "$1" "$part" && git -C "$part" checkout --quiet "$2"; }; then
+        echo "error: $1 could not be fetched; clone it elsewhere, check out $2 and give its folder with --data." >&2
+        exit 1
+    fi
+    mv "$part" "data/downloads/$corpus"
+    find_data
+}
+
+# Stage 0 of a corpus that is a .tar.gz: fetch_archive URL [option of tar ...]
+fetch_archive() {
+    local part="data/downloads/$corpus.part"
+    if [[ -n $data ]]; then
+        echo "The recordings are in $data."
+        return
+    fi
+    rm -rf "$part" && mkdir -p "$part"
+    if ! curl --fail --silent --show-error --location --retry 2 "$1" |
+        tar --extract --gzip --directory "$part" "${@:2}"; then
+        echo "error: $1 could not be fetched; unpack it elsewhere and give the folder with --data." >&2
+        exit 1
+    fi
+    mv "$part" "data/downloads/$corpus"
+    find_data
+}
+
 need_data() {
     [[ -n $data ]] && return
     echo "error: there are no recordings; run stage 0, name their folder with --data, or see $recipe/README.md." >&2

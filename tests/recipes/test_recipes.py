@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from lhotse import CutSet
 
 from audiossl.config import read_yaml
 from audiossl.data.manifests import cuts_from_csv, write_manifests
@@ -44,6 +45,15 @@ def noise(path: Path, seed: int, seconds: float = 0.5) -> Path:
     return path
 
 
+def foldable(folder: Path) -> CutSet:
+    """The toy's recordings by six speakers in three sessions, which are the folds as well."""
+    lines = ["path,speaker,label,session,fold"]
+    for number in range(24):
+        lines.append(f"audio/{number}.wav,s{number // 4},{number % 2},Ses0{number // 8},{number // 8}")
+    (folder / "all.csv").write_text("\n".join(lines) + "\n")
+    return cuts_from_csv(folder / "all.csv")["all"]
+
+
 def is_pretraining(path: Path) -> bool:
     return "objective" in read_yaml(path)
 
@@ -62,6 +72,8 @@ def toy(tmp_path: Path) -> Callable[[Path], list[str]]:
         splits = cuts_from_csv(tmp_path / "table.csv")
         names = {split: read_yaml(settings).get("data", {}).get(split, split) for split in splits}
         write_manifests({names[split].removesuffix(".jsonl.gz"): splits[split] for split in splits}, tmp_path)
+        if read_yaml(settings).get("folds"):
+            write_manifests({"all": foldable(tmp_path)}, tmp_path)
         return [f"data.dir={tmp_path}", "trainer.steps=3", "trainer.eval_every=3", "trainer.log_every=1"]
 
     return make
@@ -141,7 +153,9 @@ def test_wrong_flags_are_refused(wrong: list[str], tmp_path: Path) -> None:
         assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("name", ["fsdd", "wakewords", "libri_mini", "pretrain"])
+@pytest.mark.parametrize(
+    "name", ["fsdd", "wakewords", "libri_mini", "pretrain", "nemo", "iemocap", "esc10", "esc50", "speech_commands"]
+)
 def test_missing_recordings_are_one_sentence(name: str, tmp_path: Path) -> None:
     done = run_script(RECIPES / name / "run.sh", "--stage", "1", "--stop-stage", "1", cwd=tmp_path, AUDIOSSL_DATA="")
     assert done.returncode == 1
