@@ -40,13 +40,15 @@ def align_tokens(reference: Sequence[str], hypothesis: Sequence[str]) -> list[Pa
     [('the', 'a'), ('cat', 'cat'), ('sat', 'sat'), ('', 'down')]
     """
     pairs: list[Pair] = []
-    for tag, first, last, start, stop in Levenshtein.opcodes(reference, hypothesis):
-        if tag == "insert":
-            pairs += [("", word) for word in hypothesis[start:stop]]
-        elif tag == "delete":
-            pairs += [(word, "") for word in reference[first:last]]
+    for part in Levenshtein.opcodes(reference, hypothesis):
+        left = reference[part.src_start : part.src_end]
+        right = hypothesis[part.dest_start : part.dest_end]
+        if part.tag == "insert":
+            pairs += [("", word) for word in right]
+        elif part.tag == "delete":
+            pairs += [(word, "") for word in left]
         else:  # as many on both sides
-            pairs += list(zip(reference[first:last], hypothesis[start:stop], strict=True))
+            pairs += list(zip(left, right, strict=True))
     return pairs
 
 

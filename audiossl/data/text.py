@@ -1,0 +1,272 @@
+"""Text units: from a transcript to the symbols that a recogniser emits, and back to words.
+
+    config = TextConfig(kind="bpe", size=500)
+    units = TextUnits(fit_units(config, map(TextUnits(config).tokens, transcripts)))
+    units.encode("HELLO WORLD")     # symbol numbers
+    units.words([3, 17, 4])         # [("HELLO", 0, 2), ("WORLD", 2, 3)]: each with the symbols it is made of
+
+Everything that was learnt (the list of symbols, the sentencepiece model) is in the configuration itself, so that a run
+folder needs no other file to recognise.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import unicodedata
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from audiossl.errors import ConfigError, LabelError
+
+_APOSTROPHES = str.maketrans({"’": "'", "ʼ": "'", "`": "'"})  # what typesetters write
+
+
+class TextError(LabelError):
+    """A transcript cannot be used; a clause without a subject, to be completed by what the transcript belongs to."""
+
+
+@dataclass(frozen=True)
+class TextConfig:
+    """Units and how a transcript becomes a sequence of them.
+
+    kind: 'characters' (space included), 'bpe' or 'unigram' (pieces of sentencepiece, arXiv:1808.06226), 'words', or
+    'phones' (what white space separates in the transcript, or the phones of its words with a `lexicon`).
+    size: number of pieces; case: 'keep', 'upper' or 'lower'; punctuation: 'keep', or 'strip', which makes a space of
+    every punctuation mark but an apostrophe within a word. White space is always reduced to single spaces.
+    lexicon: a file with a word, white space and its phones a line, of which the first of a word counts.
+    symbols_file: a file with one unit a line, where they are not to be those of the training text.
+    symbols, model: the units, and the sentencepiece model; `fit_units` fills them in where they are empty.
+    """
+
+    kind: Literal["characters", "bpe", "unigram", "words", "phones"] = "characters"
+    size: int = 500
+    case: Literal["keep", "upper", "lower"] = "keep"
+    punctuation: Literal["keep", "strip"] = "keep"
+    lexicon: str = ""
+    symbols_file: str = ""
+    symbols: list[str] = field(default_factory=list)
+    model: str = ""
+
+    def __post_init__(self) -> None:
+        if self.lexicon and self.kind != "phones":
+            raise ConfigError(f"text.lexicon is for text.kind=phones, and this is {self.kind!r}; leave it out.")
+        if self.symbols_file and self.kind in ("bpe", "unigram"):
+            raise ConfigError(
+                f"text.symbols_file is not for text.kind={self.kind}, which learns its units; leave it out."
+            )
+        if self.size < 2:
+            raise ConfigError(f"text.size={self.size} must be at least 2.")
+
+
+def normalize(text: str, config: TextConfig) -> str:
+    """A transcript as it is recognised and scored, in Unicode's composed form.
+
+    >>> normalize(" Don’t  stop,\\tcall-forward! ", TextConfig(case="upper", punctuation="strip"))
+    "DON'T STOP CALL FORWARD"
+    """
+    text = unicodedata.normalize("NFC", text)
+    if config.punctuation == "strip":
+        text = _without_punctuation(text.translate(_APOSTROPHES))
+    if config.case != "keep":
+        text = text.upper() if config.case == "upper" else text.lower()
+    return " ".join(text.split())
+
+
+def fit_units(config: TextConfig, transcripts: Iterable[Sequence[str]]) -> TextConfig:
+    """The configuration with its units: as it has them, those of `symbols_file`, or those of the training text.
+
+    transcripts: the words (or phones) of each, as `TextUnits.tokens` gives them.
+    Raises ConfigError for a text that has too little for the units that are asked for.
+    """
+    if config.symbols:
+        return config
+    if config.symbols_file:
+        return replace(config, symbols=_symbols_of(Path(config.symbols_file)))
+    lines = [" ".join(tokens) for tokens in transcripts]
+    found = {symbol for line in lines for symbol in (line.split() if config.kind in ("words", "phones") else line)}
+    if not found:
+        raise ConfigError("The training items have no text to take units from; set task.text_field to its column.")
+    if config.kind not in ("bpe", "unigram"):
+        return replace(config, symbols=sorted(found))
+    model = _train_sentencepiece(config, lines)
+    pieces = [model.id_to_piece(number) for number in range(1, model.get_piece_size())]  # 0 is <unk>
+    packed = zlib.compress(model.serialized_model_proto(), 9)
+    return replace(config, symbols=pieces, model=base64.b64encode(packed).decode("ascii"))
+
+
+class TextUnits:
+    """The units of a configuration that `fit_units` has completed. Numbers are from 0, in the order of `symbols`."""
+
+    def __init__(self, config: TextConfig) -> None:
+        self.config = config
+        self.index = {symbol: number for number, symbol in enumerate(config.symbols)}
+
+    def __len__(self) -> int:
+        return len(self.config.symbols)
+
+    @property
+    def are_phones(self) -> bool:
+        return self.config.kind == "phones"
+
+    def tokens(self, text: str) -> list[str]:
+        """The words (or phones) of a transcript, which are what is counted when it is scored.
+
+        Raises TextError for a text without any, and for a word that the lexicon does not have.
+        """
+        words = normalize(text, self.config).split()
+        if not words:
+            raise TextError(f"has no word in its transcript {text!r}")
+        if not self.config.lexicon:
+            return words
+        missing = next((word for word in words if word not in self.lexicon), None)
+        if missing is not None:
+            raise TextError(f"has the word {missing!r}, which the lexicon {self.config.lexicon} does not have")
+        return [phone for word in words for phone in self.lexicon[word]]
+
+    def encode(self, text: str) -> list[int]:
+        """Numbers of the symbols of a transcript. Raises TextError that names the first symbol outside the units."""
+        tokens = self.tokens(text)
+        if self.config.kind in ("bpe", "unigram"):
+            numbers = [number - 1 for number in self._sentencepiece.encode(" ".join(tokens))]
+            if -1 in numbers:
+                known = set("".join(self.config.symbols))
+                raise self._outside(next((c for c in "".join(tokens) if c not in known), tokens[0]))
+            return numbers
+        symbols: Sequence[str] = " ".join(tokens) if self.config.kind == "characters" else tokens
+        unknown = next((symbol for symbol in symbols if symbol not in self.index), None)
+        if unknown is not None:
+            raise self._outside(unknown)
+        return [self.index[symbol] for symbol in symbols]
+
+    def written(self, number: int) -> str:
+        """What a symbol adds to the text: a space in it, wherever it is, parts two words."""
+        symbol = self.config.symbols[number]
+        if self.config.kind in ("bpe", "unigram"):
+            return symbol.replace("▁", " ")
+        return symbol if self.config.kind == "characters" else f" {symbol}"
+
+    def words(self, numbers: Sequence[int]) -> list[tuple[str, int, int]]:
+        """(word, first symbol, last symbol + 1) of each word that a sequence of symbols spells.
+
+        A symbol that is nothing but a space belongs to no word.
+        """
+        found: list[tuple[str, int, int]] = []
+        is_open = False
+        for place, number in enumerate(numbers):
+            for character in self.written(number):
+                if character == " ":
+                    is_open = False
+                elif is_open:
+                    found[-1] = (found[-1][0] + character, found[-1][1], place + 1)
+                else:
+                    found.append((character, place, place + 1))
+                    is_open = True
+        return found
+
+    def decode(self, numbers: Sequence[int]) -> str:
+        """The text that a sequence of symbols spells, with single spaces.
+
+        >>> TextUnits(TextConfig(symbols=[" ", "a", "b"])).decode([0, 1, 2, 0, 0, 2])
+        'ab b'
+        """
+        return " ".join(word for word, _, _ in self.words(numbers))
+
+    @cached_property
+    def lexicon(self) -> dict[str, list[str]]:
+        """Phones by word, of the first pronunciation. Raises ConfigError for a file that is none."""
+        return read_lexicon(Path(self.config.lexicon), self.config)
+
+    def _outside(self, symbol: str) -> TextError:
+        code = f" (U+{ord(symbol):04X})" if len(symbol) == 1 else ""
+        return TextError(f"has {symbol!r}{code} in its transcript, which is outside the {len(self)} units")
+
+    @cached_property
+    def _sentencepiece(self) -> Any:
+        import sentencepiece
+
+        try:
+            packed = zlib.decompress(base64.b64decode(self.config.model, validate=True))
+            return sentencepiece.SentencePieceProcessor(model_proto=packed)
+        except (ValueError, zlib.error, RuntimeError) as error:
+            raise ConfigError("text.model is no sentencepiece model; train again, which writes it.") from error
+
+
+def read_lexicon(path: Path, config: TextConfig) -> dict[str, list[str]]:
+    """Phones by word; words are normalised as transcripts are, lines that begin with ;;; or # are comments.
+
+    Lines as LibriSpeech's lexicon and CMUdict have them; a number in brackets after a word, as in `READ(2)`, marks
+    another pronunciation. Raises ConfigError that names the line.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"The lexicon {path} cannot be read; set task.text.lexicon to a UTF-8 text file.") from error
+    lexicon: dict[str, list[str]] = {}
+    for number, line in enumerate(lines, start=1):
+        if not line.strip() or line.startswith((";;;", "#")):
+            continue
+        word, *phones = line.split()
+        if not phones:
+            raise ConfigError(f"{path} line {number}: the word {word!r} has no phones; add them, or drop the line.")
+        if word.endswith(")") and word[:-1].rpartition("(")[2].isdigit():
+            word = word.rpartition("(")[0]
+        word = normalize(word, config) or word
+        lexicon.setdefault(word, phones)
+    return lexicon
+
+
+def _without_punctuation(text: str) -> str:
+    inside = [
+        character == "'" and 0 < place < len(text) - 1 and text[place - 1].isalnum() and text[place + 1].isalnum()
+        for place, character in enumerate(text)
+    ]
+    return "".join(
+        " " if unicodedata.category(character).startswith("P") and not kept else character
+        for character, kept in zip(text, inside, strict=True)
+    )
+
+
+def _symbols_of(path: Path) -> list[str]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read; set task.text.symbols_file to a UTF-8 text file.") from error
+    symbols = [line.strip() or line for line in lines if line]  # a line may hold a space alone
+    twice = next((symbol for symbol in symbols if symbols.count(symbol) > 1), None)
+    if twice is not None or not symbols:
+        what = "has no line" if twice is None else f"has the unit {twice!r} twice"
+        raise ConfigError(f"{path} {what}; give one unit a line.")
+    return symbols
+
+
+def _train_sentencepiece(config: TextConfig, lines: Sequence[str]) -> Any:
+    import sentencepiece
+
+    written = io.BytesIO()
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(lines),
+            model_writer=written,
+            model_type=config.kind,
+            vocab_size=config.size + 1,  # and <unk>
+            character_coverage=1.0,
+            normalization_rule_name="identity",  # `normalize` has been here
+            num_threads=1,
+            unk_id=0,
+            bos_id=-1,
+            eos_id=-1,
+            pad_id=-1,
+            minloglevel=2,
+        )
+    except RuntimeError as error:
+        reason = str(error).rpartition("] ")[2] or str(error)
+        raise ConfigError(
+            f"sentencepiece cannot make text.size={config.size} {config.kind} pieces of {len(lines)} training "
+            f"transcripts ({reason.strip().rstrip('.')}); choose another size."
+        ) from error
+    return sentencepiece.SentencePieceProcessor(model_proto=written.getvalue())

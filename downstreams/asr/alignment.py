@@ -1,0 +1,122 @@
+"""Where in a recording each word and each unit of a known text is: the most probable path of CTC through it
+(arXiv:2007.09127, without its unaligned beginning and end), written as TextGrid and CTM.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from lhotse.cut import Cut
+from torch import Tensor
+
+from audiossl.checkpoint import atomic_write
+from audiossl.data.text import TextError
+from audiossl.downstreams.asr.decoding import BLANK, Clock, Span, Symbol, spans_of, steps_needed, words_of
+from audiossl.downstreams.asr.task import Asr
+from audiossl.errors import LabelError
+
+
+class Alignment(NamedTuple):
+    """Tiers of a recording that lasts `duration_s`: words, and the units that they are made of."""
+
+    words: list[Span]
+    units: list[Span]
+    duration_s: float
+    unit: str
+
+    @property
+    def tiers(self) -> dict[str, list[Span]]:
+        """Tiers by name; only one where the units are the words (or there is nothing but phones)."""
+        return (
+            {self.unit: self.units}
+            if self.unit in ("words", "phones")
+            else {"words": self.words, self.unit: self.units}
+        )
+
+
+def align_text(task: Asr, cut: Cut, text: str) -> Alignment:
+    """Times of a text in a recording, in the normalisation of the task; memory grows with length times text.
+
+    Raises LabelError for a symbol outside the units and for a text that has more units than the recording has steps.
+    """
+    try:
+        units = task.units.encode(text)
+    except TextError as problem:
+        raise LabelError(
+            f"The text {problem}; write it as the recogniser's training transcripts are written."
+        ) from None
+    with torch.no_grad():
+        log_probs = torch.cat([part.cpu() for part in task.long_log_probs(cut)])  # (T, C)
+    symbols = _most_probable(log_probs, [1 + unit for unit in units], float(cut.duration))
+    clock = Clock.of(task.upstream, task.head.joined, float(cut.duration))
+    kind = {"bpe": "pieces", "unigram": "pieces"}.get(task.config.text.kind, task.config.text.kind)
+    parts = [symbol for symbol in symbols if task.units.written(symbol.unit).strip()]
+    return Alignment(
+        words_of(symbols, task.units, clock), spans_of(parts, task.units, clock), float(cut.duration), kind
+    )
+
+
+def _most_probable(log_probs: Tensor, classes: Sequence[int], duration_s: float) -> list[Symbol]:
+    """log_probs (T, C), the classes of the text -> each of them with its steps."""
+    from torchaudio.functional import forced_align, merge_tokens
+
+    needed = steps_needed(classes)
+    if needed > len(log_probs):
+        raise LabelError(
+            f"The text has {len(classes)} units, for which CTC needs {needed} steps, and the recording ({duration_s:g} "
+            f"s) has {len(log_probs)}; give the text of this recording alone, or a longer recording."
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of its deprecation, in a release that the package is not installed with
+        path, scores = forced_align(log_probs[None], torch.tensor([list(classes)], dtype=torch.int64), blank=BLANK)
+    spans = merge_tokens(path[0], scores[0].exp(), blank=BLANK)
+    return [Symbol(span.token - 1, span.start, span.end, float(span.score)) for span in spans]
+
+
+def write_textgrid(path: Path, alignment: Alignment) -> None:
+    """Praat's long text format: interval tiers that fill the recording, with empty intervals between."""
+    end = f"{alignment.duration_s:.6f}"
+    lines = ['File type = "ooTextFile"', 'Object class = "TextGrid"', "", "xmin = 0", f"xmax = {end}"]
+    lines += ["tiers? <exists>", f"size = {len(alignment.tiers)}", "item []:"]
+    for number, (name, spans) in enumerate(alignment.tiers.items(), start=1):
+        intervals = _filled(spans, alignment.duration_s)
+        lines += [f"    item [{number}]:", '        class = "IntervalTier"', f'        name = "{name}"']
+        lines += ["        xmin = 0", f"        xmax = {end}", f"        intervals: size = {len(intervals)}"]
+        for place, (start_s, end_s, text) in enumerate(intervals, start=1):
+            lines += [f"        intervals [{place}]:", f"            xmin = {start_s:.6f}"]
+            lines += [f"            xmax = {end_s:.6f}", f'            text = "{text.replace(chr(34), chr(34) * 2)}"']
+    _write(path, lines)
+
+
+def write_ctm(path: Path, name: str, alignment: Alignment) -> None:
+    """One word a line as NIST's CTM: recording, channel, start, duration, word, confidence."""
+    spans = next(iter(alignment.tiers.values()))
+    name = name.replace(" ", "_")
+    _write(
+        path,
+        [
+            f"{name} 1 {span.start_s:.3f} {span.end_s - span.start_s:.3f} {span.text} {span.confidence:.3f}"
+            for span in spans
+        ],
+    )
+
+
+def _filled(spans: Sequence[Span], duration_s: float) -> list[tuple[float, float, str]]:
+    """Intervals without gaps from 0 to the end."""
+    intervals: list[tuple[float, float, str]] = []
+    now = 0.0
+    for span in spans:
+        if span.start_s > now:
+            intervals.append((now, span.start_s, ""))
+        intervals.append((span.start_s, span.end_s, span.text))
+        now = span.end_s
+    return [*intervals, (now, duration_s, "")] if now < duration_s else intervals
+
+
+def _write(path: Path, lines: Sequence[str]) -> None:
+    with atomic_write(path) as temporary:
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -1,0 +1,63 @@
+"""SpecAugment (arXiv:1904.08779) on the sequence that the head reads: bands and spans set to zero, without the warp.
+
+The masks of an item follow from (seed, epoch, its id): they are the same in whatever batch it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from audiossl.errors import ConfigError
+from audiossl.pretraining import Pretraining
+
+
+@dataclass(frozen=True)
+class SpecAugmentConfig:
+    """num_time_masks, time_width: spans of 0 to time_width - 1 frames; longest_share: a span is at most that share of
+    the item; num_feature_masks, feature_width: likewise of neighbouring channels. No masks: 0.
+    """
+
+    num_time_masks: int = 2
+    time_width: int = 20
+    longest_share: float = 0.2
+    num_feature_masks: int = 2
+    feature_width: int = 16
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        counts = (self.num_time_masks, self.num_feature_masks, self.time_width, self.feature_width)
+        if min(counts) < 0 or not 0 < self.longest_share <= 1:
+            raise ConfigError(
+                f"spec_augment: the numbers and widths of masks must not be negative, and longest_share="
+                f"{self.longest_share} must be above 0 and at most 1."
+            )
+
+
+def spec_augment(
+    x: Tensor, lengths: Sequence[int], ids: Sequence[str], epoch: int, config: SpecAugmentConfig
+) -> Tensor:
+    """x (B, T, D) with its masks set to zero; lengths: frames of each item."""
+    if not (config.num_time_masks or config.num_feature_masks):
+        return x
+    hidden = torch.zeros(x.shape, dtype=torch.bool)
+    for row, (length, name) in enumerate(zip(lengths, ids, strict=True)):
+        generator = Pretraining.generator("spec_augment", config.seed, epoch, name)
+        longest = min(config.time_width, int(config.longest_share * length))
+        for start, width in _spans(config.num_time_masks, longest, length, generator):
+            hidden[row, start : start + width] = True
+        for start, width in _spans(
+            config.num_feature_masks, min(config.feature_width, x.shape[2]), x.shape[2], generator
+        ):
+            hidden[row, :, start : start + width] = True
+    return x.masked_fill(hidden.to(x.device), 0.0)
+
+
+def _spans(count: int, widest: int, size: int, generator: torch.Generator) -> list[tuple[int, int]]:
+    """(start, width): widths are uniform from 0 to widest - 1, starts uniform where the span fits."""
+    draws = torch.rand(count, 2, generator=generator).tolist()
+    widths = [int(draw * widest) for draw, _ in draws]
+    return [(int(draw * (size - width + 1)), width) for (_, draw), width in zip(draws, widths, strict=True)]

@@ -1,0 +1,15 @@
+"""Names of this task (data only: no torch)."""
+
+from __future__ import annotations
+
+from audiossl.cards import Card
+
+CARDS: tuple[Card, ...] = (
+    Card(
+        "asr",
+        "audiossl.downstreams.asr.task:Asr",
+        "Speech or phone recognition with CTC: characters, word pieces, words or phones.",
+        "Yang et al., SUPERB, 2021, arXiv:2105.01051",
+        commands={"align": "audiossl.downstreams.asr.cli:align"},
+    ),
+)

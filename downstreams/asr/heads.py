@@ -1,0 +1,119 @@
+"""From the sequence to a score for every unit and the blank, frame by frame.
+
+Neighbouring frames may be joined, so that encoders of 10 ms and of 20 ms frames meet the same head, and recurrent
+layers take fewer steps. Padding changes nothing: what is joined beyond an item's last frame is zero, and both
+directions of an LSTM begin with an item's own frames.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from audiossl.errors import ConfigError
+from audiossl.nn.masking import valid_frames
+
+
+@dataclass(frozen=True)
+class HeadConfig:
+    """kind: 'bilstm' or 'linear'. frame_s: as many neighbouring frames are joined as last this long (0: none are).
+
+    normalize: layer normalisation of each frame first (spectral features are far from mean 0 and variance 1);
+    projector_width: of the linear layer that follows, none for no such layer; hidden: width of an LSTM in one
+    direction; num_layers: how many of them; dropout: on the output of each.
+    """
+
+    kind: Literal["bilstm", "linear"] = "bilstm"
+    frame_s: float = 0.02
+    normalize: bool = True
+    projector_width: int | None = 512
+    hidden: int = 512
+    num_layers: int = 2
+    dropout: float = 0.2
+
+    def __post_init__(self) -> None:
+        if self.frame_s < 0 or self.hidden < 1 or self.num_layers < 1 or not 0 <= self.dropout < 1:
+            raise ConfigError(
+                f"head.frame_s={self.frame_s}, hidden={self.hidden}, num_layers={self.num_layers}, "
+                f"dropout={self.dropout}: frame_s must not be negative, the sizes at least 1, the dropout below 1."
+            )
+
+
+def frames_joined(frame_s: float, frame_rate_hz: float) -> int:
+    """How many frames one step of the head stands for.
+
+    >>> frames_joined(0.02, 100), frames_joined(0.02, 50), frames_joined(0.03, 49.9), frames_joined(0, 100)
+    (2, 1, 2, 1)
+    """
+    return max(1, -int(-(frame_s * frame_rate_hz - 1e-6) // 1))
+
+
+def join_frames(x: Tensor, lengths: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """(B, T, D) -> (B, ceil(T / count), count * D), and the lengths, rounded up; zeros fill the last one."""
+    if count == 1:
+        return x, lengths
+    batch, frames, width = x.shape
+    x = torch.where(valid_frames(lengths, frames)[..., None], x, x.new_zeros(()))
+    steps = -(-frames // count)
+    x = nn.functional.pad(x, (0, 0, 0, steps * count - frames))
+    return x.reshape(batch, steps, count * width), (lengths + count - 1) // count
+
+
+def reverse_frames(x: Tensor, lengths: Tensor) -> Tensor:
+    """(B, T, D) with each item's own frames in reverse order, and its padding where it was."""
+    places = torch.arange(x.shape[1], device=x.device).expand(len(x), -1)
+    reverse = torch.where(valid_frames(lengths, x.shape[1]), lengths[:, None] - 1 - places, places)
+    return x.gather(1, reverse[..., None].expand_as(x))
+
+
+class Bidirectional(nn.Module):
+    """An LSTM in each direction. The backward one reads the reversed item, so that padding comes last for both.
+
+    The same function as nn.LSTM on a packed sequence, whose gradient on a CPU takes three times as long.
+    """
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.ahead = nn.LSTM(width, hidden, batch_first=True)
+        self.back = nn.LSTM(width, hidden, batch_first=True)
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """(B, T, width) -> (B, T, 2 hidden)."""
+        back = self.back(reverse_frames(x, lengths))[0]
+        return torch.cat([self.ahead(x)[0], reverse_frames(back, lengths)], dim=-1)
+
+
+class CtcHead(nn.Module):
+    """Normalise, join, project, LSTM layers (or none), and a linear layer to `num_classes` scores."""
+
+    def __init__(self, width: int, num_classes: int, joined: int, config: HeadConfig) -> None:
+        super().__init__()
+        self.joined = joined
+        self.norm = nn.LayerNorm(width) if config.normalize else nn.Identity()
+        width = width * joined
+        projected = config.projector_width or width
+        self.projector = nn.Linear(width, projected) if config.projector_width else nn.Identity()
+        self.layers = nn.ModuleList()
+        if config.kind == "bilstm":
+            widths = [projected] + [2 * config.hidden] * config.num_layers
+            self.layers.extend(Bidirectional(size, config.hidden) for size in widths[:-1])
+            projected = widths[-1]
+        self.dropout = nn.Dropout(config.dropout)
+        self.output = nn.Linear(projected, num_classes)
+
+    def num_steps(self, num_frames: int) -> int:
+        """Steps that a sequence of `num_frames` frames gives."""
+        return -(-num_frames // self.joined)
+
+    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, T, D), (B,) -> scores (B, T', num_classes), (B,) steps."""
+        x, lengths = join_frames(self.norm(x), lengths, self.joined)
+        lengths = lengths.to(x.device)
+        x = self.projector(x)
+        for layer in self.layers:
+            x = self.dropout(layer(x, lengths))
+        scores: Tensor = self.output(x)
+        return scores, lengths

@@ -1,0 +1,250 @@
+"""Speech recognition with CTC (Graves et al., 2006) on an encoder's hidden states; SUPERB's ASR (arXiv:2105.01051)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import torch
+from lhotse.cut import Cut
+from torch import Tensor, nn
+
+from audiossl.data.fields import read_field
+from audiossl.data.reading import num_samples_of, path_of
+from audiossl.data.text import TextConfig, TextError, TextUnits, fit_units
+from audiossl.downstream import Downstream
+from audiossl.downstreams.asr.augmentation import SpecAugmentConfig, spec_augment
+from audiossl.downstreams.asr.decoding import Clock, best_path, merge, steps_needed, words_of
+from audiossl.downstreams.asr.heads import CtcHead, HeadConfig, frames_joined
+from audiossl.downstreams.asr.long import long_log_probs
+from audiossl.downstreams.asr.tables import error_tables
+from audiossl.errors import ConfigError, LabelError
+from audiossl.interface import Interface
+from audiossl.metrics.error_rate import Edits, count_edits, error_rates
+from audiossl.task import Monitor, Prediction
+from audiossl.types import Batch, Loss, Metric, Table
+from audiossl.upstream import Upstream
+
+_CROP_S = 0.05  # by how much a supervision may exceed its row before the row counts as a part of what was said
+
+
+@dataclass(frozen=True)
+class AsrConfig:
+    """Units, head and augmentation.
+
+    text_field: 'text' (the transcript) or another column of the manifest; text: units and normalisation;
+    unknown_symbols: what a symbol outside the units is in the transcripts that are scored: an 'error' that names it, or
+    'count', an error of the recogniser like any other (in training it is always the former);
+    append_space: a space ends every target, as in SUPERB; append_eos: and then an end of sentence, a class of its own;
+    longest_s: longer recordings are recognised in windows of `window_s` that share `overlap_s` (none: always whole).
+    """
+
+    text_field: str = "text"
+    text: TextConfig = field(default_factory=TextConfig)
+    head: HeadConfig = field(default_factory=HeadConfig)
+    spec_augment: SpecAugmentConfig = field(default_factory=SpecAugmentConfig)
+    unknown_symbols: Literal["error", "count"] = "error"
+    append_space: bool = False
+    append_eos: bool = False
+    longest_s: float | None = 60.0
+    window_s: float = 30.0
+    overlap_s: float = 5.0
+
+    def __post_init__(self) -> None:
+        if self.append_space and self.text.kind != "characters":
+            raise ConfigError(f"append_space needs text.kind=characters, and this is {self.text.kind!r}.")
+        if not 0 <= self.overlap_s < self.window_s or (self.longest_s or self.window_s) < self.window_s:
+            raise ConfigError(
+                f"window_s={self.window_s:g}, overlap_s={self.overlap_s:g}, longest_s={self.longest_s}: a window must "
+                f"be longer than the overlap and no longer than longest_s."
+            )
+
+
+class Asr(Downstream):
+    """A head over units and the blank, trained with CTC, decoded by the best path."""
+
+    Config = AsrConfig
+    monitor = Monitor("wer", "min")
+
+    def __init__(self, upstream: Upstream, interface: Interface, config: AsrConfig) -> None:
+        super().__init__(upstream, interface)
+        self.config, self.units = config, TextUnits(config.text)
+        if not len(self.units):
+            raise ConfigError(
+                "text.symbols: a recogniser needs units; `complete` takes them from training transcripts."
+            )
+        if self.units.are_phones:
+            self.monitor = Monitor("per", "min")
+        joined = frames_joined(config.head.frame_s, upstream.frame_rate_hz)
+        num_classes = 1 + len(self.units) + config.append_eos
+        self.head = CtcHead(interface.width, num_classes, joined, config.head)
+
+    @classmethod
+    def complete(cls, config: AsrConfig, cuts: Iterable[Cut]) -> AsrConfig:
+        """Fill in the units from the training transcripts. Raises LabelError for one that cannot be written in them."""
+        plain, rows = TextUnits(config.text), list(cuts)
+        tokens = [
+            _named(cut, "training", plain.tokens, text)
+            for cut in rows
+            if (text := read_field(cut, config.text_field)) is not None
+        ]
+        config = replace(config, text=fit_units(config.text, tokens))
+        units = TextUnits(config.text)
+        for cut in rows:
+            if (text := read_field(cut, config.text_field)) is not None:
+                _named(cut, "training", units.encode, text)
+        return config
+
+    def check_cuts(self, cuts: Iterable[Cut], where: str) -> None:
+        """Raises LabelError for a row without a transcript, or with one outside the units or the lexicon.
+
+        Before training also for one that CTC cannot align: with more units, and a blank between equal neighbours, than
+        there are steps.
+        """
+        count = self.config.unknown_symbols == "count"
+        for cut in cuts:
+            text = read_field(cut, self.config.text_field)
+            if text is None:
+                raise LabelError(
+                    f"Item {cut.id!r} of {where} has nothing in the field {self.config.text_field!r}; fill it in, drop "
+                    f"the item, or set task.text_field to the column that holds the transcripts."
+                )
+            _named(cut, where, self.units.tokens if count else self.units.encode, text)
+            if self.training and not count and path_of(cut) is not None:
+                samples = num_samples_of(cut, self.upstream.sample_rate_hz)
+                self._check_length(cut, where, self.target(cut), self.head.num_steps(self.upstream.num_frames(samples)))
+
+    @property
+    def longest_s(self) -> float | None:
+        return self.config.longest_s
+
+    def target(self, cut: Cut) -> list[int]:
+        """The classes that a row's transcript is."""
+        numbers = [1 + number for number in _named(cut, "training", self.units.encode, self._text(cut))]
+        if self.config.append_space:
+            numbers.append(1 + self.units.index[" "])
+        return [*numbers, 1 + len(self.units)] if self.config.append_eos else numbers
+
+    def log_probs_of(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """The sequence (B, T, D) and (B,) frames -> log probabilities (B, T', C) and (B,) steps."""
+        scores, steps = self.head(x.to(self.head.output.weight.dtype), lengths)
+        return scores.float().log_softmax(dim=-1), steps
+
+    def loss(self, batch: Batch) -> Loss:
+        """CTC, of each item divided by the length of its target, a mean over the items."""
+        x, lengths = self.sequence(batch)
+        if self.training:
+            epoch = batch.position.epoch if batch.position else 0
+            x = spec_augment(x, lengths.tolist(), [cut.id for cut in batch.cuts], epoch, self.config.spec_augment)
+        log_probs, steps = self.log_probs_of(x, lengths)
+        targets = [self.target(cut) for cut in batch.cuts]
+        for cut, target, available in zip(batch.cuts, targets, steps.tolist(), strict=True):
+            _check_whole(cut)
+            self._check_length(cut, "training", target, available)
+        sizes = torch.tensor([len(target) for target in targets])
+        flat = torch.tensor([number for target in targets for number in target])
+        losses = nn.functional.ctc_loss(
+            log_probs.transpose(0, 1), flat.to(x.device), steps.cpu(), sizes, reduction="none"
+        )
+        weight = torch.tensor(float(len(batch)), device=x.device)
+        return Loss((losses / sizes.to(x.device)).mean(), weight)
+
+    def predict(self, batch: Batch) -> list[Prediction]:
+        """Rows as in `prediction`."""
+        with torch.no_grad():
+            log_probs, steps = self.log_probs_of(*self.sequence(batch))
+            classes, probabilities = best_path(log_probs)
+        return [
+            self.prediction(cut, classes[row, :count], probabilities[row, :count])
+            for row, (cut, count) in enumerate(zip(batch.cuts, steps.tolist(), strict=True))
+        ]
+
+    def predict_long(self, cut: Cut) -> Prediction:
+        with torch.no_grad():
+            parts = [best_path(log_probs) for log_probs in self.long_log_probs(cut)]
+        classes, probabilities = (torch.cat(each) for each in zip(*parts, strict=True))
+        return self.prediction(cut, classes, probabilities)
+
+    def long_log_probs(self, cut: Cut) -> Iterator[Tensor]:
+        """(T_i, C) log probabilities of consecutive parts of a row."""
+        return long_log_probs(self, cut, self.config.window_s, self.config.overlap_s)
+
+    def prediction(self, cut: Cut, classes: Tensor, probabilities: Tensor) -> Prediction:
+        """id, target (None if the item has no transcript), predicted, words ([word, start_s, end_s, confidence]),
+        speaker and duration_s; with a target also num_units, num_errors and its parts, in words (or phones).
+        """
+        text = read_field(cut, self.config.text_field)
+        tokens = None if text is None else _named(cut, "the input", self.units.tokens, text)
+        clock = Clock.of(self.upstream, self.head.joined, float(cut.duration))
+        words = words_of(merge(classes, probabilities, len(self.units)), self.units, clock)
+        found = [word.text for word in words]
+        edits = None if tokens is None else count_edits(tokens, found)
+        return {
+            "id": cut.id,
+            "target": None if tokens is None else " ".join(tokens),
+            "predicted": " ".join(found),
+            **({} if edits is None else {"num_errors": edits.num_errors, **edits._asdict()}),
+            "words": [word.as_json() for word in words],
+            "speaker": read_field(cut, "speaker"),
+            "duration_s": round(float(cut.duration), 4),
+        }
+
+    def score(self, predictions: Sequence[Prediction]) -> dict[str, Metric]:
+        """wer (or per), its parts as shares of the reference units, and cer, over the items that have a target."""
+        known = [row for row in predictions if row["target"] is not None]
+        edits = [count_edits(row["target"].split(), row["predicted"].split()) for row in known]
+        if not sum(each.num_units for each in edits):
+            raise LabelError(f"None of the {len(predictions)} predictions has a target, so there is nothing to score.")
+        speakers = [row.get("speaker") for row in known]
+        rates = error_rates(edits, speakers)
+        parts = {name: rates[name] for name in ("substitutions", "deletions", "insertions")}
+        if self.units.are_phones:
+            return {"per": rates["rate"], **parts}
+        letters = [count_edits(row["target"], row["predicted"]) for row in known]
+        return {"wer": rates["rate"], "cer": error_rates(letters, speakers)["rate"], **parts}
+
+    def facts(self, predictions: Sequence[Prediction]) -> dict[str, Any]:
+        """Counts over the split: units (words or phones), substitutions, deletions, insertions."""
+        rows = [Edits(*(row[name] for name in Edits._fields)) for row in predictions if row["target"] is not None]
+        counts = {name: sum(getattr(row, name) for row in rows) for name in Edits._fields}
+        return {"edits": {"unit": "phone" if self.units.are_phones else "word", **counts}}
+
+    def tables(self, predictions: Sequence[Prediction]) -> list[Table]:
+        return error_tables(predictions, "phone" if self.units.are_phones else "word")
+
+    def columns(self, prediction: Prediction) -> dict[str, str]:
+        return {"text": prediction["predicted"]}
+
+    def _text(self, cut: Cut) -> str:
+        return read_field(cut, self.config.text_field) or ""
+
+    def _check_length(self, cut: Cut, where: str, target: Sequence[int], steps: int) -> None:
+        needed = steps_needed(target)
+        if needed > steps:
+            raise LabelError(
+                f"Item {cut.id!r} of {where} needs {needed} steps for its {len(target)} units and has {steps} in its "
+                f"{cut.duration:g} s, so CTC cannot align it; lower task.head.frame_s (now {self.head.joined} frame(s) "
+                f"a step), take larger units, or drop the item."
+            )
+
+
+def _named(cut: Cut, where: str, step: Any, text: str) -> Any:
+    """step(text), with the item in front of what is wrong with its transcript."""
+    try:
+        return step(text)
+    except TextError as problem:
+        raise LabelError(
+            f"Item {cut.id!r} of {where} {problem}; correct the transcript, drop the item, or let task.text.case and "
+            f"task.text.punctuation normalise it."
+        ) from None
+
+
+def _check_whole(cut: Cut) -> None:
+    """A row that was cropped still has the transcript of the whole."""
+    said = cut.supervisions[0]
+    if said.start < -_CROP_S or said.end > cut.duration + _CROP_S:
+        raise LabelError(
+            f"Item {cut.id!r} is a part ({cut.duration:g} s) of what its transcript says ({said.duration:g} s); leave "
+            f"data.max_crop_s out, as a transcript cannot be cropped with the sound."
+        )
