@@ -15,7 +15,7 @@ from accelerate.utils import broadcast_object_list
 
 from audiossl.data.loader import LoaderConfig, make_stream
 from audiossl.downstream import Downstream
-from audiossl.features.choice import Choice, choose
+from audiossl.features.choice import Choice, choose, why_not_pooled
 from audiossl.features.config import Asked, CacheConfig, Form
 from audiossl.features.identity import describe
 from audiossl.features.source import FeatureSource, Survey
@@ -68,6 +68,32 @@ def open_source(
 
 
 @dataclass(frozen=True)
+class Served:
+    """Where batches come from, for any number of heads that need the same of the encoder.
+
+    source: None where form is 'off'; means: the heads get the mean over time of frames that are kept.
+    """
+
+    form: Form
+    source: FeatureSource | None
+    cuts: Mapping[str, CutSet]
+    data: LoaderConfig
+    means: bool = False
+
+    def batches(self, split: str, seed: int) -> BatchSource | None:
+        """Batches of `train` (endless, shuffled) or of another split, for a trainer; None where the cache is off."""
+        source = self.source
+        if source is None:
+            return None
+
+        def batches(start: Position | None, rank: int, world: int) -> Iterable[Batch]:
+            place: Any = {"seed": seed, "start": start, "rank": rank, "world": world, "means": self.means}
+            return cached_batches(source, self.cuts[split], self.data, train=split == "train", **place)
+
+        return batches
+
+
+@dataclass(frozen=True)
 class Feed:
     """What a task needs to read its batches from the cache.
 
@@ -113,27 +139,29 @@ class Feed:
             world=world,
         )
 
+    @property
+    def means(self) -> bool:
+        """Whether the mean over time is all that is needed, also of frames."""
+        return not why_not_pooled(self.task)
+
     @contextmanager
     def serving(self, trainer: Trainer, cuts: Mapping[str, CutSet]) -> Iterator[Form]:
         """Let a trainer read hidden states of `train` and `dev` from the cache, where that changes nothing."""
+        with self.opened(trainer, cuts) as served:
+            trainer.train_batches = served.batches("train", trainer.seed) or trainer.train_batches
+            trainer.dev_batches = served.batches("dev", trainer.seed) or trainer.dev_batches
+            yield served.form
+
+    @contextmanager
+    def opened(self, trainer: Trainer, cuts: Mapping[str, CutSet]) -> Iterator[Served]:
+        """What `trainer` can read instead of sound, with all computed that was missing."""
         feed = replace(self, device=trainer.accelerator.device)
         form, source = feed._prepare(cuts, trainer.accelerator, trainer.config)
-        if source is None:
-            yield form
-            return
-
-        def batches_of(split: str) -> BatchSource:
-            def batches(start: Position | None, rank: int, world: int) -> Iterable[Batch]:
-                place: Any = {"seed": trainer.seed, "start": start, "rank": rank, "world": world}
-                return cached_batches(source, cuts[split], self.data, train=split == "train", **place)
-
-            return batches
-
-        trainer.train_batches, trainer.dev_batches = batches_of("train"), batches_of("dev")
         try:
-            yield form
+            yield Served(form, source, cuts, self.data, self.means and form == "frames")
         finally:
-            source.store.close()
+            if source is not None:
+                source.store.close()
 
     def _prepare(
         self, cuts: Mapping[str, CutSet], accelerator: Accelerator, trainer: TrainerConfig
@@ -176,7 +204,7 @@ class Feed:
     def _one_pass(self, source: FeatureSource, cuts: CutSet, survey: Survey) -> Iterator[Batch]:
         try:
             source.extract(cuts, num_workers=self.data.num_workers, total_s=survey.missing_s)
-            yield from cached_batches(source, cuts, self.data)
+            yield from cached_batches(source, cuts, self.data, means=self.means and source.form == "frames")
         finally:
             source.store.close()
 
@@ -202,8 +230,9 @@ def cached_batches(
     start: Position | None = None,
     rank: int = 0,
     world: int = 1,
+    means: bool = False,
 ) -> Iterator[Batch]:
-    """The batches of `make_loader`, in its order, with hidden states instead of sound."""
+    """The batches of `make_loader`, in its order, with hidden states instead of sound (means: their means over time)."""
     stream = make_stream(
         cuts,
         data,
@@ -215,7 +244,7 @@ def cached_batches(
         start=start,
         min_samples=source.upstream.min_samples,
     )
-    return source.batches(stream)
+    return source.batches(stream, means=means)
 
 
 def announcement(what: str, survey: Survey) -> str:

@@ -76,12 +76,12 @@ class FeatureSource:
         self.rows = Rows()
         self._warned = self._placed = False
 
-    def batches(self, stream: BatchStream) -> Iterator[Batch]:
-        """The stream's batches in their order, without sound."""
+    def batches(self, stream: BatchStream, *, means: bool = False) -> Iterator[Batch]:
+        """The stream's batches in their order, without sound; means: of frames over time, as in the form 'pooled'."""
         for item in stream:
-            yield self.batch(item.cuts, item.position)
+            yield self.batch(item.cuts, item.position, means=means)
 
-    def batch(self, cuts: Sequence[Cut], position: Position | None = None) -> Batch:
+    def batch(self, cuts: Sequence[Cut], position: Position | None = None, *, means: bool = False) -> Batch:
         """Hidden states of rows: `features` has them, `wavs` has no samples, `lengths` has their numbers."""
         items = [self._stored(cut) for cut in cuts]
         missing = [cut for cut, item in zip(cuts, items, strict=True) if item is None]
@@ -89,7 +89,7 @@ class FeatureSource:
             sounds = collate(missing, self.upstream.sample_rate_hz, min_samples=self.upstream.min_samples)
             computed = iter(self._computed(sounds))
             items = [item or next(computed) for item in items]
-        whole = [item for item in items if item is not None]
+        whole = [self._mean(item) if means else item for item in items if item is not None]
         lengths = torch.tensor([item.num_samples for item in whole])
         return Batch(torch.zeros(len(cuts), 0), lengths, tuple(cuts), position, self._features(whole))
 
@@ -165,6 +165,16 @@ class FeatureSource:
             return None
         return _Item(record.data, [], record.num_frames, record.num_samples)
 
+    def _mean(self, item: _Item) -> _Item:
+        """One frame instead of many; each layer is read once, and nothing is padded."""
+        states = [state.float().mean(dim=0, keepdim=True) for state in self._states(item)]
+        return _Item(None, states, 1, item.num_samples)
+
+    def _states(self, item: _Item) -> list[Tensor]:
+        if item.record is None:
+            return item.states
+        return self.codec.decode(item.record, item.num_frames, range(len(self.layers)))
+
     @torch.no_grad()
     def _computed(self, sounds: Batch) -> list[_Item]:
         """Run the encoder, and keep what may be kept. What is read now and what is read later is the same."""
@@ -218,19 +228,18 @@ class FeatureSource:
         else:
             layers = self._padded(items, int(lengths.max()))
         places = {layer: place for place, layer in enumerate(self.layers)}
-        empty = [torch.zeros(len(items), 0, width, dtype=self.codec.read_as) for width in self.upstream.widths]
         upto = range(max(self.layers) + 1)
-        return Features(tuple(layers[places[n]] if n in places else empty[n] for n in upto), lengths)
+        return Features(tuple(layers[places[n]] if n in places else self._empty(len(items), n) for n in upto), lengths)
+
+    def _empty(self, num_items: int, layer: int) -> Tensor:
+        return torch.zeros(num_items, 0, self.upstream.widths[layer], dtype=self.codec.read_as)
 
     def _padded(self, items: Sequence[_Item], num_frames: int) -> list[Tensor]:
         whole = all(item.record is not None for item in items)
         kind = self.codec.read_as if whole else torch.float32
         made = [torch.zeros(len(items), num_frames, width, dtype=kind) for width in self.codec.widths]
         for index, item in enumerate(items):
-            states = item.states
-            if item.record is not None:
-                states = self.codec.decode(item.record, item.num_frames, range(len(self.layers)))
-            for layer, state in zip(made, states, strict=True):
+            for layer, state in zip(made, self._states(item), strict=True):
                 layer[index, : item.num_frames] = state
         return made
 

@@ -99,6 +99,19 @@ def test_losses_and_predictions_are_those_of_recomputing(
         assert second["scores"] == pytest.approx(first["scores"], abs=max(10 * tolerance, 2e-6))
 
 
+def test_a_head_that_needs_means_reads_those_of_frames(experiment: Make, tmp_path: Path) -> None:
+    """Frames that are kept in fp32 then give the bits of means that are kept in fp32."""
+    settings = [*TERA, "cache.dtype=fp32", "task.dropout=0.2"]
+    frames = train(experiment(*settings, "features=frames"), tmp_path / "frames")
+    pooled = train(experiment(*settings, "features=pooled"), tmp_path / "pooled")
+    assert log_of(frames) == log_of(pooled)
+    assert log_of(frames, "dev") == log_of(pooled, "dev")
+    for run in (frames, pooled):
+        load_run(run, device="cpu").evaluate("test")
+    one, two = (read_jsonl(run / "test" / "predictions.jsonl") for run in (frames, pooled))
+    assert one == two
+
+
 def test_the_encoder_runs_once_for_each_recording(
     experiment: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
