@@ -232,7 +232,7 @@ def cached_batches(
     world: int = 1,
     means: bool = False,
 ) -> Iterator[Batch]:
-    """The batches of `make_loader`, in its order, with hidden states instead of sound (means: their means over time)."""
+    """The batches of `make_loader`, in its order, with hidden states, or their means over time, instead of sound."""
     stream = make_stream(
         cuts,
         data,
