@@ -185,6 +185,7 @@ def _check(config: Experiment, folds: Iterable[Fold]) -> None:
             raise type(error)(f"Fold {fold.name!r}: {error}") from error
         for part, rows in fold.parts():
             task.check_cuts(rows, f"the {part} part of fold {fold.name!r}")
+            task.check_split(rows, part)
 
 
 def _write(config: Experiment, out: Path, folds: Iterable[Fold]) -> None:

@@ -49,7 +49,7 @@ def turns(session: Path, root: Path) -> Iterator[dict[str, str]]:
             wav = session / "sentences" / "wav" / path.stem / f"{match[1]}.wav"
             yield {
                 "path": str(wav.relative_to(root)),
-                "speaker": f"Ses{match[2]}{match[3]}",  # who speaks in this turn; the dialog is named after whom it films
+                "speaker": f"Ses{match[2]}{match[3]}",  # of this turn; its dialog is named after whom it films
                 "label": LABELS[match[4]],
                 "session": f"Ses{match[2]}",
                 "kind": "improvised" if "impro" in path.stem else "scripted",

@@ -8,8 +8,8 @@ test set of twelve folders; without it, the test part has as many other words as
 with a fixed seed, and as many seconds of silence.
 
 Silence is cut from the background noise, a second each: the first 80 % of each file for training, the next 10 % for
-dev, the last 10 % for the test, so that none of it is in two parts. `speaker` is the hash in a recording's name, and for
-silence the noise.
+dev, the last 10 % for the test, so that none of it is in two parts. `speaker` is the hash in a recording's name, and
+for silence the noise.
 """
 
 from __future__ import annotations
