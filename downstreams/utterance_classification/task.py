@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from lhotse.cut import Cut
@@ -50,10 +50,11 @@ class UtteranceClassification(Downstream):
 
     Config = UtteranceClassificationConfig
     monitor = Monitor("accuracy", "max")
+    fewest_labels: ClassVar[int] = 2
 
     def __init__(self, upstream: Upstream, interface: Interface, config: UtteranceClassificationConfig) -> None:
         super().__init__(upstream, interface)
-        if len(config.labels) < 2:
+        if len(config.labels) < self.fewest_labels:
             raise ConfigError("labels: a classifier needs at least two; `complete` takes them from training items.")
         self.config = config
         self.index = {label: number for number, label in enumerate(config.labels)}

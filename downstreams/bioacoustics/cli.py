@@ -1,0 +1,66 @@
+"""`audiossl annotate`: annotation tables of recordings, by a trained run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+
+def annotate(
+    run: Annotated[Path, typer.Argument(help="A run of the task bioacoustic_windows.")],
+    inputs: Annotated[list[str], typer.Argument(help="Sound files, folders, patterns or manifests.")],
+    to: Annotated[Path, typer.Option("--out", help="The table of one recording, or a folder for one table each.")],
+    kind: Annotated[str, typer.Option("--format", help="raven, audacity or csv.")] = "raven",
+    threshold: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(help="Least probability; default: as trained.", show_default=False),
+    ] = None,
+    shortest_s: Annotated[float, typer.Option(help="Leave out events that are shorter.")] = 0.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")] = False,
+) -> None:
+    """Find what a run knows in recordings of any length and write it as annotation tables."""
+    from audiossl.data.annotations import KINDS
+    from audiossl.data.inputs import cuts_of
+    from audiossl.downstreams.bioacoustics.windows import BioacousticWindows
+    from audiossl.errors import ConfigError, did_you_mean
+    from audiossl.run import load_run
+
+    if kind not in KINDS:
+        raise ConfigError(f"--format {kind}: there is no such table. {did_you_mean(kind, KINDS)}")
+    task = load_run(run).task
+    if not isinstance(task, BioacousticWindows):
+        raise ConfigError(f"{run} is a run of {type(task).__name__}; only one of bioacoustic_windows finds events.")
+    threshold = task.config.threshold if threshold is None else threshold
+    if not 0 < threshold < 1:
+        raise ConfigError(f"--threshold {threshold:g} must lie between 0 and 1.")
+    cuts = list(cuts_of(inputs))
+    if len(cuts) > 1 and to.suffix:
+        raise ConfigError(f"--out {to} is one table and there are {len(cuts)} recordings; name a folder.")
+    summary = []
+    for cut in cuts:
+        place = to if to.suffix else to / f"{cut.id}{'.csv' if kind == 'csv' else '.txt'}"
+        summary.append({"recording": cut.id, "events": _annotate(task, cut, place, kind, threshold, shortest_s)})
+        if not as_json:
+            print(f"{cut.id}: {summary[-1]['events']} event(s) -> {place}")
+    if as_json:
+        print(json.dumps(summary, ensure_ascii=False))
+
+
+def _annotate(task: Any, cut: Any, place: Path, kind: Any, threshold: float, shortest_s: float) -> int:
+    """Write the table of one recording; the number of its events."""
+    import numpy as np
+
+    from audiossl.data.annotations import Annotation, write_annotations
+    from audiossl.downstreams.bioacoustics.events import events_of
+
+    found = task.predict_long(cut)
+    events = events_of(found["windows"], np.array(found["scores"]), task.config.labels, threshold, shortest_s)
+    rows = [
+        Annotation(event.start_s, event.end_s, event.label, found["recording"], score=event.score) for event in events
+    ]
+    place.parent.mkdir(parents=True, exist_ok=True)
+    write_annotations(place, rows, kind, highest_hz=cut.sampling_rate / 2)
+    return len(rows)

@@ -1,0 +1,75 @@
+"""What was heard in a recording over time, beside what was annotated."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from audiossl.downstreams.bioacoustics.events import probabilities_over_time
+from audiossl.task import Prediction
+
+_MOST_RECORDINGS = 3
+_MOST_LABELS = 12
+
+
+def draw_timelines(
+    predictions: Sequence[Prediction], labels: Sequence[str], threshold: float, folder: Path
+) -> dict[str, Path]:
+    """A PNG for each of the recordings with the most windows: probabilities by label, annotations as bars."""
+    by_recording: dict[str, list[Prediction]] = defaultdict(list)
+    for row in predictions:
+        by_recording[row["recording"]].append(row)
+    longest = sorted(by_recording, key=lambda name: (-len(by_recording[name]), name))[:_MOST_RECORDINGS]
+    drawn = {}
+    for number, name in enumerate(longest, start=1):
+        rows = sorted(by_recording[name], key=lambda row: row["start_s"])
+        if len(rows) < 2:
+            continue
+        path = folder / f"timeline_{number}.png"
+        draw_timeline(rows, labels, threshold, path, title=Path(name).name)
+        drawn[f"Timeline of {Path(name).name}"] = path
+    return drawn
+
+
+def draw_timeline(rows: Sequence[Prediction], labels: Sequence[str], threshold: float, path: Path, title: str) -> None:
+    """A band for each of the labels that are annotated or heard most: the mean probability of the windows over time as
+    a curve, the threshold as a dashed line, annotated calls as bars below it."""
+    from matplotlib.figure import Figure
+
+    spans = [(row["start_s"], row["end_s"]) for row in rows]
+    scores = np.array([row["scores"] for row in rows], dtype=np.float64)
+    edges, values = probabilities_over_time(spans, scores)
+    calls = sorted({(start, end, label) for row in rows for start, end, label in row["calls"]})
+    shown = _chosen(labels, calls, values)
+    figure = Figure(figsize=(min(6 + (edges[-1] - edges[0]) / 20, 14), 1.1 + 0.75 * len(shown)))
+    panels: Any = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
+    for axes, number in zip(panels, shown, strict=True):
+        axes.stairs(np.nan_to_num(values[:, number]), edges, fill=True, color="#9ecae1")
+        axes.stairs(np.nan_to_num(values[:, number]), edges, color="#2171b5", linewidth=1)
+        axes.axhline(threshold, color="grey", linestyle="--", linewidth=0.7)
+        for start, end, label in calls:
+            if label == labels[number]:
+                axes.plot([start, end], [-0.17, -0.17], color="#d95f02", linewidth=4, solid_capstyle="butt")
+        axes.set_ylim(-0.32, 1.05)
+        axes.set_yticks([0, 1])
+        name = labels[number]
+        axes.set_ylabel(name if len(name) <= 16 else f"{name[:15]}…", rotation=0, ha="right", va="center")
+        for side in ("top", "right"):
+            axes.spines[side].set_visible(False)
+    panels[-1].set_xlabel("time (s)")
+    left_out = f", {len(labels) - len(shown)} labels not shown" if len(shown) < len(labels) else ""
+    panels[0].set_title(f"{title}: probability (blue), annotated (orange){left_out}", fontsize=10, loc="left")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120, bbox_inches="tight", metadata={"Software": None})
+
+
+def _chosen(labels: Sequence[str], calls: Sequence[tuple[float, float, str]], values: np.ndarray) -> list[int]:
+    """The labels that are annotated longest, then those with the highest probability; in their usual order."""
+    annotated = {label: sum(end - start for start, end, name in calls if name == label) for label in labels}
+    peak = np.nan_to_num(values).max(axis=0)
+    order = sorted(range(len(labels)), key=lambda number: (-annotated[labels[number]], -peak[number]))
+    return sorted(order[:_MOST_LABELS])

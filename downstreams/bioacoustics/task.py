@@ -1,0 +1,92 @@
+"""One label for a call: species, type of call or individual (settings: default, infant_marmosets)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from lhotse.cut import Cut
+from torch import Tensor, nn
+
+from audiossl.data.checks import source_of
+from audiossl.data.fields import read_field
+from audiossl.downstreams.utterance_classification.task import (
+    UtteranceClassification,
+    UtteranceClassificationConfig,
+)
+from audiossl.interface import Interface
+from audiossl.task import Monitor, Prediction
+from audiossl.types import Cell, Table
+from audiossl.upstream import Upstream
+
+
+@dataclass(frozen=True)
+class BioacousticsConfig(UtteranceClassificationConfig):
+    """Head and label as in utterance classification.
+
+    hidden: widths of layers between the pooling and the classifier, each with layer norm and ReLU (none: linear).
+    group_field: what the bootstrap draws as a whole: 'recording' (the column of that name, else the sound file),
+    'speaker' for the individual, or any other field; calls of one recording are not independent.
+    """
+
+    hidden: list[int] = field(default_factory=list)
+    group_field: str = "recording"
+
+
+class Bioacoustics(UtteranceClassification):
+    """The head of utterance classification; classes weigh alike in the metric that chooses the checkpoint."""
+
+    Config = BioacousticsConfig
+    monitor = Monitor("uar", "max")
+
+    def __init__(self, upstream: Upstream, interface: Interface, config: BioacousticsConfig) -> None:
+        super().__init__(upstream, interface, config)
+        self.group_field = config.group_field
+        self.classifier = classifier(self.pooling.out_width, config.hidden, len(config.labels))
+
+    def tables(self, predictions: Sequence[Prediction]) -> list[Table]:
+        """Recall, precision and number of items of each class."""
+        known = [row for row in predictions if row["target"] is not None]
+        rows: list[list[Cell]] = []
+        for label in self.config.labels:
+            mine = [row["predicted"] for row in known if row["target"] == label]
+            guessed = [row["target"] for row in known if row["predicted"] == label]
+            hits = mine.count(label)
+            recall = round(hits / len(mine), 4) if mine else None
+            rows.append([label, len(mine), recall, round(hits / len(guessed), 4) if guessed else None])
+        absent = [str(row[0]) for row in rows if not row[1]]
+        note = f"Not among the targets, so not in UAR: {', '.join(absent)}." if absent else ""
+        return [Table("Classes", ["label", "items", "recall", "precision"], rows, note)] if known else []
+
+    def _prediction(self, cut: Cut, probabilities: Tensor) -> dict[str, Any]:
+        row = super()._prediction(cut, probabilities)
+        return {**row, "speaker": group_of(cut, self.group_field)}
+
+
+class Mlp(nn.Sequential):
+    """Linear, layer norm, ReLU for each hidden width, then a linear layer."""
+
+    def __init__(self, width: int, hidden: Sequence[int], num_classes: int) -> None:
+        parts: list[nn.Module] = []
+        for size in hidden:
+            parts += [nn.Linear(width, size), nn.LayerNorm(size), nn.ReLU()]
+            width = size
+        super().__init__(*parts, nn.Linear(width, num_classes))
+
+    @property
+    def weight(self) -> Tensor:
+        """Of the last layer; its dtype is that of the head."""
+        last = self[-1]
+        assert isinstance(last, nn.Linear)
+        return last.weight
+
+
+def classifier(width: int, hidden: Sequence[int], num_classes: int) -> Any:
+    """A linear layer, or one behind hidden ones."""
+    return Mlp(width, hidden, num_classes) if hidden else nn.Linear(width, num_classes)
+
+
+def group_of(cut: Cut, field: str) -> str | None:
+    """What the bootstrap draws together with others of the same."""
+    return source_of(cut) if field == "recording" else read_field(cut, field)
