@@ -1,0 +1,146 @@
+"""Probes: simple classifiers on one layer after the other.
+
+A probe reads the mean and the standard deviation over time of a layer, standardised by the training items alone. Its
+one setting (C, k, alpha) is chosen on dev, and so is the layer that stands for an encoder; test is looked at once. The
+classifiers are scikit-learn's: multinomial logistic regression, k nearest neighbours, a support vector machine with a
+Gaussian kernel, and a multilayer perceptron of 128, 64 and 32 as in the marmoset papers (arXiv:2407.16417).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from audiossl.analysis.functionals import Functionals, Vectors
+from audiossl.data.progress import progress
+from audiossl.errors import ConfigError, LabelError, did_you_mean
+from audiossl.metrics.classification import classification_metrics
+from audiossl.types import Metric
+
+
+class Grid(NamedTuple):
+    """A probe: the name of its setting, the values to choose from (of equals on dev the first wins, so the simplest
+    comes first), and what makes the classifier of a value and a seed."""
+
+    setting: str
+    values: tuple[float, ...]
+    make: Callable[[Any, int], Any]
+
+
+class Probed(NamedTuple):
+    """One probe on one layer: the value that dev chose, and metrics on dev and on test."""
+
+    probe: str
+    layer: int
+    setting: str
+    value: float
+    dev: dict[str, Metric]
+    test: dict[str, Metric]
+
+
+def _linear(value: float, seed: int) -> Any:
+    from sklearn.linear_model import LogisticRegression
+
+    return LogisticRegression(C=value, class_weight="balanced", max_iter=2000, random_state=seed)
+
+
+def _knn(value: float, seed: int) -> Any:
+    from sklearn.neighbors import KNeighborsClassifier
+
+    return KNeighborsClassifier(int(value))
+
+
+def _svm(value: float, seed: int) -> Any:
+    from sklearn.svm import SVC
+
+    return SVC(C=value, class_weight="balanced", random_state=seed)
+
+
+def _mlp(value: float, seed: int) -> Any:
+    from sklearn.neural_network import MLPClassifier
+
+    return MLPClassifier((128, 64, 32), alpha=value, max_iter=200, random_state=seed)
+
+
+PROBES: dict[str, Grid] = {
+    "linear": Grid("C", (1e-3, 1e-2, 1e-1, 1.0, 10.0), _linear),
+    "knn": Grid("k", (25, 15, 9, 5, 3, 1), _knn),
+    "svm": Grid("C", (1e-1, 1.0, 10.0, 100.0), _svm),
+    "mlp": Grid("alpha", (1.0, 1e-2, 1e-4), _mlp),
+}
+
+
+def run_probes(
+    splits: Mapping[str, Functionals], probes: Sequence[str], *, metric: str = "uar", seed: int = 0
+) -> list[Probed]:
+    """Every probe on every layer of `splits` (train, dev and test).
+
+    metric: uar, accuracy or f1, by which dev chooses. Raises ConfigError for an unknown name, LabelError for a class
+    that training lacks or for fewer than two.
+    """
+    unknown = [name for name in probes if name not in PROBES]
+    if unknown or not probes:
+        name = unknown[0] if unknown else ""
+        raise ConfigError(f"There is no probe named {name!r}. {did_you_mean(name, PROBES)}")
+    if metric not in ("uar", "accuracy", "f1"):
+        raise ConfigError(f"metric={metric!r}: choose uar, accuracy or f1.")
+    check_labels(splits)
+    work = [(layer, name) for layer in splits["train"].layers for name in probes]
+    found = [_probe(name, layer, splits, metric, seed) for layer, name in progress(work, "Probing", total=len(work))]
+    return sorted(found, key=lambda row: (list(probes).index(row.probe), row.layer))
+
+
+def best_layers(found: Sequence[Probed], metric: str = "uar") -> dict[str, Probed]:
+    """For each probe the layer that is best on dev, the lower of equals."""
+    best: dict[str, Probed] = {}
+    for row in sorted(found, key=lambda row: row.layer):
+        if row.probe not in best or row.dev[metric].value > best[row.probe].dev[metric].value:
+            best[row.probe] = row
+    return {row.probe: best[row.probe] for row in found}
+
+
+def check_labels(splits: Mapping[str, Functionals]) -> None:
+    """Raise LabelError for what no probe can learn."""
+    known = set(splits["train"].labels)
+    if len(known) < 2:
+        raise LabelError(f"Probes need at least two labels in training, not {sorted(known)}; name another field.")
+    for split, rows in splits.items():
+        if unseen := sorted(set(rows.labels) - known):
+            item = rows.ids[rows.labels.index(unseen[0])]
+            raise LabelError(
+                f"{len(unseen)} label(s) of {split} were not seen in training, for instance {unseen[0]!r} (item "
+                f"{item!r}); add training items with them, or drop those items."
+            )
+
+
+def _probe(name: str, layer: int, splits: Mapping[str, Functionals], metric: str, seed: int) -> Probed:
+    grid, train = PROBES[name], splits["train"]
+    vectors = _standardised({split: rows.layers[layer] for split, rows in splits.items()})
+    best: tuple[float, float, Any, dict[str, Metric]] | None = None
+    for value in grid.values:
+        if name == "knn" and value > len(train.labels):
+            continue
+        model = grid.make(value, seed)
+        with warnings.catch_warnings():
+            # 200 epochs are the MLP's setting, not a failure to converge.
+            warnings.simplefilter("ignore")
+            model.fit(vectors["train"], train.labels)
+        on_dev = _metrics(model, vectors["dev"], splits["dev"])
+        if best is None or on_dev[metric].value > best[0]:
+            best = (on_dev[metric].value, value, model, on_dev)
+    assert best is not None
+    return Probed(name, layer, grid.setting, best[1], best[3], _metrics(best[2], vectors["test"], splits["test"]))
+
+
+def _metrics(model: Any, vectors: Vectors, rows: Functionals) -> dict[str, Metric]:
+    return classification_metrics(rows.labels, [str(label) for label in model.predict(vectors)], rows.groups)
+
+
+def _standardised(vectors: Mapping[str, Vectors]) -> dict[str, Vectors]:
+    """Zero mean and unit variance over training; a constant column stays at zero."""
+    mean, std = vectors["train"].mean(axis=0), vectors["train"].std(axis=0)
+    scale = np.where(std > 1e-8, std, 1.0)
+    return {split: ((rows - mean) / scale).astype(np.float32) for split, rows in vectors.items()}
