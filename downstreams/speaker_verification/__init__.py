@@ -1,0 +1,1 @@
+"""Whether two recordings are of one speaker, also for speakers that nobody trained on."""

@@ -1,0 +1,15 @@
+"""Names of this task (data only: no torch)."""
+
+from __future__ import annotations
+
+from audiossl.cards import Card
+
+CARDS: tuple[Card, ...] = (
+    Card(
+        "speaker_verification",
+        "audiossl.downstreams.speaker_verification.task:SpeakerVerification",
+        "Whether two recordings are of one speaker, by the cosine of their embeddings.",
+        "Snyder et al., X-vectors, 2018; Desplanques et al., ECAPA-TDNN, 2020, arXiv:2005.07143",
+        commands={"verify": "audiossl.downstreams.speaker_verification.cli:verify"},
+    ),
+)

@@ -1,0 +1,324 @@
+"""Speaker verification: a classifier of the training speakers, whose embeddings are compared by their cosine."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from lhotse.cut import Cut
+from torch import Tensor
+
+from audiossl.data.fields import read_field
+from audiossl.data.reading import num_samples_of, path_of
+from audiossl.downstream import Downstream
+from audiossl.downstreams.speaker_verification.heads import Ecapa, Head, XVector
+from audiossl.downstreams.speaker_verification.tables import error_table, most_confident_errors, speaker_table
+from audiossl.downstreams.speaker_verification.trials import (
+    Pairs,
+    all_pairs,
+    check_pairs,
+    listed_pairs,
+    normalised,
+    read_enrolment,
+    read_trials,
+    rows_of,
+    scores_of,
+)
+from audiossl.errors import AudioError, ConfigError, LabelError
+from audiossl.interface import Interface
+from audiossl.metrics.bootstrap import Floats
+from audiossl.metrics.verification import (
+    Calibration,
+    det_curve,
+    equal_error_threshold,
+    fit_calibration,
+    min_cllr,
+    verification_metrics,
+)
+from audiossl.nn.losses import MarginSoftmax
+from audiossl.task import Monitor, Prediction
+from audiossl.types import Batch, Loss, Metric, Table
+from audiossl.upstream import Upstream
+
+XVECTOR_TDNN = [[512, 5, 1], [512, 3, 2], [512, 3, 3], [512, 1, 1], [1500, 1, 1]]
+
+
+@dataclass(frozen=True)
+class SpeakerVerificationConfig:
+    """The head, the loss and the trials. The defaults are the sound setting; `superb.yaml` has the published one.
+
+    head: 'pooled' (projection, pooling, embedding), 'xvector' (with time-delay layers before the pooling) or 'ecapa';
+    projector_width: of the linear layer before, none for no such layer (not in ecapa); tdnn: [width, context, dilation]
+    of each layer of the x-vector, norm: layer normalisation after each; pooling: of pooled and xvector;
+    segment_layers: see `XVector`; ecapa_channels: 512 or 1024 in the paper; dropout: on the pooled vector (in ecapa, on
+    every convolution).
+    loss: 'softmax', 'am' or 'aam', with margin and scale; margin_warmup_steps: steps in which the margin grows from 0.
+    trials, enrolment: list files by split, relative to the working folder; a split without a list has all its pairs as
+    trials, at most max_pairs. subtract_mean: the mean embedding of dev is taken out before the cosine.
+    speakers: the training speakers, in the order of the classes; filled from the training data.
+    """
+
+    head: Literal["pooled", "xvector", "ecapa"] = "xvector"
+    projector_width: int | None = 512
+    tdnn: list[list[int]] = field(default_factory=lambda: [list(layer) for layer in XVECTOR_TDNN])
+    norm: bool = False
+    pooling: str = "attentive_statistics"
+    segment_layers: int = 1
+    embedding_width: int = 192
+    ecapa_channels: int = 512
+    dropout: float = 0.0
+    loss: Literal["softmax", "am", "aam"] = "aam"
+    margin: float = 0.2
+    scale: float = 30.0
+    margin_warmup_steps: int = 0
+    trials: dict[str, str] = field(default_factory=dict)
+    enrolment: dict[str, str] = field(default_factory=dict)
+    max_pairs: int = 200_000
+    subtract_mean: bool = False
+    speakers: list[str] = field(default_factory=list)
+
+
+class SpeakerVerification(Downstream):
+    """Trained to tell the training speakers apart; dev and test speakers need not be among them.
+
+    Each evaluation of dev fits the calibration of scores to log-likelihood ratios, which is saved with the weights that
+    made them. A mean of several checkpoints has the mean of their calibrations.
+    """
+
+    Config = SpeakerVerificationConfig
+    monitor = Monitor("eer", "min")
+
+    def __init__(self, upstream: Upstream, interface: Interface, config: SpeakerVerificationConfig) -> None:
+        super().__init__(upstream, interface)
+        if len(config.speakers) < 2:
+            raise ConfigError("speakers: at least two are needed; `complete` takes them from the training items.")
+        self.config = config
+        self.index = {speaker: number for number, speaker in enumerate(config.speakers)}
+        self.head = make_head(interface.width, config)
+        self.criterion = MarginSoftmax(
+            self.head.loss_width, len(config.speakers), config.loss, config.margin, config.scale
+        )
+        self.register_buffer("scale_and_offset", torch.zeros(2, dtype=torch.float64))  # a scale of 0: not calibrated
+        if config.subtract_mean:
+            self.register_buffer("mean_embedding", torch.zeros(self.head.out_width, dtype=torch.float64))
+
+    @classmethod
+    def complete(cls, config: SpeakerVerificationConfig, cuts: Iterable[Cut]) -> SpeakerVerificationConfig:
+        """Fill `speakers` (sorted), and read the lists, so that a wrong line is found before training.
+
+        Raises LabelError for fewer than two speakers, ManifestError for a list.
+        """
+        for path in config.trials.values():
+            read_trials(path)
+        for path in config.enrolment.values():
+            read_enrolment(path)
+        speakers = sorted(Counter(speaker for cut in cuts if (speaker := read_field(cut, "speaker")) is not None))
+        if len(speakers) < 2:
+            found = f"only {speakers[0]!r}" if speakers else "none"
+            raise LabelError(f"Training needs items of at least two speakers, and the training items have {found}.")
+        return replace(config, speakers=speakers)
+
+    def check_cuts(self, cuts: Iterable[Cut], where: str) -> None:
+        """What an item needs depends on the split: see `check_split`."""
+
+    def check_split(self, cuts: Iterable[Cut], split: str) -> None:
+        """Raise LabelError for training items without a speaker, and for any other split what its trials lack.
+
+        Raises AudioError for items of such a split with fewer frames than the head needs.
+        """
+        if split == "train":
+            for cut in cuts:
+                self._number_of(cut)
+            return
+        rows = list(cuts)
+        for cut in rows:
+            samples = num_samples_of(cut, self.upstream.sample_rate_hz)
+            self._check_frames(cut, int(self.upstream.num_frames(samples)), f"drop it from {split}")
+        speakers = [read_field(cut, "speaker") for cut in rows]
+        pairs = self._pairs([cut.id for cut in rows], [path_of(cut) for cut in rows], speakers, split)
+        check_pairs(pairs, speakers, split, self.config.trials.get(split, ""))
+
+    @property
+    def commutes_with_mean(self) -> bool:
+        """All that comes before the pooled head's mean is linear."""
+        return self.config.head == "pooled" and self.config.pooling == "mean"
+
+    def begin_step(self, step: int) -> None:
+        super().begin_step(step)
+        warmup = self.config.margin_warmup_steps
+        self.criterion.margin = self.config.margin * (min(1.0, step / warmup) if warmup else 1.0)
+
+    def embeddings(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """What trials compare (B, E) and what the loss sees. Raises AudioError for an item with too few frames."""
+        sequence, lengths = self.sequence(batch)
+        if self.head.min_frames > 1:
+            for cut, frames in zip(batch.cuts, lengths.tolist(), strict=True):
+                self._check_frames(cut, frames, "drop it, or set data.min_duration_s in training")
+        sequence = sequence.to(self.criterion.weight.dtype)  # an encoder may run in half precision, the head does not
+        compared, trained = self.head(sequence, lengths)
+        return compared, trained
+
+    def loss(self, batch: Batch) -> Loss:
+        """The margin loss of the speakers, a mean over the items; logs the accuracy without the margin."""
+        _, embeddings = self.embeddings(batch)
+        targets = torch.tensor([self._number_of(cut) for cut in batch.cuts], device=embeddings.device)
+        losses, scores = self.criterion(embeddings, targets)
+        correct = (scores.detach().argmax(dim=-1) == targets).float()
+        weight = torch.tensor(float(len(targets)), device=losses.device)
+        return Loss(losses.mean(), weight, {"accuracy": correct.mean()})
+
+    def predict(self, batch: Batch) -> list[Prediction]:
+        """id, embedding (E), speaker (None where it is not known), duration_s, and where the sound is."""
+        with torch.no_grad():
+            embeddings = self.embeddings(batch)[0].float().cpu()
+        return [
+            {
+                "id": cut.id,
+                "embedding": embedding.tolist(),
+                "speaker": read_field(cut, "speaker"),
+                "duration_s": round(float(cut.duration), 4),
+                "audio": {
+                    "path": path_of(cut),
+                    "start_s": round(cut.start, 6),
+                    "duration_s": round(cut.duration, 6),
+                },
+            }
+            for cut, embedding in zip(batch.cuts, embeddings, strict=True)
+        ]
+
+    def assemble(self, predictions: Sequence[Prediction], split: str) -> Sequence[Prediction]:
+        """The trials of a split: see `rows_of`. The rows that a report plays also say where both sounds are.
+
+        On dev, the mean embedding and the calibration are fitted first; its own ratios are therefore not held out.
+        """
+        items = sorted(predictions, key=lambda row: str(row["id"]))
+        speakers = [row["speaker"] for row in items]
+        pairs = self._pairs([row["id"] for row in items], [row["audio"]["path"] for row in items], speakers, split)
+        vectors = np.array([row["embedding"] for row in items], dtype=np.float64)
+        if split == "dev" and self.config.subtract_mean:
+            self._keep("mean_embedding", normalised(vectors).mean(axis=0))
+        scores = self.scores(pairs, vectors)
+        if split == "dev" and pairs.target.any() and not pairs.target.all():
+            self._keep("scale_and_offset", np.array(fit_calibration(scores, pairs.target)))
+        calibration = self.calibration
+        rows = rows_of(pairs, items, scores, calibration.llrs(scores) if calibration else None)
+        for place in most_confident_errors(scores, pairs.target):
+            first = pairs.models[pairs.enrol[place]][0]
+            rows[place]["audio_enrol"] = items[first]["audio"]
+            rows[place]["audio_test"] = items[pairs.test[place]]["audio"]
+        return rows
+
+    def scores(self, pairs: Pairs, embeddings: Floats) -> Floats:
+        """(N,) cosines, the mean embedding taken out first where it is to be."""
+        units = normalised(embeddings)
+        if self.config.subtract_mean:
+            units = units - self.get_buffer("mean_embedding").cpu().numpy()
+        return scores_of(pairs, units)
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """From scores to log-likelihood ratios; None before it was fitted on dev."""
+        scale, offset = self.get_buffer("scale_and_offset").tolist()
+        return Calibration(scale, offset) if scale else None
+
+    def score(self, predictions: Sequence[Prediction]) -> dict[str, Metric]:
+        """eer, min_dcf_p01, min_dcf_p05 and, of calibrated scores, act_dcf_p01, act_dcf_p05 and cllr.
+
+        The bootstrap draws speakers; where one is not known, it draws recordings.
+        """
+        llrs = [row["llr"] for row in predictions]
+        return verification_metrics(
+            [row["score"] for row in predictions],
+            [row["target"] for row in predictions],
+            sides_of(predictions),
+            None if None in llrs else llrs,
+        )
+
+    def facts(self, predictions: Sequence[Prediction]) -> dict[str, Any]:
+        scores = np.array([row["score"] for row in predictions])
+        targets = np.array([row["target"] for row in predictions], dtype=bool)
+        left, right = sides_of(predictions)
+        return {
+            "num_target_trials": int(targets.sum()),
+            "num_nontarget_trials": int((~targets).sum()),
+            "num_drawn": len({*left, *right}),  # what the bootstrap draws: speakers where they are known
+            "eer_threshold": equal_error_threshold(det_curve(scores, targets)),
+            "min_cllr": min_cllr(scores, targets),
+            "calibration": None if self.calibration is None else self.calibration._asdict(),
+        }
+
+    def tables(self, predictions: Sequence[Prediction]) -> list[Table]:
+        return [error_table(predictions), speaker_table(predictions)]
+
+    def columns(self, prediction: Prediction) -> dict[str, str]:
+        vector = prediction["embedding"]
+        return {"embedding": f"{len(vector)} numbers, first {vector[0]:.3f} (all with --json or --out)"}
+
+    def figures(self, folder: Path, predictions: Sequence[Prediction]) -> dict[str, Path]:
+        from audiossl.downstreams.speaker_verification.figures import draw_det, draw_scores
+
+        scores = np.array([row["score"] for row in predictions])
+        targets = np.array([row["target"] for row in predictions], dtype=bool)
+        return {
+            "DET curve": draw_det(scores, targets, folder / "det.png"),
+            "Scores": draw_scores(scores, targets, self.calibration, folder / "scores.png"),
+        }
+
+    def _pairs(self, ids: list[str], paths: list[str | None], speakers: list[str | None], split: str) -> Pairs:
+        listed, enrolled = self.config.trials.get(split), self.config.enrolment.get(split)
+        if listed:
+            models = read_enrolment(enrolled) if enrolled else {}
+            return listed_pairs(read_trials(listed), models, ids, paths, split)
+        if enrolled:
+            raise ConfigError(f"task.enrolment.{split} needs the trials of its models; set task.trials.{split}.")
+        return all_pairs(ids, speakers, split, self.config.max_pairs)
+
+    def _number_of(self, cut: Cut) -> int:
+        speaker = read_field(cut, "speaker")
+        if speaker is None:
+            raise LabelError(f"The training item {cut.id!r} has no speaker; fill it in, or drop the item.")
+        if speaker not in self.index:
+            raise LabelError(
+                f"The speaker {speaker!r} of the training item {cut.id!r} is not among task.speakers; leave that out."
+            )
+        return self.index[speaker]
+
+    def _check_frames(self, cut: Cut, frames: int, fix: str) -> None:
+        if frames < self.head.min_frames:
+            raise AudioError(
+                f"Item {cut.id!r} lasts {cut.duration:g} s, {frames} frames of this encoder, and the "
+                f"{self.config.head} head needs {self.head.min_frames}; {fix}, or take task.head=pooled."
+            )
+
+    def _keep(self, name: str, values: Floats) -> None:
+        buffer = self.get_buffer(name)
+        buffer.copy_(torch.from_numpy(values).to(buffer))
+
+
+def make_head(width: int, config: SpeakerVerificationConfig) -> Head:
+    """The head of a configuration for sequences of `width`."""
+    if config.head == "ecapa":
+        return Ecapa(width, config.ecapa_channels, config.embedding_width, config.dropout)
+    return XVector(
+        width,
+        config.tdnn if config.head == "xvector" else [],
+        projector_width=config.projector_width,
+        pooling=config.pooling,
+        embedding_width=config.embedding_width,
+        segment_layers=config.segment_layers,
+        norm=config.norm,
+        dropout=config.dropout,
+    )
+
+
+def sides_of(predictions: Sequence[Prediction]) -> tuple[list[str], list[str]]:
+    """The speakers of both sides of each trial; the recordings (or models) where any speaker is not known."""
+    known = all(row["speaker_enrol"] is not None and row["speaker_test"] is not None for row in predictions)
+    keys = ("speaker_enrol", "speaker_test") if known else ("enrol", "test")
+    left, right = ([str(row[key]) for row in predictions] for key in keys)
+    return left, right

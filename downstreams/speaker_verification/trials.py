@@ -1,0 +1,228 @@
+"""Which recordings are compared: trial lists, enrolment lists, all pairs; and the rows that come of it.
+
+A trial list has one trial a line, `1 idA idB` or `0 idA idB` (VoxCeleb's), or `idA idB target` (Kaldi's, with
+target and nontarget). An enrolment list has `model id1 id2 ...` in each line (Kaldi's spk2utt); the first name of a
+trial may then be such a model. A name is an item's id, with or without the suffix of a sound file, or its path.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from audiossl.data.sources import SOUND_SUFFIXES
+from audiossl.errors import ConfigError, LabelError, ManifestError
+from audiossl.metrics.bootstrap import Floats
+
+_log = logging.getLogger(__name__)
+_KINDS = {"1": True, "0": False, "target": True, "nontarget": False}
+
+
+class Trial(NamedTuple):
+    """A line of a list. where: its place, for messages."""
+
+    target: bool
+    enrol: str
+    test: str
+    where: str
+
+
+class Pairs(NamedTuple):
+    """Trials of a split. models: for each enrolled side the items that it is made of; the others: (N,) each.
+
+    enrol: index into `models`; test: index into the items.
+    """
+
+    names: list[str]
+    models: list[list[int]]
+    enrol: NDArray[np.int64]
+    test: NDArray[np.int64]
+    target: NDArray[np.bool_]
+
+
+def read_trials(path: str | Path) -> list[Trial]:
+    """Raises ManifestError for a file that is not there, has no trial, or has a line that is none."""
+    trials = []
+    for where, words in _lines(path, "trial list"):
+        if len(words) == 3 and words[0] in _KINDS:
+            trials.append(Trial(_KINDS[words[0]], words[1], words[2], where))
+        elif len(words) == 3 and words[2] in _KINDS:
+            trials.append(Trial(_KINDS[words[2]], words[0], words[1], where))
+        else:
+            raise ManifestError(
+                f"{where} is not a trial: {' '.join(words)[:80]!r}; write `1 idA idB` for one speaker and `0 idA idB` "
+                f"for two."
+            )
+    return trials
+
+
+def read_enrolment(path: str | Path) -> dict[str, tuple[list[str], str]]:
+    """Model -> its items and the place of its line. Raises ManifestError as `read_trials` does."""
+    models: dict[str, tuple[list[str], str]] = {}
+    for where, words in _lines(path, "enrolment list"):
+        if len(words) < 2:
+            raise ManifestError(f"{where} has no recording for the model {words[0]!r}; write `model id1 id2 ...`.")
+        if words[0] in models:
+            raise ManifestError(f"{where} enrols {words[0]!r} again ({models[words[0]][1]}); put it into one line.")
+        models[words[0]] = (words[1:], where)
+    return models
+
+
+def listed_pairs(
+    trials: Sequence[Trial],
+    models: Mapping[str, tuple[list[str], str]],
+    ids: Sequence[str],
+    paths: Sequence[str | None],
+    split: str,
+) -> Pairs:
+    """The trials of a list among items. Raises ManifestError for a name that is none of them, with its line."""
+    place_of = _Names(ids, paths, split)
+    sides: dict[str, int] = {}
+    members: list[list[int]] = []
+    enrol, test = [], []
+    for trial in trials:
+        if trial.enrol not in sides:
+            names, where = models.get(trial.enrol, ([trial.enrol], trial.where))
+            sides[trial.enrol] = len(members)
+            members.append([place_of(name, where) for name in names])
+        enrol.append(sides[trial.enrol])
+        test.append(place_of(trial.test, trial.where))
+    names = [name if name in models else ids[members[place][0]] for name, place in sides.items()]
+    target = np.array([trial.target for trial in trials], dtype=bool)
+    return Pairs(names, members, np.array(enrol, dtype=np.int64), np.array(test, dtype=np.int64), target)
+
+
+def all_pairs(ids: Sequence[str], speakers: Sequence[str | None], split: str, most: int) -> Pairs:
+    """Every two items once. Raises LabelError for an item without a speaker, ConfigError for more pairs than `most`."""
+    for name, speaker in zip(ids, speakers, strict=True):
+        if speaker is None:
+            raise LabelError(
+                f"Item {name!r} of {split} has no speaker, so nobody knows which pairs are of one; fill it in, or give "
+                f"a trial list as task.trials.{split}."
+            )
+    count = len(ids) * (len(ids) - 1) // 2
+    if count > most:
+        raise ConfigError(
+            f"The {len(ids)} items of {split} make {count} pairs, more than task.max_pairs={most}; give a trial list "
+            f"as task.trials.{split}, or raise task.max_pairs."
+        )
+    numbers = np.unique(np.array(speakers, dtype=str), return_inverse=True)[1]
+    first, second = np.triu_indices(len(ids), k=1)
+    members = [[place] for place in range(len(ids))]
+    return Pairs(list(ids), members, first, second, numbers[first] == numbers[second])
+
+
+def check_pairs(pairs: Pairs, speakers: Sequence[str | None], split: str, listed: str) -> None:
+    """Raise LabelError where there is but one kind of trial; say it where speakers have one recording only.
+
+    listed: the trial list, '' for all pairs.
+    """
+    alone = sum(count == 1 for count in Counter(speakers).values())
+    if pairs.target.any() and not pairs.target.all():
+        if not listed and alone:
+            _log.warning("%d speakers of %s have one recording: they are in no trial of one speaker.", alone, split)
+        return
+    if listed:
+        kind = "one speaker" if pairs.target.any() else "two speakers"
+        raise LabelError(f"All {len(pairs.target)} trials of {listed} are of {kind}; add the other kind.")
+    cause = "all are of one speaker" if pairs.target.any() else "no speaker has two recordings"
+    raise LabelError(
+        f"The {len(speakers)} items of {split} make no trials of both kinds, for {cause}; cut recordings in two, add "
+        f"some, or give a trial list as task.trials.{split}."
+    )
+
+
+def scores_of(pairs: Pairs, embeddings: Floats) -> Floats:
+    """(N,) cosines of embeddings (items, E); a model is the mean of its items' normalised embeddings."""
+    units = normalised(embeddings)
+    models = normalised(np.stack([units[members].mean(axis=0) for members in pairs.models]))
+    scores = np.empty(len(pairs.test))
+    for start in range(0, len(scores), 2**16):  # the two sides of all trials at once would be many times the items
+        part = slice(start, start + 2**16)
+        scores[part] = np.einsum("nd,nd->n", models[pairs.enrol[part]], units[pairs.test[part]])
+    return scores
+
+
+def normalised(vectors: Floats) -> Floats:
+    """Rows of length 1; a row of zeros stays one, and so has a cosine of 0 with everything."""
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.asarray(vectors / np.where(lengths > 0, lengths, 1.0))
+
+
+def rows_of(pairs: Pairs, items: Sequence[Mapping[str, Any]], scores: Floats, llrs: Floats | None) -> list[Any]:
+    """One row a trial: id, enrol, test, target, score, llr (None without calibration), speakers of both sides."""
+    sides = [_speaker_of([items[place] for place in members]) for members in pairs.models]
+    ratios = [None] * len(scores) if llrs is None else llrs.tolist()
+    columns = zip(
+        pairs.enrol.tolist(), pairs.test.tolist(), pairs.target.tolist(), scores.tolist(), ratios, strict=True
+    )
+    return [
+        {
+            "id": f"{pairs.names[enrol]} {items[test]['id']}",
+            "enrol": pairs.names[enrol],
+            "test": items[test]["id"],
+            "target": int(target),
+            "score": score,
+            "llr": llr,
+            "speaker_enrol": sides[enrol],
+            "speaker_test": items[test]["speaker"],
+        }
+        for enrol, test, target, score, llr in columns
+    ]
+
+
+class _Names:
+    """From what a list calls an item to its place."""
+
+    def __init__(self, ids: Sequence[str], paths: Sequence[str | None], split: str) -> None:
+        self.split = split
+        self.ids = {name: place for place, name in enumerate(ids)}
+        self.paths: dict[str, list[int]] = {}
+        for place, path in enumerate(paths):
+            if path is not None:
+                self.paths.setdefault(path, []).append(place)
+
+    def __call__(self, name: str, where: str) -> int:
+        stem = name.rsplit(".", 1)[0] if name.lower().endswith(SOUND_SUFFIXES) else name
+        place = self.ids.get(name, self.ids.get(stem))
+        if place is not None:
+            return place
+        found = self.paths.get(name) or self.paths.get(str(Path(name).resolve()), [])
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise ManifestError(
+                f"{where} names {name}, of which {len(found)} items of {self.split} are parts; use ids."
+            )
+        known = next(iter(self.ids), "")
+        raise ManifestError(
+            f"{where} names {name!r}, which is no item of {self.split} (an id is, for instance, {known!r}); correct "
+            f"the list, or add the recording to the manifest."
+        )
+
+
+def _lines(path: str | Path, what: str) -> Iterable[tuple[str, list[str]]]:
+    place = Path(path)
+    try:
+        text = place.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ManifestError(f"The {what} {place} cannot be read ({error.strerror}); correct its path.") from error
+    except UnicodeDecodeError as error:
+        raise ManifestError(f"The {what} {place} is not a text file in UTF-8; correct its path.") from error
+    lines = [(f"{place} line {number}", line.split()) for number, line in enumerate(text.splitlines(), start=1)]
+    lines = [(where, words) for where, words in lines if words]
+    if not lines:
+        raise ManifestError(f"The {what} {place} is empty; make it again.")
+    return lines
+
+
+def _speaker_of(items: Sequence[Mapping[str, Any]]) -> str | None:
+    """The speaker that all items have; None where it is not one."""
+    found = {item["speaker"] for item in items}
+    return found.pop() if len(found) == 1 else None

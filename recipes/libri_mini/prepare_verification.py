@@ -1,0 +1,58 @@
+"""Manifests and trials for verifying speakers that nobody trained on.
+
+    python recipes/libri_mini/prepare_verification.py FOLDER data/libri_mini/verification
+
+FOLDER has manifest.csv (path, speaker, split) and trials_test_other.txt. Train: one utterance of each of 208 speakers
+of train-clean-100. Dev: 43 other speakers with one utterance each, which is cut into two halves, so that there are
+pairs of one speaker. Test: 100 utterances of ten speakers of test-other, with the list's 1350 trials.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from audiossl.data.manifests import cuts_from_csv, write_manifests
+from audiossl.errors import AudiosslError
+
+if TYPE_CHECKING:
+    from lhotse import CutSet
+    from lhotse.cut import Cut
+
+TRIALS = "trials_test_other.txt"
+
+
+def halves(cuts: CutSet) -> Iterator[Cut]:
+    """Each row as two, to the sample: `<id>-1` and `<id>-2`."""
+    for cut in cuts:
+        middle = cut.num_samples // 2 / cut.sampling_rate
+        yield cut.truncate(duration=middle).with_id(f"{cut.id}-1")
+        yield cut.truncate(offset=middle).with_id(f"{cut.id}-2")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="folder with manifest.csv and the trial list")
+    parser.add_argument("out", type=Path, help="folder for the manifests and the list")
+    arguments = parser.parse_args()
+    for name in ("manifest.csv", TRIALS):
+        if not (arguments.folder / name).is_file():
+            raise AudiosslError(f"{arguments.folder} has no {name}; see recipes/libri_mini/README.md.")
+    from lhotse import CutSet
+
+    splits = cuts_from_csv(arguments.folder / "manifest.csv")
+    splits["dev"] = CutSet.from_cuts(halves(splits["dev"]))
+    write_manifests(splits, arguments.out)
+    shutil.copyfile(arguments.folder / TRIALS, arguments.out / "trials_test.txt")
+    print(f"{arguments.out}: " + ", ".join(f"{name} {len(cuts)}" for name, cuts in splits.items()))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except AudiosslError as error:
+        sys.exit(f"error: {error}")
