@@ -36,6 +36,8 @@ class AsrConfig:
     text_field: 'text' (the transcript) or another column of the manifest; text: units and normalisation;
     unknown_symbols: what a symbol outside the units is in the transcripts that are scored: an 'error' that names it, or
     'count', an error of the recogniser like any other (in training it is always the former);
+    average: over what the loss is a mean: all 'units' of a step's targets, or 'items', each divided by its number of
+    units, so that a unit of a short target counts for more (torch's and SUPERB's mean);
     append_space: a space ends every target, as in SUPERB; append_eos: and then an end of sentence, a class of its own;
     longest_s: longer recordings are recognised in windows of `window_s` that share `overlap_s` (none: always whole).
     """
@@ -45,6 +47,7 @@ class AsrConfig:
     head: HeadConfig = field(default_factory=HeadConfig)
     spec_augment: SpecAugmentConfig = field(default_factory=SpecAugmentConfig)
     unknown_symbols: Literal["error", "count"] = "error"
+    average: Literal["units", "items"] = "units"
     append_space: bool = False
     append_eos: bool = False
     longest_s: float | None = 60.0
@@ -132,7 +135,7 @@ class Asr(Downstream):
         return scores.float().log_softmax(dim=-1), steps
 
     def loss(self, batch: Batch) -> Loss:
-        """CTC, of each item divided by the length of its target, a mean over the items."""
+        """CTC, a mean over the units or the items."""
         x, lengths = self.sequence(batch)
         if self.training:
             epoch = batch.position.epoch if batch.position else 0
@@ -147,8 +150,10 @@ class Asr(Downstream):
         losses = nn.functional.ctc_loss(
             log_probs.transpose(0, 1), flat.to(x.device), steps.cpu(), sizes, reduction="none"
         )
-        weight = torch.tensor(float(len(batch)), device=x.device)
-        return Loss((losses / sizes.to(x.device)).mean(), weight)
+        units = sizes.to(losses)
+        if self.config.average == "units":
+            return Loss(losses.sum() / units.sum(), units.sum())
+        return Loss((losses / units).mean(), units.new_tensor(float(len(units))))
 
     def predict(self, batch: Batch) -> list[Prediction]:
         """Rows as in `prediction`."""
