@@ -18,7 +18,7 @@ import argparse
 import random
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ from audiossl.downstreams.utterance_classification.task import (
 )
 from audiossl.metrics.bootstrap import across_seeds, paired_bootstrap
 from audiossl.upstreams.tera.model import Tera
+from benchmarks import voices
 
 LEARNING_RATES = (1e-2, 3e-3, 1e-3)
 BATCH, EVAL_EVERY = 32, 50
@@ -55,13 +56,17 @@ FEATURES: dict[str, tuple[str, dict[str, Any]]] = {
 
 @dataclass(frozen=True)
 class Problem:
-    """A task: the training cuts of each seed, dev, test, and the field to predict."""
+    """A task: the training cuts of each seed, dev, test, and the field to predict.
+
+    by_speaker: intervals draw whole speakers, not items.
+    """
 
     name: str
     train: tuple[CutSet, ...]
     dev: CutSet
     test: CutSet
     label_field: str
+    by_speaker: bool = False
 
 
 def problems(data: Path, num_seeds: int) -> list[Problem]:
@@ -76,7 +81,23 @@ def problems(data: Path, num_seeds: int) -> list[Problem]:
         Problem("FSDD: 10 digits, 5 labels each", digits, fsdd["dev"], fsdd["test"], "label"),
         Problem("FSDD: 10 digits, 240 labels each", (fsdd["train"],) * num_seeds, fsdd["dev"], fsdd["test"], "label"),
         Problem("FSDD: 6 speakers, 5 labels each", speakers, fsdd["dev"], fsdd["test"], "speaker"),
+        *voice_problems(cuts_from_csv(data / "libri_mini" / "manifest.csv"), num_seeds),
     ]
+
+
+def voice_problems(libri: Mapping[str, CutSet], num_seeds: int) -> list[Problem]:
+    """Speakers of LibriSpeech from single seconds, two labels each (`voices.py`)."""
+    made = []
+    for name, parts in (
+        ("speakers that pre-training never heard", voices.unheard_speakers(libri)),
+        ("test-other speakers, other utterances", voices.by_utterance(libri)),
+        ("speakers that pre-training heard", voices.heard_speakers(libri)),
+    ):
+        train = tuple(few(parts.train, "speaker", 2, seed) for seed in range(num_seeds))
+        count = len({cut.supervisions[0].speaker for cut in parts.train})
+        title = f"LibriSpeech: {count} {name}, 2 labels of 1 s each"
+        made.append(Problem(title, train, parts.dev, parts.test, "speaker", by_speaker=True))
+    return made
 
 
 def few(cuts: CutSet, field: str, count: int, seed: int) -> CutSet:
@@ -225,25 +246,41 @@ def _spread(values: np.ndarray, sign: str = "") -> str:
     return f"{values[0]:{sign}.1f} [{low:{sign}.1f}, {high:{sign}.1f}]"
 
 
-def build_tasks(upstream: Upstream, problem: Problem) -> list[UtteranceClassification]:
+def build_tasks(upstream: Upstream, problem: Problem, first_seed: int) -> list[UtteranceClassification]:
     """The real task of each seed."""
     tasks = []
-    for seed, cuts in enumerate(problem.train):
+    for seed, cuts in enumerate(problem.train, start=first_seed):
         config = UtteranceClassification.complete(UtteranceClassificationConfig(label_field=problem.label_field), cuts)
         torch.manual_seed(seed)
         tasks.append(UtteranceClassification(upstream, load_interface("weighted_sum", upstream.widths), config))
     return tasks
 
 
-def correct_on_test(upstream: Upstream, problem: Problem, steps: int, means: dict[str, Tensor]) -> np.ndarray:
+def correct_of(feature: str, encoder: str, problem: Problem, steps: int, means: list[dict[str, Tensor]]) -> np.ndarray:
+    """(seeds, test items): right or wrong; random weights are drawn anew for each seed.
+
+    means: mean states by id, of each draw of the feature; those that are missing are added.
+    """
+    if feature != RANDOM:
+        return correct_on_test(load_feature(feature, encoder), problem, steps, means[0])
+    rows = []
+    for seed, train in enumerate(problem.train):
+        upstream, single = load_feature(feature, encoder, seed), replace(problem, train=(train,))
+        rows.append(correct_on_test(upstream, single, steps, means[seed], first_seed=seed))
+    return np.concatenate(rows)
+
+
+def correct_on_test(
+    upstream: Upstream, problem: Problem, steps: int, means: dict[str, Tensor], first_seed: int = 0
+) -> np.ndarray:
     """(seeds, test items): right or wrong, with the learning rate and step that are best on dev.
 
-    means: mean states by id; those that are missing are added.
+    means: mean states by id; those that are missing are added. first_seed: of the first training set's head.
     """
     needed = [cut for cuts in (*problem.train, problem.dev, problem.test) for cut in cuts]
     if missing := [cut for cut in needed if cut.id not in means]:
         means |= mean_states(upstream, missing)
-    tasks = build_tasks(upstream, problem)
+    tasks = build_tasks(upstream, problem, first_seed)
 
     def table(cuts: CutSet) -> tuple[Tensor, Tensor]:
         index = tasks[0].index
@@ -252,13 +289,13 @@ def correct_on_test(upstream: Upstream, problem: Problem, steps: int, means: dic
 
     _check(tasks[0], problem.dev, means)
     train = [table(cuts) for cuts in problem.train]
-    dev, test = table(problem.dev), table(CutSet.from_cuts(sorted(problem.test, key=lambda cut: cut.id)))
+    dev, test = table(problem.dev), table(CutSet.from_cuts(in_order(problem.test)))
     best = np.full(len(tasks), -1.0)
     correct = np.zeros((len(tasks), len(test[1])))
     for lr in LEARNING_RATES:
         heads = Heads(tasks)
         optimizer = torch.optim.Adam([p for p in heads.parameters() if p.requires_grad], lr=lr)
-        draws = [np.random.default_rng(seed) for seed in range(len(tasks))]
+        draws = [np.random.default_rng(first_seed + index) for index in range(len(tasks))]
         for step in range(1, steps + 1):
             rows = [draw.integers(len(y), size=BATCH) for draw, (_, y) in zip(draws, train, strict=True)]
             x = torch.stack([x[row] for row, (x, _) in zip(rows, train, strict=True)])
@@ -272,6 +309,10 @@ def correct_on_test(upstream: Upstream, problem: Problem, steps: int, means: dic
                 better = on_dev > best
                 best[better], correct[better] = on_dev[better], on_test[better]
     return correct
+
+
+def in_order(cuts: CutSet) -> list[Any]:
+    return sorted(cuts, key=lambda cut: cut.id)
 
 
 def _right(heads: Heads, x: Tensor, y: Tensor) -> np.ndarray:
@@ -293,14 +334,16 @@ def _check(task: UtteranceClassification, cuts: CutSet, means: Mapping[str, Tens
 def markdown(problem: Problem, correct: Mapping[str, np.ndarray]) -> list[str]:
     """A table: accuracy with its interval, and tera_mini's paired gain over each other feature."""
     first = next(iter(correct))
+    groups = [cut.supervisions[0].speaker for cut in in_order(problem.test)] if problem.by_speaker else None
     lines = [f"### {problem.name}", "", f"| feature | accuracy % | {first} minus it |", "| --- | --- | --- |"]
     for feature, values in correct.items():
-        mean = across_seeds(values)
-        gain = paired_bootstrap(correct[first].mean(0), values.mean(0))
+        mean = across_seeds(values, groups)
+        gain = paired_bootstrap(correct[first].mean(0), values.mean(0), groups)
         shown = f"{100 * gain.value:+.1f} [{100 * (gain.low or 0):+.1f}, {100 * (gain.high or 0):+.1f}]"
         spread = f"{100 * mean.value:.1f} [{100 * (mean.low or 0):.1f}, {100 * (mean.high or 0):.1f}]"
         lines.append(f"| {feature} | {spread} | {'' if feature == first else shown} |")
-    return [*lines, ""]
+    items = f"{len(problem.test)} test items" + (f" of {len(set(groups))} speakers" if groups else "")
+    return [*lines, "", f"{items}.", ""]
 
 
 def main() -> None:
@@ -313,12 +356,11 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     lines = []
-    means: dict[str, dict[str, Tensor]] = {feature: {} for feature in FEATURES}
+    means: dict[str, list[dict[str, Tensor]]] = {name: [{} for _ in range(arguments.seeds)] for name in FEATURES}
     for problem in problems(arguments.data, arguments.seeds):
         correct = {}
         for feature in FEATURES:
-            upstream = load_feature(feature, arguments.encoder)
-            correct[feature] = correct_on_test(upstream, problem, arguments.steps, means[feature])
+            correct[feature] = correct_of(feature, arguments.encoder, problem, arguments.steps, means[feature])
             print(f"{problem.name} | {feature}: {100 * correct[feature].mean():.1f}", flush=True)
         lines += markdown(problem, correct)
     lines += verify(arguments.data, arguments.encoder, arguments.seeds)

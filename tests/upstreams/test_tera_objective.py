@@ -160,6 +160,20 @@ def test_contrastive_loss_equals_its_formula() -> None:
     assert float(contrastive_loss(means[:2], temperature)) == 0.0
 
 
+def test_parts_of_one_utterance_are_not_told_apart() -> None:
+    means = torch.randn(6, 5, generator=draw(0))
+    assert float(contrastive_loss(means, 0.3, ["a", "b", "c"])) == float(contrastive_loss(means, 0.3))
+    unit = means / means.norm(dim=1, keepdim=True)
+    others = {0: [2, 5], 1: [2, 5], 2: [0, 1, 3, 4], 3: [2, 5], 4: [2, 5], 5: [0, 1, 3, 4]}
+    terms = []
+    for n, rows in others.items():
+        own = math.exp(float(unit[n] @ unit[(n + 3) % 6]) / 0.3)
+        rest = sum(math.exp(float(unit[n] @ unit[m]) / 0.3) for m in rows)
+        terms.append(-math.log(own / (own + rest)))
+    assert float(contrastive_loss(means, 0.3, ["a", "a", "c"])) == pytest.approx(sum(terms) / 6, rel=1e-5)
+    assert float(contrastive_loss(means, 0.3, ["a", "a", "a"])) == 0.0
+
+
 def test_a_view_is_a_part_under_one_smooth_curve() -> None:
     x = speech_like(100)
     kept = set()
@@ -173,6 +187,24 @@ def test_a_view_is_a_part_under_one_smooth_curve() -> None:
     assert min(kept) in range(50, 54)
     assert max(kept) in range(97, 101)
     assert torch.equal(random_view(x[:20], 0.5, 0.0, draw(0)), x[:20])  # too short to be cut
+    capped = {len(random_view(x, 0.5, 0.5, draw(seed), 60)) for seed in range(200)}
+    assert (min(capped), max(capped)) == (30, 60)
+
+
+def test_long_items_have_a_view_in_each_half_and_short_ones_anywhere() -> None:
+    task, _ = pretraining(contrast=1.0, channel_std=0.0, apart_s=1.0, longest_view_s=0.4)
+    frames = torch.tensor([100, 99])
+    x = torch.arange(200.0).view(2, 100, 1).expand(2, 100, 80)  # a frame's value is its number, plus 100 an item
+    crossed = 0
+    for epoch in range(50):
+        keys = [(epoch, name, view) for view in "ab" for name in ("long", "short")]
+        views, lengths = task._views(x, frames, keys)
+        assert int(lengths.max()) <= 40
+        ends = [(float(v[0, 0]), float(v[n - 1, 0])) for v, n in zip(views, lengths, strict=True)]
+        assert ends[0][1] < 50 <= ends[2][0]
+        assert all(first >= 100 and last < 199 for first, last in (ends[1], ends[3]))
+        crossed += ends[1][1] >= 149
+    assert crossed > 10
 
 
 def test_contrast_is_off_by_default_and_adds_two_views_an_item() -> None:

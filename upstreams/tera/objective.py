@@ -36,7 +36,9 @@ class AlterationConfig:
     variance; seed: of all draws.
     contrast: weight of the contrastive term beside the reconstruction (0: none); with it, every item is altered and
     reconstructed in two views, each at least `shortest_view` of the item, shifted by a smooth curve over the bands of
-    spread `channel_std` (in standard deviations of the input where that is normalised); temperature: of its softmax.
+    spread `channel_std` (in standard deviations of the input where that is normalised); temperature: of its softmax;
+    longest_view_s: a view lasts no longer (0: as long as the item); apart_s: items of at least this length have one
+    view in each half, which share the voice and no words (0: both views are anywhere, and mostly overlap).
     """
 
     time: float = 0.15
@@ -50,6 +52,8 @@ class AlterationConfig:
     shortest_view: float = 0.5
     channel_std: float = 0.5
     temperature: float = 0.1
+    longest_view_s: float = 0.0
+    apart_s: float = 0.0
     seed: int = 0
 
 
@@ -93,7 +97,8 @@ class TeraPretraining(Pretraining):
             return Loss(total, count.to(total.dtype))
         inside = valid_frames(frames, states.shape[1])[:, :, None]
         means = torch.where(inside, states.float(), 0.0).sum(1) / frames[:, None]  # (2 B, D)
-        contrast = contrastive_loss(means, self.config.temperature)
+        names = [cut.id for cut in batch.cuts] or None  # balanced drawing may give a row twice, cut elsewhere
+        contrast = contrastive_loss(means, self.config.temperature, names)
         logs = {"reconstruction": total.detach(), "contrast": contrast.detach()}
         return Loss(total + self.config.contrast * contrast, count.to(total.dtype), logs)
 
@@ -174,9 +179,14 @@ class TeraPretraining(Pretraining):
     def _views(self, x: Tensor, frames: Tensor, keys: Sequence[tuple[object, ...]]) -> tuple[Tensor, Tensor]:
         """x (B, T, F) of (B,) frames -> one view a key, (2 B, T', F), and their frames (2 B,)."""
         config, views = self.config, []
-        for key, item, count in zip(keys, [*x, *x], frames.tolist() * 2, strict=True):
+        frames_hz = self.upstream.sample_rate_hz / self.upstream.stride
+        longest, apart = round(config.longest_view_s * frames_hz), config.apart_s * frames_hz
+        for row, (key, item, count) in enumerate(zip(keys, [*x, *x], frames.tolist() * 2, strict=True)):
+            first, end = 0, count
+            if 0 < apart <= count:
+                first, end = (0, count // 2) if row < len(x) else (count // 2, count)
             draw = self.generator(config.seed, *key, "part")
-            views.append(random_view(item[:count], config.shortest_view, config.channel_std, draw))
+            views.append(random_view(item[first:end], config.shortest_view, config.channel_std, draw, longest or None))
         lengths = torch.tensor([len(view) for view in views], device=frames.device)
         return nn.utils.rnn.pad_sequence(views, batch_first=True), lengths
 

@@ -1,11 +1,13 @@
 """Two views of an utterance whose mean states should be alike (SimCLR, arXiv:2002.05709, on spectral frames).
 
-A view is a random part of the utterance, heard through a random channel. What two views share is who speaks and, as the
-parts overlap, what is said: reconstruction alone rewards neither in the mean over time, which is what a linear head on
-mean states reads.
+A view is a random part of the utterance, heard through a random channel. What two views share is who speaks and, where
+the parts overlap, what is said: reconstruction alone rewards neither in the mean over time, which is what a linear head
+on mean states reads. Views from the two halves of a long utterance share the voice and the recording, but no words.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -15,27 +17,38 @@ _CHANNEL_POINTS = 5  # the random channel is linear between them: a tilt with a 
 _SHORTEST_FRAMES = 30  # 0.3 s: less holds no word
 
 
-def random_view(x: Tensor, shortest: float, channel_std: float, draw: torch.Generator) -> Tensor:
-    """A part of an utterance (T, F), at least `shortest` of it, plus one smooth curve over the bands of every frame."""
+def random_view(
+    x: Tensor, shortest: float, channel_std: float, draw: torch.Generator, longest: int | None = None
+) -> Tensor:
+    """A part of an utterance (T, F), plus one smooth curve over the bands of every frame.
+
+    The part is at least the share `shortest` of the utterance, or of `longest` frames where it has more than those, and
+    at most `longest` frames.
+    """
     num_frames, num_bands = x.shape
+    most = min(num_frames, longest or num_frames)
     share = shortest + (1 - shortest) * float(torch.rand((), generator=draw))
-    kept = min(num_frames, max(round(num_frames * share), _SHORTEST_FRAMES))
+    kept = min(num_frames, max(round(most * share), _SHORTEST_FRAMES))
     first = int(torch.randint(num_frames - kept + 1, (), generator=draw))
     points = channel_std * torch.randn(1, 1, _CHANNEL_POINTS, generator=draw)
     curve = F.interpolate(points, size=num_bands, mode="linear", align_corners=True)[0, 0]
     return x[first : first + kept] + curve.to(x)
 
 
-def contrastive_loss(means: Tensor, temperature: float) -> Tensor:
-    """InfoNCE on (2 N, D), where rows n and n + N are views of one utterance: mean over rows of
+def contrastive_loss(means: Tensor, temperature: float, names: Sequence[str] | None = None) -> Tensor:
+    """InfoNCE on (2 N, D), where rows n and n + N are views of one utterance n': mean over rows of
 
-        -log( exp(s(n, n') / t) / sum over m other than n of exp(s(n, m) / t) ),   s: cosine similarity.
+        -log( exp(s(n, n') / t) / sum over m of exp(s(n, m) / t) ),   s: cosine similarity,
 
-    0 for a single utterance, which has nothing to be told from.
+    where m is n' and every row of another utterance. names: N, of the utterances; equal ones are parts of one and are
+    not told apart (default: all differ). 0 for a single utterance, which has nothing to be told from.
     """
+    count = len(means) // 2
     unit = F.normalize(means.float(), dim=-1)
-    similarity = (unit @ unit.mT / temperature).masked_fill(
-        torch.eye(len(unit), dtype=torch.bool, device=unit.device), -torch.inf
-    )
-    other = torch.arange(len(unit), device=unit.device).roll(len(unit) // 2)
+    other = torch.arange(len(unit), device=unit.device).roll(count)
+    ids = list(range(count)) if names is None else [names.index(name) for name in names]
+    owner = torch.tensor(ids * 2, device=unit.device)
+    left_out = owner[:, None] == owner
+    left_out[other.roll(count), other] = False
+    similarity = (unit @ unit.mT / temperature).masked_fill(left_out, -torch.inf)
     return F.cross_entropy(similarity, other)
