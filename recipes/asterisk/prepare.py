@@ -20,7 +20,8 @@ from audiossl.errors import AudiosslError
 
 SPOKEN = {
     **dict(enumerate(["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"])),
-    "#": "pound", "*": "star",
+    "#": "pound",
+    "*": "star",
 }
 WRITTEN = TextConfig(case="lower", punctuation="strip")
 Row = dict[str, str]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 from collections.abc import Sequence
 from typing import Any
@@ -100,3 +101,9 @@ def trained(task: Asr, batch: Batch, steps: int, lr: float = 0.03) -> Asr:
         nn.utils.clip_grad_norm_(task.parameters(), 1.0)
         optimizer.step()
     return task.eval()
+
+
+@functools.cache
+def spelling_asr() -> Asr:
+    """A recogniser that spells what it hears; trained once (under a second) for all tests, which leave it as it is."""
+    return trained(toy_asr(head={"dropout": 0.0}), spoken_batch(16), 60, lr=0.05)

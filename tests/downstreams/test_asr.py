@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from asr_toys import LETTERS, RATE, ToyUpstream, cut_of, sentence, spell, spoken_batch, toy_asr, trained
+from asr_toys import LETTERS, RATE, ToyUpstream, cut_of, sentence, spell, spelling_asr, spoken_batch, toy_asr
 from lhotse import MonoCut
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
@@ -39,8 +39,7 @@ HEADS: list[dict[str, Any]] = [
 
 @pytest.fixture(scope="module")
 def recogniser() -> Asr:
-    """Right about nearly all that the letters can spell."""
-    return trained(toy_asr(head={"dropout": 0.0}), spoken_batch(16), 60, lr=0.05)
+    return spelling_asr()
 
 
 def rows_of(batch: Batch, rows: slice) -> Batch:
@@ -107,7 +106,7 @@ def test_loss_is_ctc_and_batches_add_up(average: str) -> None:
     assert whole.total.item() == pytest.approx(expected, rel=1e-5)
     assert float(whole.weight) == weight
     parts = [task.loss(rows_of(batch, rows)) for rows in (slice(0, 2), slice(2, 6))]
-    assert sum(float(part.total * part.weight) for part in parts) / weight == pytest.approx(expected, rel=1e-5)
+    assert sum((part.total * part.weight).item() for part in parts) / weight == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("head", HEADS)
