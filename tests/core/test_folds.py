@@ -21,6 +21,7 @@ from audiossl import load_run
 from audiossl.config import structured
 from audiossl.cross_validation import FoldedRun, mean_log
 from audiossl.data.manifests import cuts_from_csv, read_manifest, write_manifests
+from audiossl.downstreams.utterance_classification.task import UtteranceClassification
 from audiossl.errors import AudiosslError, ConfigError, LabelError, ManifestError, TrainingError
 from audiossl.evaluate import read_jsonl
 from audiossl.experiment import read_experiment, read_settings, train
@@ -223,10 +224,19 @@ def voices(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "manifests"
 
 
+@pytest.fixture(autouse=True)
+def no_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They take most of the time of an evaluation; the test of the whole result draws them."""
+    if "result" not in request.node.name:
+        monkeypatch.setattr(UtteranceClassification, "figures", lambda *_: {})
+
+
 @pytest.fixture
 def folded(experiment: Make, voices: Path) -> Make:
     def make(*overrides: str) -> Any:
-        return experiment(f"data.dir={voices}", "folds=leave_one_out:speaker", "trainer.steps=12", "trainer.eval_every=6", *overrides)
+        return experiment(
+            f"data.dir={voices}", "folds=leave_one_out:speaker", "trainer.steps=12", "trainer.eval_every=6", *overrides
+        )
 
     return make
 
@@ -251,6 +261,7 @@ def test_all_held_out_rows_are_one_result(run: Path, voices: Path, tmp_path: Pat
     assert [each["id"] for each in rows] == sorted(cut.id for cut in read_manifest(voices / "all.jsonl.gz"))
     assert all(each["fold"] == each["speaker"] for each in rows)
     assert all(Path(each["audio"]["path"]).is_file() for each in rows)
+    assert (run / "test" / "confusion.png").is_file()
     targets, predicted = [each["target"] for each in rows], [each["predicted"] for each in rows]
     assert metrics["accuracy"].value == pytest.approx(accuracy_score(targets, predicted))
     assert metrics["accuracy"].value > 0.5
