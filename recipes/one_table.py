@@ -1,0 +1,48 @@
+"""A Markdown table of what recipes/all_small.sh ran: a row for each task, a column for each encoder.
+
+    python recipes/one_table.py OUT
+
+Each cell has the metric that the task is monitored by, its 95 % interval, and the seconds of training and evaluation.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from audiossl.report.summary import interval_written, with_unit, written
+from audiossl.types import Metric
+
+
+def rows_of(out: Path) -> dict[str, dict[str, tuple[str, str, str]]]:
+    """task -> encoder -> (metric, figure, seconds), in the order in which they were run; the last run of each counts."""
+    found: dict[str, dict[str, tuple[str, str, str]]] = {}
+    for line in (out / "seconds.tsv").read_text(encoding="utf-8").splitlines():
+        task, upstream, seconds = line.split("\t")
+        folder = upstream.replace(":random", "-random").replace("/", "_").replace(":", "_")
+        path = out / task / f"{folder}-seed0" / "test" / "metrics.json"
+        facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        name = facts["monitor"]
+        metric = Metric(**facts["metrics"][name])
+        figure = f"{written(name, metric.value)} {interval_written(name, metric)}".strip()
+        found.setdefault(task, {})[upstream] = (f"{with_unit(name)}, {facts['num_items']} rows", figure, seconds)
+    return found
+
+
+def table(out: Path) -> str:
+    found = rows_of(out)
+    upstreams = list(dict.fromkeys(upstream for cells in found.values() for upstream in cells))
+    lines = [["task", "metric", *upstreams], ["---"] * (2 + len(upstreams))]
+    for task, cells in found.items():
+        metric = next(iter(cells.values()))[0]
+        shown = [f"{cells[name][1]}; {cells[name][2]} s" if name in cells else "" for name in upstreams]
+        lines.append([task, metric, *shown])
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    print(table(Path(sys.argv[1])))
