@@ -4,7 +4,8 @@ set -euo pipefail
 recipe=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 corpus=esc10_16k
 upstreams=(tera_mini log_mel fbank)
-tasks=(sound)
+tasks=(sounds)
+small_tasks=(sounds)
 source "$recipe/../common.sh"
 parse_flags "$@"
 

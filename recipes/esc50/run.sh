@@ -4,7 +4,7 @@ set -euo pipefail
 recipe=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 corpus=esc50
 upstreams=(tera_mini log_mel fbank)
-tasks=(sound)
+tasks=(sounds)
 source "$recipe/../common.sh"
 parse_flags "$@"
 

@@ -5,6 +5,7 @@ recipe=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 corpus=nemo_mini
 upstreams=(tera_mini log_mel fbank)
 tasks=(emotion)
+small_tasks=(emotion)
 source "$recipe/../common.sh"
 parse_flags "$@"
 
