@@ -10,7 +10,7 @@ Usage: ${recipe}/run.sh [flag ...] [key=value ...]
   --stage N        first stage (default 0): 0 download, 1 prepare, 2 train, 3 evaluate, 4 report
   --stop-stage N   last stage (default 4)
   --data DIR       folder of the recordings (default: \$AUDIOSSL_DATA/${corpus}, else what stage 0 downloads)
-  --upstream NAME  encoder; may be repeated (default: ${upstreams[*]})
+  --upstream NAME  encoder, NAME:random, NAME@time_expand, ...; may be repeated (default: ${upstreams[*]})
   --task NAME      a YAML of the recipe; may be repeated (default: ${tasks[*]})
   --seeds LIST     one run for each (default: "${seeds_default:-0}")
   --steps N        training steps (default: what the YAML says)
@@ -165,9 +165,21 @@ for_each_run() {
 # Recipes define `settings_of TASK UPSTREAM SEED` for what differs between runs beyond the encoder and the seed.
 settings_of() { :; }
 
+# NAME, NAME:random (random weights), and either behind a bandwidth front end at the recipe's rate: NAME@time_expand.
+upstream_of() {
+    local name=${1%:random}
+    if [[ $name == *@* ]]; then
+        echo "upstream=bandwidth upstream_options.encoder=${name%@*} upstream_options.mode=${name#*@}"
+        echo "upstream_options.sample_rate_hz=${native_hz:-32000}"
+    else
+        echo "upstream=$name"
+    fi
+    [[ $1 != *:random ]] || echo "upstream_options.weights=random"
+}
+
 train_run() {
     # shellcheck disable=SC2046  # one word a setting
-    audiossl train "$recipe/$1.yaml" "upstream=$2" "seed=$3" $(settings_of "$1" "$2" "$3") "${overrides[@]}" \
+    audiossl train "$recipe/$1.yaml" $(upstream_of "$2") "seed=$3" $(settings_of "$1" "$2" "$3") "${overrides[@]}" \
         --out "$4" --overwrite
 }
 

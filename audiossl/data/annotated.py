@@ -125,12 +125,13 @@ def cuts_of_calls(annotations: Sequence[Annotation], root: str | Path = ".") -> 
         places[key[:3]] += 1  # type: ignore[index]
         number = places[key[:3]]  # type: ignore[index]
         again = "" if number == 1 else f"-{number}"  # two calls at once, of other labels or in other bands
-        name = f"{_name(call.path, root)}-{call.start_s:.3f}-{call.end_s:.3f}{again}"
-        fields = {"path": call.path, "start": str(call.start_s), "end": str(call.end_s), "label": call.label}
+        path = _below_root(call.path, root)
+        name = f"{Path(path).with_suffix('').as_posix()}-{call.start_s:.3f}-{call.end_s:.3f}{again}"
+        fields = {"path": path, "start": str(call.start_s), "end": str(call.end_s), "label": call.label}
         band = {"low_hz": call.low_hz, "high_hz": call.high_hz}
         fields |= {column: f"{value:g}" for column, value in band.items() if value is not None}
         rows.append((call.where, name, {**_others(call), **fields}))
-    return cuts_from_rows(rows, Path())
+    return cuts_from_rows(rows, Path(root))
 
 
 def cuts_of_windows(
@@ -157,15 +158,15 @@ def cuts_of_windows(
     calls_of: dict[str, list[list[float | str]]] = {}
     for path, calls in by_path.items():
         num_samples, rate, _ = audio_facts(path)
-        shared = _shared(calls)
+        shared, below = _shared(calls), _below_root(path, root)
         for start_s, end_s in windows.spans(num_samples / rate, path):
-            name = f"{_name(path, root)}-{start_s:.3f}-{end_s:.3f}"
+            name = f"{Path(below).with_suffix('').as_posix()}-{start_s:.3f}-{end_s:.3f}"
             label = LABEL_SEPARATOR.join(windows.labels(start_s, end_s, calls))
-            fields = {**shared, "path": path, "start": str(start_s), "end": str(end_s), "label": label}
+            fields = {**shared, "path": below, "start": str(start_s), "end": str(end_s), "label": label}
             rows.append((path, name, fields))
             touched = [call for call in calls if call.start_s < end_s and call.end_s > start_s]
             calls_of[name] = [[call.start_s, call.end_s, call.label] for call in touched]
-    splits = cuts_from_rows(rows, Path())
+    splits = cuts_from_rows(rows, Path(root))
     for cuts in splits.values():
         for cut in cuts:
             custom = dict(cut.supervisions[0].custom or {})
@@ -174,11 +175,10 @@ def cuts_of_windows(
     return splits
 
 
-def _name(path: str, root: str | Path) -> str:
-    """A path below the root, without the suffix; elsewhere the file's name alone."""
+def _below_root(path: str, root: str | Path) -> str:
+    """A path as it is below the root, by which ids do not depend on where the root lies; else the whole path."""
     place, folder = Path(path).resolve(), Path(root).resolve()
-    inside = place.relative_to(folder) if place.is_relative_to(folder) else Path(place.name)
-    return inside.with_suffix("").as_posix()
+    return (place.relative_to(folder) if place.is_relative_to(folder) else place).as_posix()
 
 
 def _others(call: Annotation) -> dict[str, str]:

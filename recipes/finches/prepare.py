@@ -1,0 +1,137 @@
+"""Manifests of finch calls, songs and syllables.
+
+    python recipes/finches/prepare.py FOLDER data/finches
+
+FOLDER holds manifest.csv (a row a clip: path, speaker, species, recording, ...), syllables.csv (path, onset, offset,
+label) and the clips. Songs are split by source recording, so that no recording is in two splits. Calls of zebra finches
+are cross-validated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+from collections import Counter, defaultdict
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from audiossl.data.annotated import Windows, cuts_of_calls, cuts_of_windows, located
+from audiossl.data.annotations import Annotation, read_annotations
+from audiossl.data.checks import source_of
+from audiossl.data.fields import read_field
+from audiossl.data.manifests import write_manifests
+from audiossl.data.sources import cuts_from_rows
+from audiossl.data.splits import split_cuts
+from audiossl.errors import AudiosslError, ManifestError
+
+if TYPE_CHECKING:
+    from lhotse import CutSet
+    from lhotse.cut import Cut
+
+# Of one laboratory; of the two, the first has eleven types of syllable that are all frequent.
+SINGERS = ("bf_gy6or6", "bf_bl26lb16")
+BIRD = SINGERS[0]
+FEW = 5  # training items of each type, where there are to be few
+FEWEST = 10  # syllables of a type, in all: the rest is left out
+SHARES = {"train": 0.5, "dev": 0.2, "test": 0.3}
+WINDOWS = Windows(window_s=0.2, hop_s=0.1, min_overlap=0.5, short="keep")
+
+Rows = list[dict[str, str]]
+
+
+def prepare(folder: Path, out: Path) -> None:
+    """Write the manifests of all four tasks and say how many rows they have."""
+    rows = clips(folder)
+    calls = [row for row in rows if row["species"] == "Taeniopygia guttata"]
+    callers = {"all": calls_of(calls, folder)}
+    birds = split_cuts(songs_of([row for row in rows if row["speaker"] in SINGERS], folder), SHARES)
+    syllables = syllables_of(rows, folder)
+    by_type = split_cuts(cuts_of_calls(syllables, folder)["all"], SHARES)
+    by_type["train_few"] = few_of(by_type["train"])
+    made = {"callers": callers, "birds": birds, "syllables": by_type}
+    windows = cuts_of_windows(syllables, WINDOWS, root=folder)["all"]
+    made["windows"] = split_cuts(windows, SHARES)
+    for task, splits in made.items():
+        write_manifests(splits, out / task)
+        print(f"{out / task}: " + ", ".join(f"{name} {len(cuts)}" for name, cuts in splits.items()))
+
+
+def clips(folder: Path) -> Rows:
+    """The rows of manifest.csv. Raises ManifestError."""
+    table = folder / "manifest.csv"
+    if not table.is_file():
+        raise ManifestError(f"There is no {table}; give the folder with manifest.csv and syllables.csv.")
+    with open(table, encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    for column in ("path", "speaker", "species", "recording"):
+        if not rows or column not in rows[0]:
+            raise ManifestError(f"{table} has no column {column!r}; it is not the table of the finches.")
+    return rows
+
+
+def calls_of(rows: Rows, folder: Path) -> CutSet:
+    """Each call is a file of its own; `session` is its day. Two of the birds were recorded on one or two days alone."""
+    made = [
+        (
+            row["path"],
+            "",
+            {"path": row["path"], "speaker": row["speaker"], "label": row["speaker"], "session": row["recording"]},
+        )
+        for row in rows
+    ]
+    return cuts_from_rows(made, folder)["all"]
+
+
+def songs_of(rows: Rows, folder: Path) -> CutSet:
+    made = [
+        (row["path"], "", {key: row[key] for key in ("path", "speaker", "recording")} | {"label": row["speaker"]})
+        for row in rows
+    ]
+    return cuts_from_rows(made, folder)["all"]
+
+
+def syllables_of(rows: Rows, folder: Path) -> list[Annotation]:
+    """Frequent types of one bird, each with its source recording. A letter means something in this bird alone."""
+    recording = {row["path"]: row["recording"] for row in rows if row["speaker"] == BIRD}
+    mine = [row for row in read_annotations(folder / "syllables.csv") if row.path in recording]
+    counts = {label: sum(row.label == label for row in mine) for label in {row.label for row in mine}}
+    kept = [
+        replace(row, fields={"recording": recording[row.path], "speaker": BIRD})
+        for row in mine
+        if counts[row.label] >= FEWEST
+    ]
+    return located(kept, root=folder)
+
+
+def few_of(cuts: CutSet) -> CutSet:
+    """Five syllables of each type, of as many recordings as there are: the first of each recording in turn."""
+    from lhotse import CutSet
+
+    taken: dict[str, list[Cut]] = defaultdict(list)
+    turn: Counter[tuple[str, str]] = Counter()
+    for cut in cuts:
+        key = (str(read_field(cut, "label")), source_of(cut))
+        taken[f"{key[0]} {turn[key]:04d}"].append(cut)
+        turn[key] += 1
+    kept: dict[str, list[Cut]] = defaultdict(list)
+    for name in sorted(taken):
+        label = name.rsplit(" ", 1)[0]
+        kept[label] += taken[name][: FEW - len(kept[label])]
+    return CutSet.from_cuts(cut for rows in kept.values() for cut in rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="folder with manifest.csv, syllables.csv and audio/")
+    parser.add_argument("out", type=Path, help="folder for the manifests")
+    arguments = parser.parse_args()
+    prepare(arguments.folder, arguments.out)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except AudiosslError as error:
+        sys.exit(f"error: {error}")
