@@ -88,15 +88,18 @@ class Asr(Downstream):
         """Fill in the units from the training transcripts. Raises LabelError for one that cannot be written in them."""
         plain, rows = TextUnits(config.text), list(cuts)
         tokens = [
-            _named(cut, "training", plain.tokens, text)
+            _named(cut, "training", plain.tokens, said)
             for cut in rows
-            if (text := read_field(cut, config.text_field)) is not None
+            if (said := read_field(cut, config.text_field)) is not None
         ]
-        config = replace(config, text=fit_units(config.text, tokens))
+        text = fit_units(config.text, tokens)
+        if config.append_space and " " not in text.symbols:  # no training item has two words
+            text = replace(text, symbols=[" ", *text.symbols])
+        config = replace(config, text=text)
         units = TextUnits(config.text)
         for cut in rows:
-            if (text := read_field(cut, config.text_field)) is not None:
-                _named(cut, "training", units.encode, text)
+            if (said := read_field(cut, config.text_field)) is not None:
+                _named(cut, "training", units.encode, said)
         return config
 
     def check_cuts(self, cuts: Iterable[Cut], where: str) -> None:

@@ -238,6 +238,8 @@ def test_complete_takes_units_from_the_training_transcripts() -> None:
     config = Asr.complete(Config(), iter(cuts))
     assert config.text.symbols == [" ", "!", "B", "a", "c"]
     assert structured(Config, as_dict(config)) == config
+    alone = Asr.complete(Config(append_space=True), [cut_of("1", "ba", 1.0)])
+    assert alone.text.symbols == [" ", "a", "b"]
     strict = structured(Config, {"text": {"case": "lower", "punctuation": "strip", "symbols": [" ", "a", "b"]}})
     with pytest.raises(LabelError, match=r"Item '3' of training has 'c' \(U\+0063\)"):
         Asr.complete(strict, cuts)

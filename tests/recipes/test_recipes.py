@@ -34,6 +34,7 @@ SCRIPTS = sorted(RECIPES.glob("*/run.sh"))
 NAMES = [str(path.relative_to(RECIPES)) for path in SETTINGS]
 FLAGS = ("--stage", "--stop-stage", "--data", "--upstream")
 RATE_HZ = 8000
+WORDS = ("NO", "YES")
 
 needs_recordings = pytest.mark.skipif("AUDIOSSL_DATA" not in os.environ, reason="AUDIOSSL_DATA names no recordings")
 
@@ -63,20 +64,44 @@ def toy(tmp_path: Path) -> Callable[[Path], list[str]]:
     """Writes manifests of noise under the names that a configuration reads; returns the overrides that point there."""
 
     def make(settings: Path) -> list[str]:
-        lines = ["path,speaker,label,split"]
+        lines = ["path,speaker,label,transcript,split"]
         for number in range(24):
             name = noise(tmp_path / "audio" / f"{number}.wav", number).name
             split = ("train", "train", "dev", "test")[number // 2 % 4]
-            lines.append(f"audio/{name},{'ann' if number % 2 else 'bob'},{number % 2},{split}")
+            lines.append(f"audio/{name},{'ann' if number % 2 else 'bob'},{number % 2},{WORDS[number % 2]},{split}")
         (tmp_path / "table.csv").write_text("\n".join(lines) + "\n")
         splits = cuts_from_csv(tmp_path / "table.csv")
         names = {split: read_yaml(settings).get("data", {}).get(split, split) for split in splits}
         write_manifests({names[split].removesuffix(".jsonl.gz"): splits[split] for split in splits}, tmp_path)
         if read_yaml(settings).get("folds"):
             write_manifests({"all": foldable(tmp_path)}, tmp_path)
-        return [f"data.dir={tmp_path}", "trainer.steps=3", "trainer.eval_every=3", "trainer.log_every=1"]
+        more = [*trial_lists(settings, splits, tmp_path), *recognition(settings, tmp_path)]
+        return [f"data.dir={tmp_path}", "trainer.steps=3", "trainer.eval_every=3", "trainer.log_every=1", *more]
 
     return make
+
+
+def trial_lists(settings: Path, splits: dict[str, Any], folder: Path) -> list[str]:
+    """All pairs of a split as a list, for each split for which a configuration names one."""
+    overrides = []
+    for split in read_yaml(settings).get("task", {}).get("trials", {}):
+        voices = {cut.id: cut.supervisions[0].speaker for cut in splits[split]}
+        lines = [f"{int(voices[a] == voices[b])} {a} {b}" for a in voices for b in voices if a < b]
+        (folder / f"trials_{split}.txt").write_text("\n".join(lines) + "\n")
+        overrides.append(f"task.trials.{split}={folder}/trials_{split}.txt")
+    return overrides
+
+
+def recognition(settings: Path, folder: Path) -> list[str]:
+    """A small head for speech recognition, units that two words can give, and a lexicon where one is named."""
+    experiment = read_yaml(settings)
+    if experiment.get("downstream") != "asr":
+        return []
+    overrides = ["task.head.hidden=8", "task.head.projector_width=8", "task.text.size=6"]
+    if experiment.get("task", {}).get("text", {}).get("lexicon"):
+        (folder / "lexicon.txt").write_text("YES Y EH1 S\nNO N OW1\n")
+        overrides.append(f"task.text.lexicon={folder}/lexicon.txt")
+    return overrides
 
 
 def run_script(script: Path, *arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -154,7 +179,19 @@ def test_wrong_flags_are_refused(wrong: list[str], tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["fsdd", "wakewords", "libri_mini", "pretrain", "nemo", "iemocap", "esc10", "esc50", "speech_commands"]
+    "name",
+    [
+        "fsdd",
+        "wakewords",
+        "libri_mini",
+        "pretrain",
+        "nemo",
+        "iemocap",
+        "esc10",
+        "esc50",
+        "speech_commands",
+        "voxceleb1",
+    ],
 )
 def test_missing_recordings_are_one_sentence(name: str, tmp_path: Path) -> None:
     done = run_script(RECIPES / name / "run.sh", "--stage", "1", "--stop-stage", "1", cwd=tmp_path, AUDIOSSL_DATA="")

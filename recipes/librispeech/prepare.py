@@ -1,0 +1,88 @@
+"""Manifests of LibriSpeech, and for phone recognition a lexicon of its words.
+
+    python recipes/librispeech/prepare.py FOLDER data/librispeech
+    python recipes/librispeech/prepare.py FOLDER data/librispeech --lexicon librispeech-lexicon.txt --lexicon more.txt
+
+FOLDER holds train-clean-100, dev-clean and test-clean as published (or LibriSpeech/ with them, or other parts that are
+named). A lexicon has a word and its phones a line; the first pronunciation of the first file counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from lhotse import CutSet, MonoCut
+from lhotse.recipes import prepare_librispeech
+
+from audiossl.data.manifests import write_manifests
+from audiossl.data.text import TextConfig, read_lexicon
+from audiossl.errors import AudiosslError
+
+
+def read_part(folder: Path, part: str) -> CutSet:
+    """Every utterance of a part, sorted by id. Raises AudiosslError where a transcript has no recording."""
+    if not (folder / part).is_dir():
+        raise AudiosslError(f"{folder} has no part {part}; give the unpacked LibriSpeech, or name other parts.")
+    written = {
+        line.split(maxsplit=1)[0]
+        for table in (folder / part).rglob("*.trans.txt")
+        for line in table.read_text(encoding="utf-8").splitlines()
+        if line.strip()
+    }
+    if not written:
+        raise AudiosslError(f"{folder / part} has no *.trans.txt file; unpack the published archive there.")
+    found = prepare_librispeech(folder, dataset_parts=part)[part]
+    said = {segment.recording_id: segment for segment in found["supervisions"]}
+    cuts = [
+        MonoCut(each.id, 0.0, each.duration, 0, supervisions=[said[each.id]], recording=each)
+        for each in sorted(found["recordings"], key=lambda each: each.id)
+        if each.id in said
+    ]
+    if missing := sorted(written - {cut.id for cut in cuts}):
+        raise AudiosslError(
+            f"{len(missing)} utterance(s) of {part} have a transcript and no recording, for instance {missing[0]}; "
+            f"unpack the published archive again."
+        )
+    return CutSet.from_cuts(cuts)
+
+
+def write_lexicon(splits: dict[str, CutSet], lexicons: Sequence[Path], path: Path) -> None:
+    """First pronunciations of the words of all splits. Raises AudiosslError that lists words without one."""
+    known: dict[str, list[str]] = {}
+    for lexicon in lexicons:
+        known = {**read_lexicon(lexicon, TextConfig(kind="phones", case="upper")), **known}
+    words = sorted({word for cuts in splits.values() for cut in cuts for word in cut.supervisions[0].text.split()})
+    if missing := [word for word in words if word not in known]:
+        raise AudiosslError(
+            f"{len(missing)} of {len(words)} words have no phones: {', '.join(missing[:5])}...; give another --lexicon "
+            f"with them, for instance the output of a grapheme-to-phoneme converter."
+        )
+    path.write_text("".join(f"{word} {' '.join(known[word])}\n" for word in words), encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="the unpacked LibriSpeech")
+    parser.add_argument("out", type=Path, help="folder for the manifests")
+    parser.add_argument("--train", default="train-clean-100")
+    parser.add_argument("--dev", default="dev-clean")
+    parser.add_argument("--test", default="test-clean")
+    parser.add_argument("--lexicon", type=Path, action="append", default=[], help="words and their phones")
+    arguments = parser.parse_args()
+    inner = arguments.folder / "LibriSpeech"
+    folder = (inner if inner.is_dir() else arguments.folder).resolve()
+    splits = {name: read_part(folder, getattr(arguments, name)) for name in ("train", "dev", "test")}
+    write_manifests(splits, arguments.out)
+    if arguments.lexicon:
+        write_lexicon(splits, arguments.lexicon, arguments.out / "lexicon.txt")
+    print(f"{arguments.out}: " + ", ".join(f"{name} {len(cuts)}" for name, cuts in splits.items()))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except AudiosslError as error:
+        sys.exit(f"error: {error}")

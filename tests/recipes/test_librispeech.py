@@ -1,0 +1,95 @@
+"""LibriSpeech's recipe on a miniature corpus in the published layout: tones in place of speech."""
+
+from __future__ import annotations
+
+import json
+import os
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from audiossl.data.manifests import read_manifest
+
+ROOT = Path(__file__).resolve().parents[2]
+RECIPE = ROOT / "recipes" / "librispeech"
+RATE = 16000
+SENTENCES = ("GO ON", "NO GO", "ON NO", "GO NO ON", "NO", "GO ON ON", "ON", "NO ON")
+TONES = {letter: 300 * (place + 2) for place, letter in enumerate("GON ")}
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    """LibriSpeech/<part>/<speaker>/<chapter>/<speaker>-<chapter>-<number>.flac and .trans.txt; two speakers a part."""
+    for number, part in enumerate(("train-clean-100", "dev-clean", "test-clean")):
+        for speaker in (10 * number + 1, 10 * number + 2):
+            folder = tmp_path / "LibriSpeech" / part / str(speaker) / "7"
+            folder.mkdir(parents=True)
+            lines = []
+            for place, text in enumerate(SENTENCES):
+                name = f"{speaker}-7-{place:04d}"
+                times = np.arange(int(0.1 * RATE)) / RATE
+                tones = [0.3 * np.sin(2 * np.pi * (TONES[letter] + speaker) * times) for letter in text]
+                soundfile.write(folder / f"{name}.flac", np.concatenate(tones), RATE, subtype="PCM_16")
+                lines.append(f"{name} {text}\n")
+            (folder / f"{speaker}-7.trans.txt").write_text("".join(lines))
+    (tmp_path / "LibriSpeech" / "librispeech-lexicon.txt").write_text("GO  G OW1\nNO  N OW1\nON  AA1 N\nON  AO1 N\n")
+    return tmp_path
+
+
+def prepare(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
+    monkeypatch.setattr(sys, "argv", ["prepare.py", *map(str, arguments)])
+    runpy.run_path(str(RECIPE / "prepare.py"), run_name="__main__")
+
+
+def test_published_layout_becomes_manifests(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepare(monkeypatch, corpus, tmp_path / "out", "--lexicon", corpus / "LibriSpeech" / "librispeech-lexicon.txt")
+    for split, speakers in (("train", {"1", "2"}), ("dev", {"11", "12"}), ("test", {"21", "22"})):
+        cuts = list(read_manifest(tmp_path / "out" / f"{split}.jsonl.gz"))
+        assert len(cuts) == 16
+        assert {cut.supervisions[0].speaker for cut in cuts} == speakers
+        assert [cut.supervisions[0].text for cut in cuts[:8]] == list(SENTENCES)
+        assert all(cut.id.split("-")[0] in speakers for cut in cuts)
+    assert (tmp_path / "out" / "lexicon.txt").read_text() == "GO G OW1\nNO N OW1\nON AA1 N\n"
+
+
+def test_what_is_missing_is_named(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lexicon = tmp_path / "short.txt"
+    lexicon.write_text("GO G OW1\n")
+    with pytest.raises(SystemExit, match="2 of 3 words have no phones: NO, ON"):
+        prepare(monkeypatch, corpus, tmp_path / "out", "--lexicon", lexicon)
+    with pytest.raises(SystemExit, match="has no part dev-other"):
+        prepare(monkeypatch, corpus, tmp_path / "out", "--dev", "dev-other")
+    (corpus / "LibriSpeech" / "dev-clean" / "11" / "7" / "11-7-0003.flac").unlink()
+    with pytest.raises(SystemExit, match="1 utterance.* of dev-clean .* for instance 11-7-0003"):
+        prepare(monkeypatch, corpus, tmp_path / "out")
+
+
+@pytest.mark.slow
+def test_from_raw_folders_to_the_result_table(corpus: Path, tmp_path: Path) -> None:
+    """Both tasks through all stages of run.sh; the tones are recognised."""
+    sizes = [
+        "task.head.hidden=32",
+        "task.head.projector_width=32",
+        "task.head.frame_s=0.02",
+        "task.head.normalize=true",
+    ]
+    steps = ["trainer.lr=1e-2", "trainer.eval_every=100", "data.batch_size=8", "task.spec_augment.num_time_masks=0"]
+    more = ["task.spec_augment.num_feature_masks=0", "task.head.num_layers=1"]
+    environment = {**os.environ, "PYTHON": sys.executable, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    environment["AUDIOSSL_CACHE"] = str(tmp_path / "cache")
+    flags = ["--data", str(corpus), "--upstream", "log_mel", "--task", "asr", "--task", "phone_recognition"]
+    command = [str(RECIPE / "run.sh"), *flags, "--steps", "200", *sizes, *steps, *more]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for task, metric, limit in (("asr", "wer", 0.2), ("phone_recognition", "per", 0.6)):
+        folder = tmp_path / "runs" / "librispeech" / task / "log_mel-seed0"
+        facts = json.loads((folder / "test" / "metrics.json").read_text())
+        assert facts["metrics"][metric]["value"] < limit
+        assert facts["metrics"][metric]["low"] is not None
+        assert f"{metric} (%)" in done.stdout
+    assert (tmp_path / "runs" / "librispeech" / "report" / "index.html").is_file()
