@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Ten speakers of LibriSpeech test-other: who is it, from three seconds.
+# Ten speakers of LibriSpeech test-other: who is it, from three seconds; and verification of speakers never trained on.
 set -euo pipefail
 recipe=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 corpus=libri_mini
 upstreams=(tera_mini log_mel fbank)
 tasks=(speaker)
+small_tasks=(verification asr)
 source "$recipe/../common.sh"
 parse_flags "$@"
 
@@ -34,6 +35,10 @@ fi
 if stage 1 prepare; then
     need_data
     "$python" "$recipe/prepare.py" "$data" "$manifests"
+    if [[ " ${tasks[*]} " == *" verification "* ]]; then
+        "$python" "$recipe/prepare_verification.py" "$data" "$manifests/verification"
+    fi
+    if [[ " ${tasks[*]} " == *" asr "* ]]; then "$python" "$recipe/prepare_asr.py" "$data" "$manifests/asr"; fi
 fi
 
 if stage 2 train; then train_all; fi

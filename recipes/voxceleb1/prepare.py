@@ -1,0 +1,152 @@
+"""Manifests and trials of VoxCeleb1: speakers to verify that nobody trained on, and speakers to identify.
+
+    python recipes/voxceleb1/prepare.py FOLDER data/voxceleb1
+
+FOLDER is VoxCeleb1 as published, wav/SPEAKER/VIDEO/NUMBER.wav of all 1251 speakers, with two files of its site:
+veri_test2.txt (the cleaned trials; SUPERB calls it voxceleb1_test_v2.txt) and iden_split.txt (veri_test_class.txt
+there). lhotse's preparation is not used: it asks the network for the trials, and knows no splits for identification.
+
+verification: test has the recordings of the trials; train_all has all speakers that are in no trial, of whom `train`
+leaves out those of dev, 40 drawn by seed; dev's 20000 trials are drawn too, half of one speaker in two videos, half of
+two speakers. identification: as iden_split.txt has it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import random
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from lhotse import CutSet
+
+from audiossl.data.manifests import cuts_from_csv, write_manifests
+from audiossl.downstreams.speaker_verification.trials import read_trials
+from audiossl.errors import AudiosslError, ManifestError
+
+TRIALS = ("veri_test2.txt", "voxceleb1_test_v2.txt")
+SPLITS = ("iden_split.txt", "veri_test_class.txt")
+SPLIT_NAMES = {"1": "train", "2": "dev", "3": "test"}
+DEV_SPEAKERS, DEV_TRIALS, SEED = 40, 20_000, 0
+
+
+def first_of(folder: Path, names: Sequence[str]) -> Path:
+    """The first of these files that is there, in the folder or in its `meta`. Raises AudiosslError."""
+    places = [place / name for name in names for place in (folder, folder / "meta")]
+    found = next((place for place in places if place.is_file()), None)
+    if found is None:
+        raise AudiosslError(f"{folder} has no {names[0]} (nor {names[1]}); put that file of VoxCeleb's site into it.")
+    return found
+
+
+def read_split(path: Path) -> dict[str, str]:
+    """Recording -> train, dev or test, from lines like `1 id10003/na8-QEFmj44/00003.wav`."""
+    found = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        words = line.split()
+        if len(words) != 2 or words[0] not in SPLIT_NAMES:
+            raise ManifestError(f"{path} line {number} is not `1|2|3 recording`: {line[:80]!r}; get the file again.")
+        found[words[1]] = SPLIT_NAMES[words[0]]
+    return found
+
+
+def all_cuts(folder: Path, out: Path) -> dict[str, CutSet]:
+    """Rows by recording, as the lists name it; the table behind them is kept in `out`."""
+    files = sorted((folder / "wav").glob("id*/*/*.wav"))
+    if not files:
+        raise AudiosslError(f"{folder} has no wav/id*/*/*.wav; give the unpacked VoxCeleb1.")
+    out.mkdir(parents=True, exist_ok=True)
+    table = out / "recordings.csv"
+    with open(table, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["path", "speaker", "video"])
+        for path in files:
+            writer.writerow([path.relative_to(folder / "wav"), path.parts[-3], path.parts[-2]])
+    return {f"{cut.id}.wav": cut for cut in cuts_from_csv(table, audio_root=folder / "wav")["all"]}
+
+
+def chosen(cuts: Mapping[str, CutSet], names: Iterable[str], source: Path) -> CutSet:
+    """The rows of these recordings, in the order of their names. Raises AudiosslError for one that is not there."""
+    wanted = sorted(set(names))
+    missing = [name for name in wanted if name not in cuts]
+    if missing:
+        raise AudiosslError(
+            f"{source} names {len(missing)} recordings that are not there, such as wav/{missing[0]}; unpack all parts "
+            f"(the four of dev, and test) into one folder."
+        )
+    return CutSet.from_cuts([cuts[name] for name in wanted])
+
+
+def dev_trials(names: Iterable[str], count: int, rng: random.Random) -> list[tuple[int, str, str]]:
+    """At most `count` trials of these recordings, half of one speaker in two videos, none twice."""
+    videos: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for name in names:
+        speaker, video, _ = name.split("/")
+        videos[speaker][video].append(name)
+    speakers = sorted(videos)
+    several = [speaker for speaker in speakers if len(videos[speaker]) > 1]
+    if len(speakers) < 2 or not several:
+        raise AudiosslError("dev needs two speakers, one of them in two videos; unpack more of VoxCeleb1.")
+    drawn: dict[tuple[int, str, str], None] = {}
+    for attempt in range(4 * count):
+        if len(drawn) >= count:
+            break
+        same = attempt % 2 == 0
+        if same:
+            speaker = rng.choice(several)
+            first, second = (videos[speaker][video] for video in rng.sample(sorted(videos[speaker]), 2))
+        else:
+            first, second = (rng.choice(list(videos[speaker].values())) for speaker in rng.sample(speakers, 2))
+        one, other = sorted((rng.choice(first), rng.choice(second)))
+        drawn[int(same), one, other] = None
+    return list(drawn)
+
+
+def prepare_verification(cuts: Mapping[str, CutSet], trials: Path, out: Path) -> dict[str, CutSet]:
+    """Write verification/, and return its splits."""
+    listed = read_trials(trials)
+    tested = {name for trial in listed for name in (trial.enrol, trial.test)}
+    test_speakers = {name.split("/")[0] for name in tested}
+    others = [name for name in cuts if name.split("/")[0] not in test_speakers]
+    speakers = sorted({name.split("/")[0] for name in others})
+    rng = random.Random(SEED)
+    dev = set(rng.sample(speakers, min(DEV_SPEAKERS, max(2, len(speakers) // 4))))
+    drawn = dev_trials([name for name in others if name.split("/")[0] in dev], DEV_TRIALS, rng)
+    splits = {
+        "train_all": chosen(cuts, others, trials),
+        "train": chosen(cuts, (name for name in others if name.split("/")[0] not in dev), trials),
+        "dev": chosen(cuts, (name for _, *pair in drawn for name in pair), trials),
+        "test": chosen(cuts, tested, trials),
+    }
+    write_manifests(splits, out)
+    (out / "trials_dev.txt").write_text("".join(f"{same} {one} {other}\n" for same, one, other in drawn))
+    (out / "trials_test.txt").write_text("".join(f"{int(t.target)} {t.enrol} {t.test}\n" for t in listed))
+    return splits
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="the unpacked VoxCeleb1")
+    parser.add_argument("out", type=Path, help="folder for the manifests and trials")
+    arguments = parser.parse_args()
+    trials, split_file = (first_of(arguments.folder, names) for names in (TRIALS, SPLITS))
+    cuts = all_cuts(arguments.folder, arguments.out)
+    made = {"verification": prepare_verification(cuts, trials, arguments.out / "verification")}
+    split_of = read_split(split_file)
+    identification = {
+        split: chosen(cuts, (name for name in split_of if split_of[name] == split), split_file)
+        for split in SPLIT_NAMES.values()
+    }
+    write_manifests(identification, arguments.out / "identification")
+    for name, splits in {**made, "identification": identification}.items():
+        print(f"{arguments.out / name}: " + ", ".join(f"{split} {len(rows)}" for split, rows in splits.items()))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except AudiosslError as error:
+        sys.exit(f"error: {error}")
