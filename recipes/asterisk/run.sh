@@ -5,6 +5,7 @@ recipe=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 corpus=asterisk_en
 upstreams=(tera_mini log_mel)
 tasks=(asr)
+small_tasks=(asr)
 source "$recipe/../common.sh"
 parse_flags "$@"
 
