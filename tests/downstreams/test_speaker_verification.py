@@ -74,7 +74,8 @@ def voice(speaker: int, seed: int, duration_s: float) -> np.ndarray:
     own = np.random.default_rng(speaker)
     time_s = np.arange(int(duration_s * RATE)) / RATE
     tones = sum(np.sin(2 * np.pi * hz * time_s + rng.uniform(0, 6)) for hz in own.uniform(200, 6000, 2))
-    return (rng.uniform(0.05, 0.2) * tones + 0.003 * rng.standard_normal(len(time_s))).astype(np.float32)
+    sound = rng.uniform(0.05, 0.2) * tones + 0.003 * rng.standard_normal(len(time_s))
+    return np.asarray(sound, dtype=np.float32)
 
 
 def batch_of(num_items: int = 6, seed: int = 0) -> Batch:
@@ -184,6 +185,7 @@ def test_x_vector_equals_frames_one_by_one() -> None:
     head = XVector(3, [[4, 3, 2]], projector_width=None, pooling="mean", embedding_width=5)
     x = torch.randn(1, 9, 3)
     (layer,) = head.layers
+    assert isinstance(layer, torch.nn.Conv1d)
     frames = [
         torch.nn.functional.linear(x[0, [t, t + 2, t + 4]].T.flatten(), layer.weight.flatten(1), layer.bias).relu()
         for t in range(5)
@@ -553,6 +555,13 @@ def test_resuming_gives_the_run_that_was_not_stopped(run: Path, corpus: Path, tm
     assert set(whole) == set(parts)
     for name, value in whole.items():
         torch.testing.assert_close(parts[name], value, rtol=0, atol=0)
+
+
+def test_lists_are_held_against_the_manifests_before_training(corpus: Path, tmp_path: Path) -> None:
+    wrong = written(tmp_path, "1 s6-0 s6-1\n0 s6-0 s10-0\n")
+    with pytest.raises(ManifestError, match=r"trials.txt line 2 names 's10-0', which is no item of dev"):
+        train(settings(corpus, f"task.trials.dev={wrong}"), tmp_path / "run")
+    assert not (tmp_path / "run" / "log.jsonl").exists()
 
 
 def test_averaged_weights_have_a_calibration(corpus: Path, tmp_path: Path) -> None:
