@@ -114,7 +114,9 @@ def test_iemocap_from_its_folders_to_the_table(iemocap: Path, tmp_path: Path) ->
     assert list(facts["folds"]) == ["Ses01", "Ses02", "Ses03", "Ses04", "Ses05"]
     assert (tmp_path / "runs" / "iemocap" / "report" / "index.html").is_file()
     manifests = tmp_path / "data" / "iemocap"
-    published = trained("iemocap", "emotion_superb", manifests, tmp_path / "superb", "trainer.steps=20")
+    published = trained(
+        "iemocap", "emotion_superb", manifests, tmp_path / "superb", "trainer.steps=4", "trainer.eval_every=2"
+    )
     assert set(published["mean_of_folds"]) == {"ua", "wa", "f1"}
     folds = json.loads((tmp_path / "superb" / "folds.json").read_text())
     assert all(len(fold["dev"]) == 16 for fold in folds.values())
