@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import t as student_t
 
-METRICS = ("accuracy", "uar", "f1")
+METRICS = ("accuracy", "uar", "ua", "wa", "f1")
 
 
 def cell(metrics: list[dict[str, Any]]) -> str:
@@ -37,10 +37,12 @@ def table(runs: list[Path]) -> str:
     for run in runs:
         key = (run.parent.name, re.sub(r"-seed\d+$", "", run.name))
         groups[key].append(json.loads((run / "test" / "metrics.json").read_text(encoding="utf-8")))
-    header = ["task", "upstream", "runs", "items", *(f"{name} (%)" for name in METRICS)]
+    names = [name for name in METRICS if any(name in facts["metrics"] for found in groups.values() for facts in found)]
+    header = ["task", "upstream", "runs", "items", *(f"{name} (%)" for name in names)]
     lines = [header, ["---"] * len(header)]
     for (task, upstream), found in groups.items():
-        cells = [cell([facts["metrics"][name] for facts in found]) for name in METRICS]
+        shared = {name for name in names if all(name in facts["metrics"] for facts in found)}
+        cells = [cell([facts["metrics"][name] for facts in found]) if name in shared else "" for name in names]
         lines.append([task, upstream, str(len(found)), str(found[0]["num_items"]), *cells])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
