@@ -34,7 +34,7 @@ def most_confident_errors(scores: Floats, targets: NDArray[np.bool_], most: int 
 
 
 def error_table(predictions: Sequence[Mapping[str, Any]]) -> Table:
-    """Score, probability (for equal priors) and both recordings of the most confident errors."""
+    """Score, probability (for equal priors) and players of both recordings of the most confident errors."""
     scores, targets, threshold = _decided(predictions)
     rows: list[list[Cell]] = []
     for place in most_confident_errors(scores, targets):
@@ -74,4 +74,7 @@ def _decided(predictions: Sequence[Mapping[str, Any]]) -> tuple[Floats, NDArray[
 def _side(row: Mapping[str, Any], side: str) -> list[Cell]:
     speaker = row[f"speaker_{side}"]
     audio = row.get(f"audio_{side}")
-    return [row[side] if speaker is None else f"{row[side]} ({speaker})", audio if audio and audio["path"] else None]
+    name = row[side] if speaker is None else f"{row[side]} ({speaker})"
+    if not audio or audio["path"] is None:
+        return [name, None]
+    return [name, {"audio": audio["path"], "start_s": audio["start_s"], "duration_s": audio["duration_s"]}]

@@ -444,7 +444,7 @@ def test_tables_name_the_worst_errors_with_sound_on_both_sides(tmp_path: Path) -
         assert row[0] in ("one speaker, refused", "two speakers, accepted")
         for name, sound in ((row[3], row[4]), (row[5], row[6])):
             assert isinstance(sound, dict)
-            assert sound["path"] == f"/{str(name).split(' ')[0]}.wav"
+            assert sound == {"audio": f"/{str(name).split(' ')[0]}.wav", "start_s": 0.0, "duration_s": 1.0}
     threshold = task.facts(rows)["eer_threshold"]
     wrong = [row for row in rows if (row["score"] >= threshold) != bool(row["target"])]
     assert len(errors.rows) == min(10, len(wrong))
