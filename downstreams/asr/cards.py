@@ -11,5 +11,6 @@ CARDS: tuple[Card, ...] = (
         "Speech or phone recognition with CTC: characters, word pieces, words or phones.",
         "Yang et al., SUPERB, 2021, arXiv:2105.01051",
         commands={"align": "audiossl.downstreams.asr.cli:align"},
+        toy={"head": {"projector_width": 16, "hidden": 8, "num_layers": 1}},
     ),
 )
