@@ -15,8 +15,9 @@ parse_flags "$@"
 settings_of() {
     local part="upstream_options."
     [[ $2 != wav2vec2@* ]] || part+="encoder_options."
-    if [[ $2 == wav2vec2@*:random || $2 == wav2vec2:random ]]; then
-        echo "${part}"{conv_widths=[128,128,128,128,128,128,128],width=256,num_layers=4,num_heads=4,ffn_width=1024}
+    if [[ $2 == wav2vec2*:random ]]; then
+        echo "${part}conv_widths=[128,128,128,128,128,128,128]"
+        echo "$part"{width=256,num_layers=4,num_heads=4,ffn_width=1024}
     fi
 }
 
