@@ -9,7 +9,8 @@ by side on the means. The first head is compared with `UtteranceClassification` 
 
 Speakers that nobody trained on are verified without a head: cosine of the mean states of two recordings, less their
 mean on dev, at the layer with the lowest equal error rate (EER) on dev, for each feature. Naming LibriSpeech's ten
-test speakers is no test (100 % with every feature), and fsdd's six are also speakers of the pre-training.
+test speakers from 3 s is no test (100 % with every feature), fsdd's six are also speakers of the pre-training; the
+speaker tasks of `voices.py` have single seconds and two labels a speaker.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import argparse
 import random
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -246,56 +247,50 @@ def _spread(values: np.ndarray, sign: str = "") -> str:
     return f"{values[0]:{sign}.1f} [{low:{sign}.1f}, {high:{sign}.1f}]"
 
 
-def build_tasks(upstream: Upstream, problem: Problem, first_seed: int) -> list[UtteranceClassification]:
-    """The real task of each seed."""
+def build_tasks(upstreams: Sequence[Upstream], problem: Problem) -> list[UtteranceClassification]:
+    """The real task of each seed; upstreams: of all seeds, or one for each."""
     tasks = []
-    for seed, cuts in enumerate(problem.train, start=first_seed):
+    for seed, cuts in enumerate(problem.train):
+        upstream = upstreams[seed % len(upstreams)]
         config = UtteranceClassification.complete(UtteranceClassificationConfig(label_field=problem.label_field), cuts)
         torch.manual_seed(seed)
         tasks.append(UtteranceClassification(upstream, load_interface("weighted_sum", upstream.widths), config))
     return tasks
 
 
-def correct_of(feature: str, encoder: str, problem: Problem, steps: int, means: list[dict[str, Tensor]]) -> np.ndarray:
-    """(seeds, test items): right or wrong; random weights are drawn anew for each seed.
-
-    means: mean states by id, of each draw of the feature; those that are missing are added.
-    """
-    if feature != RANDOM:
-        return correct_on_test(load_feature(feature, encoder), problem, steps, means[0])
-    rows = []
-    for seed, train in enumerate(problem.train):
-        upstream, single = load_feature(feature, encoder, seed), replace(problem, train=(train,))
-        rows.append(correct_on_test(upstream, single, steps, means[seed], first_seed=seed))
-    return np.concatenate(rows)
-
-
 def correct_on_test(
-    upstream: Upstream, problem: Problem, steps: int, means: dict[str, Tensor], first_seed: int = 0
+    upstreams: Sequence[Upstream], problem: Problem, steps: int, means: Sequence[dict[str, Tensor]]
 ) -> np.ndarray:
     """(seeds, test items): right or wrong, with the learning rate and step that are best on dev.
 
-    means: mean states by id; those that are missing are added. first_seed: of the first training set's head.
+    upstreams: one for all seeds, or one for each; means: for each of them, mean states by id; those that are missing
+    are added.
     """
     needed = [cut for cuts in (*problem.train, problem.dev, problem.test) for cut in cuts]
-    if missing := [cut for cut in needed if cut.id not in means]:
-        means |= mean_states(upstream, missing)
-    tasks = build_tasks(upstream, problem, first_seed)
+    for upstream, known in zip(upstreams, means, strict=True):
+        if missing := [cut for cut in needed if cut.id not in known]:
+            known |= mean_states(upstream, missing)
+    tasks = build_tasks(upstreams, problem)
+    index = tasks[0].index
 
-    def table(cuts: CutSet) -> tuple[Tensor, Tensor]:
-        index = tasks[0].index
+    def table(cuts: Iterable[Any], known: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         targets = [index[str(read_field(cut, problem.label_field))] for cut in cuts]
-        return torch.stack([means[cut.id] for cut in cuts]), torch.tensor(targets)
+        return torch.stack([known[cut.id] for cut in cuts]), torch.tensor(targets)
 
-    _check(tasks[0], problem.dev, means)
-    train = [table(cuts) for cuts in problem.train]
-    dev, test = table(problem.dev), table(CutSet.from_cuts(in_order(problem.test)))
+    def tables(cuts: Sequence[Any]) -> tuple[Tensor, Tensor]:
+        each = [table(cuts, known) for known in means]
+        return torch.stack([x for x, _ in each]), each[0][1]
+
+    for task, known in zip(tasks, means, strict=False):
+        _check(task, problem.dev, known)
+    train = [table(cuts, means[seed % len(means)]) for seed, cuts in enumerate(problem.train)]
+    dev, test = tables(list(problem.dev)), tables(in_order(problem.test))
     best = np.full(len(tasks), -1.0)
     correct = np.zeros((len(tasks), len(test[1])))
     for lr in LEARNING_RATES:
         heads = Heads(tasks)
         optimizer = torch.optim.Adam([p for p in heads.parameters() if p.requires_grad], lr=lr)
-        draws = [np.random.default_rng(first_seed + index) for index in range(len(tasks))]
+        draws = [np.random.default_rng(seed) for seed in range(len(tasks))]
         for step in range(1, steps + 1):
             rows = [draw.integers(len(y), size=BATCH) for draw, (_, y) in zip(draws, train, strict=True)]
             x = torch.stack([x[row] for row, (x, _) in zip(rows, train, strict=True)])
@@ -316,9 +311,9 @@ def in_order(cuts: CutSet) -> list[Any]:
 
 
 def _right(heads: Heads, x: Tensor, y: Tensor) -> np.ndarray:
+    """(N, B) for x (N or 1, B, L, D)."""
     with torch.no_grad():
-        number = len(heads.layers)
-        return (heads(x.expand(number, *x.shape)).argmax(-1) == y).double().numpy()
+        return (heads(x.expand(len(heads.layers), *x.shape[1:])).argmax(-1) == y).double().numpy()
 
 
 def _check(task: UtteranceClassification, cuts: CutSet, means: Mapping[str, Tensor]) -> None:
@@ -342,8 +337,8 @@ def markdown(problem: Problem, correct: Mapping[str, np.ndarray]) -> list[str]:
         shown = f"{100 * gain.value:+.1f} [{100 * (gain.low or 0):+.1f}, {100 * (gain.high or 0):+.1f}]"
         spread = f"{100 * mean.value:.1f} [{100 * (mean.low or 0):.1f}, {100 * (mean.high or 0):.1f}]"
         lines.append(f"| {feature} | {spread} | {'' if feature == first else shown} |")
-    items = f"{len(problem.test)} test items" + (f" of {len(set(groups))} speakers" if groups else "")
-    return [*lines, "", f"{items}.", ""]
+    drawn = f" of {len(set(groups))} speakers, who are what the bootstrap draws" if groups else ""
+    return [*lines, "", f"{len(problem.test)} test items{drawn}.", ""]
 
 
 def main() -> None:
@@ -356,11 +351,13 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     lines = []
-    means: dict[str, list[dict[str, Tensor]]] = {name: [{} for _ in range(arguments.seeds)] for name in FEATURES}
+    draws = {feature: arguments.seeds if feature == RANDOM else 1 for feature in FEATURES}
+    upstreams = {name: [load_feature(name, arguments.encoder, seed) for seed in range(draws[name])] for name in draws}
+    means: dict[str, list[dict[str, Tensor]]] = {name: [{} for _ in range(draws[name])] for name in draws}
     for problem in problems(arguments.data, arguments.seeds):
         correct = {}
         for feature in FEATURES:
-            correct[feature] = correct_of(feature, arguments.encoder, problem, arguments.steps, means[feature])
+            correct[feature] = correct_on_test(upstreams[feature], problem, arguments.steps, means[feature])
             print(f"{problem.name} | {feature}: {100 * correct[feature].mean():.1f}", flush=True)
         lines += markdown(problem, correct)
     lines += verify(arguments.data, arguments.encoder, arguments.seeds)
@@ -370,8 +367,8 @@ def main() -> None:
             "# tera_mini against its baselines",
             "",
             f"{datetime.now(UTC).date()}. Accuracy on test, mean over {arguments.seeds} seeds, 95 % bootstrap interval "
-            f"over test items; {arguments.steps} steps of {BATCH}, Adam; learning rate (of {LEARNING_RATES}) and "
-            "checkpoint by dev.",
+            f"over test items, or whole speakers where a table says so; {arguments.steps} steps of {BATCH}, Adam; "
+            f"learning rate (of {LEARNING_RATES}) and checkpoint by dev. Random: new weights for each seed.",
             "",
             "    " + 'python -m benchmarks.tera_mini --data "$AUDIOSSL_DATA" --out benchmarks/results/tera_mini.md',
             "",

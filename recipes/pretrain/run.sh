@@ -4,15 +4,17 @@ set -euo pipefail
 recipe=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 corpus=ssl_union
 upstreams=(tera)
-tasks=(tera_mini_first tera_mini tera_mini_views)
+tasks=(tera_mini_first tera_mini tera_mini_views tera_mini_voices tera_mini_last)
 source "$recipe/../common.sh"
 parse_flags "$@"
 
-# The second stage goes on from the first, the third from the second.
+# Each stage goes on from the one before.
 settings_of() {
     case $1 in
         tera_mini) echo "init=$(run_folder tera_mini_first "$2" "$3")" ;;
         tera_mini_views) echo "init=$(run_folder tera_mini "$2" "$3")" ;;
+        tera_mini_voices) echo "init=$(run_folder tera_mini_views "$2" "$3")" ;;
+        tera_mini_last) echo "init=$(run_folder tera_mini_voices "$2" "$3")" ;;
     esac
 }
 

@@ -54,7 +54,7 @@ CARDS = (
             "input_init_std": 0.1,
         },
         weights="tera_mini.safetensors",
-        sha256="c936c2604e154499cc32a2205adc37b92a292e03df5cfa59b8a4fe1b07cb106b",
+        sha256="62d52decd7b6b5e9c61dc46b15f3d56d82c782e05c063d3d90f4fb59020d60b8",
         objective=_OBJECTIVE,
         licence="CC BY-SA 4.0",
         num_parameters=1_054_848,
@@ -62,7 +62,7 @@ CARDS = (
             "data": "train splits of Free Spoken Digit Dataset (CC BY-SA 4.0), a LibriSpeech excerpt (CC BY 4.0), "
             "Asterisk core sounds (CC BY-SA 3.0), Picovoice wake words (Apache-2.0)",
             "hours": 1.51,
-            "steps": "2400, 3600, then 2400 with two views of each utterance",
+            "steps": "2400, 3600, then 2400 with two views of each utterance, 540 with views that share the voice",
             "seed": 0,
             "command": "recipes/pretrain/run.sh",
         },
