@@ -55,10 +55,16 @@ def test_ten_prompts_are_learnt_by_heart(tmp_path: Path, monkeypatch: pytest.Mon
     ten = cuts.filter(lambda cut: cut.duration < 2.0 and len(cut.supervisions[0].text.split()) > 2).subset(first=10)
     write_manifests({"train": ten, "dev": ten}, tmp_path)
     settings = [
-        *("upstream=tera_mini", "finetune.mode=all", "finetune.lr=1e-3", "finetune.freeze_steps=40"),
-        *("task.head.frame_s=0.03", "task.head.dropout=0", "data.batch_size=5", f"data.dir={tmp_path}"),
+        *("upstream=tera_mini", "finetune.mode=all", "finetune.lr=1e-3", "finetune.freeze_steps=30"),
+        *("task.text.size=100", "task.head.dropout=0", "data.batch_size=5", f"data.dir={tmp_path}"),
         *("task.spec_augment.num_time_masks=0", "task.spec_augment.num_feature_masks=0"),
-        *("trainer.steps=160", "trainer.eval_every=40", "trainer.warmup_steps=10"),
+        *(
+            "trainer.steps=240",
+            "trainer.eval_every=80",
+            "trainer.warmup_steps=10",
+            "trainer.lr=4e-3",
+            "trainer.hold_share=0.8",
+        ),
     ]
     train(read_experiment(RECIPE / "asr.yaml", settings), tmp_path / "run")
     scores = load_run(tmp_path / "run").evaluate("train")
