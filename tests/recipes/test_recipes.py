@@ -64,11 +64,12 @@ def toy(tmp_path: Path) -> Callable[[Path], list[str]]:
     """Writes manifests of noise under the names that a configuration reads; returns the overrides that point there."""
 
     def make(settings: Path) -> list[str]:
-        lines = ["path,speaker,label,transcript,split"]
+        lines = ["path,speaker,label,transcript,split,source"]
         for number in range(24):
             name = noise(tmp_path / "audio" / f"{number}.wav", number).name
             split = ("train", "train", "dev", "test")[number // 2 % 4]
-            lines.append(f"audio/{name},{'ann' if number % 2 else 'bob'},{number % 2},{WORDS[number % 2]},{split}")
+            odd = number % 2
+            lines.append(f"audio/{name},{'ann' if odd else 'bob'},{odd},{WORDS[odd]},{split},set {odd}")
         (tmp_path / "table.csv").write_text("\n".join(lines) + "\n")
         splits = cuts_from_csv(tmp_path / "table.csv")
         names = {split: read_yaml(settings).get("data", {}).get(split, split) for split in splits}
