@@ -12,7 +12,7 @@ from audiossl.metrics.multilabel import auroc, average_precision, multilabel_met
 
 
 @given(st.integers(0, 10**6), st.integers(2, 60), st.integers(1, 6))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_equal_to_scikit_learn_with_ties(seed: int, num_items: int, levels: int) -> None:
     rng = np.random.default_rng(seed)
     targets = rng.integers(0, 2, num_items)
@@ -67,14 +67,14 @@ def test_intervals_are_those_of_resampled_recordings() -> None:
     scores = 0.3 * targets + rng.random((120, 2)) + 0.5 * (np.arange(120) // 10 % 2)[:, None]
     found = multilabel_metrics(targets, scores, groups)
     drawn: dict[str, list[float]] = {"map": [], "auroc": []}
-    for _ in range(600):
+    for _ in range(300):
         items = (rng.integers(0, 12, 12)[:, None] * 10 + np.arange(10)).ravel()
         drawn["map"].append(average_precision_score(targets[items], scores[items], average="macro"))
         drawn["auroc"].append(roc_auc_score(targets[items], scores[items], average="macro"))
     for name, values in drawn.items():
         low, high = np.quantile(values, [0.025, 0.975])
-        assert found[name].low == pytest.approx(low, abs=0.02)
-        assert found[name].high == pytest.approx(high, abs=0.02)
+        assert found[name].low == pytest.approx(low, abs=0.03)
+        assert found[name].high == pytest.approx(high, abs=0.03)
     by_item = multilabel_metrics(targets, scores)
     assert by_item["map"].value == found["map"].value
     assert by_item["map"].low != found["map"].low
