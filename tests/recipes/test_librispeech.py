@@ -37,7 +37,7 @@ def corpus(tmp_path: Path) -> Path:
                 soundfile.write(folder / f"{name}.flac", np.concatenate(tones), RATE, subtype="PCM_16")
                 lines.append(f"{name} {text}\n")
             (folder / f"{speaker}-7.trans.txt").write_text("".join(lines))
-    (tmp_path / "LibriSpeech" / "librispeech-lexicon.txt").write_text("GO  G OW1\nNO  N OW1\nON  AA1 N\nON  AO1 N\n")
+    (tmp_path / "LibriSpeech" / "librispeech-lexicon.txt").write_text("GO  G OW1\nNO  N OW1\nON  OW1 N\nON  AO1 N\n")
     return tmp_path
 
 
@@ -54,7 +54,7 @@ def test_published_layout_becomes_manifests(corpus: Path, tmp_path: Path, monkey
         assert {cut.supervisions[0].speaker for cut in cuts} == speakers
         assert [cut.supervisions[0].text for cut in cuts[:8]] == list(SENTENCES)
         assert all(cut.id.split("-")[0] in speakers for cut in cuts)
-    assert (tmp_path / "out" / "lexicon.txt").read_text() == "GO G OW1\nNO N OW1\nON AA1 N\n"
+    assert (tmp_path / "out" / "lexicon.txt").read_text() == "GO G OW1\nNO N OW1\nON OW1 N\n"
 
 
 def test_what_is_missing_is_named(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,10 +83,10 @@ def test_from_raw_folders_to_the_result_table(corpus: Path, tmp_path: Path) -> N
     environment = {**os.environ, "PYTHON": sys.executable, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     environment["AUDIOSSL_CACHE"] = str(tmp_path / "cache")
     flags = ["--data", str(corpus), "--upstream", "log_mel", "--task", "asr", "--task", "phone_recognition"]
-    command = [str(RECIPE / "run.sh"), *flags, "--steps", "200", *sizes, *steps, *more]
+    command = [str(RECIPE / "run.sh"), *flags, "--steps", "150", *sizes, *steps, *more]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    for task, metric, limit in (("asr", "wer", 0.2), ("phone_recognition", "per", 0.6)):
+    for task, metric, limit in (("asr", "wer", 0.2), ("phone_recognition", "per", 0.3)):
         folder = tmp_path / "runs" / "librispeech" / task / "log_mel-seed0"
         facts = json.loads((folder / "test" / "metrics.json").read_text())
         assert facts["metrics"][metric]["value"] < limit
