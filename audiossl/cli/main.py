@@ -11,7 +11,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from audiossl.cli import cache, data
+from audiossl.cli import cache, data, probing
 from audiossl.errors import AudiosslError, ConfigError
 
 app = typer.Typer(
@@ -231,6 +231,9 @@ def report(
 
     _console().print(summary_table(runs))
     print(f"Report: {build_report(runs, to)}")
+
+
+app.command()(probing.probe)
 
 
 @app.command()

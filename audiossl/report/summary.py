@@ -11,7 +11,7 @@ from audiossl.report.runs import Evaluation, Run, read_runs
 from audiossl.types import Metric
 
 # Shares of 1, written as percentages; the order is the order of the columns.
-PERCENT = ("accuracy", "uar", "f1", "map", "eer", "wer", "cer", "per")
+PERCENT = ("accuracy", "ua", "wa", "uar", "f1", "map", "auroc", "eer", "wer", "cer", "per")
 _FIXED = ("run", "upstream", "interface", "task", "split", "items")
 
 
@@ -75,8 +75,14 @@ def interval_written(name: str, metric: Metric) -> str:
 
 
 def upstream_written(run: Run) -> str:
-    """The upstream as a reader should see it: random weights are said."""
-    return f"{run.upstream} (random)" if run.has_random_weights else run.upstream or "-"
+    """The upstream as a reader should see it: random weights are said, and options that are words.
+
+    An encoder behind a front end is thus `bandwidth (tera_mini, time_expand)`.
+    """
+    options = run.config.get("upstream_options") or {}
+    words = [value for key, value in options.items() if isinstance(value, str) and key != "weights"]
+    remarks = ", ".join([*words, *(["random"] if run.has_random_weights else [])])
+    return f"{run.upstream} ({remarks})" if remarks else run.upstream or "-"
 
 
 def _summary(paths: Sequence[Path]) -> tuple[list[str], list[list[str]]]:

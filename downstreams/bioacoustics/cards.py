@@ -16,9 +16,6 @@ CARDS: tuple[Card, ...] = (
         "audiossl.downstreams.bioacoustics.windows:BioacousticWindows",
         "All labels that are heard in a window of a long recording; writes annotation tables.",
         "Hagiwara et al., BEANS, 2022, arXiv:2210.12300",
-        commands={
-            "annotate": "audiossl.downstreams.bioacoustics.cli:annotate",
-            "probe": "audiossl.cli.probing:probe",
-        },
+        commands={"annotate": "audiossl.downstreams.bioacoustics.cli:annotate"},
     ),
 )
