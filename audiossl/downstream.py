@@ -60,6 +60,14 @@ class Downstream(Task):
         return False
 
     @property
+    def stackable(self) -> bool:
+        """True where the loss is a function of parameters and batch and nothing else: no dropout, no drawn mask.
+
+        Heads that differ in their learning rates alone may then be computed as one, by `torch.func.vmap`.
+        """
+        return False
+
+    @property
     def longest_s(self) -> float | None:
         """Rows that last longer are given to `predict_long`, one by one; None where every row is predicted whole."""
         return None
@@ -112,8 +120,13 @@ class Downstream(Task):
         """
         if batch.features is not None:
             return batch.features
+        last = self.interface.up_to_layer
+        if batch.states is not None and last in batch.states:
+            return batch.states[last]
         with nullcontext() if self._upstream_trains else torch.no_grad():
-            features: Features = self.upstream(batch.wavs, batch.lengths, up_to_layer=self.interface.up_to_layer)
+            features: Features = self.upstream(batch.wavs, batch.lengths, up_to_layer=last)
+        if batch.states is not None:
+            batch.states[last] = features
         return features
 
     def sequence(self, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -41,6 +41,7 @@ from audiossl.folds import FoldsConfig
 from audiossl.interface import build_interface
 from audiossl.pretraining import Pretraining
 from audiossl.registry import DOWNSTREAMS, UPSTREAMS, import_target
+from audiossl.sweep import SweepConfig, is_sweep
 from audiossl.task import Task
 from audiossl.trainer import BatchSource, Trainer, TrainerConfig
 from audiossl.types import Batch, Position
@@ -77,7 +78,8 @@ class Experiment:
     frozen encoder are computed once and kept: 'frames', 'pooled' (their mean over time), 'off', or 'auto' for what
     changes nothing and fits into the `cache`; see `audiossl.features.choice`. checkpoint: which weights are evaluated
     and predict; 'averaged' is the mean of the best, and needs trainer.average_best. folds: a cross-validation on the
-    rows of `data.all`, by `folds=leave_one_out:speaker` for instance; see `audiossl.folds`.
+    rows of `data.all`, by `folds=leave_one_out:speaker` for instance; see `audiossl.folds`. sweep: several learning
+    rates, seeds, interfaces or heads at once; see `audiossl.sweep`.
     """
 
     downstream: str = "utterance_classification"
@@ -94,6 +96,7 @@ class Experiment:
     cache: CacheConfig = field(default_factory=CacheConfig)
     checkpoint: Literal["best", "last", "averaged"] = "best"
     folds: FoldsConfig = field(default_factory=FoldsConfig)
+    sweep: SweepConfig = field(default_factory=SweepConfig)
     seed: int = 0
 
 
@@ -132,39 +135,39 @@ def read_experiment(path: Path | None, overrides: Sequence[str] = (), *, pretrai
 
 
 def train(config: Experiment, out: Path, *, resume: bool = False, overwrite: bool = False) -> Path:
-    """Train a head in the run folder `out`, or one for each fold. Raises TrainingError if there is a run already."""
+    """Train a head in the run folder `out`, or one for each fold or for each member of a sweep.
+
+    Raises TrainingError if there is a run already.
+    """
+    if config.sweep.axes or (resume and is_sweep(out)):
+        from audiossl.sweep_training import train_sweep
+
+        return train_sweep(config, out, resume=resume, overwrite=overwrite)
     if config.folds.by:
         from audiossl.cross_validation import train_folds
 
         return train_folds(config, out, resume=resume, overwrite=overwrite)
     with run_folder(out, resume=resume, overwrite=overwrite):
         cuts = {split: read_manifest(config.data.path(split)) for split in ("train", "dev")}
-        task_type = DOWNSTREAMS.load(config.downstream)
-        where = f"task options of {config.downstream}"
-        task_config = task_type.complete(structured(task_type.Config, config.task, where=where), cuts["train"])
-        config = dataclasses.replace(config, task=as_dict(task_config))
+        config = completed(config, cuts["train"])
         upstream = load_upstream(config.upstream, **config.upstream_options)
         print_of_upstream = fingerprint(upstream)  # of the weights as they come, before anything is added to them
         task = build_downstream(config, upstream)
-        for split, rows in cuts.items():
-            task.check_cuts(rows, str(config.data.path(split)))
-            task.check_split(rows, split)
-        _warn_of_leaks(config.data, cuts)
+        check_rows(task, config.data, cuts)
+        warn_of_leaks(config.data, cuts)
         form = form_of(out) if resume else None
         feed = feed_of(config, task, print_of_upstream, form, config.trainer.precision)
         feed.check()
-        trainer = _trainer(task, config, out, cuts)
-        _describe(out, config, task, trainer, resume, print_of_upstream)
+        trainer = trainer_of(task, config, out, cuts)
+        describe(out, config, task, trainer, resume, print_of_upstream)
         with feed.serving(trainer, cuts) as form:
             if trainer.accelerator.is_main_process:
                 write_json(out / "run.json", {**read_facts(out), "features": form})
             if not resume:
-                _fit(task, trainer)
+                fit_statistics(task, trainer)
             trainer.fit(resume=resume)
         if trainer.accelerator.is_main_process:
-            restore(task, out, "best")
-            weights = task.interface.layer_weights()
-            write_json(out / "interface.json", {"name": config.interface, "layer_weights": weights})
+            write_interface(task, config, out)
     return out
 
 
@@ -173,12 +176,12 @@ def pretrain(config: PretrainExperiment, out: Path, *, resume: bool = False, ove
     with run_folder(out, resume=resume, overwrite=overwrite):
         cuts = {split: read_manifest(config.data.path(split)) for split in ("train", "dev")}
         task = build_pretraining(config)
-        trainer = _trainer(task, config, out, cuts)
-        _describe(out, config, task, trainer, resume)
+        trainer = trainer_of(task, config, out, cuts)
+        describe(out, config, task, trainer, resume)
         if config.init and not resume:
             restore(task, Path(config.init), "best")
         if not resume:
-            _fit(task, trainer)
+            fit_statistics(task, trainer)
         state = trainer.fit(resume=resume)
         if trainer.accelerator.is_main_process:
             restore(task, out, "best")
@@ -189,13 +192,27 @@ def pretrain(config: PretrainExperiment, out: Path, *, resume: bool = False, ove
     return out
 
 
-def _warn_of_leaks(data: DataConfig, cuts: Mapping[str, CutSet]) -> None:
+def check_rows(task: Downstream, data: DataConfig, cuts: Mapping[str, CutSet]) -> None:
+    """Raise LabelError, ... for rows that the task cannot use."""
+    for split, rows in cuts.items():
+        task.check_cuts(rows, str(data.path(split)))
+        task.check_split(rows, split)
+
+
+def warn_of_leaks(data: DataConfig, cuts: Mapping[str, CutSet]) -> None:
     """Say once by name what the splits share; the test split counts where it is there already."""
     if os.environ.get("RANK", "0") != "0":
         return
     test = {"test": read_manifest(data.path("test"))} if data.path("test").is_file() else {}
     for sentence in check_leaks({**cuts, **test}, data.disjoint):
         _log.warning("Warning: %s", sentence)
+
+
+def completed(config: Experiment, cuts: CutSet) -> Experiment:
+    """With the options of the task that its training rows determine. Raises ConfigError, LabelError, ..."""
+    task_type = DOWNSTREAMS.load(config.downstream)
+    options = structured(task_type.Config, config.task, where=f"task options of {config.downstream}")
+    return dataclasses.replace(config, task=as_dict(task_type.complete(options, cuts)))
 
 
 def build_downstream(config: Experiment, upstream: Upstream | None = None) -> Downstream:
@@ -235,7 +252,8 @@ def default_out(path: Path | None, config: Any) -> Path:
         return Path("runs") / name / f"seed{config.seed}"
     upstream = config.upstream.replace("/", "_").replace(":", "_")
     finetuned = "" if config.finetune.mode == "none" else f"-{config.finetune.mode}"
-    return Path("runs") / name / f"{upstream}-{config.interface}{finetuned}-seed{config.seed}"
+    last = "-".join(["sweep", *config.sweep.axes]) if config.sweep.axes else f"seed{config.seed}"
+    return Path("runs") / name / f"{upstream}-{config.interface}{finetuned}-{last}"
 
 
 def read_settings(path: Path) -> DictConfig:
@@ -251,6 +269,8 @@ def _off_as_text(layer: DictConfig) -> DictConfig:
     """YAML reads a bare `off` as false."""
     if layer.get("features") is False:
         layer.features = "off"
+    if isinstance(sweep := layer.get("sweep"), DictConfig) and sweep.get("stack") is False:
+        sweep.stack = "off"
     return layer
 
 
@@ -273,7 +293,8 @@ def _setting(downstream: str, setting: str) -> DictConfig:
     return read_settings(path)
 
 
-def _trainer(task: Task, config: Any, out: Path, cuts: Mapping[str, CutSet]) -> Trainer:
+def trainer_of(task: Task, config: Any, out: Path, cuts: Mapping[str, CutSet]) -> Trainer:
+    """A trainer in the run folder `out`, on batches of sound of `train` and `dev`."""
     upstream: Upstream = task.upstream  # type: ignore[assignment]
 
     def source(split: str, training: bool) -> BatchSource:
@@ -327,7 +348,8 @@ def batches_of(
     )
 
 
-def _fit(task: Task, trainer: Trainer) -> None:
+def fit_statistics(task: Task, trainer: Trainer) -> None:
+    """Estimate what is not learnt by gradient, on the first epoch that the trainer will see."""
     if task.needs_fit:
         stream = trainer.train_batches(None, 0, 1)
         task.eval()
@@ -347,7 +369,13 @@ def restore(task: Task, folder: Path, checkpoint: str) -> None:
     task.load_trainable_state(state)
 
 
-def _describe(
+def write_interface(task: Downstream, config: Experiment, out: Path) -> None:
+    """interface.json of a finished run, of its best weights, which the task has afterwards."""
+    restore(task, out, "best")
+    write_json(out / "interface.json", {"name": config.interface, "layer_weights": task.interface.layer_weights()})
+
+
+def describe(
     out: Path, config: Any, task: Task, trainer: Trainer, resume: bool, print_of_upstream: str | None = None
 ) -> None:
     """config.yaml and run.json; a resumed run keeps the fingerprint it started with, and must still match it."""
@@ -378,7 +406,7 @@ def _describe(
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
-    """What `_describe` wrote into run.json."""
+    """What `describe` wrote into run.json."""
     try:
         facts: dict[str, Any] = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError) as error:

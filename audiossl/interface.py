@@ -19,11 +19,14 @@ class Interface(nn.Module, ABC):
     Frames are treated one by one, so padding cannot reach a valid frame; values in the padding must be finite, or
     the gradient of what is shared by all frames is not. `commutes_with_mean` says that the output is an affine
     function of the layers (with learnable coefficients): interface(mean over time) = mean over time(interface).
+    `stackable` says that the output is a function of its parameters and the layers and nothing else, in operations that
+    `torch.func.vmap` knows.
     A subclass sets `width`, and may have a `Config` dataclass with at least `width: int | None = None`.
     """
 
     Config: ClassVar[type | None] = None
     commutes_with_mean: bool = False
+    stackable: bool = False
     width: int
 
     def __init__(self, widths: Sequence[int]) -> None:

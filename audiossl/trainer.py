@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.optimizer import AcceleratedOptimizer
 from accelerate.utils import DistributedDataParallelKwargs, gather_object
 from torch import Tensor
 
@@ -116,15 +117,15 @@ class Progressed:
         return cls(stored["step"], position, best, stored["evaluations_without_gain"], evaluated)
 
 
-class Summed(NamedTuple):
-    """What a step's batches gave, summed over their items: losses (and logs) by name, items, and the last position.
+class Stepped(NamedTuple):
+    """What an update gave: numbers for the log, the position of its last batch, whether a process was asked to stop."""
 
-    The gradients of the same sum are those of the parameters.
-    """
-
-    sums: dict[str, Tensor]
-    weight: Tensor
+    figures: dict[str, Any]
     position: Position | None
+    stopped: bool
+
+
+Step = Generator[None, None, Stepped]  # of one turn for each batch
 
 
 class Trainer:
@@ -158,10 +159,11 @@ class Trainer:
         self.task, self.train_batches, self.dev_batches = task, train_batches, dev_batches
         self.state = Progressed()
         self.optimizer = build_optimizer(task, config)
-        self.summed: Callable[[], Summed] | None = None  # where the gradients of several heads are computed together
+        self.number = 0  # of the batch within the step that is being made
+        self.together: Callable[[], Step] | None = None  # makes the step where several heads are computed as one
         self.dev_rows: list[Prediction] | None = None  # predictions of dev for this step that were made together
         self._prepared: tuple[Any, Any] | None = None
-        self._stop = False
+        self.stopping = False
 
     @property
     def last_checkpoint(self) -> Path:
@@ -172,13 +174,15 @@ class Trainer:
         with on_signals(self.stop), progress_bar(self.accelerator.is_main_process) as progress:
             bar = progress.add_task("training", total=self.config.steps, completed=self.state.step, note="")
             for loss in self.steps(resume):
-                progress.update(bar, completed=self.state.step, note=f"loss {loss:.4f}")
+                if loss is not None:
+                    progress.update(bar, completed=self.state.step, note=f"loss {loss:.4f}")
         return self.state
 
-    def steps(self, resume: bool = False) -> Iterator[float]:
-        """The loop of `fit`, one step and its loss at a time, so that several trainers can take turns.
+    def steps(self, resume: bool = False) -> Iterator[float | None]:
+        """The loop of `fit` in turns of one batch, so that several trainers can share it.
 
-        The evaluation and the checkpoint that are due after a step come at the beginning of the next turn.
+        Gives the loss at the end of a step, and None before a step and between its batches.
+        The evaluation and the checkpoint that are due after a step come in the next turn, which has no batch.
         """
         if resume:
             self.restore()
@@ -188,7 +192,11 @@ class Trainer:
         with RunLog(self.folder, start_step=self.state.step, active=self.accelerator.is_main_process) as log:
             finished = self._evaluate_if_due(log)  # a run that was stopped at an evaluation owes it
             while self.state.step < self.config.steps and not finished:
-                figures, interrupted = self._step(model, optimizer, batches)
+                yield None
+                self.task.begin_step(self.state.step)
+                update = self.together() if self.together else self._step(model, optimizer, batches)
+                figures, self.state.position, interrupted = yield from update
+                self.state.step += 1
                 bad_steps = 0 if figures["finite"] else bad_steps + 1
                 self._give_up_after(bad_steps)
                 step = self.state.step
@@ -210,48 +218,45 @@ class Trainer:
 
     def stop(self) -> None:
         """Let the step in progress be the last, as a signal does: it is saved, and Interrupted raised."""
-        self._stop = True
+        self.stopping = True
 
     def prepare(self) -> tuple[Any, Any]:
         """Model and optimizer as accelerate wraps them, on the device."""
         if self._prepared is None:
-            self._prepared = self.accelerator.prepare(self.task, self.optimizer)
+            model, optimizer = self.accelerator.prepare(self.task, self.optimizer)
+            plain = type(optimizer) is AcceleratedOptimizer and optimizer.scaler is None
+            if plain and self.accelerator.device.type in ("cpu", "cuda"):
+                optimizer = self.optimizer  # the wrapper would only look for other packages in every step
+            self._prepared = model, optimizer
         return self._prepared
 
-    def _step(self, model: Any, optimizer: Any, batches: Iterator[Batch]) -> tuple[dict[str, Any], bool]:
-        """One update, and whether any process was asked to stop."""
-        self.task.begin_step(self.state.step)
+    def _step(self, model: Any, optimizer: Any, batches: Iterator[Batch]) -> Step:
+        """One update."""
         if not (model.training and self.task.training):  # a walk through all modules of the encoder
             model.train()
-        sums, weight_sum, position = self._accumulate(model, batches) if self.summed is None else self.summed()
-        names = list(sums)
-        stop = torch.tensor(float(self._stop), device=weight_sum.device)
-        totals = self.accelerator.reduce(torch.stack([*sums.values(), weight_sum, stop]), "sum")
-        weight_sum = totals[-2].clamp(min=1e-12)
-        *values, _, stopped = torch.cat([totals[:-1] / weight_sum, totals[-1:]]).tolist()
-        means = dict(zip(names, values, strict=True))
-        figures = self._update(optimizer, self.world / weight_sum, means["loss"])
-        self.state.step += 1
-        self.state.position = position
-        return {**means, **figures}, bool(stopped)
-
-    def _accumulate(self, model: Any, batches: Iterator[Batch]) -> Summed:
-        """The losses of this process's share of a step's batches, their gradients summed over all items."""
         share = self.config.batches_per_step // self.world
         sums: dict[str, Tensor] = {}
         weight_sum = torch.zeros((), device=self.accelerator.device)
-        for number in range(share):
+        for self.number in range(share):
+            if self.number:
+                yield
             batch = next(batches).to(self.accelerator.device)
-            self._seed((self.state.step * share + number) * self.world + self.accelerator.process_index)
-            last = number == share - 1
-            with nullcontext() if last else self.accelerator.no_sync(model):
+            self._seed((self.state.step * share + self.number) * self.world + self.accelerator.process_index)
+            with nullcontext() if self.number == share - 1 else self.accelerator.no_sync(model):
                 with self.autocast():
                     loss, weight, logs = model(batch)
                 self.accelerator.backward(loss * weight)
             weight_sum += weight.detach()
             for name, value in {"loss": loss, **logs}.items():
                 sums[name] = sums.get(name, weight_sum.new_zeros(())) + value.detach().float() * weight
-        return Summed(sums, weight_sum, batch.position)
+        self.number = 0
+        stop = torch.tensor(float(self.stopping), device=weight_sum.device)
+        totals = self.accelerator.reduce(torch.stack([*sums.values(), weight_sum, stop]), "sum")
+        weight_sum = totals[-2].clamp(min=1e-12)
+        *values, _, stopped = torch.cat([totals[:-1] / weight_sum, totals[-1:]]).tolist()
+        means = dict(zip(sums, values, strict=True))
+        figures = self._update(optimizer, self.world / weight_sum, means["loss"])
+        return Stepped({**means, **figures}, batch.position, bool(stopped))
 
     def _update(self, optimizer: Any, scale: Tensor, loss: float) -> dict[str, Any]:
         """Scale the summed gradients to those of the mean, clip, and step unless something is not finite.

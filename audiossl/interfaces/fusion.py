@@ -18,6 +18,7 @@ class Concat(Interface):
     """A linear map of all layers side by side: W [x_1; ...; x_L] + b."""
 
     commutes_with_mean = True
+    stackable = True
 
     @dataclass(frozen=True)
     class Config:

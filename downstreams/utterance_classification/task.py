@@ -102,6 +102,10 @@ class UtteranceClassification(Downstream):
         """Mean pooling comes first of all that the head does, dropout included."""
         return self.config.pooling == "mean"
 
+    @property
+    def stackable(self) -> bool:
+        return self.config.dropout == 0
+
     def logits(self, batch: Batch) -> Tensor:
         """(B, C)."""
         sequence, lengths = self.sequence(batch)
