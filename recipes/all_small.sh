@@ -6,7 +6,7 @@
 # A recipe takes part by naming its tasks in its run.sh: small_tasks=(...).
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-recipe=$here/all_small
+recipe=$here/quickstart  # any: the environment is found from it
 source "$here/common.sh"
 find_python
 upstreams=(log_mel fbank tera_mini tera_mini:random wav2vec2:random)
@@ -18,7 +18,7 @@ usage() {
     cat <<TEXT
 Usage: recipes/all_small.sh [flag ...]
 
-  --upstream NAME   encoder, or NAME:random for random weights; may be repeated (default: ${upstreams[*]})
+  --upstream NAME   encoder, NAME:random, ... as of a recipe; may be repeated (default: ${upstreams[*]})
   --only RECIPE/TASK  one task; may be repeated (default: all)
   --data DIR        folder of the corpora (default: \$AUDIOSSL_DATA)
   --out DIR         folder of runs and of table.md (default: runs/all_small)
@@ -57,11 +57,10 @@ for task in "${only[@]}"; do
     "$here/$recipe/run.sh" --stage 0 --stop-stage 1 --task "$name"
     for upstream in "${upstreams[@]}"; do
         settings=()
-        [[ $upstream != *:random ]] || settings=(upstream_options.weights=random)
-        [[ $upstream != wav2vec2:random ]] || settings+=("${small[@]/#/upstream_options.}")
+        [[ $upstream != wav2vec2:random ]] || settings=("${small[@]/#/upstream_options.}")
         begin=$SECONDS
-        "$here/$recipe/run.sh" --stage 2 --stop-stage 3 --task "$name" --upstream "${upstream%:random}" \
-            --out "$out/$recipe" "${steps[@]}" "${settings[@]}"
+        "$here/$recipe/run.sh" --stage 2 --stop-stage 3 --task "$name" --upstream "$upstream" --out "$out/$recipe" \
+            "${steps[@]}" "${settings[@]}"
         printf '%s\t%s\t%d\n' "$task" "$upstream" $((SECONDS - begin)) >>"$out/seconds.tsv"
     done
 done

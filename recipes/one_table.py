@@ -8,6 +8,7 @@ Each cell has the metric that the task is monitored by, its 95 % interval, and t
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ def rows_of(out: Path) -> dict[str, dict[str, tuple[str, str, str]]]:
     found: dict[str, dict[str, tuple[str, str, str]]] = {}
     for line in (out / "seconds.tsv").read_text(encoding="utf-8").splitlines():
         task, upstream, seconds = line.split("\t")
-        folder = upstream.replace(":random", "-random").replace("/", "_").replace(":", "_")
+        folder = re.sub("[/:]", "_", upstream)  # as the recipes name it
         path = out / task / f"{folder}-seed0" / "test" / "metrics.json"
         facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         name = facts["monitor"]
