@@ -33,6 +33,7 @@ from audiossl.experiment import (
     read_settings,
     restore,
 )
+from audiossl.sweep import best_member, is_sweep
 from audiossl.task import Prediction
 from audiossl.types import Metric, Table
 from audiossl.upstream import load_upstream
@@ -123,9 +124,9 @@ def load_run(folder: str | Path, checkpoint: str = "", device: str | None = None
     """A trained run for prediction. Raises AudiosslError for a folder that is none.
 
     checkpoint: best, last or averaged; overrides: changes to its configuration, for instance data.dir=elsewhere. Of a
-    cross-validation, the runs of all its folds as one.
+    cross-validation, the runs of all its folds as one; of a sweep, the member that is best on dev.
     """
-    folder = Path(folder)
+    folder = best_member(Path(folder)) if is_sweep(Path(folder)) else Path(folder)
     if not (folder / "config.yaml").is_file():
         raise AudiosslError(f"{folder} is not a run folder (it has no config.yaml); give what `audiossl train` wrote.")
     if (read_settings(folder / "config.yaml").get("folds") or {}).get("by"):

@@ -180,10 +180,16 @@ def evaluate(
     overrides: Annotated[Optional[list[str]], typer.Argument(help="data.* settings.", show_default=False)] = None,  # noqa: UP045
     as_json: AsJson = False,
 ) -> None:
-    """Predict a split and score it: writes RUN/SPLIT/predictions.jsonl and metrics.json."""
+    """Predict a split and score it (of a sweep: with the best by dev): writes predictions.jsonl and metrics.json."""
     from audiossl.evaluate import metrics_as_json
     from audiossl.run import load_run
+    from audiossl.sweep import is_sweep
 
+    if is_sweep(run):
+        from audiossl.cli.sweep import evaluate_sweep
+
+        evaluate_sweep(run, split, checkpoint, overrides or [], as_json=as_json)
+        return
     metrics = load_run(run, checkpoint, overrides=overrides or []).evaluate(split)
     if as_json:
         print(json.dumps(metrics_as_json(metrics)))

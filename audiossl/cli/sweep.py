@@ -1,0 +1,78 @@
+"""`audiossl evaluate` of a sweep: its members by their figures on dev, and the best of each seed on a split."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from audiossl.evaluate import metrics_as_json
+from audiossl.run import load_run
+from audiossl.sweep import Entry, SweepRecord, best_member, read_sweep
+from audiossl.types import Metric
+
+
+def evaluate_sweep(folder: Path, split: str, checkpoint: str, overrides: Sequence[str], *, as_json: bool) -> None:
+    """Evaluate the best member (of each seed, where seeds were swept over) and print what was found.
+
+    Raises TrainingError where no member is finished.
+    """
+    best_member(folder)
+    record = read_sweep(folder)
+    found = {
+        entry.name: load_run(folder / entry.name, checkpoint, overrides=overrides).evaluate(split)
+        for entry in record.chosen
+    }
+    if as_json:
+        facts = json.loads((folder / "sweep.json").read_text(encoding="utf-8"))
+        evaluated = {name: metrics_as_json(metrics) for name, metrics in found.items()}
+        print(json.dumps({**facts, "split": split, "evaluated": evaluated, "over_seeds": over_seeds(found)}))
+        return
+    console = Console(soft_wrap=True)
+    console.print(members_table(record, f"{folder}: {record.metric} on dev"))
+    console.print(figures_table(found, f"Chosen on dev, evaluated on {split}"))
+
+
+def over_seeds(found: Mapping[str, Mapping[str, Metric]]) -> dict[str, dict[str, float]]:
+    """Mean and standard deviation of each metric over the chosen members; empty for a single one."""
+    names = next(iter(found.values())) if len(found) > 1 else {}
+    values = {name: [metrics[name].value for metrics in found.values() if name in metrics] for name in names}
+    return {name: {"mean": mean(each), "std": stdev(each)} for name, each in values.items() if len(each) == len(found)}
+
+
+def members_table(record: SweepRecord, title: str) -> Table:
+    """All members, and which of them were chosen."""
+    table = Table("member", "dev", "at step", "", title=title, title_justify="left")
+    best, chosen = record.best(), {entry.name for entry in record.chosen}
+    for entry in record.members:
+        table.add_row(entry.name, _number(entry.dev), str(entry.step or ""), _remark(entry, best, chosen))
+    return table
+
+
+def _remark(entry: Entry, best: Entry | None, chosen: set[str]) -> str:
+    if entry is best:
+        return "best"
+    if entry.name in chosen:
+        return f"best of seed {entry.seed}"
+    return "" if entry.state == "finished" else f"{entry.state}: {entry.why}" if entry.why else entry.state
+
+
+def figures_table(found: Mapping[str, Mapping[str, Metric]], title: str) -> Table:
+    """Metrics with their intervals, and their mean over seeds."""
+    table = Table("member", "metric", "value", "95 % interval", title=title, title_justify="left")
+    for member, metrics in found.items():
+        for name, metric in metrics.items():
+            interval = f"{metric.low:.4f} to {metric.high:.4f}" if metric.low is not None else ""
+            table.add_row(member, name, _number(metric.value), interval)
+    for name, facts in over_seeds(found).items():
+        table.add_row(f"mean of {len(found)} seeds", name, _number(facts["mean"]), f"± {facts['std']:.4f} (deviation)")
+    return table
+
+
+def _number(value: Any) -> str:
+    return "" if value is None else f"{value:.4f}"
