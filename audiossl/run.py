@@ -5,7 +5,7 @@ RUN/<split>/predictions.jsonl, metrics.json and pictures, for each split that wa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -53,16 +53,7 @@ class Run:
         """Predictions of all rows, longest first. check: insist on labels that were seen in training."""
         if check:
             self.task.check_cuts(cuts, where)
-        longest_s = self.task.longest_s
-        if longest_s is None:
-            return self._predict_whole(cuts)
-        rows, whole = [], []
-        for cut in cuts:
-            if cut.duration > longest_s:
-                rows.append(self.task.predict_long(cut))
-            else:
-                whole.append(cut)
-        return rows + (self._predict_whole(CutSet.from_cuts(whole)) if whole else [])
+        return self._predict(cuts, self._encoded)
 
     def evaluate(self, split: str = "test") -> dict[str, Metric]:
         """Predict a split, write `<split>/predictions.jsonl` and `<split>/metrics.json`, and return the metrics.
@@ -79,14 +70,31 @@ class Run:
         cuts = read_manifest(path)
         self.task.check_cuts(cuts, str(path))
         self.task.check_split(cuts, split)
-        feed = feed_of(self.config, self.task, self.fingerprint, form_of(self.folder), device=self.device)
-        batches = feed.evaluate(cuts) if self.fingerprint and self.config.features != "off" else None
-        predicted = self.predict(cuts) if batches is None else predict_all(self.task, batches, self.device)
+        predicted = self._predict(cuts, self._from_cache)
         predictions = self.task.assemble(sorted(predicted, key=lambda row: row["id"]), split)
         return _with_audio(predictions, cuts)
 
-    def _predict_whole(self, cuts: CutSet) -> list[Prediction]:
+    def _predict(self, cuts: CutSet, predict_whole: Callable[[CutSet], list[Prediction]]) -> list[Prediction]:
+        """Long rows part by part, the others by `predict_whole`."""
+        longest_s = self.task.longest_s
+        if longest_s is None:
+            return predict_whole(cuts)
+        rows, whole = [], []
+        for cut in cuts:
+            if cut.duration > longest_s:
+                rows.append(self.task.predict_long(cut))
+            else:
+                whole.append(cut)
+        return rows + (predict_whole(CutSet.from_cuts(whole)) if whole else [])
+
+    def _encoded(self, cuts: CutSet) -> list[Prediction]:
         return predict_all(self.task, batches_of(cuts, self.config.data, self.task.upstream), self.device)
+
+    def _from_cache(self, cuts: CutSet) -> list[Prediction]:
+        """From hidden states that are kept, where they are."""
+        feed = feed_of(self.config, self.task, self.fingerprint, form_of(self.folder), device=self.device)
+        batches = feed.evaluate(cuts) if self.fingerprint and self.config.features != "off" else None
+        return self._encoded(cuts) if batches is None else predict_all(self.task, batches, self.device)
 
 
 def rescore(

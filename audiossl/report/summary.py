@@ -11,7 +11,10 @@ from audiossl.report.runs import Evaluation, Run, read_runs
 from audiossl.types import Metric
 
 # Shares of 1, written as percentages; the order is the order of the columns.
-PERCENT = ("accuracy", "ua", "wa", "uar", "f1", "map", "auroc", "eer", "wer", "cer", "per")
+PERCENT = (
+    *("accuracy", "ua", "wa", "uar", "f1", "map", "auroc", "eer"),
+    *("wer", "cer", "per", "substitutions", "deletions", "insertions"),
+)
 _FIXED = ("run", "upstream", "interface", "task", "split", "items")
 
 

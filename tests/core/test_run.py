@@ -112,6 +112,10 @@ def test_long_recordings_are_predicted_one_by_one(run: Path, corpus: Path) -> No
     long = {cut.id for cut in cuts if cut.duration > 0.3}
     assert 0 < len(long) < len(rows)
     assert {name for name, row in rows.items() if row["predicted"] == "long"} == long
+    loaded = load_run(run, device="cpu")
+    assert loaded.config.features == "auto"  # so that what is not long comes from the cache
+    cached = {row["id"]: row for row in loaded._predict(cuts, loaded._from_cache)}
+    assert {name: row["predicted"] for name, row in cached.items()} == {n: row["predicted"] for n, row in rows.items()}
     only_long = cuts.filter(lambda cut: cut.duration > 0.3)
     assert {row["id"] for row in load_run(run, device="cpu").predict(only_long)} == long
 
