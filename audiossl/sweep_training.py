@@ -10,8 +10,8 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Hashable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -44,8 +44,7 @@ from audiossl.experiment import (
     write_interface,
 )
 from audiossl.features.choice import why_not, why_not_pooled
-from audiossl.features.config import Form
-from audiossl.features.feed import Feed, Served
+from audiossl.features.feed import Feed, Served, opened
 from audiossl.finetuning import FinetuneConfig
 from audiossl.shared_pass import SharedPass
 from audiossl.stacked import may_be_stacked
@@ -189,23 +188,29 @@ def _train_one_after_another(members: Sequence[Member], record: _Record) -> None
 
 
 def _train_together(members: Sequence[Member], cuts: Cuts, fingerprint: str, record: _Record, *, stack: bool) -> None:
-    with ExitStack() as opened:
+    with ExitStack() as held:
         made: dict[Trainer, Member] = {}
         for member in members:
-            opened.enter_context(run_folder(member.folder, resume=False, overwrite=True))
+            held.enter_context(run_folder(member.folder, resume=False, overwrite=True))
             trainer = trainer_of(member.task, member.config, member.folder, cuts)
             describe(member.folder, member.config, member.task, trainer, member.begun, fingerprint)
             made[trainer] = member
-        served = _served(made, cuts, fingerprint, opened)
+        served = held.enter_context(_serving(made, cuts, fingerprint))
         _make_ready(made)
         groups: dict[Hashable, dict[Trainer, Member]] = {}
         for trainer, member in made.items():
-            source = served[trainer].source
-            groups.setdefault((member.config.seed, source and id(source)), {})[trainer] = member
+            here = served[trainer]
+            groups.setdefault((member.config.seed, here.source and id(here.source), here.means), {})[trainer] = member
+        # With frames, the arithmetic of each head takes the time, not the number of operations: it pays to take turns.
+        kinds = {
+            trainer: member.kind
+            for trainer, member in made.items()
+            if stack and served[trainer].vectors and may_be_stacked(member.task)
+        }
         stop = _Stop()
         with on_signals(stop.ask), progress_bar(True) as progress:
             for group in groups.values():
-                _train_group(group, record, stop, progress, stack=stack)
+                _train_group(group, kinds, record, stop, progress)
 
 
 class _Stop:
@@ -215,28 +220,27 @@ class _Stop:
         self.asked = True
 
 
-def _served(made: Mapping[Trainer, Member], cuts: Cuts, fingerprint: str, opened: ExitStack) -> dict[Trainer, Served]:
+@contextmanager
+def _serving(made: Mapping[Trainer, Member], cuts: Cuts, fingerprint: str) -> Iterator[dict[Trainer, Served]]:
     """Where each trainer's batches come from, opened once for all that need the same; trainers and run.json know it."""
-    feeds: dict[Trainer, Feed] = {}
-    forms: dict[Hashable, Form] = {}  # of an earlier part of the sweep
+    feeds: dict[Hashable, Feed] = {}
+    needs: dict[Trainer, Hashable] = {}
     for trainer, member in made.items():
-        form = form_of(member.folder)
-        feeds[trainer] = feed_of(member.config, member.task, fingerprint, form, member.config.trainer.precision)
-        if form:
-            forms.setdefault(_needs(feeds[trainer]), form)
-    found: dict[Hashable, Served] = {}
-    served: dict[Trainer, Served] = {}
-    for trainer, feed in feeds.items():
-        needs = _needs(feed)
-        if needs not in found:
-            feed = dataclasses.replace(feed, form=forms.get(needs))
-            found[needs] = opened.enter_context(feed.opened(trainer, cuts))
-        served[trainer] = here = found[needs]
-        trainer.train_batches = here.batches("train", trainer.seed) or trainer.train_batches
-        trainer.dev_batches = here.batches("dev", trainer.seed) or trainer.dev_batches
-        folder = made[trainer].folder
-        write_json(folder / "run.json", {**read_facts(folder), "features": here.form})
-    return served
+        form = form_of(member.folder)  # of an earlier part of the sweep
+        feed = feed_of(member.config, member.task, fingerprint, form, member.config.trainer.precision)
+        needs[trainer] = key = _needs(feed)
+        if key not in feeds or (form and feeds[key].form is None):
+            feeds[key] = feed
+    first, *_ = made
+    with opened(list(feeds.values()), first, cuts) as found:
+        by_needs = dict(zip(feeds, found, strict=True))
+        served = {trainer: by_needs[needs[trainer]] for trainer in made}
+        for trainer, here in served.items():
+            trainer.train_batches = here.batches("train", trainer.seed) or trainer.train_batches
+            trainer.dev_batches = here.batches("dev", trainer.seed) or trainer.dev_batches
+            folder = made[trainer].folder
+            write_json(folder / "run.json", {**read_facts(folder), "features": here.form})
+        yield served
 
 
 def _needs(feed: Feed) -> Hashable:
@@ -258,14 +262,17 @@ def _make_ready(made: Mapping[Trainer, Member]) -> None:
 
 
 def _train_group(
-    group: Mapping[Trainer, Member], record: _Record, stop: _Stop, progress: Progress, *, stack: bool
+    group: Mapping[Trainer, Member],
+    kinds: Mapping[Trainer, Hashable],
+    record: _Record,
+    stop: _Stop,
+    progress: Progress,
 ) -> None:
     """Heads that see the same batches, to the end of all of them. Raises Interrupted."""
     first, *_ = group
     if stop.asked:
         raise Interrupted(f"Stopped between two seeds; {record.out} holds all that is needed to go on.")
     record.begin(*group.values())
-    kinds = {trainer: member.kind for trainer, member in group.items() if stack and may_be_stacked(member.task)}
     assert first.dev_batches is not None
     shared = SharedPass(list(group), first.train_batches, first.dev_batches, kinds)
     title = f"{len(group)} heads, seed {first.seed}"

@@ -46,15 +46,18 @@ def open_source(
     precision: str = "fp32",
     device: torch.device | str = "cpu",
     world: int = 1,
+    beside: FeatureSource | None = None,
 ) -> FeatureSource:
     """A source of hidden states of an upstream, with the entry of the cache that is its own.
 
-    fingerprint: `audiossl.checkpoint.fingerprint(upstream)`; world: processes that share the budget.
+    fingerprint: `audiossl.checkpoint.fingerprint(upstream)`; world: processes that share the budget; beside: another
+    source in the same cache, which shares it too.
     """
     chosen, dtype = tuple(layers), cache.dtype_of(form)
     description = describe(upstream, fingerprint, layers=chosen, form=form, dtype=dtype, precision=precision)
     root = features_folder(cache)
-    store = Store(root, description, Budget(root, cache.max_gb, world), note=upstream.name)
+    budget = beside.store.budget if beside else Budget(root, cache.max_gb, world)
+    store = Store(root, description, budget, note=upstream.name)
     return FeatureSource(
         upstream,
         store,
@@ -64,6 +67,7 @@ def open_source(
         precision=precision,
         device=device,
         batch_s=cache.batch_s,
+        rows=beside.rows if beside else None,
     )
 
 
@@ -79,6 +83,11 @@ class Served:
     cuts: Mapping[str, CutSet]
     data: LoaderConfig
     means: bool = False
+
+    @property
+    def vectors(self) -> bool:
+        """Whether a recording is one vector for each layer, its mean over time."""
+        return self.form == "pooled" or self.means
 
     def batches(self, split: str, seed: int) -> BatchSource | None:
         """Batches of `train` (endless, shuffled) or of another split, for a trainer; None where the cache is off."""
@@ -126,7 +135,7 @@ class Feed:
 
         return choose(self.asked, self.task, self.data, fits)
 
-    def source(self, form: Form, world: int = 1) -> FeatureSource:
+    def source(self, form: Form, world: int = 1, beside: FeatureSource | None = None) -> FeatureSource:
         """Hidden states of the layers that the task's interface reads."""
         return open_source(
             self.task.upstream,
@@ -137,6 +146,7 @@ class Feed:
             precision=self.precision,
             device=self.device,
             world=world,
+            beside=beside,
         )
 
     @property
@@ -147,47 +157,10 @@ class Feed:
     @contextmanager
     def serving(self, trainer: Trainer, cuts: Mapping[str, CutSet]) -> Iterator[Form]:
         """Let a trainer read hidden states of `train` and `dev` from the cache, where that changes nothing."""
-        with self.opened(trainer, cuts) as served:
+        with opened([self], trainer, cuts) as (served,):
             trainer.train_batches = served.batches("train", trainer.seed) or trainer.train_batches
             trainer.dev_batches = served.batches("dev", trainer.seed) or trainer.dev_batches
             yield served.form
-
-    @contextmanager
-    def opened(self, trainer: Trainer, cuts: Mapping[str, CutSet]) -> Iterator[Served]:
-        """What `trainer` can read instead of sound, with all computed that was missing."""
-        feed = replace(self, device=trainer.accelerator.device)
-        form, source = feed._prepare(cuts, trainer.accelerator, trainer.config)
-        try:
-            yield Served(form, source, cuts, self.data, self.means and form == "frames")
-        finally:
-            if source is not None:
-                source.store.close()
-
-    def _prepare(
-        self, cuts: Mapping[str, CutSet], accelerator: Accelerator, trainer: TrainerConfig
-    ) -> tuple[Form, FeatureSource | None]:
-        """Choose, the same in every process, and compute what is missing, a share in each."""
-        rank, world = accelerator.process_index, accelerator.num_processes
-        splits = {split: self._used(rows) if split == "train" else rows for split, rows in cuts.items()}
-        found: list[Any] = [self.choose(list(splits.values())) if rank == 0 else None]
-        choice: Choice = broadcast_object_list(found)[0]
-        if rank == 0:
-            _log.info("Features: %s (%s).", choice.form, choice.why)
-        if choice.form == "off":
-            return "off", None
-        source = self.source(choice.form, world)
-        surveys = {split: source.survey(rows) for split, rows in splits.items()}
-        accelerator.wait_for_everyone()  # nobody adds to the cache while others look at what it holds
-        for split, survey in surveys.items():
-            # Where training ends before its first epoch does, rows are computed when they are read.
-            if survey.missing_rows and not (split == "train" and self._num_epochs(survey, trainer) < 1):
-                if rank == 0:
-                    _log.info("%s", announcement(split, survey))
-                share, total_s = (rank, world), survey.missing_s / world
-                source.extract(splits[split], share=share, num_workers=self.data.num_workers, total_s=total_s)
-        accelerator.wait_for_everyone()
-        source.store.refresh()
-        return choice.form, source
 
     def evaluate(self, cuts: CutSet) -> Iterator[Batch] | None:
         """Batches of one pass over the rows, from the cache; None where it is off, or too small for them."""
@@ -208,16 +181,85 @@ class Feed:
         finally:
             source.store.close()
 
-    def _used(self, rows: CutSet) -> CutSet:
-        shortest_s = self.data.min_duration_s
-        return rows.filter(lambda cut: cut.duration >= shortest_s) if shortest_s else rows
 
-    def _num_epochs(self, survey: Survey, trainer: TrainerConfig) -> float:
-        """About how often training reads each row."""
-        per_epoch = survey.num_rows / (self.data.batch_size or survey.num_rows)
-        if self.data.max_duration_s is not None:
-            per_epoch = max(per_epoch, survey.audio_s / self.data.max_duration_s)
-        return trainer.steps * trainer.batches_per_step / max(per_epoch, 1)
+@contextmanager
+def opened(feeds: Sequence[Feed], trainer: Trainer, cuts: Mapping[str, CutSet]) -> Iterator[list[Served]]:
+    """What `trainer`, and others like it, can read instead of sound, with all computed that was missing.
+
+    feeds: of one encoder and the same data, each with needs of its own; the encoder runs once for all of them. The
+    choices are the same in every process.
+    """
+    accelerator = trainer.accelerator
+    rank, world = accelerator.process_index, accelerator.num_processes
+    feeds = [replace(feed, device=accelerator.device) for feed in feeds]
+    splits = {split: _used(rows, feeds[0].data) if split == "train" else rows for split, rows in cuts.items()}
+    found: list[Any] = [[feed.choose(list(splits.values())) for feed in feeds] if rank == 0 else None]
+    choices: list[Choice] = broadcast_object_list(found)[0]
+    sources: dict[Any, FeatureSource] = {}
+    served: list[Served] = []
+    for feed, choice in zip(feeds, choices, strict=True):
+        key = choice.form, feed.task.interface.layers_read
+        if rank == 0:
+            _log.info("Features: %s (%s).", choice.form, choice.why)
+        if choice.form != "off" and key not in sources:
+            sources[key] = feed.source(choice.form, world, next(iter(sources.values()), None))
+        served.append(Served(choice.form, sources.get(key), cuts, feed.data, feed.means and choice.form == "frames"))
+    try:
+        if sources:
+            _fill(list(sources.values()), splits, feeds[0].data, accelerator, trainer.config)
+        yield served
+    finally:
+        for source in sources.values():
+            source.store.close()
+
+
+def _fill(
+    sources: Sequence[FeatureSource],
+    splits: Mapping[str, CutSet],
+    data: LoaderConfig,
+    accelerator: Accelerator,
+    trainer: TrainerConfig,
+) -> None:
+    """Compute what is missing, a share in each process."""
+    rank, world = accelerator.process_index, accelerator.num_processes
+    surveys = {split: joint_survey([source.survey(rows) for source in sources]) for split, rows in splits.items()}
+    accelerator.wait_for_everyone()  # nobody adds to the cache while others look at what it holds
+    for split, survey in surveys.items():
+        # Where training ends before its first epoch does, rows are computed when they are read.
+        if survey.missing_rows and not (split == "train" and _num_epochs(survey, data, trainer) < 1):
+            if rank == 0:
+                _log.info("%s", announcement(split, survey))
+            first, *others = sources
+            total_s = survey.missing_s / world
+            first.extract(
+                splits[split], share=(rank, world), num_workers=data.num_workers, total_s=total_s, others=others
+            )
+    accelerator.wait_for_everyone()
+    for source in sources:
+        source.store.refresh()
+
+
+def joint_survey(surveys: Sequence[Survey]) -> Survey:
+    """Of the same rows in several forms: rows and seconds that one of them lacks, bytes of all."""
+    return surveys[0]._replace(
+        num_bytes=sum(survey.num_bytes for survey in surveys),
+        missing_rows=max(survey.missing_rows for survey in surveys),
+        missing_s=max(survey.missing_s for survey in surveys),
+        missing_bytes=sum(survey.missing_bytes for survey in surveys),
+    )
+
+
+def _used(rows: CutSet, data: LoaderConfig) -> CutSet:
+    shortest_s = data.min_duration_s
+    return rows.filter(lambda cut: cut.duration >= shortest_s) if shortest_s else rows
+
+
+def _num_epochs(survey: Survey, data: LoaderConfig, trainer: TrainerConfig) -> float:
+    """About how often training reads each row."""
+    per_epoch = survey.num_rows / (data.batch_size or survey.num_rows)
+    if data.max_duration_s is not None:
+        per_epoch = max(per_epoch, survey.audio_s / data.max_duration_s)
+    return trainer.steps * trainer.batches_per_step / max(per_epoch, 1)
 
 
 def cached_batches(

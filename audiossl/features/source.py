@@ -67,13 +67,14 @@ class FeatureSource:
         precision: str = "fp32",
         device: torch.device | str = "cpu",
         batch_s: float | None = None,
+        rows: Rows | None = None,
     ) -> None:
         self.upstream, self.store, self.layers, self.form = upstream, store, tuple(layers), form
         self.codec = Codec(dtype, tuple(upstream.widths[layer] for layer in layers))
         self.precision, self.device = precision, torch.device(device)
         # A CPU gains nothing from more at once, and long recordings take memory; a GPU idles with less.
         self.batch_s = batch_s or (20.0 if self.device.type == "cpu" else 160.0)
-        self.rows = Rows()
+        self.rows = rows or Rows()
         self._warned = self._placed = False
 
     def batches(self, stream: BatchStream, *, means: bool = False) -> Iterator[Batch]:
@@ -113,26 +114,33 @@ class FeatureSource:
         share: tuple[int, int] = (0, 1),
         num_workers: int = 0,
         total_s: float | None = None,
+        others: Sequence[FeatureSource] = (),
     ) -> int:
         """Compute and store what is missing, the longest first; the number of rows that were computed.
 
         share: (which, of how many) disjoint parts of the rows; total_s: seconds of sound that are missing in it, for
-        the time left. Ends early where nothing more can be stored.
+        the time left; others: sources of the same upstream that store what they lack from the same run of it. Ends
+        early where nothing more can be stored.
         """
-        rows, num_computed = iter(cuts), 0
+        rows, num_computed, every = iter(cuts), 0, (self, *others)
+        last = max(max(source.layers) for source in every)
         try:
             with _progress(total_s, shown=share[0] == 0) as progress:
                 bar = progress.add_task("Encoding once", total=total_s)
-                while self.store.writable and (pool := list(islice(rows, LoaderConfig.pool_size))):
+                while _any_writable(every) and (pool := list(islice(rows, LoaderConfig.pool_size))):
                     ordered = sorted(pool, key=lambda cut: (-cut.duration, cut.id))[share[0] :: share[1]]
-                    for batch in self._sounds([cut for cut in ordered if self._is_missing(cut)], num_workers):
-                        self._computed(batch)
+                    missing = [cut for cut in ordered if any(source._is_missing(cut) for source in every)]
+                    for batch in self._sounds(missing, num_workers):
+                        features = self._encoded(batch, last)
+                        for source in every:
+                            source._kept(batch, features)
                         num_computed += len(batch)
                         progress.advance(bar, sum(cut.duration for cut in batch.cuts))
-                        if not self.store.writable:
+                        if not _any_writable(every):
                             break
         finally:
-            self.store.flush()  # Ctrl-C keeps what is done
+            for source in every:
+                source.store.flush()  # Ctrl-C keeps what is done
         return num_computed
 
     def _num_frames(self, cut: Cut) -> int:
@@ -175,20 +183,27 @@ class FeatureSource:
             return item.states
         return self.codec.decode(item.record, item.num_frames, range(len(self.layers)))
 
-    @torch.no_grad()
     def _computed(self, sounds: Batch) -> list[_Item]:
         """Run the encoder, and keep what may be kept. What is read now and what is read later is the same."""
+        return self._kept(sounds, self._encoded(sounds, max(self.layers)))
+
+    @torch.no_grad()
+    def _encoded(self, sounds: Batch, last: int) -> Features:
+        """Layers 0 to `last`."""
         batch = sounds.to(self.device)
         if not self._placed:  # once: an engine forgets its graph whenever it is moved
             self.upstream.to(self.device)
             self._placed = True
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            features = self.upstream(batch.wavs, batch.lengths, up_to_layer=max(self.layers))
+            features: Features = self.upstream(batch.wavs, batch.lengths, up_to_layer=last)
         if not features.exact:
             raise ConfigError(
                 "Hidden states of this upstream depend on the batch that a recording is in (padding=legacy), so they "
                 "cannot be kept; set features=off."
             )
+        return features
+
+    def _kept(self, sounds: Batch, features: Features) -> list[_Item]:
         items = []
         for index, cut in enumerate(sounds.cuts):
             num_samples = int(sounds.lengths[index])
@@ -242,6 +257,10 @@ class FeatureSource:
             for layer, state in zip(made, self._states(item), strict=True):
                 layer[index, : item.num_frames] = state
         return made
+
+
+def _any_writable(sources: Sequence[FeatureSource]) -> bool:
+    return any(source.store.writable for source in sources)
 
 
 def hash_of(sound: Tensor) -> str:
