@@ -29,7 +29,7 @@ def summary_table(runs: Sequence[Path], title: str | None = None) -> Table:
     kept = [number for number, column in enumerate(header) if column not in same + named]
     for column in (header[number] for number in kept):
         fixed = column in _FIXED[:5]
-        table.add_column(column, justify="left" if fixed else "right", no_wrap=not fixed, overflow="fold", min_width=8)
+        table.add_column(column, justify="left" if fixed else "right", overflow="fold", min_width=8)
     for row in rows:
         table.add_row(*(row[number].replace("[", "\\[") for number in kept))
     return table
