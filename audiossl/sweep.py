@@ -117,7 +117,7 @@ def _part(axis: str, value: Any) -> str:
         text = "_".join([str(own.pop("name")), *(f"{key}{_text(option)}" for key, option in own.items())])
     else:
         text = "_".join(f"{key}_{_text(option)}" for key, option in value.items()) or "defaults"
-    return re.sub(r"[^\w.+]+", "_", text).strip("_.")
+    return re.sub(r"[^\w.+-]+", "_", text).strip("_.")
 
 
 def _text(value: Any) -> str:
