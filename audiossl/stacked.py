@@ -199,6 +199,8 @@ class Stacks:
                 trainer.together = partial(stack.step_of, trainer)
 
 
-def may_be_stacked(task: Downstream) -> bool:
+def may_be_stacked(trainer: Trainer) -> bool:
     """Whether a head may be computed together with others that differ from it in the values of their parameters."""
-    return task.stackable and task.interface.stackable
+    task = trainer.task
+    able = isinstance(task, Downstream) and task.stackable and task.interface.stackable
+    return able and trainer.config.precision == "fp32"

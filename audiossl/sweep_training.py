@@ -161,8 +161,10 @@ class _Record:
         self._write()
 
     def finish(self, member: Member) -> None:
-        kept = read_tensors(member.folder / "checkpoints" / "best.safetensors")[1]
-        member.entry.state, member.entry.dev, member.entry.step = "finished", kept["value"], kept["step"]
+        member.entry.state = "finished"
+        if self._active:  # another process may be here before the file is
+            kept = read_tensors(member.folder / "checkpoints" / "best.safetensors")[1]
+            member.entry.dev, member.entry.step = kept["value"], kept["step"]
         self._write()
 
     def fail(self, member: Member, error: TrainingError) -> None:
@@ -205,7 +207,7 @@ def _train_together(members: Sequence[Member], cuts: Cuts, fingerprint: str, rec
         kinds = {
             trainer: member.kind
             for trainer, member in made.items()
-            if stack and served[trainer].vectors and may_be_stacked(member.task)
+            if stack and served[trainer].vectors and may_be_stacked(trainer)
         }
         stop = _Stop()
         with on_signals(stop.ask), progress_bar(True) as progress:

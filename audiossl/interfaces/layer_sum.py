@@ -32,10 +32,11 @@ class _Sums(torch.autograd.Function):
     @staticmethod
     def forward(weights: Tensor, *layers: Tensor) -> Tensor:
         sums = torch.empty(len(weights), *layers[0].shape, dtype=torch.float32, device=layers[0].device)
-        for wide, parts in _pieces(layers, sums):
-            together = weights @ wide  # (N, L) @ (L, numbers of the piece)
-            for part, values in zip(parts, together, strict=True):
-                part.copy_(values.view_as(part))
+        with torch.autocast(sums.device.type, enabled=False):  # it would undo the float32
+            for wide, parts in _pieces(layers, sums):
+                together = weights @ wide  # (N, L) @ (L, numbers of the piece)
+                for part, values in zip(parts, together, strict=True):
+                    part.copy_(values.view_as(part))
         return sums
 
     @staticmethod
@@ -47,9 +48,10 @@ class _Sums(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         layers: tuple[Tensor, ...] = ctx.saved_tensors
         products = torch.zeros(len(gradient), len(layers), dtype=torch.float32, device=gradient.device)
-        for wide, parts in _pieces(layers, gradient):
-            flat = torch.stack([part.reshape(-1) for part in parts]).float()  # (N, numbers of the piece)
-            products.addmm_(flat, wide.T)
+        with torch.autocast(gradient.device.type, enabled=False):
+            for wide, parts in _pieces(layers, gradient):
+                flat = torch.stack([part.reshape(-1) for part in parts]).float()  # (N, numbers of the piece)
+                products.addmm_(flat, wide.T)
         return products, *([None] * len(layers))
 
     @staticmethod

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from core_toys import TINY_TERA, ToyUpstream
+from core_toys import ROOT, TINY_TERA, ToyUpstream
 
 from audiossl import load_run
 from audiossl.checkpoint import read_tensors
@@ -94,7 +97,12 @@ TURNS = {
     "pooled": ["sweep.stack=off", "sweep.seed=[0,3]"],
     "frames, dropout": ["task.pooling=statistics", "task.dropout=0.3", "features=frames"],
     "off, several batches a step": ["features=off", "trainer.batches_per_step=3", "task.dropout=0.3"],
-    "off, crops": ["data.max_crop_s=0.2", "trainer.schedule=cosine", "trainer.warmup_steps=3"],
+    "off, crops, bf16": [
+        "trainer.precision=bf16",
+        "data.max_crop_s=0.2",
+        "trainer.schedule=cosine",
+        "trainer.warmup_steps=3",
+    ],
     "statistics of the interface": ["interface=pca", "interface_options.width=4"],
 }
 
@@ -289,6 +297,24 @@ def test_a_fine_tuned_encoder_is_loaded_for_each_member(short: Make, tmp_path: P
     assert_equal_runs(alone, sweep / "lr0.001")
     assert any(name.startswith("model/upstream.") for name in weights(sweep / "lr0.01"))
     assert [entry.state for entry in read_sweep(sweep).members] == ["finished", "finished"]
+
+
+@pytest.mark.slow
+def test_under_torchrun_members_are_trained_one_after_another(short: Make, tmp_path: Path) -> None:
+    settings = ["upstream=tera", "upstream_options.weights=random", "trainer.device=cpu", "trainer.steps=4"]
+    settings += [f"upstream_options.{key}={value}" for key, value in TINY_TERA.items()]
+    recipe, out = tmp_path / "recipe.yaml", tmp_path / "sweep"
+    save_yaml(short(*settings, "trainer.batches_per_step=2", "sweep.lr=[0.01,0.001]"), recipe)
+    launcher = ["torch.distributed.run", "--nproc-per-node", "2", "--standalone", "--module"]
+    command = [sys.executable, "-m", *launcher, "audiossl", "train", str(recipe), "--out", str(out)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert [entry.state for entry in read_sweep(out).members] == ["finished", "finished"]
+    alone = train(short(*settings, "trainer.batches_per_step=2", "trainer.lr=0.001"), tmp_path / "alone")
+    assert json.loads((out / "lr0.001" / "run.json").read_text())["processes"] == 2
+    for first, second in zip(lines(alone, "train"), lines(out / "lr0.001", "train"), strict=True):
+        assert second["loss"] == pytest.approx(first["loss"], rel=1e-5)
 
 
 def test_every_member_is_a_run_and_the_sweep_is_its_best(

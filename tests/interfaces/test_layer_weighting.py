@@ -8,6 +8,7 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from audiossl.errors import ConfigError
 from audiossl.interface import load_interface
+from audiossl.interfaces import layer_sum
 from audiossl.interfaces.weighting import GroupedWeightedSum, WeightedSum, contiguous_groups
 from audiossl.types import Features
 
@@ -82,6 +83,52 @@ def test_half_precision_layers_are_summed_in_float32() -> None:
     half = Features(tuple(layer.bfloat16() for layer in features.layers), features.lengths)
     exact = torch.stack([layer.float() for layer in half.layers]).mean(dim=0)
     torch.testing.assert_close(load_interface("weighted_sum", half.widths)(half), exact)
+
+
+@pytest.mark.parametrize("piece", [2**16, 64])
+@pytest.mark.parametrize("arrangement", ["apart", "in records"])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_sums_with_several_sets_of_weights_read_each_layer_once(
+    piece: int, arrangement: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Against the stacked formula in float64, values and gradients; in one piece or many, and in strided layers."""
+    monkeypatch.setitem(layer_sum._PIECE, "cpu", piece)
+    generator = torch.Generator().manual_seed(0)
+    records = torch.randn(3, 13, 7, 6, generator=generator).to(dtype)  # (B, L, T, D), as the cache has them
+    layers = [records[:, layer] for layer in range(13)]
+    layers = layers if arrangement == "in records" else [layer.contiguous() for layer in layers]
+    weights = torch.rand(4, 13, generator=generator, requires_grad=True)
+    target = torch.randn(4, 3, 7, 6, generator=generator)
+    widened: list[int] = []
+    copy = torch.Tensor.copy_
+    monkeypatch.setattr(
+        torch.Tensor,
+        "copy_",
+        lambda self, other: (widened.append(other.numel()) if other.dtype == dtype else None, copy(self, other))[1],
+    )
+    sums = torch.func.vmap(lambda own: layer_sum.sum_of_halves(own, layers))(weights)
+    assert sum(widened) == records.numel()  # not four times as many
+    expected = torch.einsum("nl,bltd->nbtd", weights.double(), records.double())
+    torch.testing.assert_close(sums.double(), expected, atol=1e-5, rtol=1e-5)
+    (sums * target).sum().backward()
+    of_weights = torch.einsum("nbtd,bltd->nl", target.double(), records.double())
+    torch.testing.assert_close(weights.grad.double(), of_weights, atol=1e-4, rtol=1e-5)  # type: ignore[union-attr]
+    one = layer_sum.sum_of_halves(weights[2], layers)
+    torch.testing.assert_close(one, sums[2], atol=1e-6, rtol=1e-6)
+
+
+def test_autocast_does_not_narrow_a_sum_of_halves() -> None:
+    features = features_of(13)
+    layers = [layer.bfloat16() for layer in features.layers]
+    weights = torch.rand(13, generator=torch.Generator().manual_seed(1), requires_grad=True)
+    gradients, sums = [], []
+    for enabled in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            sums.append(layer_sum.sum_of_halves(weights, layers))
+            gradients += torch.autograd.grad(sums[-1].square().sum(), weights)
+    assert sums[1].dtype == torch.float32
+    assert torch.equal(sums[0], sums[1])
+    assert torch.equal(gradients[0], gradients[1])
 
 
 @pytest.mark.parametrize(("num_layers", "num_groups"), [(1, 1), (13, 1), (13, 2), (13, 3), (13, 4), (3, 3), (2, 5)])
