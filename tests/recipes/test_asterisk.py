@@ -59,8 +59,8 @@ def test_ten_prompts_are_learnt_by_heart(tmp_path: Path, monkeypatch: pytest.Mon
         *("task.text.size=100", "task.head.dropout=0", "data.batch_size=5", f"data.dir={tmp_path}"),
         *("task.spec_augment.num_time_masks=0", "task.spec_augment.num_feature_masks=0"),
         *(
-            "trainer.steps=240",
-            "trainer.eval_every=80",
+            "trainer.steps=400",
+            "trainer.eval_every=50",
             "trainer.warmup_steps=10",
             "trainer.lr=4e-3",
             "trainer.hold_share=0.8",
