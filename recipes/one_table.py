@@ -18,7 +18,7 @@ from audiossl.types import Metric
 
 
 def rows_of(out: Path) -> dict[str, dict[str, tuple[str, str, str]]]:
-    """task -> encoder -> (metric, figure, seconds), in the order in which they were run; the last run of each counts."""
+    """task -> encoder -> (metric, figure, seconds), in the order in which they were run; of each the last counts."""
     found: dict[str, dict[str, tuple[str, str, str]]] = {}
     for line in (out / "seconds.tsv").read_text(encoding="utf-8").splitlines():
         task, upstream, seconds = line.split("\t")
