@@ -108,9 +108,14 @@ class Downstream(Task):
         """Like `check_cuts`, for what a task expects of train, dev or test, such as the items of a list of trials."""
 
     def train(self, mode: bool = True) -> Self:
-        super().train(mode)
-        # Frozen, its dropout and running statistics stay off.
-        set_training_mode(self.upstream, mode and self._upstream_trains)
+        self.training = mode
+        for child in self.children():
+            if child is not self.upstream:
+                child.train(mode)
+        # Frozen, its dropout and running statistics stay off; it has hundreds of modules to tell so, or not to.
+        training = mode and self._upstream_trains
+        if training or self.upstream.training:
+            set_training_mode(self.upstream, training)
         return self
 
     def features(self, batch: Batch) -> Features:

@@ -9,17 +9,16 @@ the optimizers are fused ones (on a CPU), so results differ from those of separa
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.func import functional_call, vmap
-from torch.overrides import TorchFunctionMode
 
 from audiossl.downstream import Downstream
+from audiossl.interfaces.layer_sum import for_every_type
 from audiossl.optimization import schedule_factor, set_learning_rates
 from audiossl.trainer import Step, Stepped, Trainer
 from audiossl.types import Batch
@@ -38,9 +37,12 @@ class Stack:
         self._weights = torch.zeros(())
         self._reached = (-1, -1)  # step and number of the batch that was computed last
         self._stepped: dict[Trainer, Stepped] = {}
-        for trainer in trainers:
-            fuse(trainer, True)
-        self._optimizer = _joint_optimizer(trainers)
+        slices = {
+            parameter: torch.nn.Parameter(part)
+            for name, whole in self._whole.items()
+            for parameter, part in zip(self._own[name], whole.detach(), strict=True)
+        }
+        self._updates = _Updates(self.trainers, slices)
 
     def step_of(self, trainer: Trainer) -> Step:
         """The step that one of the trainers is to make; the first to ask computes it for all."""
@@ -73,8 +75,9 @@ class Stack:
         def loss(parameters: dict[str, Tensor]) -> Any:
             return functional_call(self._task, parameters, (batch,), tie_weights=False)
 
-        with self.trainers[0].autocast(), _Linears():
-            losses, weights, logs = vmap(loss)(self._whole)  # each (N,)
+        with for_every_type():
+            parameters = {name: _turned_all(whole) for name, whole in self._whole.items()}
+            losses, weights, logs = vmap(loss)(parameters)  # each (N,)
         (losses * weights).sum().backward()
         self._weights = self._weights + weights.detach()
         for name, values in {"loss": losses, **logs}.items():
@@ -90,7 +93,7 @@ class Stack:
         for name, grad in grads.items():
             grad.mul_(scale.view(-1, *[1] * (grad.ndim - 1)))
             for parameter, part in zip(self._own[name], grad.unbind(), strict=True):
-                parameter.grad = part
+                self._updates.give(parameter, part)
         rows = torch.stack([*(values / weights for values in self._sums.values()), norm], dim=1).tolist()
         figures = []
         for trainer, row in zip(self.trainers, rows, strict=True):
@@ -99,76 +102,97 @@ class Stack:
             finite = math.isfinite(means["grad_norm"]) and math.isfinite(means["loss"])
             figures.append({**means, **rates, "finite": finite})
             if not finite:
-                trainer.optimizer.zero_grad()
-        self._optimizer.step()
-        self._optimizer.zero_grad()
+                self._updates.skip(trainer)
+        self._updates.step()
         return figures
 
 
 def _joined(own: Sequence[Tensor]) -> Tensor:
-    """One tensor (N, ...) that a gradient can be asked for; the members become views of it."""
-    whole = torch.stack([parameter.detach() for parameter in own])
+    """One tensor (N, ...), of matrices (N, in, out), that a gradient can be asked for; the members become views of it.
+
+    So vectorised products x W^T give the gradient of W as it lies in memory; else it would be transposed into place.
+    """
+    whole = torch.stack([_turned(parameter.detach()) for parameter in own])
     for parameter, part in zip(own, whole, strict=True):
-        parameter.data = part
+        parameter.data = _turned(part)
     return whole.requires_grad_()
 
 
-def _joint_optimizer(trainers: Sequence[Trainer]) -> torch.optim.Optimizer:
-    """One that updates the parameters of all, with the groups and the states of their own."""
-    kind: Any = type(trainers[0].optimizer)
-    # The groups themselves are kept, so that their learning rates are set for both.
-    joint: torch.optim.Optimizer = kind([group for each in trainers for group in each.optimizer.param_groups])
-    for trainer in trainers:
-        for parameter in (parameter for group in trainer.optimizer.param_groups for parameter in group["params"]):
-            joint.state[parameter] = trainer.optimizer.state[parameter]  # the same dictionary, empty at first
-    return joint
+def _turned(tensor: Tensor) -> Tensor:
+    """A matrix transposed, anything else as it is."""
+    return tensor.mT if tensor.ndim == 2 else tensor
 
 
-class _Linear(torch.autograd.Function):
-    """x W^T + b. Vectorised by torch itself, the gradient of W would come out transposed and be copied into place."""
-
-    @staticmethod
-    def forward(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """x (N, M, in), weight (N, out, in), bias (N, out) -> (N, M, out)."""
-        return torch.baddbmm(bias[:, None], x, weight.transpose(1, 2))
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
-        ctx.save_for_backward(*inputs[:2])
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
-        x, weight = ctx.saved_tensors
-        of_x = torch.bmm(gradient, weight) if ctx.needs_input_grad[0] else None
-        return of_x, torch.bmm(gradient.transpose(1, 2), x), gradient.sum(dim=1)
-
-    @staticmethod
-    def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Tensor) -> tuple[Tensor, int]:
-        """Of N members, each with x (M, in), weight (out, in) and bias (out,)."""
-        every = [
-            tensor.expand(info.batch_size, *tensor.shape) if dim is None else tensor.movedim(dim, 0)
-            for tensor, dim in zip(inputs, in_dims, strict=True)
-        ]
-        return _Linear.apply(*every), 0  # type: ignore[no-untyped-call]
+def _turned_all(whole: Tensor) -> Tensor:
+    """Members as they were: matrices (N, in, out) -> (N, out, in)."""
+    return whole.mT if whole.ndim == 3 else whole
 
 
-class _Linears(TorchFunctionMode):
-    """Linear layers with a bias are computed by `_Linear` while this is entered, under `vmap`."""
+class _Updates:
+    """The optimizers of all trainers as one, for the slices that their parameters are: a call for each learning rate.
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is torch.nn.functional.linear and len(args) == 3 and args[2] is not None and not kwargs:
-            x, weight, bias = args
-            flat: Tensor = _Linear.apply(x.reshape(-1, x.shape[-1]), weight, bias)  # type: ignore[no-untyped-call]
-            return flat.view(*x.shape[:-1], -1)
-        return func(*args, **(kwargs or {}))
+    On a CPU it is fused: one pass over the parameters. What it keeps of a parameter is what the parameter's own
+    optimizer keeps (and writes into checkpoints), in the same memory.
+    """
+
+    def __init__(self, trainers: Sequence[Trainer], slices: Mapping[Any, torch.nn.Parameter]) -> None:
+        self._slices, self._trainers = slices, trainers
+        self._followed: list[tuple[dict[str, Any], dict[str, Any]]] = []
+        groups: dict[tuple[Any, ...], dict[str, Any]] = {}
+        for trainer in trainers:
+            for own in trainer.optimizer.param_groups:
+                key = id(trainer), own["peak_lr"], own["weight_decay"]  # of matrices and of vectors; often the same
+                if key not in groups:
+                    fused = trainer.accelerator.device.type == "cpu" or own["fused"]
+                    groups[key] = {**own, "params": [], "fused": fused}
+                    self._followed.append((groups[key], own))
+                groups[key]["params"] += [slices[parameter] for parameter in own["params"]]
+        kind: Any = type(trainers[0].optimizer)
+        self._optimizer: torch.optim.Optimizer = kind(list(groups.values()))
+        for trainer in trainers:
+            for parameter in _parameters(trainer):
+                kept = trainer.optimizer.state[parameter]
+                if kept:
+                    self._optimizer.state[slices[parameter]] = turned = {
+                        name: _turned(value).contiguous() for name, value in kept.items()
+                    }
+                    kept.update({name: _turned(value) for name, value in turned.items()})
+
+    def give(self, parameter: Tensor, gradient: Tensor) -> None:
+        """The gradient of a parameter's slice."""
+        parameter.grad = _turned(gradient)  # which says that its learning rate is in use
+        self._slices[parameter].grad = gradient
+
+    def skip(self, trainer: Trainer) -> None:
+        """Let the head of a trainer stay as it is in the coming step."""
+        for parameter in _parameters(trainer):
+            self._slices[parameter].grad = None
+
+    def step(self) -> None:
+        """Update everything that was given a gradient."""
+        for merged, own in self._followed:
+            merged["lr"] = own["lr"]
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+        for trainer in self._trainers:
+            for parameter in _parameters(trainer):
+                parameter.grad = None
+                if not trainer.optimizer.state[parameter]:
+                    made = self._optimizer.state[self._slices[parameter]]
+                    trainer.optimizer.state[parameter] = {name: _turned(value) for name, value in made.items()}
 
 
-def fuse(trainer: Trainer, fused: bool) -> None:
-    """Let an optimizer make its update in one pass over the parameters, where torch does not do so by itself."""
-    if trainer.accelerator.device.type == "cpu":
-        for group in trainer.optimizer.param_groups:
-            group["fused"] = fused
+def _parameters(trainer: Trainer) -> Iterator[Tensor]:
+    return (parameter for group in trainer.optimizer.param_groups for parameter in group["params"])
+
+
+def set_alone(trainer: Trainer) -> None:
+    """Undo what a stack did to a trainer."""
+    trainer.together = None
+    for parameter in _parameters(trainer):
+        parameter.data = parameter.data.contiguous()
+        kept = trainer.optimizer.state[parameter]
+        kept.update({name: value.contiguous() for name, value in kept.items()})
 
 
 class Stacks:
@@ -190,8 +214,8 @@ class Stacks:
         for kind, members in groups.items():
             known = self._stacks.pop(kind, None)
             if len(members) == 1:
-                members[0].together = None
-                fuse(members[0], False)
+                if members[0].together:
+                    set_alone(members[0])
                 continue
             stack = known if known is not None and known.trainers == members else Stack(members, self._batch_at)
             self._stacks[kind] = stack

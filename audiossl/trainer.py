@@ -26,6 +26,7 @@ from torch import Tensor
 from audiossl.checkpoint import read_tensors, write_tensors
 from audiossl.errors import ConfigError, TrainingError
 from audiossl.evaluate import predict_all
+from audiossl.metrics.bootstrap import no_intervals
 from audiossl.optimization import (
     build_optimizer,
     flatten_optimizer,
@@ -297,7 +298,8 @@ class Trainer:
             with self.autocast():
                 rows = gather_object(predict_all(task, batches, self.accelerator.device))
         predictions = task.assemble(rows, "dev")
-        metrics = task.score(predictions)
+        with no_intervals():
+            metrics = task.score(predictions)
         value = _monitored(metrics, task)
         log.write(step, "dev", {name: metric.value for name, metric in metrics.items()})
         self._snapshot(log)

@@ -62,6 +62,9 @@ class Codec:
 
         Views of the records, int8 excepted.
         """
+        alike = self.dtype != "int8" and len(set(self.widths)) == 1 and num_frames > 0
+        if alike and list(chosen) == list(range(len(self.widths))):
+            return self._get_all(records, num_frames)
         starts = [0]
         for width in self.widths:
             starts.append(starts[-1] + self._layer_bytes(width, num_frames))
@@ -81,6 +84,13 @@ class Codec:
         size = 4 * len(scale)
         room[:size] = scale.view(torch.uint8)
         room[size : size + levels.numel()] = levels.reshape(-1).view(torch.uint8)
+
+    def _get_all(self, records: Tensor, num_frames: int) -> list[Tensor]:
+        """Every layer of one width, in a few operations for all of them."""
+        kind, width = _TYPES[self.dtype], self.widths[0]
+        layers = records.unflatten(-1, (len(self.widths), -1))  # (..., L, bytes of a layer)
+        numbers = layers[..., : num_frames * width * kind.itemsize].view(kind)
+        return list(numbers.unflatten(-1, (num_frames, width)).unbind(-3))
 
     def _get(self, records: Tensor, num_frames: int, width: int) -> Tensor:
         shape, count = (num_frames, width), num_frames * width

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from audiossl.errors import ConfigError
 from audiossl.interface import Interface
-from audiossl.interfaces.layer_sum import sum_of_halves
+from audiossl.interfaces.layer_sum import may_be_summed, sum_of_halves
 
 
 def project(linear: nn.Module, x: Tensor) -> Tensor:
@@ -109,8 +109,7 @@ class SoftmaxSum(nn.Module):
         return self.logits.softmax(dim=0)
 
     def forward(self, layers: Sequence[Tensor]) -> Tensor:
-        kept = all(layer.dtype in (torch.float16, torch.bfloat16) and not layer.requires_grad for layer in layers)
-        if kept and not self.normalize:
+        if not self.normalize and may_be_summed(layers):
             return sum_of_halves(self.weights.float(), layers)
         total: Tensor | float = 0.0
         for weight, layer in zip(self.weights.split(1), layers, strict=True):

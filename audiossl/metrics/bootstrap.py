@@ -9,7 +9,9 @@ Items of one speaker are not independent, so whole speakers are drawn where they
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +25,7 @@ Ints = NDArray[np.int64]
 NUM_RESAMPLES = 2000
 SEED = 0
 _CHUNK = 2**23  # most numbers drawn at once: 64 MB
+_wanted: ContextVar[bool] = ContextVar("wanted", default=True)
 
 
 class Difference(NamedTuple):
@@ -32,6 +35,21 @@ class Difference(NamedTuple):
     low: float | None
     high: float | None
     p_value: float | None
+
+
+@contextmanager
+def no_intervals() -> Iterator[None]:
+    """Within this, metrics are values alone: an evaluation in training only ranks weights, and draws no resamples."""
+    token = _wanted.set(False)
+    try:
+        yield
+    finally:
+        _wanted.reset(token)
+
+
+def intervals_wanted() -> bool:
+    """Whether metrics are to have intervals: not within `no_intervals`."""
+    return _wanted.get()
 
 
 def cluster_of(groups: Sequence[str | None] | None, num_items: int) -> Ints:
@@ -86,7 +104,7 @@ def bootstrap_ratio(
     if not len(pairs) or pairs[:, 1].sum() == 0:
         raise ValueError("A ratio needs at least one item with a denominator above 0.")
     value = float(pairs[:, 0].sum() / pairs[:, 1].sum())
-    if len(pairs) < 2:
+    if len(pairs) < 2 or not intervals_wanted():
         return Metric(value)
     sums = resampled_sums(pairs, cluster_of(groups, len(pairs)), num_resamples=num_resamples, seed=seed)
     return Metric(value, *interval(_ratio(sums)))

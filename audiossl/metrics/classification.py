@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import sparse
 
-from audiossl.metrics.bootstrap import NUM_RESAMPLES, SEED, Floats, Ints, cluster_of, interval
+from audiossl.metrics.bootstrap import NUM_RESAMPLES, SEED, Floats, Ints, cluster_of, interval, intervals_wanted
 from audiossl.types import Metric
 
 _CHUNK = 2**23  # most cell counts held at once: 64 MB
@@ -56,7 +56,7 @@ def classification_metrics(
     cells, cell_of, sizes = np.unique(pairs, axis=0, return_inverse=True, return_counts=True)
     cell_of = cell_of.reshape(-1)
     values = _of_cells(sizes[None].astype(np.float64), cells, len(classes))
-    if len(targets) < 2:
+    if len(targets) < 2 or not intervals_wanted():
         return {name: Metric(float(value[0])) for name, value in values.items()}
     clusters = cluster_of(groups, len(targets))
     step = max(1, _CHUNK // max(len(cells), int(clusters.max()) + 1))

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from audiossl.metrics.bootstrap import NUM_RESAMPLES, SEED, Floats, Ints, cluster_of, interval
+from audiossl.metrics.bootstrap import NUM_RESAMPLES, SEED, Floats, Ints, cluster_of, interval, intervals_wanted
 from audiossl.types import Metric
 
 _CHUNK = 2**22  # most weights held at once: 32 MB
@@ -65,7 +65,7 @@ def multilabel_metrics(
     rankings = _rankings(targets, scores)
     values = _means([ranking.figures(None) for ranking in rankings])
     num_items = len(rankings[0].order)
-    if num_items < 2:
+    if num_items < 2 or not intervals_wanted():
         return {name: Metric(float(value[0])) for name, value in values.items()}
     affordable = _MOST // (num_items * len(rankings))
     num_resamples = min(num_resamples, max(_FEWEST_RESAMPLES, affordable))

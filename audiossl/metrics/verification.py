@@ -26,7 +26,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, log_expit, logit, xlogy
 
 from audiossl.errors import AudiosslError, LabelError
-from audiossl.metrics.bootstrap import NUM_RESAMPLES, SEED, Difference, Floats, Ints, interval
+from audiossl.metrics.bootstrap import NUM_RESAMPLES, SEED, Difference, Floats, Ints, interval, intervals_wanted
 from audiossl.types import Metric
 
 Bools = NDArray[np.bool_]
@@ -165,7 +165,8 @@ def verification_metrics(
     costs = None if llrs is None else _costs_of(trials, llrs, targets, p_targets)
     values = _figures(trials, costs, p_targets, trials.once)
     count = resamples_for(len(trials.order)) if num_resamples is None else num_resamples
-    drawn = [_figures(trials, costs, p_targets, kinds) for kinds in _resampled(trials, sides, count, seed)]
+    resampled = _resampled(trials, sides, count, seed) if intervals_wanted() else ()
+    drawn = [_figures(trials, costs, p_targets, kinds) for kinds in resampled]
     return {
         name: Metric(float(value[0]), *(interval(np.concatenate([part[name] for part in drawn])) if drawn else ()))
         for name, value in values.items()
