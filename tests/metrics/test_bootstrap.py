@@ -11,9 +11,14 @@ from audiossl.metrics.bootstrap import (
     bootstrap_mean,
     bootstrap_ratio,
     cluster_of,
+    no_intervals,
     paired_bootstrap,
     resampled_sums,
 )
+from audiossl.metrics.classification import classification_metrics
+from audiossl.metrics.multilabel import multilabel_metrics
+from audiossl.metrics.verification import verification_metrics
+from audiossl.types import Metric
 
 
 @pytest.fixture
@@ -44,6 +49,26 @@ def test_interval_of_a_ratio_agrees_with_scipy(rng: np.random.Generator) -> None
     )
     assert ours.value == pytest.approx(errors.sum() / words.sum())
     assert ours[1:] == pytest.approx(tuple(theirs.confidence_interval), abs=0.003)
+
+
+def test_values_alone_are_those_that_come_with_intervals(rng: np.random.Generator) -> None:
+    scores, targets = rng.normal(size=(40, 3)), rng.integers(0, 2, size=(40, 3))
+    labels, guesses = [str(row[0]) for row in targets], [str(row[1]) for row in targets]
+
+    def metrics() -> dict[str, Metric]:
+        return {
+            "ratio": bootstrap_ratio(targets[:, 0], np.ones(40)),
+            **classification_metrics(labels, guesses),
+            **multilabel_metrics(targets, scores),
+            **verification_metrics(scores[:, 0], targets[:, 0], (labels, [f"{place % 5}" for place in range(40)])),
+        }
+
+    full = metrics()
+    with no_intervals():
+        alone = metrics()
+    assert alone == {name: Metric(metric.value) for name, metric in full.items()}
+    assert all(metric.low is not None for metric in full.values())
+    assert metrics() == full
 
 
 def test_clusters_are_drawn_whole() -> None:
