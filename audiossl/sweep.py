@@ -204,3 +204,8 @@ def best_member(folder: Path) -> Path:
             f"No member of the sweep {folder} is finished; go on with `audiossl train --resume {folder}`."
         )
     return Path(folder) / best.name
+
+
+def runs_of(folder: Path) -> list[Path]:
+    """What stands for a folder that `audiossl train` wrote: of a sweep the best run of each seed, else itself."""
+    return [Path(folder) / entry.name for entry in read_sweep(folder).chosen] if is_sweep(folder) else [Path(folder)]

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from lhotse import CutSet
+from rich.console import Console
 from rich.progress import Progress
 
 from audiossl.checkpoint import fingerprint, read_tensors
@@ -138,14 +139,14 @@ class _Record:
     """sweep.json while members are trained."""
 
     def __init__(self, config: Experiment, members: Sequence[Member], out: Path, resume: bool) -> None:
-        self.out, self._active = out, os.environ.get("RANK", "0") == "0"
+        self.out, self.active = out, os.environ.get("RANK", "0") == "0"
         if resume:
             stored = {entry.name: entry for entry in read_sweep(out).members}
             for member in members:
                 member.entry = stored.get(member.entry.name, member.entry)
         monitor = members[0].task.monitor
         self._record = SweepRecord(monitor.name, monitor.mode, [member.entry for member in members])
-        if self._active:
+        if self.active:
             if not resume:
                 empty(out)
             created = datetime.now(UTC).isoformat(timespec="seconds")
@@ -162,7 +163,7 @@ class _Record:
 
     def finish(self, member: Member) -> None:
         member.entry.state = "finished"
-        if self._active:  # another process may be here before the file is
+        if self.active:  # another process may be here before the file is
             kept = read_tensors(member.folder / "checkpoints" / "best.safetensors")[1]
             member.entry.dev, member.entry.step = kept["value"], kept["step"]
         self._write()
@@ -173,14 +174,17 @@ class _Record:
         self._write()
 
     def _write(self) -> None:
-        if self._active:
+        if self.active:
             self._record.write(self.out)
 
 
 def _train_one_after_another(members: Sequence[Member], record: _Record) -> None:
     """Ordinary runs. A finished one has nothing left to do when it is gone on with."""
-    for member in members:
+    console = Console(stderr=True)
+    for number, member in enumerate(members, start=1):
         record.begin(member)
+        if record.active:
+            console.print(f"Member {number} of {len(members)}: {member.entry.name}", markup=False, highlight=False)
         try:
             train(member.config, member.folder, resume=member.begun, overwrite=not member.begun)
         except TrainingError as error:

@@ -25,7 +25,7 @@ from audiossl.experiment import Experiment, default_out, read_experiment, train
 from audiossl.report import build_report
 from audiossl.run import Run
 from audiossl.runlog import read_log
-from audiossl.sweep import Entry, SweepRecord, best_member, is_sweep, members_of, read_sweep
+from audiossl.sweep import Entry, SweepRecord, best_member, is_sweep, members_of, read_sweep, runs_of
 from audiossl.task import Monitor
 from audiossl.trainer import Interrupted
 
@@ -328,6 +328,8 @@ def test_every_member_is_a_run_and_the_sweep_is_its_best(
         best = max(lines(out / entry.name, "dev"), key=lambda line: line["accuracy"])
         assert (entry.dev, entry.step) == (best["accuracy"], best["step"])
     assert [entry.name for entry in record.chosen] == ["lr0.02-seed0", "lr0.02-seed1"]
+    assert runs_of(out) == [out / "lr0.02-seed0", out / "lr0.02-seed1"]
+    assert runs_of(out / "lr0.02-seed0") == [out / "lr0.02-seed0"]
     assert load_run(out).folder == best_member(out) == out / record.best().name  # type: ignore[union-attr]
 
     done = audiossl("evaluate", out)
