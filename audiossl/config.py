@@ -70,7 +70,7 @@ def as_dict(config: Any) -> dict[str, Any]:
 
 def save_yaml(config: Any, path: Path) -> None:
     """Write a config dataclass so that `read_yaml` gives it back."""
-    path.write_text(OmegaConf.to_yaml(OmegaConf.create(as_dict(config))), encoding="utf-8")
+    path.write_text(OmegaConf.to_yaml(OmegaConf.structured(config), resolve=True), encoding="utf-8")
 
 
 def make(target: Any, options: Mapping[str, Any], *arguments: Any, where: str = "configuration") -> Any:

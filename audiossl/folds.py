@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from audiossl.data.fields import SUPERVISION_FIELDS, read_field
 from audiossl.errors import ConfigError, ManifestError, did_you_mean
@@ -224,6 +223,8 @@ def _draw(
     rows: Sequence[Cut], groups: Sequence[str] | None, stratify: str, num_parts: int, seed: int
 ) -> list[list[int]]:
     """Indices of `num_parts` disjoint parts of about equal size."""
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
     labels = _strata(rows, stratify)
     if Counter(labels).most_common(1)[0][1] < num_parts:  # numbers rather than classes
         labels = [""] * len(rows)
