@@ -26,17 +26,15 @@ from audiossl.evaluate import read_jsonl, write_json, write_jsonl
 from audiossl.experiment import (
     Experiment,
     build_downstream,
-    empty,
     parse_settings,
-    read_facts,
     read_settings,
-    run_folder,
     train,
 )
 from audiossl.finetuning import FinetuneConfig
 from audiossl.folds import Fold, FoldsConfig, draw_folds
 from audiossl.registry import DOWNSTREAMS
 from audiossl.run import Run, load_run, rescore
+from audiossl.run_folder import empty, read_facts, run_folder
 from audiossl.runlog import read_log
 from audiossl.task import Prediction
 from audiossl.types import Cell, Metric, Table

@@ -27,12 +27,10 @@ from audiossl.experiment import (
     batches_of,
     build_downstream,
     feed_of,
-    form_of,
     parse_settings,
-    read_facts,
     read_settings,
-    restore,
 )
+from audiossl.run_folder import form_of, read_facts, restore
 from audiossl.sweep import best_member, is_sweep
 from audiossl.task import Prediction
 from audiossl.types import Metric, Table

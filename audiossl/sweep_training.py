@@ -32,21 +32,16 @@ from audiossl.experiment import (
     build_downstream,
     check_rows,
     completed,
-    describe,
-    empty,
     feed_of,
     fit_statistics,
-    form_of,
-    read_facts,
-    run_folder,
     train,
     trainer_of,
     warn_of_leaks,
-    write_interface,
 )
 from audiossl.features.choice import why_not, why_not_pooled
 from audiossl.features.feed import Feed, Served, opened
 from audiossl.finetuning import FinetuneConfig
+from audiossl.run_folder import describe, empty, form_of, read_facts, run_folder, write_interface
 from audiossl.shared_pass import SharedPass
 from audiossl.stacked import may_be_stacked
 from audiossl.sweep import Entry, SweepRecord, is_sweep, members_of, read_sweep
