@@ -10,6 +10,7 @@ import argparse
 import os
 import platform
 import resource
+import shlex
 import statistics
 import sys
 import time
@@ -92,7 +93,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def publish(arguments: argparse.Namespace, title: str, *parts: str) -> None:
     """Print the page, and write it if asked to."""
     name = Path(sys.argv[0]).stem
-    command = f"python -m benchmarks.{name} --rounds {arguments.rounds} --write"
+    command = shlex.join(["python", "-m", f"benchmarks.{name}", *_without_data(sys.argv[1:])])
     head = [f"# {title}", f"Environment: {environment(arguments.note)}", f"Command: `{command}`"]
     page = "\n\n".join([*head, *parts]) + "\n"
     print(page)
@@ -113,6 +114,12 @@ def make_sound(folder: Path, num_files: int, sample_rate_hz: int, seed: int = 0)
         folder.mkdir(parents=True, exist_ok=True)
         soundfile.write(paths[-1], sound.astype(np.float32), sample_rate_hz)
     return paths
+
+
+def _without_data(words: Sequence[str]) -> list[str]:
+    """What was typed, but for where the corpora lie on this machine."""
+    pairs = zip(["", *words], words, strict=False)
+    return [word for before, word in pairs if before != "--data" and word.split("=")[0] != "--data"]
 
 
 def _cpu_seconds() -> float:

@@ -1,6 +1,7 @@
 """Training a head on a frozen encoder: recomputed in every epoch, from the feature cache, and five learning rates.
 
-    AUDIOSSL_DATA=... python -m benchmarks.head_training --rounds 3 --slow-rounds 1 --write
+    AUDIOSSL_DATA=... python -m benchmarks.head_training --rounds 3 --slow-rounds 1 --per-speaker 5 \\
+        --leave-out features=off --write
 
 A base-size wav2vec 2.0 with random weights, SUPERB's utterance head with a weighted sum of all layers, real recordings
 of mixed length and their speakers; dev is scored after every epoch and the best weights are kept. The plain loop is
@@ -114,6 +115,7 @@ def main() -> None:
     made.add_argument("--corpus", default="libri_mini", choices=["libri_mini", "fsdd"])
     made.add_argument("--batch-size", type=int, default=8)
     made.add_argument("--only", default="", help="only contestants with this in their names")
+    made.add_argument("--leave-out", help="no contestants with this in their names, such as features=off")
     arguments = made.parse_args()
     if arguments.data is None:
         made.error("real recordings are needed: give --data, or set AUDIOSSL_DATA")
@@ -123,7 +125,11 @@ def main() -> None:
         write_manifests(splits, folder / "manifests")
         encoder = load_upstream("wav2vec2", weights="random", num_layers=arguments.num_layers, **STYLE)
         write_folder(encoder, folder / "encoder")
-        contestants = {name: each for name, each in {**ONE, **FIVE}.items() if arguments.only in name}
+        contestants = {
+            name: each
+            for name, each in {**ONE, **FIVE}.items()
+            if arguments.only in name and not (arguments.leave_out and arguments.leave_out in name)
+        }
         outcomes: dict[str, list[Outcome]] = defaultdict(list)
         for number in range(arguments.rounds):
             for name, contestant in contestants.items():
@@ -293,8 +299,8 @@ def _page(
         f"{len(splits['dev'])} after each; {lengths[0]:.1f} to {lengths[-1]:.1f} s long, {sum(lengths):.0f} s in all; "
         f"batches of {arguments.batch_size} with {_padding(splits, arguments.batch_size):.2f} times the useful sound; "
         f"{arguments.num_layers} blocks of 768, random weights. Medians of {arguments.rounds} rounds in which the "
-        f"contestants take turns (of {slow} for the first two). espnet with s3prl's upstreams is not among them: s3prl "
-        "does not import with this torchaudio. Peak memory: of a process, mapped files included."
+        f"contestants take turns (of {slow} for those that encode in every epoch). espnet with s3prl's upstreams is "
+        "not among them: s3prl does not import with this torchaudio. Peak memory: of a process, mapped files included."
     )
     parts = [text, "## One head", _one_head(outcomes, seconds, sizes)]
     parts += ["## Five learning rates", _five_text(), _five_rates(outcomes, seconds)]
@@ -316,18 +322,18 @@ def _padding(splits: Mapping[str, CutSet], batch_size: int) -> float:
 
 
 def _one_head(outcomes: Mapping[str, list[Outcome]], seconds: Mapping[str, float], sizes: Mapping[str, int]) -> str:
-    rows = []
+    rows, bases = [], [base for base in (PLAIN, OFF) if base in seconds]
     for name, contestant in ONE.items():
         if name not in outcomes:
             continue
-        ratios = [f"{seconds[base] / seconds[name]:.1f}" if base in seconds else "" for base in (PLAIN, OFF)]
+        ratios = [f"{seconds[base] / seconds[name]:.1f}" for base in bases]
         last = outcomes[name][-1]
         curve, size = last.curves[MIDDLE], sizes.get(contestant.form)
         losses = [*curve.losses.values()]
         found = [f"{losses[-1]:.6f}", f"{curve.accuracies[-1]:.3f}", f"{max(curve.accuracies):.3f}"]
         room = [f"{size / 1e6:.2f}" if size else "", f"{last.peak_mib:.0f}"]
         rows.append([name, f"{seconds[name]:.2f}", *ratios, *room, *found])
-    names = ["contestant", "s", "speed against the first", "against off", "cache MB", "peak MiB"]
+    names = ["contestant", "s", *(f"times faster than {base}" for base in bases), "cache MB", "peak MiB"]
     return table([*names, "last loss", "dev accuracy after the last epoch", "best"], rows)
 
 

@@ -39,6 +39,7 @@ from audiossl.downstreams.utterance_classification.task import (
     UtteranceClassificationConfig,
 )
 from audiossl.metrics.bootstrap import across_seeds, paired_bootstrap
+from audiossl.metrics.verification import equal_error_rate, resampled_eer
 from audiossl.upstreams.tera.model import Tera
 from benchmarks import voices
 
@@ -181,10 +182,7 @@ def verification_scores(
     centre = dev.mean(1)
     first, second = nn.functional.normalize(dev - centre[:, None], dim=-1).chunk(2, dim=1)
     same = np.eye(first.shape[1], dtype=bool).ravel()
-    errors = [
-        float(equal_error_rates((a @ b.T).numpy().ravel(), same, np.ones((1, same.size)))[0])
-        for a, b in zip(first, second, strict=True)
-    ]
+    errors = [equal_error_rate((a @ b.T).numpy().ravel(), same) for a, b in zip(first, second, strict=True)]
     layer = int(np.argmin(errors))
     units = {cut.id: nn.functional.normalize(means[cut.id][layer] - centre[layer], dim=0) for cut in libri["test"]}
     return np.array([float(units[a] @ units[b]) for a, b in pairs])
@@ -195,29 +193,6 @@ def _half(cut: Any, second: bool) -> Any:
     return cut.truncate(offset=half if second else 0.0, duration=half).with_id(f"{cut.id} half {1 + second}")
 
 
-def equal_error_rates(scores: np.ndarray, same: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """(R,) the rate at which as many same pairs are refused as different ones accepted; weights (R, N) of the pairs."""
-    order = np.argsort(-scores, kind="stable")
-    ours, others = weights[:, order] * same[order], weights[:, order] * ~same[order]
-    missed = 1 - ours.cumsum(1) / ours.sum(1, keepdims=True)
-    accepted = others.cumsum(1) / others.sum(1, keepdims=True)
-    crossing = np.abs(missed - accepted).argmin(1)[:, None]
-    return np.asarray(np.take_along_axis((missed + accepted) / 2, crossing, 1)[:, 0])
-
-
-def speaker_draws(speakers: Sequence[tuple[str, str]], resamples: int = 2000) -> np.ndarray:
-    """(1 + R, N) weights of the pairs: ones, then draws of whole speakers, as pairs of one speaker are not independent.
-
-    A pair counts as often as its speakers were drawn together: the count of a same pair's one speaker, the product for
-    two.
-    """
-    names = sorted({name for pair in speakers for name in pair})
-    left, right = (np.array([names.index(pair[side]) for pair in speakers]) for side in (0, 1))
-    draws = np.random.default_rng(0).multinomial(len(names), np.full(len(names), 1 / len(names)), size=resamples)
-    weights = np.where(left == right, draws[:, left], draws[:, left] * draws[:, right])
-    return np.concatenate([np.ones((1, len(speakers))), weights])
-
-
 def verify(data: Path, encoder: str, seeds: int) -> list[str]:
     """A table of EER, and how much lower tera_mini's is; the random initialisation is the mean over `seeds` draws."""
     libri = cuts_from_csv(data / "libri_mini" / "manifest.csv")
@@ -225,13 +200,18 @@ def verify(data: Path, encoder: str, seeds: int) -> list[str]:
     rows = [line.split() for line in (data / "libri_mini" / "trials_test_other.txt").read_text().splitlines()]
     cuts = [tuple(by_path[str(data / "libri_mini" / name)] for name in row[1:]) for row in rows]
     same = np.array([row[0] == "1" for row in rows])
-    draws = speaker_draws([(a.supervisions[0].speaker, b.supervisions[0].speaker) for a, b in cuts])
+    left, right = ([pair[side].supervisions[0].speaker for pair in cuts] for side in (0, 1))
+
+    def rates_of(scores: np.ndarray) -> np.ndarray:
+        """(1 + R,) of all trials, and of each draw of speakers."""
+        return np.concatenate([[equal_error_rate(scores, same)], resampled_eer(scores, same, (left, right))])
+
     pairs = [(a.id, b.id) for a, b in cuts]
     rates: dict[str, np.ndarray] = {}
     for feature in FEATURES:
         drawn = range(seeds if feature == RANDOM else 1)
         scores = [verification_scores(load_feature(feature, encoder, seed), libri, pairs) for seed in drawn]
-        rates[feature] = 100 * np.mean([equal_error_rates(row, same, draws) for row in scores], axis=0)
+        rates[feature] = 100 * np.mean([rates_of(row) for row in scores], axis=0)
         print(f"Verification | {feature}: EER {rates[feature][0]:.1f}", flush=True)
     lines = ["### LibriSpeech test-other: 10 unseen speakers, 1350 pairs", ""]
     lines += ["| feature | EER % (lower is better) | it minus tera_mini |", "| --- | --- | --- |"]
