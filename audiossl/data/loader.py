@@ -15,7 +15,7 @@ import logging
 import random
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -43,8 +43,9 @@ class LoaderConfig:
     so that little is padding (1: none); pool_size: rows held in memory, within which they are shuffled and grouped.
     min_duration_s: in training, shorter rows are left out and counted in the log; max_crop_s: in training, longer
     rows are cut to a random part of this length. balance: a field of the rows ('speaker', 'label', ...) of which every
-    value is drawn equally often in training, as many rows in an epoch as there are. num_workers: processes that read
-    sound ahead (0: none).
+    value is drawn equally often in training, as many rows in an epoch as there are. speeds: in training, each row is
+    played at one of these speeds, drawn anew in every epoch, [0.9, 1.0, 1.1] for instance; pitch changes with it (speed
+    perturbation, Ko et al., 2015). num_workers: processes that read sound ahead (0: none).
     """
 
     batch_size: int | None = 32
@@ -54,6 +55,7 @@ class LoaderConfig:
     min_duration_s: float = 0.0
     max_crop_s: float | None = None
     balance: str = ""
+    speeds: list[float] = field(default_factory=list)
     num_workers: int = 0
 
     def __post_init__(self) -> None:
@@ -66,6 +68,8 @@ class LoaderConfig:
         for name in ("min_duration_s", "num_workers"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"The loader's {name}={getattr(self, name)} must not be negative.")
+        if any(not 0.5 <= speed <= 2 for speed in self.speeds):
+            raise ConfigError(f"The loader's speeds={self.speeds} must be from 0.5 to 2, as in [0.9, 1.0, 1.1].")
 
     def fits(self, num_rows: int, longest_s: float) -> bool:
         """Whether that many rows, the longest of which lasts `longest_s`, may be one batch."""
@@ -148,10 +152,13 @@ class BatchStream(Sampler[Item]):
         rows: Iterable[Cut] = (cut for cut in self.cuts if cut.duration >= self.config.min_duration_s)
         if self.config.balance:
             rows = balanced_rows(list(rows), self.config.balance, f"{self.seed} {epoch}")
-        longest_s, uses = self.config.max_crop_s, Counter[str]()
+        longest_s, speeds, uses = self.config.max_crop_s, self.config.speeds, Counter[str]()
         for cut in rows:
-            uses[cut.id] += 1  # a row that is drawn again is cut elsewhere
-            yield cut if longest_s is None else crop(cut, longest_s, self.seed, epoch, uses[cut.id] - 1)
+            draw = uses[cut.id]
+            uses[cut.id] += 1  # a row that is drawn again is changed otherwise
+            if speeds:
+                cut = at_speed(cut, _random_of(cut, self.seed, epoch, draw, " speed").choice(speeds))
+            yield cut if longest_s is None else crop(cut, longest_s, self.seed, epoch, draw)
 
 
 def pack(cuts: Iterable[Cut], config: LoaderConfig) -> list[list[Cut]]:
@@ -201,10 +208,18 @@ def crop(cut: Cut, longest_s: float, seed: int, epoch: int, draw: int = 0) -> Cu
     kept = round(longest_s * rate)
     if cut.num_samples <= kept:
         return cut
-    first = random.Random(f"{seed} {epoch} {cut.id}" + (f" {draw}" if draw else "")).randrange(
-        cut.num_samples - kept + 1
-    )
+    first = _random_of(cut, seed, epoch, draw).randrange(cut.num_samples - kept + 1)
     return cut.truncate(offset=first / rate, duration=kept / rate, preserve_id=True)
+
+
+def at_speed(cut: Cut, speed: float) -> Cut:
+    """The row played `speed` times as fast; its id stays."""
+    return cut if speed == 1 else cut.perturb_speed(speed, affix_id=False)
+
+
+def _random_of(cut: Cut, seed: int, epoch: int, draw: int, what: str = "") -> random.Random:
+    """A generator of its own for the use number `draw` of a row in an epoch."""
+    return random.Random(f"{seed} {epoch} {cut.id}" + (f" {draw}" if draw else "") + what)
 
 
 def collate(
@@ -330,6 +345,7 @@ def _check_rows(cuts: Iterable[Cut], config: LoaderConfig, shortest_s: float, *,
     """Raise ManifestError for what would otherwise stop a run in the middle; return how many rows are left out."""
     seen: set[str] = set()
     num_short = 0
+    slowest, fastest = (min(config.speeds), max(config.speeds)) if train and config.speeds else (1.0, 1.0)
     for cut in cuts:
         if train and cut.duration < config.min_duration_s:
             num_short += 1
@@ -337,16 +353,21 @@ def _check_rows(cuts: Iterable[Cut], config: LoaderConfig, shortest_s: float, *,
         if cut.id in seen:
             raise ManifestError(f"The manifest has two rows with the id {cut.id}; ids must be unique: make it again.")
         seen.add(cut.id)
-        if cut.duration < shortest_s:
+        least_s, most_s = cut.duration / fastest, cut.duration / slowest
+        if least_s < shortest_s:
             raise ManifestError(
-                f"Row {cut.id} ({path_of(cut)}) lasts {cut.duration:g} s, too short for this encoder, which needs "
-                f"{shortest_s:g} s; leave it out, or set the loader's min_duration_s in training."
+                f"Row {cut.id} ({path_of(cut)}) lasts {least_s:g} s{_at(fastest)}, too short for this encoder, which "
+                f"needs {shortest_s:g} s; leave it out, or set the loader's min_duration_s in training."
             )
-        if not config.fits(1, min(cut.duration, config.max_crop_s or cut.duration) if train else cut.duration):
+        if not config.fits(1, min(most_s, config.max_crop_s or most_s) if train else most_s):
             raise ManifestError(
-                f"Row {cut.id} ({path_of(cut)}) lasts {cut.duration:g} s, longer than max_duration_s="
+                f"Row {cut.id} ({path_of(cut)}) lasts {most_s:g} s{_at(slowest)}, longer than max_duration_s="
                 f"{config.max_duration_s:g}; raise that, set max_crop_s in training, or cut the recording into parts."
             )
     if not seen:
         raise ManifestError("No row of the manifest is left to load; check it, and the loader's min_duration_s.")
     return num_short
+
+
+def _at(speed: float) -> str:
+    return "" if speed == 1 else f" at speed {speed:g}"

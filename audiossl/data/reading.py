@@ -122,7 +122,7 @@ def cut_blocks(cut: Cut, sample_rate_hz: int, block_s: float = 30.0) -> Iterator
 
 
 def num_samples_of(cut: Cut, sample_rate_hz: int) -> int:
-    """How many samples `read_cut` gives for a row that is read from one file; nothing is opened."""
+    """How many samples `read_cut` gives for a row of one recording; nothing is opened."""
     rate = cut.recording.sampling_rate
     return _num_resampled(_segment(cut)[1], rate, sample_rate_hz)
 

@@ -11,7 +11,7 @@ from lhotse.cut import Cut
 from torch import Tensor, nn
 
 from audiossl.data.fields import read_field
-from audiossl.data.reading import num_samples_of, path_of
+from audiossl.data.reading import num_samples_of
 from audiossl.data.text import TextConfig, TextError, TextUnits, fit_units
 from audiossl.downstream import Downstream
 from audiossl.downstreams.asr.augmentation import SpecAugmentConfig, spec_augment
@@ -117,7 +117,7 @@ class Asr(Downstream):
                     f"the item, or set task.text_field to the column that holds the transcripts."
                 )
             _named(cut, where, self.units.tokens if count else self.units.encode, text)
-            if self.training and not count and path_of(cut) is not None:
+            if self.training and not count and getattr(cut, "recording", None) is not None:
                 samples = num_samples_of(cut, self.upstream.sample_rate_hz)
                 self._check_length(cut, where, self.target(cut), self.head.num_steps(self.upstream.num_frames(samples)))
 

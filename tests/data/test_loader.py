@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
 from lhotse.audio import AudioSource
 
-from audiossl.data.loader import BatchStream, LoaderConfig, collate, crop, make_loader
+from audiossl.data.loader import BatchStream, LoaderConfig, at_speed, collate, crop, make_loader
 from audiossl.data.manifests import read_manifest, write_manifests
 from audiossl.data.reading import read_audio
 from audiossl.errors import AudioError, ConfigError, ManifestError
@@ -319,3 +319,53 @@ def test_a_row_that_is_drawn_twice_is_cropped_elsewhere():
 def test_a_row_without_the_field_to_balance_by_is_named():
     with pytest.raises(ManifestError, match=r"Row c002 has nothing in the field 'label'.*data\.balance"):
         next(iter(BatchStream(labelled({"a": 2, None: 1}), LoaderConfig(balance="label"), seed=0)))
+
+
+def test_speeds_change_length_and_pitch_and_nothing_else(tmp_path):
+    import soundfile
+
+    rate, path = 16000, tmp_path / "tone.wav"
+    soundfile.write(path, np.sin(2 * np.pi * 440 * np.arange(rate) / rate).astype(np.float32) / 2, rate)
+    recording = Recording("tone", [AudioSource("file", [0], str(path))], rate, rate, 1.0)
+    said = SupervisionSegment("said", "tone", 0.0, 1.0, text="a")
+    cut = MonoCut("tone", 0.0, 1.0, 0, supervisions=[said], recording=recording)
+    for speed in (0.8, 1.0, 1.25):
+        changed = at_speed(cut, speed)
+        batch = collate([changed], rate)
+        assert (changed.id, changed.supervisions[0].text) == ("tone", "a")
+        assert batch.lengths.tolist() == [round(rate / speed)]
+        assert changed.supervisions[0].end == pytest.approx(changed.duration)
+        spectrum = batch.wavs[0].numpy() * np.hanning(batch.wavs.shape[1])
+        peak_hz = np.abs(np.fft.rfft(spectrum)).argmax() * rate / batch.wavs.shape[1]
+        assert peak_hz == pytest.approx(440 * speed, abs=2)
+        assert np.abs(spectrum).max() == pytest.approx(0.5, abs=0.02)
+
+
+def test_speeds_are_drawn_anew_in_every_epoch_and_again_after_a_restart():
+    config = LoaderConfig(batch_size=4, speeds=[0.8, 1.0, 1.25])
+    cuts = rows_lasting([1000] * 40)
+
+    def drawn(items):
+        return [{cut.id: cut.num_samples for cut in item.cuts} for item in items]
+
+    whole = list(islice(BatchStream(cuts, config, seed=0), 20))
+    first, second = ({k: v for each in drawn(part) for k, v in each.items()} for part in (whole[:10], whole[10:]))
+    assert set(first) == set(second) and first != second
+    assert set(first.values()) == {1250, 1000, 800}
+    again = islice(BatchStream(cuts, config, seed=0, start=whole[6].position), 13)
+    assert drawn(again) == drawn(whole[7:])
+    dev = [cut.num_samples for item in BatchStream(cuts, config, seed=0, shuffle=False) for cut in item.cuts]
+    assert dev == [1000] * 40
+
+
+def test_rows_too_short_or_long_at_some_speed_are_named_before_training():
+    cuts = rows_lasting([1000, 2000])
+    fast = LoaderConfig(batch_size=2, speeds=[1.0, 1.25])
+    with pytest.raises(ManifestError, match=r"c000 .* lasts 0.8 s at speed 1.25, too short for this encoder"):
+        BatchStream(cuts, fast, seed=0, shortest_s=0.9)
+    BatchStream(cuts, fast, seed=0, shortest_s=0.9, shuffle=False)
+    slow = LoaderConfig(max_duration_s=2.2, speeds=[0.8])
+    with pytest.raises(ManifestError, match=r"c001 .* lasts 2.5 s at speed 0.8, longer than max_duration_s=2.2"):
+        BatchStream(cuts, slow, seed=0)
+    with pytest.raises(ConfigError, match=r"speeds=\[0.9, 11\] must be from 0.5 to 2"):
+        LoaderConfig(speeds=[0.9, 11])

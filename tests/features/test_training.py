@@ -209,6 +209,7 @@ def test_auto_says_why(experiment: Make, tmp_path: Path, caplog: pytest.LogCaptu
         ],
         "off (finetune.mode=all changes the encoder in every step)": ["finetune=all"],
         "off (data.max_crop_s=0.2 cuts another part of a recording in every epoch)": ["data.max_crop_s=0.2"],
+        "off (data.speeds=[0.9, 1.1] plays a recording at another speed in every epoch)": ["data.speeds=[0.9,1.1]"],
         "off (the hidden states of all frames do not fit the budget (cache.max_gb))": [
             "task.pooling=max",
             "cache.max_gb=0",
