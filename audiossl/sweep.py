@@ -200,12 +200,22 @@ def best_member(folder: Path) -> Path:
     """The run folder of the member that is best on dev. Raises TrainingError where none is finished."""
     best = read_sweep(folder).best()
     if best is None:
-        raise TrainingError(
-            f"No member of the sweep {folder} is finished; go on with `audiossl train --resume {folder}`."
-        )
+        raise _unfinished(folder)
     return Path(folder) / best.name
 
 
 def runs_of(folder: Path) -> list[Path]:
-    """What stands for a folder that `audiossl train` wrote: of a sweep the best run of each seed, else itself."""
-    return [Path(folder) / entry.name for entry in read_sweep(folder).chosen] if is_sweep(folder) else [Path(folder)]
+    """What stands for a folder that `audiossl train` wrote: of a sweep the best run of each seed, else itself.
+
+    Raises TrainingError for a sweep of which no member is finished.
+    """
+    if not is_sweep(folder):
+        return [Path(folder)]
+    chosen = read_sweep(folder).chosen
+    if not chosen:
+        raise _unfinished(folder)
+    return [Path(folder) / entry.name for entry in chosen]
+
+
+def _unfinished(folder: Path) -> TrainingError:
+    return TrainingError(f"No member of the sweep {folder} is finished; go on with `audiossl train --resume {folder}`.")

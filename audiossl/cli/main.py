@@ -229,7 +229,12 @@ def predict(
 
 @app.command()
 def report(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders; the first is what the others are compared with.")],
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Run folders; the first is what the others are compared with. A sweep is its best run of each seed."
+        ),
+    ],
     to: Annotated[Path, typer.Option("--out", help="Folder of the report.")] = Path("report"),
 ) -> None:
     """Compare runs in one HTML page: table with intervals, layer weights, confusion, learning curves."""

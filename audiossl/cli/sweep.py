@@ -13,7 +13,7 @@ from rich.table import Table
 
 from audiossl.evaluate import metrics_as_json
 from audiossl.run import load_run
-from audiossl.sweep import Entry, SweepRecord, best_member, read_sweep
+from audiossl.sweep import Entry, SweepRecord, read_sweep, runs_of
 from audiossl.types import Metric
 
 
@@ -22,18 +22,14 @@ def evaluate_sweep(folder: Path, split: str, checkpoint: str, overrides: Sequenc
 
     Raises TrainingError where no member is finished.
     """
-    best_member(folder)
-    record = read_sweep(folder)
-    found = {
-        entry.name: load_run(folder / entry.name, checkpoint, overrides=overrides).evaluate(split)
-        for entry in record.chosen
-    }
+    found = {run.name: load_run(run, checkpoint, overrides=overrides).evaluate(split) for run in runs_of(folder)}
     if as_json:
         facts = json.loads((folder / "sweep.json").read_text(encoding="utf-8"))
         evaluated = {name: metrics_as_json(metrics) for name, metrics in found.items()}
         print(json.dumps({**facts, "split": split, "evaluated": evaluated, "over_seeds": over_seeds(found)}))
         return
     console = Console(soft_wrap=True)
+    record = read_sweep(folder)
     console.print(members_table(record, f"{folder}: {record.metric} on dev"))
     console.print(figures_table(found, f"Chosen on dev, evaluated on {split}"))
 

@@ -18,8 +18,8 @@ was drawn, a trial of two speakers as often as the product of their counts.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -192,6 +192,14 @@ def paired_eer(
         return Difference(value, None, None, None)
     smaller_side = min(int((drawn <= 0).sum()), int((drawn >= 0).sum()))
     return Difference(value, *interval(drawn), min(1.0, 2 * (smaller_side + 1) / (len(drawn) + 1)))
+
+
+def sides_of(trials: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[str]]:
+    """The speakers of both sides of each trial, as predictions name them; recordings where a speaker is not known."""
+    known = all(row["speaker_enrol"] is not None and row["speaker_test"] is not None for row in trials)
+    keys = ("speaker_enrol", "speaker_test") if known else ("enrol", "test")
+    left, right = ([str(row[key]) for row in trials] for key in keys)
+    return left, right
 
 
 def resampled_eer(

@@ -15,9 +15,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 import audiossl
-from audiossl.metrics.bootstrap import Difference, paired_bootstrap
 from audiossl.report import figures
 from audiossl.report.cells import Players, shown_tables
+from audiossl.report.comparison import comparisons, is_right
 from audiossl.report.runs import Evaluation, Run, read_runs
 from audiossl.report.summary import (
     interval_written,
@@ -33,21 +33,6 @@ NUM_MISTAKES = 10
 MOST_PICTURES = 12  # of one run
 _PACKAGES = ("torch", "torchaudio", "numpy", "lhotse", "scikit-learn", "omegaconf")
 _NOT_CURVES = ("lr", "grad_norm", "epoch", "weight")  # logged, but not what a curve is read for
-
-
-class Comparison(NamedTuple):
-    """A run against the first one on the items that both were evaluated on; difference is None where there are none.
-
-    measure: what it is a difference of, in shares of 1: the accuracy, or the error rate (errors over words, ...).
-    """
-
-    run: str
-    baseline: str
-    split: str
-    num_items: int
-    difference: Difference | None
-    remark: str = ""
-    measure: str = "accuracy"
 
 
 class Chart(NamedTuple):
@@ -137,49 +122,6 @@ def pretraining_table(runs: Sequence[Run]) -> list[dict[str, str]]:
             }
         )
     return rows
-
-
-def comparisons(runs: Sequence[Run]) -> list[Comparison]:
-    """Paired difference of each run to the first one of the same task and split that has predictions."""
-    baselines: dict[tuple[str, str], tuple[Run, Evaluation]] = {}
-    rows = []
-    for run in runs:
-        for evaluation in run.evaluations.values():
-            if not evaluation.by_id():
-                continue
-            key = (run.downstream, evaluation.split)
-            if key in baselines:
-                rows.append(compare(run, evaluation, *baselines[key]))
-            else:
-                baselines[key] = (run, evaluation)
-    return rows
-
-
-def compare(run: Run, evaluation: Evaluation, baseline: Run, reference: Evaluation) -> Comparison:
-    """Accuracy (or error rate) of `run` minus that of `baseline`, on the items of both."""
-    mine, theirs = evaluation.by_id(), reference.by_id()
-    shared = [name for name in mine if name in theirs]
-    counted = bool(shared) and all("num_errors" in rows[name] for rows in (mine, theirs) for name in shared)
-    measure = "error rate" if counted else "accuracy"
-    made = Comparison(run.name, baseline.name, evaluation.split, len(shared), None, measure=measure)
-    if not shared:
-        return made._replace(remark="no item is in both")
-    if any(mine[name]["target"] != theirs[name]["target"] for name in shared):
-        return made._replace(remark="the two disagree on what is right")
-    left_out = len(mine.keys() | theirs.keys()) - len(shared)
-    units = [float(mine[name]["num_units"]) for name in shared] if counted else None
-    if units is not None and not sum(units):
-        return made._replace(remark="no item has a unit to be wrong about")
-    of_item = (lambda row: float(row["num_errors"])) if counted else _is_right
-    return made._replace(
-        difference=paired_bootstrap(
-            [of_item(mine[name]) for name in shared],
-            [of_item(theirs[name]) for name in shared],
-            [mine[name].get("speaker") for name in shared],
-            units=units,
-        ),
-        remark=f"{left_out} items are in one of the two only" if left_out else "",
-    )
 
 
 def estimate_charts(runs: Sequence[Run], chart: Callable[[str, str], Chart]) -> Iterator[Chart]:
@@ -317,10 +259,6 @@ def _metric_cell(evaluation: Evaluation, name: str) -> tuple[str, str]:
 
 
 def _wrong(evaluation: Evaluation | None) -> list[dict[str, Any]]:
-    """Wrong items of a task that chooses labels; one that counts errors within items shows tables of its own."""
-    rows = evaluation.by_id().values() if evaluation else []
-    return [row for row in rows if not _is_right(row) and "num_errors" not in row]
-
-
-def _is_right(row: dict[str, Any]) -> bool:
-    return bool(row["target"] == row["predicted"])
+    """Wrong items of a task that chooses labels; one that counts errors or scores trials shows tables of its own."""
+    rows = evaluation.comparable().values() if evaluation else []
+    return [row for row in rows if "predicted" in row and "num_errors" not in row and not is_right(row)]

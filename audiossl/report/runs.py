@@ -17,6 +17,7 @@ from omegaconf import OmegaConf
 from audiossl.config import read_yaml
 from audiossl.errors import TrainingError
 from audiossl.registry import UPSTREAMS
+from audiossl.sweep import runs_of
 from audiossl.types import Metric
 
 SPLITS = ("test", "dev", "train")  # the order in which a split stands for its run
@@ -41,10 +42,10 @@ class Evaluation:
         """What the task had to say in words (see `audiossl.types.Table`)."""
         return list(self.facts.get("tables") or [])
 
-    def by_id(self) -> dict[str, dict[str, Any]]:
-        """Predictions that can be said to be right or wrong, by item."""
-        rows = (row for row in self.predictions if row.get("target") is not None and "predicted" in row)
-        return {str(row["id"]): row for row in rows if "id" in row}
+    def comparable(self) -> dict[str, dict[str, Any]]:
+        """By id, the predictions whose target is known: items that are right or wrong, and trials with scores."""
+        rows = (row for row in self.predictions if row.get("target") is not None and "id" in row)
+        return {str(row["id"]): row for row in rows if "predicted" in row or "score" in row}
 
 
 @dataclass(frozen=True)
@@ -128,10 +129,13 @@ class Run:
 
 
 def read_runs(paths: Sequence[Path]) -> list[Run]:
-    """Runs in the given order, with names that tell them apart. Raises TrainingError for a folder that is no run."""
-    runs = [read_run(Path(path)) for path in paths]
-    if not runs:
+    """Runs in the given order, with names that tell them apart; of a sweep, those that stand for it.
+
+    Raises TrainingError for a folder that is no run, and for a sweep of which no member is finished.
+    """
+    if not paths:
         raise TrainingError("No run was given; name at least one run folder.")
+    runs = [read_run(run) for path in paths for run in runs_of(Path(path))]
     names = distinct_names([run.path for run in runs])
     return [_renamed(run, name) for run, name in zip(runs, names, strict=True)]
 

@@ -38,6 +38,7 @@ from audiossl.metrics.verification import (
     equal_error_threshold,
     fit_calibration,
     min_cllr,
+    sides_of,
     verification_metrics,
 )
 from audiossl.nn.losses import MarginSoftmax
@@ -314,11 +315,3 @@ def make_head(width: int, config: SpeakerVerificationConfig) -> Head:
         norm=config.norm,
         dropout=config.dropout,
     )
-
-
-def sides_of(predictions: Sequence[Prediction]) -> tuple[list[str], list[str]]:
-    """The speakers of both sides of each trial; the recordings (or models) where any speaker is not known."""
-    known = all(row["speaker_enrol"] is not None and row["speaker_test"] is not None for row in predictions)
-    keys = ("speaker_enrol", "speaker_test") if known else ("enrol", "test")
-    left, right = ([str(row[key]) for row in predictions] for key in keys)
-    return left, right

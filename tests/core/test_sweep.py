@@ -347,8 +347,12 @@ def test_every_member_is_a_run_and_the_sweep_is_its_best(
     assert not (out / "lr1e-05-seed0" / "test").exists()
     wav = next((corpus.parent / "audio" / "test").glob("high_*.wav"))
     assert audiossl("predict", out, wav).code == 0
-    page = build_report([out / entry.name for entry in record.members], tmp_path / "report")
-    assert "lr1e-05-seed1" in Path(page).read_text(encoding="utf-8")
+    page = Path(build_report([out / entry.name for entry in record.members], tmp_path / "members"))
+    assert "lr1e-05-seed1" in page.read_text(encoding="utf-8")
+    done = audiossl("report", out, "--out", tmp_path / "sweep_report")
+    assert done.code == 0, done.err
+    text = (tmp_path / "sweep_report" / page.name).read_text(encoding="utf-8")
+    assert "lr0.02-seed0" in text and "lr0.02-seed1" in text and "lr1e-05-seed0" not in text
 
 
 def test_on_the_command_line_with_resume(

@@ -19,8 +19,9 @@ from rich.console import Console
 from audiossl.errors import AudiosslError, TrainingError
 from audiossl.metrics.classification import classification_metrics, confusion_matrix
 from audiossl.report import build_report, read_run, read_runs, summary_markdown, summary_table
-from audiossl.report.build import comparisons, mistakes
+from audiossl.report.build import mistakes
 from audiossl.report.cells import Players
+from audiossl.report.comparison import comparisons
 from audiossl.report.figures import Series as Line
 from audiossl.report.figures import confusion_figure, curves_figure, numbered, shortened
 from audiossl.report.runs import distinct_names

@@ -14,8 +14,8 @@ import pytest
 import soundfile
 
 from audiossl.report import build_report, read_runs
-from audiossl.report.build import comparisons
 from audiossl.report.cells import MOST_PLAYED_S, Players, shown_tables
+from audiossl.report.comparison import comparisons
 from audiossl.types import Table
 
 RATE = 8000
@@ -119,3 +119,48 @@ def test_error_rates_are_compared_over_all_words(tmp_path: Path) -> None:
     assert row.difference.value == pytest.approx((15 - 50) / 80)
     assert row.difference.high is not None
     assert row.difference.high < 0
+
+
+def trials_run(folder: Path, scores: list[float], **changes: Any) -> Path:
+    """A run of verification on twelve trials of four speakers, of which every third is of one speaker."""
+    (folder / "test").mkdir(parents=True)
+    (folder / "config.yaml").write_text("upstream: log_mel\ndownstream: speaker_verification\n")
+    rows = [
+        {
+            "id": f"a{number} b{number}",
+            "enrol": f"a{number}",
+            "test": f"b{number}",
+            "target": int(number % 3 == 0),
+            "score": score,
+            "llr": None,
+            "speaker_enrol": f"s{number % 4}",
+            "speaker_test": f"s{number % 4}" if number % 3 == 0 else f"s{(number + 1) % 4}",
+            **changes,
+        }
+        for number, score in enumerate(scores)
+    ]
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    (folder / "test" / "predictions.jsonl").write_text(lines)
+    (folder / "test" / "metrics.json").write_text(json.dumps({"metrics": {"eer": {"value": 0.1}}}))
+    return folder
+
+
+def test_trials_are_compared_by_their_equal_error_rates(tmp_path: Path) -> None:
+    perfect = [float(number % 3 == 0) + number / 100 for number in range(12)]
+    useless = [-score for score in perfect]
+    runs = [trials_run(tmp_path / "a", useless), trials_run(tmp_path / "b", perfect)]
+    (row,) = comparisons(read_runs(runs))
+    assert (row.measure, row.num_items) == ("EER", 12)
+    assert row.difference is not None
+    assert row.difference.value == pytest.approx(-1.0)
+    assert row.difference.high is not None and row.difference.high < 0
+    page = build_report(runs, tmp_path / "out").read_text(encoding="utf-8")
+    assert "<td>EER</td>" in page
+    assert "Most confident mistakes" not in page
+
+
+def test_trials_of_one_kind_are_not_compared(tmp_path: Path) -> None:
+    runs = [trials_run(tmp_path / name, [0.1] * 12, target=1) for name in ("a", "b")]
+    (row,) = comparisons(read_runs(runs))
+    assert (row.measure, row.difference) == ("EER", None)
+    assert row.remark == "the trials of both are all of one kind"
