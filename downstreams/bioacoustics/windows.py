@@ -98,23 +98,15 @@ class BioacousticWindows(UtteranceClassification):
             hop_s=config.hop_s or round(window_s / 2, 6),
         )
 
-    def check_cuts(self, cuts: Iterable[Cut], where: str) -> None:
-        """Raises LabelError for windows that nobody has annotated and for labels that training lacks."""
-        unseen: dict[str, str] = {}
-        for cut in cuts:
-            labels = read_labels(cut, self.config.label_field)
-            if labels is None:
-                raise LabelError(
-                    f"Item {cut.id!r} of {where} has no field {self.config.label_field!r}; a window in which nothing "
-                    f"is heard has an empty one: make the windows with `audiossl data from-annotations`."
-                )
-            unseen.update({label: cut.id for label in labels if label not in self.index})
-        if unseen:
-            names = ", ".join(map(repr, list(unseen)[:5])) + (" and more" if len(unseen) > 5 else "")
+    def labels_of(self, cut: Cut, where: str) -> Sequence[str]:
+        """What is heard in a window, nothing perhaps. Raises LabelError for one that nobody has annotated."""
+        labels = read_labels(cut, self.config.label_field)
+        if labels is None:
             raise LabelError(
-                f"{len(unseen)} label(s) of {where} were not seen in training: {names} (for instance item "
-                f"{next(iter(unseen.values()))!r}); add training windows with them, or drop the annotations."
+                f"Item {cut.id!r} of {where} has no field {self.config.label_field!r}; a window in which nothing "
+                f"is heard has an empty one: make the windows with `audiossl data from-annotations`."
             )
+        return labels
 
     @property
     def longest_s(self) -> float | None:
@@ -126,8 +118,7 @@ class BioacousticWindows(UtteranceClassification):
         logits = self.logits(batch).float()
         targets = torch.zeros_like(logits)
         for row, cut in enumerate(batch.cuts):
-            for label in read_labels(cut, self.config.label_field) or []:
-                targets[row, self.index[label]] = 1.0
+            targets[row, [self.index[label] for label in self.labels_of(cut, "training")]] = 1.0
         losses = nn.functional.binary_cross_entropy_with_logits(
             logits, targets, reduction="none", pos_weight=self.get_buffer("class_weights")
         )

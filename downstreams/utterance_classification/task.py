@@ -82,20 +82,25 @@ class UtteranceClassification(Downstream):
         """Raises LabelError for items without a label or with one that was not seen in training."""
         unseen: dict[str, str] = {}
         for cut in cuts:
-            label = read_field(cut, self.config.label_field)
-            if label is None:
-                raise LabelError(
-                    f"Item {cut.id!r} of {where} has nothing in the field {self.config.label_field!r}; fill it in, "
-                    f"drop the item, or set task.label_field to the column that holds the labels."
-                )
-            if label not in self.index:
-                unseen.setdefault(label, cut.id)
+            for label in self.labels_of(cut, where):
+                if label not in self.index:
+                    unseen.setdefault(label, cut.id)
         if unseen:
             names = ", ".join(map(repr, list(unseen)[:5])) + (" and more" if len(unseen) > 5 else "")
             raise LabelError(
                 f"{len(unseen)} label(s) of {where} were not seen in training: {names} (for instance item "
                 f"{next(iter(unseen.values()))!r}); add training items with them or drop those items from {where}."
             )
+
+    def labels_of(self, cut: Cut, where: str) -> Sequence[str]:
+        """What is right for an item: here one label. Raises LabelError where nobody has said."""
+        label = read_field(cut, self.config.label_field)
+        if label is None:
+            raise LabelError(
+                f"Item {cut.id!r} of {where} has nothing in the field {self.config.label_field!r}; fill it in, drop "
+                f"the item, or set task.label_field to the column that holds the labels."
+            )
+        return [label]
 
     @property
     def commutes_with_mean(self) -> bool:
@@ -120,7 +125,7 @@ class UtteranceClassification(Downstream):
     def loss(self, batch: Batch) -> Loss:
         """Cross entropy, a mean over the items; logs the accuracy."""
         logits = self.logits(batch).float()
-        numbers = [self.index[str(read_field(cut, self.config.label_field))] for cut in batch.cuts]
+        numbers = [self.index[label] for cut in batch.cuts for label in self.labels_of(cut, "training")]
         targets = torch.tensor(numbers, device=logits.device)
         losses = nn.functional.cross_entropy(
             logits, targets, reduction="none", label_smoothing=self.config.label_smoothing

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from lhotse import MonoCut, SupervisionSegment
+from torch.func import functional_call, vmap
 
 from audiossl import DOWNSTREAMS, INTERFACES, UPSTREAMS, Batch, Upstream, load_upstream
 from audiossl.cards import UpstreamCard
@@ -21,6 +22,7 @@ from audiossl.errors import ConfigError
 from audiossl.hub import published
 from audiossl.interface import build_interface
 from audiossl.testing import check_upstream, noise, pad
+from audiossl.types import Features
 from audiossl.upstream import build_upstream
 
 # Normalised over the utterance: their mean over time is zero, so a linear head before the mean learns nothing.
@@ -166,3 +168,44 @@ def test_everything_fits_everything(name: str, interface: str, downstream: str) 
     again = assemble(toy(name), interface, downstream, batch)
     again.load_trainable_state(task.trainable_state())
     assert again.eval().predict(batch) == together
+
+
+HEADS = list(product(INTERFACES.names(), DOWNSTREAMS.names()))
+
+
+@pytest.mark.parametrize(("interface", "downstream"), HEADS)
+def test_a_head_that_commutes_with_the_mean_needs_no_more(interface: str, downstream: str) -> None:
+    upstream = toy("tera")
+    batch = labelled_batch(upstream)
+    task = assemble(upstream, interface, downstream, batch)
+    claimed = task.commutes_with_mean and task.interface.commutes_with_mean
+    assert claimed or (interface, downstream) != (INTERFACE, DOWNSTREAM)
+    if not claimed:
+        return
+    features = task.features(batch)
+    valid = (torch.arange(features.layers[0].shape[1]) < features.lengths[:, None])[..., None]
+    means = [(layer * valid).sum(dim=1, keepdim=True) / valid.sum(dim=1, keepdim=True) for layer in features.layers]
+    ones = torch.ones(len(batch), dtype=torch.int64)
+    pooled = Batch(torch.zeros(len(batch), 0), batch.lengths, batch.cuts, None, Features(tuple(means), ones))
+    for mode in (True, False):
+        task.train(mode)
+        torch.testing.assert_close(task.loss(pooled).total, task.loss(batch).total, atol=1e-5, rtol=1e-5)
+    assert task.predict(pooled) == nearly(task.predict(batch))
+
+
+@pytest.mark.parametrize(("interface", "downstream"), HEADS)
+def test_heads_that_are_stackable_are_computed_as_one(interface: str, downstream: str) -> None:
+    upstream = toy("tera")
+    batch = labelled_batch(upstream)
+    task = assemble(upstream, interface, downstream, batch).train()
+    claimed = task.stackable and task.interface.stackable
+    assert claimed or (interface, downstream) != (INTERFACE, DOWNSTREAM)
+    if not claimed:
+        return
+    own = {name: p.detach() for name, p in task.named_parameters() if p.requires_grad}
+    heads = [own, {name: p + 0.1 * torch.randn_like(p) for name, p in own.items()}]
+    alone = torch.stack([functional_call(task, head, (batch,))[0] for head in heads])
+    whole = {name: torch.stack([head[name] for head in heads]) for name in own}
+    together = vmap(lambda parameters: functional_call(task, parameters, (batch,))[0])(whole)
+    assert float((alone[0] - alone[1]).detach().abs()) > 1e-3
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-5)
