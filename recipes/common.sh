@@ -1,5 +1,6 @@
 # Flags, stages and commands that the recipes share. A recipe's run.sh sets `recipe` (its folder), `corpus` (the name of
-# its folder below AUDIOSSL_DATA), `upstreams` and `tasks` (its defaults), sources this file and calls `parse_flags "$@"`.
+# its folder below AUDIOSSL_DATA), `upstreams` and `tasks` (its defaults), sources this file, defines what differs
+# (`download`, `prepare`, `settings_of`: see below) and ends with `run_stages "$@"`.
 
 stage=0 stop_stage=4 data="" steps="" out="" seeds="" download="" new_upstreams=() new_tasks=() overrides=()
 
@@ -18,6 +19,11 @@ Usage: ${recipe}/run.sh [flag ...] [key=value ...]
   --download       quickstart only: fetch the real recordings where there are none
   key=value        settings for \`audiossl train\`, for instance upstream_options.weights=random
 EOF
+}
+
+fail() {
+    echo "error: $1" >&2
+    exit 1
 }
 
 wrong() {
@@ -80,8 +86,7 @@ find_python() {
             return
         fi
     done
-    echo "error: audiossl is not installed; run \`pip install -e .\` in the repository, or \`make quickstart\`, which does." >&2
-    exit 1
+    fail "audiossl is not installed; run \`pip install -e .\` in the repository, or \`make quickstart\`, which does."
 }
 
 # $data: what --data says (the corpus, or a folder of corpora), else AUDIOSSL_DATA's, else the downloaded one, else "".
@@ -97,48 +102,70 @@ find_data() {
     data=""
 }
 
-# Stage 0 of a corpus that is a git repository: fetch_repository URL COMMIT. git names content by its hash.
-fetch_repository() {
-    local part="data/downloads/$corpus.part"
-    if [[ -n $data ]]; then
-        echo "The recordings are in $data."
-        return
-    fi
-    rm -rf "$part" && mkdir -p "$(dirname "$part")"
-    if ! { git clone --quiet "$1" "$part" && git -C "$part" checkout --quiet "$2"; }; then
-        echo "error: $1 could not be fetched; clone it elsewhere, check out $2 and give its folder with --data." >&2
-        exit 1
-    fi
-    mv "$part" "data/downloads/$corpus"
-    find_data
-}
-
-# Stage 0 of a corpus that is a .tar.gz: fetch_archive URL [option of tar ...]
-fetch_archive() {
-    local part="data/downloads/$corpus.part"
-    if [[ -n $data ]]; then
-        echo "The recordings are in $data."
-        return
-    fi
-    rm -rf "$part" && mkdir -p "$part"
-    if ! curl --fail --silent --show-error --location --retry 2 "$1" |
-        tar --extract --gzip --directory "$part" "${@:2}"; then
-        echo "error: $1 could not be fetched; unpack it elsewhere and give the folder with --data." >&2
-        exit 1
-    fi
-    mv "$part" "data/downloads/$corpus"
-    find_data
-}
-
 need_data() {
     [[ -n $data ]] && return
-    echo "error: there are no recordings; run stage 0, name their folder with --data, or see $recipe/README.md." >&2
-    exit 1
+    fail "there are no recordings; run stage 0, name their folder with --data, or see $recipe/README.md."
+}
+
+# The stages. Their functions are not called in conditions or beside `||`, where no error would stop them.
+run_stages() {
+    parse_flags "$@"
+    if stage 0 download; then get_data; fi
+    if stage 1 prepare; then
+        need_data
+        prepare
+    fi
+    if stage 2 train; then train_all; fi
+    if stage 3 evaluate; then evaluate_all; fi
+    if stage 4 report; then report_all; fi
 }
 
 stage() {
     ((stage <= $1 && $1 <= stop_stage)) || return 1
     echo "== $(basename "$recipe"), stage $1: $2"
+}
+
+# The folder gets its name when it is complete: what a failed download left is not taken for the corpus.
+get_data() {
+    local part="data/downloads/$corpus.part"
+    if [[ -n $data ]]; then
+        echo "The recordings are in $data."
+        return
+    fi
+    rm -rf "$part"
+    download "$part"
+    mv "$part" "data/downloads/$corpus"
+    find_data
+}
+
+# Recipes define `download FOLDER`, which makes and fills FOLDER, or says with `fail` how the corpus is got.
+download() { need_data; }
+
+# Recipes define `prepare` where one call of their prepare.py is not enough.
+prepare() { "$python" "$recipe/prepare.py" "$data" "$manifests"; }
+
+# fetch_repository URL COMMIT FOLDER. git names content by its hash; of other commits, no file is fetched.
+fetch_repository() {
+    if ! { git clone --quiet --filter=blob:none --no-checkout "$1" "$3" && git -C "$3" checkout --quiet "$2"; }; then
+        fail "$1 could not be fetched; clone it elsewhere, check out $2 and give its folder with --data."
+    fi
+}
+
+# fetch_archive URL FOLDER [option of tar ...]: a .tar.gz, unpacked into FOLDER.
+fetch_archive() {
+    mkdir -p "$2"
+    if ! curl --fail --silent --show-error --location --retry 2 "$1" |
+        tar --extract --gzip --directory "$2" "${@:3}"; then
+        fail "$1 could not be fetched; unpack it elsewhere and give the folder with --data."
+    fi
+}
+
+# fetch_file URL FILE. Goes on where an earlier call was interrupted.
+fetch_file() {
+    mkdir -p "$(dirname "$2")"
+    if ! curl --fail --silent --show-error --location --retry 2 --continue-at - --output "$2" "$1"; then
+        fail "$1 could not be fetched; fetch and unpack it elsewhere and give the folder with --data."
+    fi
 }
 
 audiossl() { "$python" -m audiossl "$@"; }

@@ -8,13 +8,12 @@ prompts with the same words are too.
 
 from __future__ import annotations
 
-import argparse
 import csv
-import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from audiossl.data.manifests import cuts_from_csv, write_manifests
+from audiossl.data.manifests import write_manifests
+from audiossl.data.preparation import cuts_of_table, described, folder_parser, run
 from audiossl.data.text import TextConfig, normalize
 from audiossl.errors import AudiosslError
 
@@ -23,6 +22,7 @@ SPOKEN = {
     "#": "pound",
     "*": "star",
 }
+COLUMNS = ("path", "transcript", "speaker", "label", "language", "split")
 WRITTEN = TextConfig(case="lower", punctuation="strip")
 Row = dict[str, str]
 
@@ -44,7 +44,8 @@ def rows_of(table: Path) -> Iterator[Row]:
         raise AudiosslError(f"There is no {table}; give the folder of the prompts with its manifest.csv.")
     with open(table, encoding="utf-8", newline="") as file:
         rows = [{**row, "transcript": spoken(row["transcript"])} for row in csv.DictReader(file)]
-    yield from one_split_a_text(rows)
+    for row in one_split_a_text(rows):
+        yield {column: row.get(column, "") for column in COLUMNS}
 
 
 def one_split_a_text(rows: Iterable[Row]) -> Iterator[Row]:
@@ -59,25 +60,12 @@ def one_split_a_text(rows: Iterable[Row]) -> Iterator[Row]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="folder of the prompts, with its manifest.csv")
-    parser.add_argument("out", type=Path, help="folder for the manifests")
-    arguments = parser.parse_args()
-    rows = list(rows_of(arguments.folder / "manifest.csv"))
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    table = arguments.out / "prompts.csv"
-    with open(table, "w", newline="", encoding="utf-8") as file:
-        columns = ["path", "transcript", "speaker", "label", "language", "split"]
-        writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    splits = cuts_from_csv(table, audio_root=arguments.folder)
+    arguments = folder_parser(__doc__, "folder of the prompts, with its manifest.csv").parse_args()
+    rows = rows_of(arguments.folder / "manifest.csv")
+    splits = cuts_of_table(rows, arguments.out / "prompts.csv", arguments.folder)
     write_manifests(splits, arguments.out)
-    print(f"{arguments.out}: " + ", ".join(f"{name} {len(cuts)}" for name, cuts in splits.items()))
+    print(f"{arguments.out}: {described(splits)}")
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except AudiosslError as error:
-        sys.exit(f"error: {error}")
+    run(main)

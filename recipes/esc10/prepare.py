@@ -9,50 +9,41 @@ so intervals draw them together, and no dev part shares one with its training pa
 
 from __future__ import annotations
 
-import argparse
-import csv
 import re
-import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from audiossl.data.manifests import cuts_from_csv, write_manifests
-from audiossl.errors import AudiosslError, ManifestError
+from audiossl.data.manifests import write_manifests
+from audiossl.data.preparation import cuts_of_table, described, files_named, folder_parser, run
+from audiossl.errors import ManifestError
+
+if TYPE_CHECKING:
+    from lhotse import CutSet
 
 NAME = re.compile(r"(?:(?P<label>[a-z_]+)_)?(?P<fold>\d)-(?P<source>\d+)-(?P<take>[A-Z])")
 
 
-def label_of(path: Path, match: re.Match[str]) -> str:
-    """From the file's name, or from its folder's: `001 - Dog bark` is dog_bark."""
-    return match["label"] or path.parent.name.split(" - ")[-1].strip().lower().replace(" ", "_")
+def row_of(path: Path, match: re.Match[str], folder: Path) -> dict[str, object]:
+    """The label is in the file's name, or in its folder's: `001 - Dog bark` is dog_bark."""
+    label = match["label"] or path.parent.name.split(" - ")[-1].strip().lower().replace(" ", "_")
+    return {"path": path.relative_to(folder), "speaker": match["source"], "label": label, "fold": match["fold"]}
 
 
-def prepare(folder: Path, out: Path) -> int:
-    """Write out/recordings.csv and out/all.jsonl.gz; the number of clips."""
-    found = sorted(path for path in folder.rglob("*-*-*") if path.suffix in (".ogg", ".flac", ".wav"))
-    named = [(path, match) for path in found if (match := NAME.fullmatch(path.stem))]
+def prepare(folder: Path, out: Path) -> dict[str, CutSet]:
+    """Write out/recordings.csv and out/all.jsonl.gz, and return the rows."""
+    named = files_named(folder, NAME, (".ogg", ".flac", ".wav"))
     if not named:
         raise ManifestError(f"{folder} has no clip named like 1-100032-A.ogg; give the unpacked corpus.")
-    out.mkdir(parents=True, exist_ok=True)
-    with open(out / "recordings.csv", "w", newline="", encoding="utf-8") as table:
-        writer = csv.writer(table, lineterminator="\n")
-        writer.writerow(["path", "speaker", "label", "fold"])
-        for path, match in named:
-            writer.writerow([path.relative_to(folder), match["source"], label_of(path, match), match["fold"]])
-    splits = cuts_from_csv(out / "recordings.csv", audio_root=folder)
+    rows = (row_of(path, match, folder) for path, match in named)
+    splits = cuts_of_table(rows, out / "recordings.csv", folder)
     write_manifests(splits, out)
-    return len(splits["all"])
+    return splits
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="the unpacked corpus")
-    parser.add_argument("out", type=Path, help="folder for the manifest")
-    arguments = parser.parse_args()
-    print(f"{arguments.out}: {prepare(arguments.folder, arguments.out)} clips")
+    arguments = folder_parser(__doc__, "the unpacked corpus").parse_args()
+    print(f"{arguments.out}: {described(prepare(arguments.folder, arguments.out))}")
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except AudiosslError as error:
-        sys.exit(f"error: {error}")
+    run(main)

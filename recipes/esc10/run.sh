@@ -7,19 +7,8 @@ upstreams=(tera_mini log_mel fbank)
 tasks=(sounds)
 small_tasks=(sounds)
 source "$recipe/../common.sh"
-parse_flags "$@"
 
-if stage 0 download; then  # the newest commit holds no sound any more
-    fetch_repository https://github.com/karolpiczak/ESC-10.git 553c8f1
-fi
+# The newest commit holds no sound any more.
+download() { fetch_repository https://github.com/karolpiczak/ESC-10.git 553c8f1 "$1"; }
 
-if stage 1 prepare; then
-    need_data
-    "$python" "$recipe/prepare.py" "$data" "$manifests"
-fi
-
-if stage 2 train; then train_all; fi
-
-if stage 3 evaluate; then evaluate_all; fi
-
-if stage 4 report; then report_all; fi
+run_stages "$@"

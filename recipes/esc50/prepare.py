@@ -10,19 +10,22 @@ training part.
 
 from __future__ import annotations
 
-import argparse
 import csv
-import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from audiossl.data.manifests import cuts_from_csv, write_manifests
-from audiossl.errors import AudiosslError, ManifestError
+from audiossl.data.manifests import write_manifests
+from audiossl.data.preparation import cuts_of_table, described, folder_parser, run
+from audiossl.errors import ManifestError
+
+if TYPE_CHECKING:
+    from lhotse import CutSet
 
 COLUMNS = ("filename", "fold", "category", "esc10", "src_file")
 
 
-def prepare(folder: Path, out: Path, only_esc10: bool = False) -> int:
-    """Write out/recordings.csv and out/all.jsonl.gz; the number of clips."""
+def prepare(folder: Path, out: Path, only_esc10: bool = False) -> dict[str, CutSet]:
+    """Write out/recordings.csv and out/all.jsonl.gz, and return the rows."""
     table = folder / "meta" / "esc50.csv"
     if not table.is_file():
         raise ManifestError(f"There is no {table}; give the unpacked corpus, which has meta/ and audio/.")
@@ -30,29 +33,22 @@ def prepare(folder: Path, out: Path, only_esc10: bool = False) -> int:
         rows = list(csv.DictReader(file))
     if not rows or not set(COLUMNS) <= set(rows[0]):
         raise ManifestError(f"{table} is not the published table: it lacks one of the columns {', '.join(COLUMNS)}.")
-    out.mkdir(parents=True, exist_ok=True)
-    with open(out / "recordings.csv", "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["path", "speaker", "label", "fold"])
-        for row in rows:
-            if row["esc10"] == "True" or not only_esc10:
-                writer.writerow([f"audio/{row['filename']}", row["src_file"], row["category"], row["fold"]])
-    splits = cuts_from_csv(out / "recordings.csv", audio_root=folder)
+    kept = (
+        {"path": f"audio/{row['filename']}", "speaker": row["src_file"], "label": row["category"], "fold": row["fold"]}
+        for row in rows
+        if row["esc10"] == "True" or not only_esc10
+    )
+    splits = cuts_of_table(kept, out / "recordings.csv", folder)
     write_manifests(splits, out)
-    return len(splits["all"])
+    return splits
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="the unpacked corpus")
-    parser.add_argument("out", type=Path, help="folder for the manifest")
+    parser = folder_parser(__doc__, "the unpacked corpus")
     parser.add_argument("--esc10", action="store_true", help="only the ten classes of ESC-10")
     arguments = parser.parse_args()
-    print(f"{arguments.out}: {prepare(arguments.folder, arguments.out, arguments.esc10)} clips")
+    print(f"{arguments.out}: {described(prepare(arguments.folder, arguments.out, arguments.esc10))}")
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except AudiosslError as error:
-        sys.exit(f"error: {error}")
+    run(main)

@@ -6,19 +6,7 @@ corpus=esc50
 upstreams=(tera_mini log_mel fbank)
 tasks=(sounds)
 source "$recipe/../common.sh"
-parse_flags "$@"
 
-if stage 0 download; then
-    fetch_archive https://github.com/karolpiczak/ESC-50/archive/master.tar.gz --strip-components 1
-fi
+download() { fetch_archive https://github.com/karolpiczak/ESC-50/archive/master.tar.gz "$1" --strip-components 1; }
 
-if stage 1 prepare; then
-    need_data
-    "$python" "$recipe/prepare.py" "$data" "$manifests"
-fi
-
-if stage 2 train; then train_all; fi
-
-if stage 3 evaluate; then evaluate_all; fi
-
-if stage 4 report; then report_all; fi
+run_stages "$@"

@@ -9,9 +9,7 @@ are cross-validated.
 
 from __future__ import annotations
 
-import argparse
 import csv
-import sys
 from collections import Counter, defaultdict
 from dataclasses import replace
 from pathlib import Path
@@ -22,9 +20,10 @@ from audiossl.data.annotations import Annotation, read_annotations
 from audiossl.data.checks import source_of
 from audiossl.data.fields import read_field
 from audiossl.data.manifests import write_manifests
+from audiossl.data.preparation import described, folder_parser, run
 from audiossl.data.sources import cuts_from_rows
 from audiossl.data.splits import split_cuts
-from audiossl.errors import AudiosslError, ManifestError
+from audiossl.errors import ManifestError
 
 if TYPE_CHECKING:
     from lhotse import CutSet
@@ -55,7 +54,7 @@ def prepare(folder: Path, out: Path) -> None:
     made["windows"] = split_cuts(windows, SHARES)
     for task, splits in made.items():
         write_manifests(splits, out / task)
-        print(f"{out / task}: " + ", ".join(f"{name} {len(cuts)}" for name, cuts in splits.items()))
+        print(f"{out / task}: {described(splits)}")
 
 
 def clips(folder: Path) -> Rows:
@@ -123,15 +122,9 @@ def few_of(cuts: CutSet) -> CutSet:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="folder with manifest.csv, syllables.csv and audio/")
-    parser.add_argument("out", type=Path, help="folder for the manifests")
-    arguments = parser.parse_args()
+    arguments = folder_parser(__doc__, "folder with manifest.csv, syllables.csv and audio/").parse_args()
     prepare(arguments.folder, arguments.out)
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except AudiosslError as error:
-        sys.exit(f"error: {error}")
+    run(main)

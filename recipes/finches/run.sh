@@ -9,7 +9,6 @@ upstreams=(log_mel@time_expand fbank@time_expand $encoder@{resample,time_expand,
 tasks=(callers syllables syllables_few birds windows)
 small_tasks=(callers syllables_few)
 source "$recipe/../common.sh"
-parse_flags "$@"
 
 # A small wav2vec 2.0; the published sizes take hours here.
 settings_of() {
@@ -21,18 +20,4 @@ settings_of() {
     fi
 }
 
-if stage 0 download; then
-    need_data
-    echo "The recordings are in $data."
-fi
-
-if stage 1 prepare; then
-    need_data
-    "$python" "$recipe/prepare.py" "$data" "$manifests"
-fi
-
-if stage 2 train; then train_all; fi
-
-if stage 3 evaluate; then evaluate_all; fi
-
-if stage 4 report; then report_all; fi
+run_stages "$@"

@@ -7,8 +7,6 @@ python recipes/fsdd/prepare.py FOLDER --verify                            # are 
 
 from __future__ import annotations
 
-import argparse
-import csv
 import hashlib
 import random
 import re
@@ -22,6 +20,7 @@ from lhotse import CutSet
 from lhotse.cut import Cut
 
 from audiossl.data.manifests import cuts_from_csv, write_manifests
+from audiossl.data.preparation import cuts_of_table, described, files_named, folder_parser, run
 from audiossl.errors import AudiosslError
 
 NAME = re.compile(r"(\d)_([a-z]+)_(\d+)")
@@ -35,8 +34,7 @@ SAMPLES_SHA256 = "15623e82c083db98c4bb55897aaefc7cba2cfd2dcd4650027babe0f3954fd3
 
 def sound_files(folder: Path) -> list[Path]:
     """All `{digit}_{speaker}_{take}` recordings at any depth, by name."""
-    found = (path for path in folder.rglob("*_*_*") if path.suffix in (".wav", ".flac") and NAME.fullmatch(path.stem))
-    return sorted(found, key=lambda path: path.stem)
+    return sorted((path for path, _ in files_named(folder, NAME)), key=lambda path: path.stem)
 
 
 def samples_digest(files: Iterable[Path]) -> str:
@@ -49,6 +47,12 @@ def samples_digest(files: Iterable[Path]) -> str:
     return total.hexdigest()
 
 
+def row_of(path: Path, folder: Path) -> dict[str, object]:
+    digit, speaker, _ = path.stem.split("_")
+    row = {"path": path.relative_to(folder), "speaker": speaker, "label": digit}
+    return {**row, "transcript": WORDS[int(digit)], "language": "en"}
+
+
 def cuts_of(folder: Path, out: Path) -> list[Cut]:
     """All recordings as cuts; the published layout is first written down as a table, OUT/recordings.csv."""
     if (folder / "manifest.csv").is_file():
@@ -57,14 +61,7 @@ def cuts_of(folder: Path, out: Path) -> list[Cut]:
         files = sound_files(folder)
         if not files:
             raise AudiosslError(f"{folder} has no recording named like 7_jackson_32.wav; give the unpacked dataset.")
-        out.mkdir(parents=True, exist_ok=True)
-        with open(out / "recordings.csv", "w", newline="", encoding="utf-8") as table:
-            writer = csv.writer(table, lineterminator="\n")
-            writer.writerow(["path", "speaker", "label", "transcript", "language"])
-            for path in files:
-                digit, speaker, _ = path.stem.split("_")
-                writer.writerow([path.relative_to(folder), speaker, digit, WORDS[int(digit)], "en"])
-        splits = cuts_from_csv(out / "recordings.csv", audio_root=folder)
+        splits = cuts_of_table((row_of(path, folder) for path in files), out / "recordings.csv", folder)
     return sorted((cut for cuts in splits.values() for cut in cuts), key=lambda cut: str(cut.id))
 
 
@@ -104,9 +101,7 @@ def prepare(folder: Path, out: Path, split: str) -> dict[str, list[Cut]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="the unpacked dataset, or a folder with a manifest.csv of it")
-    parser.add_argument("out", type=Path, nargs="?", help="folder for the manifests")
+    parser = folder_parser(__doc__, "the unpacked dataset, or a folder with a manifest.csv of it", out_nargs="?")
     parser.add_argument("--split", choices=("published", "speaker_disjoint"), default="published")
     parser.add_argument("--verify", action="store_true", help="compare all samples with the published ones")
     arguments = parser.parse_args()
@@ -117,13 +112,10 @@ def main() -> None:
         print(f"{len(files)} recordings, sample for sample the published ones.")
     if arguments.out:
         splits = prepare(arguments.folder, arguments.out, arguments.split)
-        print(f"{arguments.out}: " + ", ".join(f"{name} {len(cuts)}" for name, cuts in splits.items()))
+        print(f"{arguments.out}: {described(splits)}")
     elif not arguments.verify:
         parser.error("give a folder for the manifests, or --verify")
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except AudiosslError as error:
-        sys.exit(f"error: {error}")
+    run(main)

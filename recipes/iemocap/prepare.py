@@ -9,23 +9,20 @@ sentences/wav/DIALOG/TURN.wav. `exc` (excited) is counted as `hap`, and of the l
 
 from __future__ import annotations
 
-import argparse
-import csv
 import re
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from audiossl.data.manifests import cuts_from_csv, write_manifests
-from audiossl.errors import AudiosslError, ManifestError
+from audiossl.data.manifests import write_manifests
+from audiossl.data.preparation import cuts_of_table, folder_parser, run
+from audiossl.errors import ManifestError
 
 LABELS = {"neu": "neu", "hap": "hap", "exc": "hap", "ang": "ang", "sad": "sad"}
 # [6.2901 - 8.2357]	Ses01F_impro01_F000	neu	[2.5000, 2.5000, 2.5000]
 TURN = re.compile(r"\[[\d.]+ - [\d.]+\]\t(Ses(\d\d)[FM]_\w+_([FM])\d+)\t(\w+)\t")
 # Ses01F_impro01_F000 [006.2901-008.2357]: Excuse me.
 SAID = re.compile(r"(Ses\d\d[FM]_\w+_[FM]\d+) \[[\d. -]+\]: ?(.*)")
-FIELDS = ("path", "speaker", "label", "session", "kind", "transcript", "language")
 
 
 def transcripts(session: Path) -> dict[str, str]:
@@ -66,27 +63,16 @@ def prepare(folder: Path, out: Path) -> Counter[str]:
         raise ManifestError(
             f"{folder} has no labelled turn in Session*/dialog/EmoEvaluation/Ses*.txt; give IEMOCAP_full_release."
         )
-    out.mkdir(parents=True, exist_ok=True)
-    with open(out / "recordings.csv", "w", newline="", encoding="utf-8") as table:
-        writer = csv.DictWriter(table, FIELDS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    write_manifests(cuts_from_csv(out / "recordings.csv", audio_root=folder), out)
+    write_manifests(cuts_of_table(rows, out / "recordings.csv", folder), out)
     return Counter(row["session"] for row in rows)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="IEMOCAP_full_release")
-    parser.add_argument("out", type=Path, help="folder for the manifest")
-    arguments = parser.parse_args()
+    arguments = folder_parser(__doc__, "IEMOCAP_full_release").parse_args()
     counts = prepare(arguments.folder, arguments.out)
     by_session = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
     print(f"{arguments.out}: {sum(counts.values())} turns ({by_session})")
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except AudiosslError as error:
-        sys.exit(f"error: {error}")
+    run(main)

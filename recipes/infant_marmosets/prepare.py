@@ -8,16 +8,15 @@ at any depth. Silence and noise are left out.
 
 from __future__ import annotations
 
-import argparse
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 from audiossl.data.annotated import cuts_of_calls, located
 from audiossl.data.annotations import Annotation, read_annotations
 from audiossl.data.manifests import write_manifests
+from audiossl.data.preparation import described, folder_parser, run
 from audiossl.data.splits import split_cuts
-from audiossl.errors import AudiosslError, ManifestError
+from audiossl.errors import ManifestError
 
 CALL_TYPES = {
     "0": "peep_pre_phee",
@@ -45,7 +44,7 @@ def prepare(folder: Path, out: Path, split: str) -> None:
     # Published: segment by segment. Neighbours of a test call, of the same animal in the same minute, are in training.
     splits = split_cuts(cuts, SHARES, by="recording" if split == "recording" else "item", seed=SEED)
     write_manifests(splits, out)
-    print(f"{out}: " + ", ".join(f"{name} {len(rows)}" for name, rows in splits.items()) + "; left out: " + left_out)
+    print(f"{out}: {described(splits)}; left out: {left_out}")
 
 
 def calls_of(folder: Path) -> tuple[list[Annotation], str]:
@@ -86,16 +85,11 @@ def _named(row: Annotation, files: dict[str, str]) -> Annotation:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="the unpacked archives")
-    parser.add_argument("out", type=Path, help="folder for the manifests")
+    parser = folder_parser(__doc__, "the unpacked archives")
     parser.add_argument("--split", choices=("recording", "published"), default="recording")
     arguments = parser.parse_args()
     prepare(arguments.folder, arguments.out, arguments.split)
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except AudiosslError as error:
-        sys.exit(f"error: {error}")
+    run(main)

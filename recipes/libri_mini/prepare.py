@@ -9,15 +9,13 @@ in two splits; what is left at the end of an utterance is a segment too if it la
 
 from __future__ import annotations
 
-import argparse
-import csv
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import soundfile
 
-from audiossl.data.manifests import cuts_from_csv, write_manifests
+from audiossl.data.manifests import write_manifests
+from audiossl.data.preparation import cuts_of_table, described, folder_parser, run
 from audiossl.errors import AudiosslError
 
 CHAPTERS = (
@@ -47,28 +45,20 @@ def segments(duration_s: float) -> Iterator[tuple[float, float]]:
         start += SEGMENT_S
 
 
+def rows_of(folder: Path) -> Iterator[dict[str, object]]:
+    for path, speaker, split in utterances(folder):
+        info = soundfile.info(path)
+        for start, end in segments(info.frames / info.samplerate):
+            row = {"path": path.relative_to(folder), "start": start, "end": end}
+            yield {**row, "speaker": speaker, "language": "en", "split": split}
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="the unpacked test-other, or a folder with these files")
-    parser.add_argument("out", type=Path, help="folder for the manifests")
-    arguments = parser.parse_args()
-    rows = list(utterances(arguments.folder))
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    table = arguments.out / "segments.csv"
-    with open(table, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["path", "start", "end", "speaker", "language", "split"])
-        for path, speaker, split in rows:
-            info = soundfile.info(path)
-            for start, end in segments(info.frames / info.samplerate):
-                writer.writerow([path.relative_to(arguments.folder), start, end, speaker, "en", split])
-    splits = cuts_from_csv(table, audio_root=arguments.folder)
+    arguments = folder_parser(__doc__, "the unpacked test-other, or a folder with these files").parse_args()
+    splits = cuts_of_table(rows_of(arguments.folder), arguments.out / "segments.csv", arguments.folder)
     write_manifests(splits, arguments.out)
-    print(f"{arguments.out}: " + ", ".join(f"{name} {len(cuts)}" for name, cuts in splits.items()))
+    print(f"{arguments.out}: {described(splits)}")
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except AudiosslError as error:
-        sys.exit(f"error: {error}")
+    run(main)

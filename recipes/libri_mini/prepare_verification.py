@@ -9,14 +9,12 @@ pairs of one speaker. Test: 100 utterances of ten speakers of test-other, with t
 
 from __future__ import annotations
 
-import argparse
 import shutil
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from audiossl.data.manifests import cuts_from_csv, write_manifests
+from audiossl.data.preparation import described, folder_parser, run
 from audiossl.errors import AudiosslError
 
 if TYPE_CHECKING:
@@ -35,10 +33,9 @@ def halves(cuts: CutSet) -> Iterator[Cut]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="folder with manifest.csv and the trial list")
-    parser.add_argument("out", type=Path, help="folder for the manifests and the list")
-    arguments = parser.parse_args()
+    arguments = folder_parser(
+        __doc__, "folder with manifest.csv and the trial list", "folder for the manifests and the list"
+    ).parse_args()
     for name in ("manifest.csv", TRIALS):
         if not (arguments.folder / name).is_file():
             raise AudiosslError(f"{arguments.folder} has no {name}; see recipes/libri_mini/README.md.")
@@ -48,11 +45,8 @@ def main() -> None:
     splits["dev"] = CutSet.from_cuts(halves(splits["dev"]))
     write_manifests(splits, arguments.out)
     shutil.copyfile(arguments.folder / TRIALS, arguments.out / "trials_test.txt")
-    print(f"{arguments.out}: " + ", ".join(f"{name} {len(cuts)}" for name, cuts in splits.items()))
+    print(f"{arguments.out}: {described(splits)}")
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except AudiosslError as error:
-        sys.exit(f"error: {error}")
+    run(main)

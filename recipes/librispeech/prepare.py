@@ -9,8 +9,6 @@ named). A lexicon has a word and its phones a line; the first pronunciation of t
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from lhotse import CutSet, MonoCut
 from lhotse.recipes import prepare_librispeech
 
 from audiossl.data.manifests import write_manifests
+from audiossl.data.preparation import described, folder_parser, run
 from audiossl.data.text import TextConfig, read_lexicon
 from audiossl.errors import AudiosslError
 
@@ -64,9 +63,7 @@ def write_lexicon(splits: dict[str, CutSet], lexicons: Sequence[Path], path: Pat
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="the unpacked LibriSpeech")
-    parser.add_argument("out", type=Path, help="folder for the manifests")
+    parser = folder_parser(__doc__, "the unpacked LibriSpeech")
     parser.add_argument("--train", default="train-clean-100")
     parser.add_argument("--dev", default="dev-clean")
     parser.add_argument("--test", default="test-clean")
@@ -78,11 +75,8 @@ def main() -> None:
     write_manifests(splits, arguments.out)
     if arguments.lexicon:
         write_lexicon(splits, arguments.lexicon, arguments.out / "lexicon.txt")
-    print(f"{arguments.out}: " + ", ".join(f"{name} {len(cuts)}" for name, cuts in splits.items()))
+    print(f"{arguments.out}: {described(splits)}")
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except AudiosslError as error:
-        sys.exit(f"error: {error}")
+    run(main)

@@ -7,45 +7,35 @@ FOLDER holds SPEAKER_emotion_SENTENCE.wav (or .flac) at any depth, as a clone of
 
 from __future__ import annotations
 
-import argparse
-import csv
 import re
-import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from audiossl.data.manifests import cuts_from_csv, write_manifests
-from audiossl.errors import AudiosslError, ManifestError
+from audiossl.data.manifests import write_manifests
+from audiossl.data.preparation import cuts_of_table, described, files_named, folder_parser, run
+from audiossl.errors import ManifestError
 
-NAME = re.compile(r"([A-Z]{2}\d)_([a-z]+)_(\d+)")
+if TYPE_CHECKING:
+    from lhotse import CutSet
+
+NAME = re.compile(r"(?P<speaker>[A-Z]{2}\d)_(?P<label>[a-z]+)_(?P<sentence>\d+)")
 
 
-def prepare(folder: Path, out: Path) -> int:
-    """Write out/recordings.csv and out/all.jsonl.gz; the number of recordings."""
-    found = sorted(path for path in folder.rglob("*_*_*") if path.suffix in (".wav", ".flac"))
-    named = [(path, match) for path in found if (match := NAME.fullmatch(path.stem))]
+def prepare(folder: Path, out: Path) -> dict[str, CutSet]:
+    """Write out/recordings.csv and out/all.jsonl.gz, and return the rows."""
+    named = files_named(folder, NAME)
     if not named:
         raise ManifestError(f"{folder} has no recording named like EB0_anger_1.wav; give a clone of the corpus.")
-    out.mkdir(parents=True, exist_ok=True)
-    with open(out / "recordings.csv", "w", newline="", encoding="utf-8") as table:
-        writer = csv.writer(table, lineterminator="\n")
-        writer.writerow(["path", "speaker", "label", "sentence", "language"])
-        for path, match in named:
-            writer.writerow([path.relative_to(folder), *match.groups(), "pl"])
-    splits = cuts_from_csv(out / "recordings.csv", audio_root=folder)
+    rows = ({"path": path.relative_to(folder), **match.groupdict(), "language": "pl"} for path, match in named)
+    splits = cuts_of_table(rows, out / "recordings.csv", folder)
     write_manifests(splits, out)
-    return len(splits["all"])
+    return splits
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="a clone of the public repository, or a folder of its recordings")
-    parser.add_argument("out", type=Path, help="folder for the manifest")
-    arguments = parser.parse_args()
-    print(f"{arguments.out}: {prepare(arguments.folder, arguments.out)} recordings")
+    arguments = folder_parser(__doc__, "a clone of the public repository, or a folder of its recordings").parse_args()
+    print(f"{arguments.out}: {described(prepare(arguments.folder, arguments.out))}")
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except AudiosslError as error:
-        sys.exit(f"error: {error}")
+    run(main)

@@ -9,6 +9,7 @@ import argparse
 from pathlib import Path
 
 from audiossl.data.manifests import cuts_from_csv, write_manifests
+from audiossl.data.preparation import run
 
 
 def main() -> None:
@@ -28,4 +29,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -6,7 +6,10 @@ corpus=ssl_union
 upstreams=(tera)
 tasks=(tera_mini_first tera_mini tera_mini_views tera_mini_voices tera_mini_last)
 source "$recipe/../common.sh"
-parse_flags "$@"
+
+download() { fail "the pool has several sources; see $recipe/README.md, and name the folder with --data."; }
+
+prepare() { "$python" "$recipe/prepare.py" "$data/manifest.csv" "$manifests"; }
 
 # Each stage goes on from the one before.
 settings_of() {
@@ -18,32 +21,19 @@ settings_of() {
     esac
 }
 
-pretrain_run() {
+train_run() {
     # shellcheck disable=SC2046  # one word a setting
     audiossl pretrain "$recipe/$1.yaml" "seed=$3" "data.dir=$manifests" $(settings_of "$1" "$2" "$3") \
         "${overrides[@]}" --out "$4" --overwrite
 }
 
-if stage 0 download; then
-    if [[ -z $data ]]; then
-        echo "error: the pool has several sources; see $recipe/README.md, and name the folder with --data." >&2
-        exit 1
-    fi
-    echo "The recordings are listed in $data."
-fi
+# There is nothing to evaluate beyond the dev loss, which stage 2 logs, and so no test to average over seeds.
+evaluate_all() { echo "See the dev loss in the report; the other recipes evaluate the encoder."; }
 
-if stage 1 prepare; then
-    need_data
-    "$python" "$recipe/prepare.py" "$data/manifest.csv" "$manifests"
-fi
-
-if stage 2 pre-train; then for_each_run pretrain_run; fi
-
-# Pre-training has nothing to evaluate beyond the dev loss, which stage 2 logs.
-if stage 3 evaluate; then echo "See the dev loss in the report; the other recipes evaluate the encoder."; fi
-
-if stage 4 report; then
+report_all() {
     folders=()
     for_each_run list_run
     audiossl report "${folders[@]}" --out "$out/report"
-fi
+}
+
+run_stages "$@"

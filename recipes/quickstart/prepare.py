@@ -5,22 +5,17 @@ python recipes/quickstart/prepare.py FOLDER data/quickstart
 
 from __future__ import annotations
 
-import argparse
 import runpy
-import sys
 from pathlib import Path
 
 from audiossl.data.manifests import cuts_from_csv, write_manifests
-from audiossl.errors import AudiosslError
+from audiossl.data.preparation import described, folder_parser, run
 
 HERE = Path(__file__).resolve().parent
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="the recordings")
-    parser.add_argument("out", type=Path, help="folder for the manifests")
-    arguments = parser.parse_args()
+    arguments = folder_parser(__doc__, "the recordings").parse_args()
     if arguments.folder.resolve() == HERE / "corpus":
         splits = cuts_from_csv(arguments.folder / "manifest.csv")
         write_manifests(splits, arguments.out)
@@ -30,11 +25,8 @@ def main() -> None:
             arguments.folder, arguments.out, "published"
         )
         what = f"the Free Spoken Digit Dataset in {arguments.folder}"
-    print(f"Recordings: {what}: " + ", ".join(f"{name} {len(splits[name])}" for name in ("train", "dev", "test")))
+    print(f"Recordings: {what}: {described({name: splits[name] for name in ('train', 'dev', 'test')})}")
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except AudiosslError as error:
-        sys.exit(f"error: {error}")
+    run(main)

@@ -14,20 +14,21 @@ for silence the noise.
 
 from __future__ import annotations
 
-import argparse
-import csv
 import random
 import re
-import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import soundfile
 
-from audiossl.data.manifests import cuts_from_csv, write_manifests
-from audiossl.errors import AudiosslError, ManifestError
+from audiossl.data.manifests import write_manifests
+from audiossl.data.preparation import cuts_of_table, described, folder_parser, run
+from audiossl.errors import ManifestError
+
+if TYPE_CHECKING:
+    from lhotse import CutSet
 
 WORDS = ("down", "go", "left", "no", "off", "on", "right", "stop", "up", "yes")
 SILENCE, UNKNOWN, NOISE = "_silence_", "_unknown_", "_background_noise_"
@@ -103,8 +104,8 @@ def published_test(folder: Path) -> list[Row]:
     return rows
 
 
-def prepare(folder: Path, out: Path, test_set: Path | None = None) -> dict[str, int]:
-    """Write out/recordings.csv and the three manifests; the number of rows of each."""
+def prepare(folder: Path, out: Path, test_set: Path | None = None) -> dict[str, CutSet]:
+    """Write out/recordings.csv and the three manifests, and return their rows."""
     by_split: dict[str, list[Row]] = {"train": [], "dev": [], "test": []}
     for row in spoken(folder):
         by_split[row.split].append(row)
@@ -116,28 +117,18 @@ def prepare(folder: Path, out: Path, test_set: Path | None = None) -> dict[str, 
         by_split[split] += silence(folder, split, mean)
     if test_set is not None:
         by_split["test"] = published_test(test_set)
-    out.mkdir(parents=True, exist_ok=True)
-    with open(out / "recordings.csv", "w", newline="", encoding="utf-8") as table:
-        writer = csv.writer(table, lineterminator="\n")
-        writer.writerow(Row._fields)
-        writer.writerows(row._replace(path=row.path.resolve()) for rows in by_split.values() for row in rows)
-    splits = cuts_from_csv(out / "recordings.csv")
+    lines = ({**row._asdict(), "path": row.path.resolve()} for rows in by_split.values() for row in rows)
+    splits = cuts_of_table(lines, out / "recordings.csv", folder)
     write_manifests(splits, out)
-    return {split: len(splits[split]) for split in SPANS}
+    return splits
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="the unpacked archive")
-    parser.add_argument("out", type=Path, help="folder for the manifests")
+    parser = folder_parser(__doc__, "the unpacked archive")
     parser.add_argument("--test-set", type=Path, help="the unpacked archive of the test set")
     arguments = parser.parse_args()
-    sizes = prepare(arguments.folder, arguments.out, arguments.test_set)
-    print(f"{arguments.out}: " + ", ".join(f"{split} {size}" for split, size in sizes.items()))
+    print(f"{arguments.out}: {described(prepare(arguments.folder, arguments.out, arguments.test_set))}")
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except AudiosslError as error:
-        sys.exit(f"error: {error}")
+    run(main)

@@ -13,17 +13,15 @@ two speakers. identification: as iden_split.txt has it.
 
 from __future__ import annotations
 
-import argparse
-import csv
 import random
-import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from lhotse import CutSet
 
-from audiossl.data.manifests import cuts_from_csv, write_manifests
+from audiossl.data.manifests import write_manifests
+from audiossl.data.preparation import cuts_of_table, described, folder_parser, run
 from audiossl.downstreams.speaker_verification.trials import read_trials
 from audiossl.errors import AudiosslError, ManifestError
 
@@ -55,17 +53,12 @@ def read_split(path: Path) -> dict[str, str]:
 
 def all_cuts(folder: Path, out: Path) -> dict[str, CutSet]:
     """Rows by recording, as the lists name it; the table behind them is kept in `out`."""
-    files = sorted((folder / "wav").glob("id*/*/*.wav"))
+    root = folder / "wav"
+    files = sorted(root.glob("id*/*/*.wav"))
     if not files:
         raise AudiosslError(f"{folder} has no wav/id*/*/*.wav; give the unpacked VoxCeleb1.")
-    out.mkdir(parents=True, exist_ok=True)
-    table = out / "recordings.csv"
-    with open(table, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["path", "speaker", "video"])
-        for path in files:
-            writer.writerow([path.relative_to(folder / "wav"), path.parts[-3], path.parts[-2]])
-    return {f"{cut.id}.wav": cut for cut in cuts_from_csv(table, audio_root=folder / "wav")["all"]}
+    rows = ({"path": path.relative_to(root), "speaker": path.parts[-3], "video": path.parts[-2]} for path in files)
+    return {f"{cut.id}.wav": cut for cut in cuts_of_table(rows, out / "recordings.csv", root)["all"]}
 
 
 def chosen(cuts: Mapping[str, CutSet], names: Iterable[str], source: Path) -> CutSet:
@@ -128,10 +121,7 @@ def prepare_verification(cuts: Mapping[str, CutSet], trials: Path, out: Path) ->
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="the unpacked VoxCeleb1")
-    parser.add_argument("out", type=Path, help="folder for the manifests and trials")
-    arguments = parser.parse_args()
+    arguments = folder_parser(__doc__, "the unpacked VoxCeleb1", "folder for the manifests and trials").parse_args()
     trials, split_file = (first_of(arguments.folder, names) for names in (TRIALS, SPLITS))
     cuts = all_cuts(arguments.folder, arguments.out)
     made = {"verification": prepare_verification(cuts, trials, arguments.out / "verification")}
@@ -142,11 +132,8 @@ def main() -> None:
     }
     write_manifests(identification, arguments.out / "identification")
     for name, splits in {**made, "identification": identification}.items():
-        print(f"{arguments.out / name}: " + ", ".join(f"{split} {len(rows)}" for split, rows in splits.items()))
+        print(f"{arguments.out / name}: {described(splits)}")
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except AudiosslError as error:
-        sys.exit(f"error: {error}")
+    run(main)

@@ -7,28 +7,20 @@ FOLDER holds audio/<word>/<number>.flac, as a clone of the public repository doe
 
 from __future__ import annotations
 
-import argparse
-import sys
 from pathlib import Path
 
 from audiossl.data.manifests import cuts_from_csv, write_manifests
-from audiossl.errors import AudiosslError
+from audiossl.data.preparation import described, folder_parser, run
 
 SPLIT = Path(__file__).resolve().parent / "split.csv"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="a clone of the public repository, or a folder with its audio/")
-    parser.add_argument("out", type=Path, help="folder for the manifests")
-    arguments = parser.parse_args()
+    arguments = folder_parser(__doc__, "a clone of the public repository, or a folder with its audio/").parse_args()
     splits = cuts_from_csv(SPLIT, audio_root=arguments.folder)
     write_manifests(splits, arguments.out)
-    print(f"{arguments.out}: " + ", ".join(f"{name} {len(cuts)}" for name, cuts in splits.items()))
+    print(f"{arguments.out}: {described(splits)}")
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except AudiosslError as error:
-        sys.exit(f"error: {error}")
+    run(main)
