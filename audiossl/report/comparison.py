@@ -74,15 +74,15 @@ def _difference(ours: Sequence[Row], theirs: Sequence[Row]) -> tuple[str, Differ
         units = [float(row["num_units"]) for row in ours]
         if not sum(units):
             return "error rate", None, "no item has a unit to be wrong about"
-        errors = [[float(row["num_errors"]) for row in rows] for rows in (ours, theirs)]
-        return "error rate", paired_bootstrap(*errors, speakers, units=units), ""
+        ours_wrong, theirs_wrong = ([float(row["num_errors"]) for row in rows] for rows in (ours, theirs))
+        return "error rate", paired_bootstrap(ours_wrong, theirs_wrong, speakers, units=units), ""
     if all("predicted" in row for row in every):
-        right = [[is_right(row) for row in rows] for rows in (ours, theirs)]
-        return "accuracy", paired_bootstrap(*right, speakers), ""
+        ours_right, theirs_right = ([is_right(row) for row in rows] for rows in (ours, theirs))
+        return "accuracy", paired_bootstrap(ours_right, theirs_right, speakers), ""
     if any("predicted" in row for row in every):
         return "accuracy", None, "one has trials and the other has not"
-    scores = [[row["score"] for row in rows] for rows in (ours, theirs)]
+    first, second = ([row["score"] for row in rows] for rows in (ours, theirs))
     try:
-        return "EER", paired_eer(*scores, [row["target"] for row in ours], sides_of(ours)), ""
+        return "EER", paired_eer(first, second, [row["target"] for row in ours], sides_of(ours)), ""
     except LabelError:
         return "EER", None, "the trials of both are all of one kind"
