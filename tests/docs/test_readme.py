@@ -13,7 +13,7 @@ import typer.main
 import yaml
 
 from audiossl import DOWNSTREAMS, INTERFACES, UPSTREAMS
-from audiossl.cli.main import app
+from audiossl.cli.main import add_commands_of_tasks, app
 from audiossl.hub import published
 from audiossl.nn.pooling import POOLINGS
 
@@ -66,6 +66,7 @@ def test_the_pages_that_teach_have_code():
 
 @pytest.mark.parametrize("line", commands())
 def test_a_command_on_a_page_exists_with_its_options(line):
+    add_commands_of_tasks()
     words = shlex.split(line, comments=True)[1:]
     command = typer.main.get_command(app)
     while words and words[0] in getattr(command, "commands", {}):
