@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from audiossl.config import as_dict
-from audiossl.errors import CheckpointError
+from audiossl.errors import CheckpointError, ConfigError
 from audiossl.upstream import Upstream, build_upstream, passed_on
 
 _KEY = "audiossl"
@@ -147,6 +147,8 @@ def load_from_reference(reference: str, options: Mapping[str, Any], *, random_in
     from audiossl.originals import load_original
 
     path, source = local_path(reference)
+    if not source and (path / "config.yaml").is_file() and not (path / "upstream.safetensors").is_file():
+        return _encoder_of_run(path, options, random_init=random_init)
     own = path / "upstream.safetensors" if path.is_dir() and not (path / "config.json").is_file() else path
     if source or own.suffix != ".safetensors":
         return load_original(path, source, options, random_init=random_init)
@@ -159,6 +161,19 @@ def load_from_reference(reference: str, options: Mapping[str, Any], *, random_in
     upstream = build_upstream(name, {**description["options"], **again, **options}, seed)
     _load_state(upstream, state, buffers_only=random_init)
     return upstream
+
+
+def _encoder_of_run(folder: Path, options: Mapping[str, Any], *, random_init: bool) -> Upstream:
+    """The encoder as a run has fine-tuned it, LoRA merged. Raises AudiosslError where there is none."""
+    from audiossl.finetuning import merge_lora
+    from audiossl.run import load_run
+
+    if options or random_init:
+        raise ConfigError(f"{folder} is a run, whose encoder is as it was trained; leave the upstream's options out.")
+    run = load_run(folder, device="cpu")
+    if run.config.folds.by:
+        raise ConfigError(f"{folder} is a cross-validation; name the run of one of its folds, {folder}/folds/....")
+    return merge_lora(run.task.upstream).requires_grad_(True)
 
 
 def fingerprint(module: nn.Module) -> str:

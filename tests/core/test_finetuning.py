@@ -260,6 +260,24 @@ def test_a_fine_tuned_run_is_evaluated_predicted_and_reported(
         load_run(run, overrides=["finetune=none"])
 
 
+@pytest.mark.parametrize("mode", ["all", "lora"])
+def test_the_encoder_of_a_run_is_an_upstream(tera: Make, experiment: Make, tmp_path: Path, mode: str) -> None:
+    run = train(tera(f"finetune={mode}", "finetune.lr=0.01", "trainer.steps=4"), tmp_path / "run")
+    wanted = merge_lora(load_run(run).task.upstream).state_dict()
+    found = load_upstream(str(run))
+    assert found.state_dict().keys() == wanted.keys()
+    assert all(torch.equal(value, wanted[name]) for name, value in found.state_dict().items())
+    plain = load_upstream("tera", weights="random", **TINY_TERA).state_dict()
+    assert any(not torch.equal(value, plain[name]) for name, value in found.state_dict().items())
+    second = train(experiment(f"upstream={run}", "trainer.steps=2", "finetune=all"), tmp_path / "second")
+    assert json.loads((second / "run.json").read_text())["upstream_fingerprint"] == fingerprint(found)
+    load_run(second)
+    with pytest.raises(ConfigError, match="is a run, whose encoder is as it was trained"):
+        load_upstream(str(run), dropout=0.3)
+    with pytest.raises(ConfigError, match="is a run, whose encoder is as it was trained"):
+        load_upstream(str(run), weights="random")
+
+
 def test_frozen_runs_say_so(tera: Make, tmp_path: Path) -> None:
     facts = json.loads((train(tera("trainer.steps=1"), tmp_path / "run") / "run.json").read_text())
     assert facts["num_trainable_upstream"] == 0
