@@ -220,7 +220,7 @@ from pathlib import Path
 from audiossl import load_upstream
 from audiossl.long_audio import encode_long
 torch.set_num_threads(1)
-upstream = load_upstream("wav2vec2", weights="random", precision="bf16", num_layers=1)
+upstream = load_upstream("wav2vec2", weights="random", num_layers=1)
 frames = sum(int(features.lengths[0]) for _, features in encode_long(upstream, sys.argv[1], chunk_s=20, overlap_s=4))
 print(frames, re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 """
@@ -231,7 +231,7 @@ def test_memory_does_not_grow_with_the_recording(tmp_path: Path) -> None:
     if not Path("/proc/self/status").exists():
         pytest.skip("needs /proc")
     peaks = []
-    for minutes in (2, 6):
+    for minutes in (1, 4):
         path = tmp_path / f"{minutes}.flac"
         with soundfile.SoundFile(path, "w", 16000, 1) as file:
             for seed in range(minutes):
