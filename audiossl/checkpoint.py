@@ -147,7 +147,8 @@ def load_from_reference(reference: str, options: Mapping[str, Any], *, random_in
     from audiossl.originals import load_original
 
     path, source = local_path(reference)
-    if not source and (path / "config.yaml").is_file() and not (path / "upstream.safetensors").is_file():
+    # What `audiossl train` writes; what `audiossl pretrain` has finished holds upstream.safetensors.
+    if not source and (path / "run.json").is_file() and not (path / "upstream.safetensors").is_file():
         return _encoder_of_run(path, options, random_init=random_init)
     own = path / "upstream.safetensors" if path.is_dir() and not (path / "config.json").is_file() else path
     if source or own.suffix != ".safetensors":
@@ -167,12 +168,19 @@ def _encoder_of_run(folder: Path, options: Mapping[str, Any], *, random_init: bo
     """The encoder as a run has fine-tuned it, LoRA merged. Raises AudiosslError where there is none."""
     from audiossl.finetuning import merge_lora
     from audiossl.run import load_run
+    from audiossl.run_folder import read_facts
+    from audiossl.sweep import is_sweep
 
+    if not is_sweep(folder) and "upstream_fingerprint" not in read_facts(folder):
+        raise CheckpointError(
+            f"{folder} has no upstream.safetensors, for its pre-training has not ended; go on with "
+            f"`audiossl pretrain --resume {folder}`."
+        )
     if options or random_init:
         raise ConfigError(f"{folder} is a run, whose encoder is as it was trained; leave the upstream's options out.")
     run = load_run(folder, device="cpu")
     if run.config.folds.by:
-        raise ConfigError(f"{folder} is a cross-validation; name the run of one of its folds, {folder}/folds/....")
+        raise ConfigError(f"{folder} is a cross-validation; name the run of one of its folds, {folder}/folds/NAME.")
     return merge_lora(run.task.upstream).requires_grad_(True)
 
 

@@ -26,6 +26,7 @@ from audiossl.errors import CheckpointError, ConfigError
 from audiossl.experiment import Experiment, build_downstream, default_out, read_experiment, train
 from audiossl.finetuning import FinetuneConfig, make_trainable, merge_lora, set_training_mode
 from audiossl.interface import load_interface
+from audiossl.originals.huggingface import write_folder
 from audiossl.runlog import read_log
 from audiossl.types import Batch, Features
 from audiossl.upstream import Upstream
@@ -276,6 +277,20 @@ def test_the_encoder_of_a_run_is_an_upstream(tera: Make, experiment: Make, tmp_p
         load_upstream(str(run), dropout=0.3)
     with pytest.raises(ConfigError, match="is a run, whose encoder is as it was trained"):
         load_upstream(str(run), weights="random")
+
+
+def test_a_pretraining_run_without_its_encoder_says_how_to_go_on(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text('{"command": "audiossl pretrain"}')
+    (tmp_path / "config.yaml").write_text("upstream: tera\n")
+    with pytest.raises(CheckpointError, match="pre-training has not ended; go on with `audiossl pretrain --resume"):
+        load_upstream(str(tmp_path))
+
+
+def test_a_folder_of_another_toolkit_may_hold_a_config_yaml(tmp_path: Path) -> None:
+    upstream = tiny_waveform()
+    write_folder(upstream, tmp_path)
+    (tmp_path / "config.yaml").write_text("of: somebody else\n")
+    assert fingerprint(load_upstream(str(tmp_path))) == fingerprint(load_upstream(f"hf:{tmp_path}"))
 
 
 def test_frozen_runs_say_so(tera: Make, tmp_path: Path) -> None:
