@@ -196,7 +196,7 @@ def paired_eer(
 
 def sides_of(trials: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[str]]:
     """The speakers of both sides of each trial, as predictions name them; recordings where a speaker is not known."""
-    known = all(row["speaker_enrol"] is not None and row["speaker_test"] is not None for row in trials)
+    known = all(row.get("speaker_enrol") is not None and row.get("speaker_test") is not None for row in trials)
     keys = ("speaker_enrol", "speaker_test") if known else ("enrol", "test")
     left, right = ([str(row[key]) for row in trials] for key in keys)
     return left, right

@@ -45,7 +45,7 @@ class Evaluation:
     def comparable(self) -> dict[str, dict[str, Any]]:
         """By id, the predictions whose target is known: items that are right or wrong, and trials with scores."""
         rows = (row for row in self.predictions if row.get("target") is not None and "id" in row)
-        return {str(row["id"]): row for row in rows if "predicted" in row or "score" in row}
+        return {str(row["id"]): row for row in rows if "predicted" in row or row.keys() >= {"enrol", "test", "score"}}
 
 
 @dataclass(frozen=True)

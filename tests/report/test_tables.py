@@ -164,3 +164,15 @@ def test_trials_of_one_kind_are_not_compared(tmp_path: Path) -> None:
     (row,) = comparisons(read_runs(runs))
     assert (row.measure, row.difference) == ("EER", None)
     assert row.remark == "the trials of both are all of one kind"
+
+
+def test_scores_that_are_no_trials_are_not_compared(tmp_path: Path) -> None:
+    """A task from elsewhere may call anything a score."""
+    for name in ("a", "b"):
+        trials_run(tmp_path / name, [0.1] * 12)
+        path = tmp_path / name / "test" / "predictions.jsonl"
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        path.write_text(
+            "".join(json.dumps({key: row[key] for key in ("id", "target", "score")}) + "\n" for row in rows)
+        )
+    assert comparisons(read_runs([tmp_path / "a", tmp_path / "b"])) == []
