@@ -12,38 +12,40 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from audiossl.cards import Card, UpstreamCard
-    from audiossl.downstream import Downstream
-    from audiossl.interface import Interface, load_interface
-    from audiossl.pretraining import Pretraining
-    from audiossl.registry import DOWNSTREAMS, INTERFACES, UPSTREAMS
-    from audiossl.run import load_run
-    from audiossl.task import Task
-    from audiossl.trainer import Trainer, TrainerConfig
-    from audiossl.types import Batch, Features, Loss
-    from audiossl.upstream import Upstream, load_upstream
+    from audiossl.core.cards import Card, UpstreamCard
+    from audiossl.core.registry import DOWNSTREAMS, INTERFACES, UPSTREAMS
+    from audiossl.core.types import Batch, Features, Loss
+    from audiossl.encoders.loading import load_upstream
+    from audiossl.encoders.upstream import Upstream
+    from audiossl.experiments.loading import load_run
+    from audiossl.training.config import TrainerConfig
+    from audiossl.training.downstream import Downstream
+    from audiossl.training.interface import Interface, load_interface
+    from audiossl.training.objective import Pretraining
+    from audiossl.training.task import Task
+    from audiossl.training.trainer import Trainer
 
 __version__ = "0.1.0"
 
 _HOME = {
-    "Batch": "types",
-    "Card": "cards",
-    "DOWNSTREAMS": "registry",
-    "Downstream": "downstream",
-    "Features": "types",
-    "INTERFACES": "registry",
-    "Interface": "interface",
-    "Loss": "types",
-    "Pretraining": "pretraining",
-    "Task": "task",
-    "Trainer": "trainer",
-    "TrainerConfig": "trainer",
-    "UPSTREAMS": "registry",
-    "Upstream": "upstream",
-    "UpstreamCard": "cards",
-    "load_interface": "interface",
-    "load_run": "run",
-    "load_upstream": "upstream",
+    "Batch": "core.types",
+    "Card": "core.cards",
+    "DOWNSTREAMS": "core.registry",
+    "Downstream": "training.downstream",
+    "Features": "core.types",
+    "INTERFACES": "core.registry",
+    "Interface": "training.interface",
+    "Loss": "core.types",
+    "Pretraining": "training.objective",
+    "Task": "training.task",
+    "Trainer": "training.trainer",
+    "TrainerConfig": "training.config",
+    "UPSTREAMS": "core.registry",
+    "Upstream": "encoders.upstream",
+    "UpstreamCard": "core.cards",
+    "load_interface": "training.interface",
+    "load_run": "experiments.loading",
+    "load_upstream": "encoders.loading",
 }
 
 __all__ = [

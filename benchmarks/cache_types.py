@@ -14,11 +14,13 @@ from argparse import Namespace
 from pathlib import Path
 
 from audiossl import load_run
-from audiossl.data.manifests import cuts_from_csv, write_manifests
-from audiossl.evaluate import read_jsonl
-from audiossl.experiment import read_experiment, train
+from audiossl.core.files import read_jsonl
+from audiossl.data.manifests import write_manifests
+from audiossl.data.sources import cuts_from_csv
+from audiossl.experiments.config import read_experiment
+from audiossl.experiments.start import train
 from audiossl.features.manage import kept_in
-from audiossl.runlog import read_log
+from audiossl.training.log import read_log
 from benchmarks.common import parser, publish, table
 
 KINDS = [

@@ -20,11 +20,11 @@ import torch
 from torch import Tensor
 
 from audiossl import load_upstream
-from audiossl.data.manifests import cuts_from_csv
 from audiossl.data.reading import read_audio
-from audiossl.originals.huggingface import write_folder
-from audiossl.testing import pad, relative_distance
-from audiossl.upstream import Upstream
+from audiossl.data.sources import cuts_from_csv
+from audiossl.encoders.testing import pad, relative_distance
+from audiossl.encoders.upstream import Upstream
+from audiossl.encoders.waveform.to_transformers import write_folder
 from benchmarks.common import interleaved, parser, publish, table
 
 RATE_HZ = 16000

@@ -32,16 +32,19 @@ from lhotse import CutSet
 from torch import Tensor, nn
 
 from audiossl import load_upstream
-from audiossl.checkpoint import fingerprint
+from audiossl.core.tensors import fingerprint
 from audiossl.data.loader import make_loader
-from audiossl.data.manifests import cuts_from_csv, read_manifest, write_manifests
-from audiossl.experiment import Experiment, build_downstream, completed, read_experiment, train
+from audiossl.data.manifests import read_manifest, write_manifests
+from audiossl.data.sources import cuts_from_csv
+from audiossl.encoders.waveform.to_transformers import write_folder
+from audiossl.experiments.building import build_downstream, completed
+from audiossl.experiments.config import Experiment, read_experiment
+from audiossl.experiments.start import train
+from audiossl.experiments.sweeps.record import is_sweep, read_sweep
+from audiossl.features.access import open_source
 from audiossl.features.config import CacheConfig
-from audiossl.features.feed import open_source
 from audiossl.features.manage import kept_in
-from audiossl.originals.huggingface import write_folder
-from audiossl.runlog import read_log
-from audiossl.sweep import is_sweep, read_sweep
+from audiossl.training.log import read_log
 from benchmarks.common import parser, publish, table
 
 RATES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
@@ -309,7 +312,7 @@ def _page(
 
 def _padding(splits: Mapping[str, CutSet], batch_size: int) -> float:
     """Of the batches of the first epoch: samples with padding over samples."""
-    from audiossl.data.loader import LoaderConfig, make_stream
+    from audiossl.data.stream import LoaderConfig, make_stream
 
     stream = make_stream(splits["train"], LoaderConfig(batch_size=batch_size), sample_rate_hz=16000, seed=0, train=True)
     padded = useful = 0.0

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from audiossl import load_upstream
-from audiossl.data.manifests import cuts_from_csv
 from audiossl.data.reading import read_audio
-from audiossl.upstream import Upstream
+from audiossl.data.sources import cuts_from_csv
+from audiossl.encoders.upstream import Upstream
 from benchmarks.common import interleaved, make_sound, parser, publish, table
 
 RATE_HZ, WIN, HOP, NUM_MELS, EPS = 16000, 400, 160, 80, 1e-10

@@ -18,10 +18,10 @@ import torch
 from torch import Tensor
 
 from audiossl import load_upstream
-from audiossl.nn.waveform_encoder import WaveformEncoder
-from audiossl.originals.huggingface import write_folder
-from audiossl.testing import noise, pad, perturb, relative_distance
-from audiossl.upstream import Upstream
+from audiossl.encoders.testing import noise, pad, perturb, relative_distance
+from audiossl.encoders.upstream import Upstream
+from audiossl.encoders.waveform.model import WaveformEncoder
+from audiossl.encoders.waveform.to_transformers import write_folder
 from benchmarks.common import parser, publish, table
 
 SMALL: dict[str, Any] = {

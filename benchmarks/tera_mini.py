@@ -31,13 +31,11 @@ from torch import Tensor, nn
 
 from audiossl import Upstream, load_interface, load_upstream
 from audiossl.data.fields import read_field
-from audiossl.data.loader import LoaderConfig, collate, make_loader
-from audiossl.data.manifests import cuts_from_csv
+from audiossl.data.loader import collate, make_loader
 from audiossl.data.reading import path_of
-from audiossl.downstreams.utterance_classification.task import (
-    UtteranceClassification,
-    UtteranceClassificationConfig,
-)
+from audiossl.data.sources import cuts_from_csv
+from audiossl.data.stream import LoaderConfig
+from audiossl.downstreams.utterance_classification.task import UtteranceClassification, UtteranceClassificationConfig
 from audiossl.metrics.bootstrap import across_seeds, paired_bootstrap
 from audiossl.metrics.verification import equal_error_rate, resampled_eer
 from audiossl.upstreams.tera.model import Tera

@@ -17,13 +17,7 @@ from scipy.interpolate import interp1d
 from scipy.optimize import brentq
 from sklearn.metrics import roc_curve
 
-from audiossl.metrics.verification import (
-    equal_error_rate,
-    min_cllr,
-    min_dcf,
-    resamples_for,
-    verification_metrics,
-)
+from audiossl.metrics.verification import equal_error_rate, min_cllr, min_dcf, resamples_for, verification_metrics
 from benchmarks.common import interleaved, parser, publish, table
 
 MANY, LISTED, FEW = 1_000_000, 37_720, 3_000  # the second: about as many as VoxCeleb1's original list has

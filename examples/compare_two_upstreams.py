@@ -9,9 +9,11 @@ import argparse
 from pathlib import Path
 
 from audiossl import load_run
-from audiossl.data.manifests import cuts_from_folder, write_manifests
-from audiossl.evaluate import read_jsonl
-from audiossl.experiment import read_experiment, train
+from audiossl.core.files import read_jsonl
+from audiossl.data.manifests import write_manifests
+from audiossl.data.sources import cuts_from_folder
+from audiossl.experiments.config import read_experiment
+from audiossl.experiments.start import train
 from audiossl.metrics.bootstrap import paired_bootstrap
 
 

@@ -8,7 +8,8 @@ import torch
 
 from audiossl import load_upstream
 from audiossl.data.inputs import cuts_of
-from audiossl.data.loader import LoaderConfig, make_loader
+from audiossl.data.loader import make_loader
+from audiossl.data.stream import LoaderConfig
 
 
 def main() -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 import torch
 
 from audiossl import load_upstream
-from audiossl.conversion import convert
 from audiossl.data.reading import read_audio
+from audiossl.encoders.conversion import convert
 
 
 def main() -> None:

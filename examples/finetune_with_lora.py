@@ -9,10 +9,12 @@ import argparse
 from pathlib import Path
 
 from audiossl import load_run
-from audiossl.checkpoint import save_upstream
-from audiossl.data.manifests import cuts_from_folder, write_manifests
-from audiossl.experiment import read_experiment, train
-from audiossl.finetuning import merge_lora
+from audiossl.data.manifests import write_manifests
+from audiossl.data.sources import cuts_from_folder
+from audiossl.encoders.finetuning import merge_lora
+from audiossl.encoders.weights import save_upstream
+from audiossl.experiments.config import read_experiment
+from audiossl.experiments.start import train
 
 
 def main() -> None:

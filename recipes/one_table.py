@@ -13,8 +13,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from audiossl.report.summary import interval_written, with_unit, written
-from audiossl.types import Metric
+from audiossl.core.types import Metric
+from audiossl.metrics.formatting import interval_written, with_unit, written
 
 
 def rows_of(out: Path) -> dict[str, dict[str, tuple[str, str, str]]]:

@@ -9,13 +9,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from audiossl.data.checks import source_of
+from audiossl.core.errors import LabelError
+from audiossl.core.terminal import progress
 from audiossl.data.fields import read_field
-from audiossl.data.loader import LoaderConfig, make_loader
-from audiossl.data.progress import progress
-from audiossl.errors import LabelError
+from audiossl.data.leaks import source_of
+from audiossl.data.loader import make_loader
+from audiossl.data.stream import LoaderConfig
+from audiossl.encoders.upstream import Upstream
 from audiossl.nn.pooling import StatisticsPooling
-from audiossl.upstream import Upstream
 
 if TYPE_CHECKING:
     from lhotse import CutSet

@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from audiossl.analysis.functionals import Functionals, Vectors
-from audiossl.data.progress import progress
-from audiossl.errors import ConfigError, LabelError, did_you_mean
+from audiossl.core.errors import ConfigError, LabelError, did_you_mean
+from audiossl.core.terminal import progress
+from audiossl.core.types import Metric
 from audiossl.metrics.classification import classification_metrics
-from audiossl.types import Metric
 
 
 class Grid(NamedTuple):

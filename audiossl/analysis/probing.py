@@ -13,13 +13,15 @@ import torch
 
 from audiossl.analysis.functionals import Functionals, functionals_of
 from audiossl.analysis.probes import Probed, best_layers, check_labels, run_probes
-from audiossl.checkpoint import atomic_write, fingerprint
-from audiossl.data.checks import check_leaks
+from audiossl.core.errors import ConfigError
+from audiossl.core.files import atomic_write, write_json
+from audiossl.core.tensors import fingerprint
+from audiossl.core.types import metrics_as_json
+from audiossl.data.leaks import check_leaks
 from audiossl.data.manifests import read_manifest
-from audiossl.errors import ConfigError
-from audiossl.evaluate import metrics_as_json, write_json
-from audiossl.report.summary import interval_written, with_unit, written
-from audiossl.upstream import Upstream, load_upstream
+from audiossl.encoders.loading import load_upstream
+from audiossl.encoders.upstream import Upstream
+from audiossl.metrics.formatting import interval_written, with_unit, written
 
 _log = logging.getLogger(__name__)
 _SPLITS = ("train", "dev", "test")

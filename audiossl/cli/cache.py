@@ -21,7 +21,7 @@ def list_entries(folder: Dir = None, as_json: AsJson = False) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from audiossl.features.feed import gigabytes
+    from audiossl.features.access import gigabytes
     from audiossl.features.manage import kept_in
 
     root = _root(folder)
@@ -58,7 +58,7 @@ def prune(
     as_json: AsJson = False,
 ) -> None:
     """Make room: delete entries that no process has open; without options, only what was abandoned or damaged."""
-    from audiossl.features.feed import gigabytes
+    from audiossl.features.access import gigabytes
     from audiossl.features.manage import prune as prune_entries
 
     gone = prune_entries(_root(folder), max_gb=max_gb, older_than_days=older_than_days, unused=unused)
@@ -99,7 +99,7 @@ def verify(
 @app.command()
 def rm(key: Key, folder: Dir = None) -> None:
     """Delete one entry."""
-    from audiossl.errors import AudiosslError
+    from audiossl.core.errors import AudiosslError
     from audiossl.features.manage import find, remove
 
     kept = find(_root(folder), key)
@@ -124,8 +124,8 @@ def extract(
     """Compute hidden states once and keep them, for any number of trainings (also under torchrun)."""
     from omegaconf import OmegaConf
 
-    from audiossl.config import parse_overrides, structured
-    from audiossl.features import command
+    from audiossl.core.config import parse_overrides, structured
+    from audiossl.features import extraction as command
     from audiossl.features.config import CacheConfig
 
     made: Any = OmegaConf.to_container(parse_overrides(option or []))
@@ -150,7 +150,7 @@ def extract(
 
 
 def _root(folder: Path | None) -> Path:
+    from audiossl.features.access import features_folder
     from audiossl.features.config import CacheConfig
-    from audiossl.features.feed import features_folder
 
     return features_folder(CacheConfig(dir=str(folder or "")))

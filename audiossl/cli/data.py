@@ -28,7 +28,7 @@ def from_csv(
 
     Columns: path, and optionally start, end, duration, sample_rate, speaker, label, transcript, language and split.
     """
-    from audiossl.data.manifests import cuts_from_csv
+    from audiossl.data.sources import cuts_from_csv
 
     _write(cuts_from_csv(csv, audio_root=audio_root, columns=_columns(column)), out_dir)
 
@@ -43,7 +43,7 @@ def from_folder(
     labels: Annotated[bool, typer.Option(help="Take the name of a file's folder for its label.")] = True,
 ) -> None:
     """Make manifests from a folder; subfolders named train, dev and test become the splits."""
-    from audiossl.data.manifests import cuts_from_folder
+    from audiossl.data.sources import cuts_from_folder
 
     split = None if dev is None and test is None else (dev or 0.0, test or 0.0)
     _write(cuts_from_folder(folder, labels_from_parent=labels, split=split, seed=seed), out_dir)
@@ -55,7 +55,7 @@ def from_kaldi(
     out_dir: OutDir,
 ) -> None:
     """Make manifests from Kaldi data folders."""
-    from audiossl.data.manifests import cuts_from_kaldi
+    from audiossl.data.sources import cuts_from_kaldi
 
     _write(cuts_from_kaldi(folder), out_dir)
 
@@ -77,9 +77,9 @@ def from_annotations(
     all_recordings: Annotated[bool, typer.Option(help="Windows of every sound file below the audio root.")] = False,
 ) -> None:
     """Make manifests from annotation tables, by the column `split` where there is one."""
+    from audiossl.core.errors import ConfigError
     from audiossl.data import annotated
     from audiossl.data.annotations import read_annotations
-    from audiossl.errors import ConfigError
 
     if rows not in ("calls", "windows"):
         raise ConfigError(f"--rows {rows}: choose calls or windows.")
@@ -125,8 +125,8 @@ def validate(
     """Find everything that is wrong in manifests and their sound files; exit code 1 if anything is."""
     from rich.console import Console
 
+    from audiossl.data.checks import validate as find_problems
     from audiossl.data.manifests import read_manifest
-    from audiossl.data.manifests import validate as find_problems
 
     console = Console(highlight=False)
     num_problems = 0
@@ -146,8 +146,8 @@ def stats(
     manifests: Manifests, json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False
 ) -> None:
     """Say how much sound, of what length, rate, label and speaker, manifests hold, and what they share."""
+    from audiossl.data.checks import stats as count
     from audiossl.data.manifests import read_manifest
-    from audiossl.data.manifests import stats as count
 
     names = [path.name.removesuffix(".gz").removesuffix(".jsonl") for path in manifests]
     unique = len(set(names)) == len(names)
@@ -162,7 +162,7 @@ def stats(
 
 
 def _columns(pairs: list[str] | None) -> dict[str, str]:
-    from audiossl.errors import ConfigError
+    from audiossl.core.errors import ConfigError
 
     for pair in pairs or []:
         if "=" not in pair:
@@ -171,7 +171,7 @@ def _columns(pairs: list[str] | None) -> dict[str, str]:
 
 
 def _write(splits: Mapping[str, CutSet], out_dir: Path) -> None:
-    from audiossl.data.manifests import stats as count
+    from audiossl.data.checks import stats as count
     from audiossl.data.manifests import write_manifests
 
     paths = write_manifests(splits, out_dir)

@@ -11,12 +11,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from audiossl.cards import UpstreamCard
-from audiossl.errors import UnknownNameError, did_you_mean
-from audiossl.registry import DOWNSTREAMS, INTERFACES, UPSTREAMS
+from audiossl.core.cards import UpstreamCard
+from audiossl.core.errors import UnknownNameError, did_you_mean
+from audiossl.core.registry import DOWNSTREAMS, INTERFACES, UPSTREAMS
 
 if TYPE_CHECKING:
-    from audiossl.upstream import Upstream
+    from audiossl.encoders.upstream import Upstream
 
 _EXTRAS = {"onnxruntime": "onnx", "openvino": "openvino", "transformers": "hf", "peft": "lora"}
 
@@ -47,8 +47,8 @@ def describe_name(name: str) -> dict[str, Any]:
 
 
 def _upstream_facts(name: str, card: UpstreamCard | None = None) -> dict[str, Any]:
-    from audiossl.hub import published
-    from audiossl.upstream import load_upstream
+    from audiossl.encoders.hub import published
+    from audiossl.encoders.loading import load_upstream
 
     if card is not None and (card.architecture or published(card.weights)):
         if not card.num_parameters:  # an architecture without a size of its own
@@ -70,7 +70,7 @@ def _without_weights(card: UpstreamCard) -> Upstream:
     """The encoder that a card describes, with shapes but no numbers: nothing is fetched or drawn."""
     import torch
 
-    from audiossl.upstream import build_upstream
+    from audiossl.encoders.building import build_upstream
 
     with torch.device("meta"):
         return build_upstream(card.name, card.options, seed=0)

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 from audiossl.cli import cache, data, probing
-from audiossl.errors import AudiosslError, ConfigError
+from audiossl.core.errors import AudiosslError, ConfigError
 
 app = typer.Typer(
     help="Self-supervised learning for speech and audio: encoders, layer weighting, tasks, evaluation.",
@@ -86,7 +86,7 @@ def embed(
     as_json: AsJson = False,
 ) -> None:
     """Write the hidden states of recordings: an array (L, T, D) each, or (T, D) for one layer."""
-    from audiossl.cli.embedding import EmbedOptions, embed_inputs
+    from audiossl.encoders.embedding import EmbedOptions, embed_inputs
 
     options = EmbedOptions(layer, pool, batch_size, chunk_s, overlap_s, precision, engine)
     summary = embed_inputs(upstream, inputs, to, options)
@@ -109,8 +109,8 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """Write an encoder as a graph from wav (1, S) to its layers, checked against the encoder itself."""
-    from audiossl.export import export as write
-    from audiossl.upstream import load_upstream
+    from audiossl.encoders.engines.export import export as write
+    from audiossl.encoders.loading import load_upstream
 
     made = write(load_upstream(upstream, precision=precision), to, form, up_to_layer=up_to_layer)
     if as_json:
@@ -129,7 +129,7 @@ def convert(
     as_json: AsJson = False,
 ) -> None:
     """Write an encoder as a safetensors file of audiossl or as a folder that transformers loads."""
-    from audiossl.conversion import convert as write
+    from audiossl.encoders.conversion import convert as write
 
     made = write(source, destination)
     if as_json:
@@ -153,9 +153,9 @@ def train(
     overwrite: Overwrite = False,
 ) -> None:
     """Train a head on an encoder, frozen or fine-tuned with it (finetune=all, lora, ...)."""
-    from audiossl import experiment
+    from audiossl.experiments.start import train as start
 
-    _run(experiment.train, recipe, overrides or [], to, resume, overwrite, pretrain=False)
+    _run(start, recipe, overrides or [], to, resume, overwrite, pretrain=False)
 
 
 @app.command()
@@ -167,9 +167,9 @@ def pretrain(
     overwrite: Overwrite = False,
 ) -> None:
     """Pre-train an encoder on unlabelled sound."""
-    from audiossl import experiment
+    from audiossl.experiments.training import pretrain as start
 
-    _run(experiment.pretrain, recipe, overrides or [], to, resume, overwrite, pretrain=True)
+    _run(start, recipe, overrides or [], to, resume, overwrite, pretrain=True)
 
 
 @app.command()
@@ -181,9 +181,9 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Predict a split and score it (of a sweep: with the best by dev): writes predictions.jsonl and metrics.json."""
-    from audiossl.evaluate import metrics_as_json
-    from audiossl.run import load_run
-    from audiossl.sweep import is_sweep
+    from audiossl.core.types import metrics_as_json
+    from audiossl.experiments.loading import load_run
+    from audiossl.experiments.sweeps.record import is_sweep
 
     if is_sweep(run):
         from audiossl.cli.sweep import evaluate_sweep
@@ -209,9 +209,9 @@ def predict(
     as_json: AsJson = False,
 ) -> None:
     """Predict recordings with a trained run: labels, transcripts, embeddings, whatever its task gives."""
+    from audiossl.core.files import write_jsonl
     from audiossl.data.inputs import cuts_of
-    from audiossl.evaluate import write_jsonl
-    from audiossl.run import load_run
+    from audiossl.experiments.loading import load_run
 
     loaded = load_run(run)
     rows = sorted(loaded.predict(cuts_of(inputs)), key=lambda row: row["id"])
@@ -267,7 +267,7 @@ def doctor(as_json: AsJson = False) -> None:
 
 def add_commands_of_tasks() -> None:
     """Commands that the cards of downstreams bring, in the order of their names; a second call changes nothing."""
-    from audiossl.registry import DOWNSTREAMS, import_target
+    from audiossl.core.registry import DOWNSTREAMS, import_target
 
     known = {command.name for command in app.registered_commands}
     cards = [DOWNSTREAMS.card(name) for name in DOWNSTREAMS.names()]
@@ -279,7 +279,7 @@ def add_commands_of_tasks() -> None:
 def main() -> None:
     """Entry point: errors that are the user's to mend are one sentence, without a traceback."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    logging.getLogger("audiossl.features").setLevel(logging.INFO)  # what is computed once, and why
+    logging.getLogger("audiossl.experiments").setLevel(logging.INFO)  # what is computed once, and why
     try:
         add_commands_of_tasks()
         app()
@@ -301,8 +301,8 @@ def _run(
     *,
     pretrain: bool,
 ) -> None:
-    from audiossl.experiment import default_out, read_experiment
-    from audiossl.trainer import Interrupted
+    from audiossl.experiments.config import default_out, read_experiment
+    from audiossl.training.trainer import Interrupted
 
     if resume and recipe and "=" in str(recipe):  # `--resume RUN key=value`: the first argument is no recipe
         overrides, recipe = [str(recipe), *overrides], None
@@ -332,8 +332,8 @@ def _leave_process_group() -> None:
 
 
 def _registry(kind: str) -> Any:
-    from audiossl import registry
-    from audiossl.errors import did_you_mean
+    from audiossl.core import registry
+    from audiossl.core.errors import did_you_mean
 
     kinds = {"upstreams": registry.UPSTREAMS, "downstreams": registry.DOWNSTREAMS, "interfaces": registry.INTERFACES}
     name = kind if kind.endswith("s") else f"{kind}s"

@@ -31,7 +31,7 @@ def probe(
     from omegaconf import OmegaConf
 
     from audiossl.analysis.probing import ProbeOptions, probe_upstream
-    from audiossl.config import parse_overrides
+    from audiossl.core.config import parse_overrides
 
     of_upstream = OmegaConf.to_container(parse_overrides(options or []))
     chosen = ProbeOptions(field, probes, layers, metric, group, seed)

@@ -11,10 +11,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from audiossl.evaluate import metrics_as_json
-from audiossl.run import load_run
-from audiossl.sweep import Entry, SweepRecord, read_sweep, runs_of
-from audiossl.types import Metric
+from audiossl.core.types import Metric, metrics_as_json
+from audiossl.experiments.loading import load_run
+from audiossl.experiments.sweeps.record import Entry, SweepRecord, read_sweep, runs_of
 
 
 def evaluate_sweep(folder: Path, split: str, checkpoint: str, overrides: Sequence[str], *, as_json: bool) -> None:

@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from audiossl.core.errors import AudioError, ManifestError
 from audiossl.data.annotations import Annotation
 from audiossl.data.fields import LABEL_SEPARATOR
 from audiossl.data.reading import AudioFacts, audio_facts
 from audiossl.data.sources import ROUNDING_S, SOUND_SUFFIXES, cuts_from_rows
-from audiossl.errors import AudioError, ManifestError
 
 if TYPE_CHECKING:
     from lhotse import CutSet

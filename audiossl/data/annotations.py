@@ -21,8 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from audiossl.checkpoint import atomic_write
-from audiossl.errors import ManifestError, did_you_mean
+from audiossl.core.errors import ManifestError, did_you_mean
+from audiossl.core.files import atomic_write
 
 Kind = Literal["raven", "audacity", "csv"]
 KINDS: tuple[Kind, ...] = ("raven", "audacity", "csv")

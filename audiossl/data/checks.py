@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from audiossl.data.fields import read_field
-from audiossl.data.progress import progress
+from audiossl.core.errors import AudioError
+from audiossl.core.terminal import progress
 from audiossl.data.reading import audio_facts, path_of, read_cut
-from audiossl.errors import AudioError, ManifestError
 
 if TYPE_CHECKING:
     from lhotse.cut import Cut
 
+
 # One analysis window of the usual encoders: nothing shorter has a frame.
 SHORTEST_S = 0.025
+
+
 _QUANTILES = (0.0, 0.05, 0.5, 0.95, 1.0)
 
 
@@ -68,50 +70,6 @@ def stats(cuts: Iterable[Cut] | Mapping[str, Iterable[Cut]]) -> dict[str, Any]:
         "shared_speakers": {pair: names for pair, names in shared_speakers.items() if names},
         "shared_files": {pair: names for pair, names in shared_files.items() if names},
     }
-
-
-def source_of(cut: Cut) -> str:
-    """The source recording of a row: its column `recording`, which rows cut from one tape share, else its file."""
-    return read_field(cut, "recording") or path_of(cut) or cut.id
-
-
-def shared_values(splits: Mapping[str, Iterable[Cut]], value_of: Callable[[Cut], str | None]) -> dict[str, list[str]]:
-    """By 'split & split' what two splits share, sorted; pairs that share nothing are left out."""
-    values = {split: {value for cut in rows if (value := value_of(cut)) is not None} for split, rows in splits.items()}
-    pairs = {f"{a} & {b}": sorted(values[a] & values[b]) for a, b in combinations(values, 2)}
-    return {pair: shared for pair, shared in pairs.items() if shared}
-
-
-def check_leaks(splits: Mapping[str, Iterable[Cut]], disjoint: str = "") -> list[str]:
-    """What makes a test easier than it looks: a sentence for each pair of splits that share a source recording.
-
-    disjoint: a field ('speaker', 'label', ...) of which no value may be in two splits, or 'recording'. Raises
-    ManifestError for the first that is, and for a row without one.
-    """
-    if disjoint:
-        _check_disjoint(splits, disjoint)
-    return [
-        f"{pair} share {len(shared)} source recording(s), for instance {shared[0]}: neighbouring parts of one "
-        f"recording have the same individual, background and microphone, so the result will be too good; split by "
-        f"recording with `audiossl data split`."
-        for pair, shared in shared_values(splits, source_of).items()
-    ]
-
-
-def _check_disjoint(splits: Mapping[str, Iterable[Cut]], name: str) -> None:
-    for split, rows in splits.items():
-        for cut in rows:
-            if name != "recording" and read_field(cut, name) is None:
-                raise ManifestError(
-                    f"Row {cut.id} of {split} has nothing in the field {name!r}, by which data.disjoint wants the "
-                    f"splits apart; fill it in, or leave data.disjoint out."
-                )
-    shared = shared_values(splits, source_of if name == "recording" else lambda cut: read_field(cut, name))
-    for pair, values in shared.items():
-        raise ManifestError(
-            f"{pair} share {len(values)} of {name}, for instance {values[0]!r}, and data.disjoint={name} forbids it; "
-            f"split again with `audiossl data split --by {name}`."
-        )
 
 
 class _Tally:

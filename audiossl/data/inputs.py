@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from audiossl.core.errors import AudioError
 from audiossl.data.manifests import read_manifest
 from audiossl.data.sources import SOUND_SUFFIXES, cuts_from_files
-from audiossl.errors import AudioError
 
 if TYPE_CHECKING:
     from lhotse import CutSet

@@ -13,10 +13,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from audiossl.checkpoint import atomic_write
+from audiossl.core.errors import ManifestError
+from audiossl.core.files import atomic_write
 from audiossl.data.checks import Problem, stats, validate
 from audiossl.data.sources import cuts_from_csv, cuts_from_folder, cuts_from_kaldi
-from audiossl.errors import ManifestError
 
 if TYPE_CHECKING:
     from lhotse import CutSet

@@ -10,8 +10,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sized
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from audiossl.core.errors import AudiosslError, ManifestError
 from audiossl.data.sources import cuts_from_csv
-from audiossl.errors import AudiosslError, ManifestError
 
 if TYPE_CHECKING:
     from lhotse import CutSet

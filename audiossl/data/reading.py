@@ -17,7 +17,7 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
-from audiossl.errors import AudioError
+from audiossl.core.errors import AudioError
 
 if TYPE_CHECKING:
     from lhotse.cut import Cut

@@ -13,9 +13,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from audiossl.data.progress import progress
+from audiossl.core.errors import AudioError, ManifestError, did_you_mean
+from audiossl.core.terminal import progress
 from audiossl.data.reading import AudioFacts, audio_facts
-from audiossl.errors import AudioError, ManifestError, did_you_mean
 
 if TYPE_CHECKING:
     from lhotse import CutSet

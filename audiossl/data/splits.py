@@ -7,9 +7,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from audiossl.data.checks import source_of
+from audiossl.core.errors import ManifestError
 from audiossl.data.fields import read_field, read_labels
-from audiossl.errors import ManifestError
+from audiossl.data.leaks import source_of
 
 if TYPE_CHECKING:
     from lhotse import CutSet

@@ -21,7 +21,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from audiossl.errors import ConfigError, LabelError
+from audiossl.core.errors import ConfigError, LabelError
 
 _APOSTROPHES = str.maketrans({"’": "'", "ʼ": "'", "`": "'"})  # what typesetters write
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from audiossl.errors import ConfigError
+from audiossl.core.errors import ConfigError
 
 Form = Literal["off", "frames", "pooled"]
 Asked = Literal["auto", "frames", "pooled", "stats", "off"]

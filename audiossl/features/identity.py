@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from audiossl.data.reading import path_of
-from audiossl.upstream import Upstream
+from audiossl.encoders.upstream import Upstream
 
 if TYPE_CHECKING:
     from lhotse.cut import Cut
@@ -34,7 +34,13 @@ if TYPE_CHECKING:
 FORMAT = 1
 _TICK_S = 0.05  # longer than a tick of the clock that file systems use
 # What stands between a file and the encoder, and what every encoder may use.
-_SHARED_CODE = ("audiossl.data.reading", "audiossl.data.loader", "audiossl.upstream", "audiossl.engines")
+_SHARED_CODE = (
+    "audiossl.data.reading",
+    "audiossl.data.loader",
+    "audiossl.encoders.upstream",
+    "audiossl.encoders.engines.graph",
+    "audiossl.encoders.engines.running",
+)
 _SHARED_FOLDERS = ("audiossl.nn",)
 
 

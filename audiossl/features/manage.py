@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
+from audiossl.core.errors import AudiosslError
 from audiossl.data.reading import read_cut
-from audiossl.errors import AudiosslError
 from audiossl.features.identity import FORMAT, code_version, utterance_of
 from audiossl.features.shards import BAD_SUFFIX, SUFFIX, Entry, Shard, ShardError, abandoned, checked, quarantine
 from audiossl.features.source import hash_of

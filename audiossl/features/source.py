@@ -9,21 +9,22 @@ from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
-from audiossl.data.loader import BatchStream, LoaderConfig, collate, make_loader
-from audiossl.errors import ConfigError
+from audiossl.core.errors import ConfigError
+from audiossl.core.terminal import share_bar
+from audiossl.core.types import Batch, Features, Position
+from audiossl.data.loader import collate, make_loader
+from audiossl.data.stream import BatchStream, LoaderConfig
+from audiossl.encoders.upstream import Upstream
 from audiossl.features.codec import Codec
 from audiossl.features.config import Form
 from audiossl.features.identity import Rows
 from audiossl.features.store import Store
-from audiossl.types import Batch, Features, Position
-from audiossl.upstream import Upstream
 
 if TYPE_CHECKING:
     from lhotse.cut import Cut
+
 
 _log = logging.getLogger(__name__)
 
@@ -125,7 +126,7 @@ class FeatureSource:
         rows, num_computed, every = iter(cuts), 0, (self, *others)
         last = max(max(source.layers) for source in every)
         try:
-            with _progress(total_s, shown=share[0] == 0) as progress:
+            with share_bar(total_s, shown=share[0] == 0) as progress:
                 bar = progress.add_task("Encoding once", total=total_s)
                 while _any_writable(every) and (pool := list(islice(rows, LoaderConfig.pool_size))):
                     ordered = sorted(pool, key=lambda cut: (-cut.duration, cut.id))[share[0] :: share[1]]
@@ -266,10 +267,3 @@ def _any_writable(sources: Sequence[FeatureSource]) -> bool:
 def hash_of(sound: Tensor) -> str:
     """Of samples (S,), in hexadecimal."""
     return hashlib.blake2b(sound.contiguous().numpy().tobytes(), digest_size=16).hexdigest()
-
-
-def _progress(total_s: float | None, *, shown: bool) -> Progress:
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
-    off = not (shown and console.is_terminal) or not total_s
-    return Progress(*columns, TimeRemainingColumn(), console=console, disable=off)

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from audiossl.checkpoint import atomic_write
+from audiossl.core.files import atomic_write
 from audiossl.features.identity import key_of
 from audiossl.features.shards import SUFFIX, Entry, Shard, ShardError, ShardWriter, abandoned, checked, quarantine
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from audiossl.cards import Card
+from audiossl.core.cards import Card
 
 _STUDY = "Shih and Harwath, Interface design for self-supervised speech models, 2024, arXiv:2406.12209"
 _SUPERB = "Yang et al., SUPERB, 2021, arXiv:2105.01051"

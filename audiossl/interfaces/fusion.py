@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from audiossl.errors import ConfigError
-from audiossl.interface import Interface
+from audiossl.core.errors import ConfigError
 from audiossl.interfaces.weighting import checked_width, linear_or_identity, project
+from audiossl.training.interface import Interface
 
 
 class Concat(Interface):

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from audiossl.errors import ConfigError, TrainingError
-from audiossl.interface import Interface
+from audiossl.core.errors import ConfigError, TrainingError
+from audiossl.core.types import Features
 from audiossl.interfaces.weighting import checked_width
 from audiossl.nn.masking import valid_frames
-from audiossl.types import Features
+from audiossl.training.interface import Interface
 
 
 class Pca(Interface):

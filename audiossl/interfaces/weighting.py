@@ -9,9 +9,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from audiossl.errors import ConfigError
-from audiossl.interface import Interface
-from audiossl.interfaces.layer_sum import may_be_summed, sum_of_halves
+from audiossl.core.errors import ConfigError
+from audiossl.nn.layer_sum import may_be_summed, sum_of_halves
+from audiossl.training.interface import Interface
 
 
 def project(linear: nn.Module, x: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from audiossl.types import Metric
+from audiossl.core.types import Metric
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import sparse
 
+from audiossl.core.types import Metric
 from audiossl.metrics.bootstrap import NUM_RESAMPLES, SEED, Floats, Ints, cluster_of, interval, intervals_wanted
-from audiossl.types import Metric
 
 _CHUNK = 2**23  # most cell counts held at once: 64 MB
 

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from rapidfuzz.distance import Levenshtein
 
+from audiossl.core.types import Metric
 from audiossl.metrics.bootstrap import bootstrap_ratio
-from audiossl.types import Metric
 
 Pair = tuple[str, str]
 

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from audiossl.core.types import Metric
 from audiossl.metrics.bootstrap import NUM_RESAMPLES, SEED, Floats, Ints, cluster_of, interval, intervals_wanted
-from audiossl.types import Metric
 
 _CHUNK = 2**22  # most weights held at once: 32 MB
 _MOST = 4 * 10**9  # most weights summed in all; larger sets get fewer resamples, at least 200

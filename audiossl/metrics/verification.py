@@ -25,9 +25,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, log_expit, logit, xlogy
 
-from audiossl.errors import AudiosslError, LabelError
+from audiossl.core.errors import AudiosslError, LabelError
+from audiossl.core.types import Metric
 from audiossl.metrics.bootstrap import NUM_RESAMPLES, SEED, Difference, Floats, Ints, interval, intervals_wanted
-from audiossl.types import Metric
 
 Bools = NDArray[np.bool_]
 Sides = tuple[Sequence[str], Sequence[str]]

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from audiossl.errors import ConfigError, did_you_mean
+from audiossl.core.errors import ConfigError, did_you_mean
 
 LOSSES = ("softmax", "am", "aam")
 

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-from audiossl.errors import ConfigError, did_you_mean
+from audiossl.core.errors import ConfigError, did_you_mean
 from audiossl.nn.masking import valid_frames
 
 

@@ -15,19 +15,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 import audiossl
+from audiossl.core.types import Metric
+from audiossl.metrics.formatting import interval_written, scaled, with_unit, written
 from audiossl.report import figures
 from audiossl.report.cells import Players, shown_tables
 from audiossl.report.comparison import comparisons, is_right
 from audiossl.report.runs import Evaluation, Run, read_runs
-from audiossl.report.summary import (
-    interval_written,
-    metric_names,
-    scaled,
-    upstream_written,
-    with_unit,
-    written,
-)
-from audiossl.types import Metric
+from audiossl.report.summary import metric_names, upstream_written
 
 NUM_MISTAKES = 10
 MOST_PICTURES = 12  # of one run

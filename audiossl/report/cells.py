@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import soundfile
 
+from audiossl.core.errors import AudioError
 from audiossl.data.reading import audio_facts, read_audio
-from audiossl.errors import AudioError
 
 _log = logging.getLogger(__name__)
 MOST_PLAYED_S = 30.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from audiossl.errors import LabelError
+from audiossl.core.errors import LabelError
 from audiossl.metrics.bootstrap import Difference, paired_bootstrap
 from audiossl.metrics.verification import paired_eer, sides_of
 from audiossl.report.runs import Evaluation, Run

@@ -14,11 +14,11 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from audiossl.config import read_yaml
-from audiossl.errors import TrainingError
-from audiossl.registry import UPSTREAMS
-from audiossl.sweep import runs_of
-from audiossl.types import Metric
+from audiossl.core.config import read_yaml
+from audiossl.core.errors import TrainingError
+from audiossl.core.registry import UPSTREAMS
+from audiossl.core.types import Metric
+from audiossl.experiments.sweeps.record import runs_of
 
 SPLITS = ("test", "dev", "train")  # the order in which a split stands for its run
 PICTURES = (".png", ".svg")
@@ -39,7 +39,7 @@ class Evaluation:
 
     @property
     def tables(self) -> list[dict[str, Any]]:
-        """What the task had to say in words (see `audiossl.types.Table`)."""
+        """What the task had to say in words (see `audiossl.core.types.Table`)."""
         return list(self.facts.get("tables") or [])
 
     def comparable(self) -> dict[str, dict[str, Any]]:

@@ -7,14 +7,9 @@ from pathlib import Path
 
 from rich.table import Table
 
+from audiossl.metrics.formatting import PERCENT, interval_written, with_unit, written
 from audiossl.report.runs import Evaluation, Run, read_runs
-from audiossl.types import Metric
 
-# Shares of 1, written as percentages; the order is the order of the columns.
-PERCENT = (
-    *("accuracy", "ua", "wa", "uar", "f1", "map", "auroc", "eer"),
-    *("wer", "cer", "per", "substitutions", "deletions", "insertions"),
-)
 _FIXED = ("run", "upstream", "interface", "task", "split", "items")
 
 
@@ -47,34 +42,6 @@ def metric_names(evaluations: Iterable[Evaluation | None]) -> list[str]:
     """All metrics of some evaluations: the known ones in their usual order, then the others as they come."""
     found = {name: None for evaluation in evaluations if evaluation for name in evaluation.metrics}
     return [name for name in PERCENT if name in found] + [name for name in found if name not in PERCENT]
-
-
-def with_unit(name: str) -> str:
-    """A column or axis title.
-
-    >>> with_unit("accuracy"), with_unit("loss")
-    ('accuracy (%)', 'loss')
-    """
-    return f"{name} (%)" if name in PERCENT else name
-
-
-def scaled(name: str, value: float) -> float:
-    """The value in the unit of `with_unit`."""
-    return 100 * value if name in PERCENT else value
-
-
-def written(name: str, value: float | None) -> str:
-    """A figure in the unit of `with_unit`, with one decimal (percent) or four significant digits."""
-    if value is None:
-        return ""
-    return f"{scaled(name, value):.1f}" if name in PERCENT else f"{value:.4g}"
-
-
-def interval_written(name: str, metric: Metric) -> str:
-    """`[low, high]`, or nothing where there is no interval."""
-    if metric.low is None or metric.high is None:
-        return ""
-    return f"[{written(name, metric.low)}, {written(name, metric.high)}]"
 
 
 def upstream_written(run: Run) -> str:

@@ -13,11 +13,11 @@ import torch
 from lhotse.cut import Cut
 from torch import Tensor
 
-from audiossl.checkpoint import atomic_write
+from audiossl.core.errors import LabelError
+from audiossl.core.files import atomic_write
 from audiossl.data.text import TextError
 from audiossl.downstreams.asr.decoding import BLANK, Clock, Span, Symbol, spans_of, steps_needed, words_of
 from audiossl.downstreams.asr.task import Asr
-from audiossl.errors import LabelError
 
 
 class Alignment(NamedTuple):

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from audiossl.errors import ConfigError
-from audiossl.pretraining import Pretraining
+from audiossl.core.errors import ConfigError
+from audiossl.training.objective import Pretraining
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from audiossl.cards import Card
+from audiossl.core.cards import Card
 
 CARDS: tuple[Card, ...] = (
     Card(

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from audiossl.errors import AudiosslError, ConfigError
+from audiossl.core.errors import AudiosslError, ConfigError
 
 
 def align(
@@ -22,7 +22,7 @@ def align(
     from audiossl.data.inputs import cuts_of
     from audiossl.downstreams.asr.alignment import align_text, write_ctm, write_textgrid
     from audiossl.downstreams.asr.task import Asr
-    from audiossl.run import load_run
+    from audiossl.experiments.loading import load_run
 
     said = _read(text)
     cuts = list(cuts_of([str(recording)]))

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from audiossl.data.text import TextUnits
-from audiossl.upstream import Upstream
+from audiossl.encoders.upstream import Upstream
 
 BLANK = 0  # class 0; class n + 1 is unit n
 

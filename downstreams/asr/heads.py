@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from audiossl.errors import ConfigError
+from audiossl.core.errors import ConfigError
 from audiossl.nn.masking import valid_frames
 
 

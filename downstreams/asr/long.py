@@ -1,8 +1,8 @@
 """Scores of a recording of any length in bounded memory.
 
-The encoder sees windows (`audiossl.long_audio`), of which each frame is kept once; the head then sees windows of the
-sequence, which share as much, and of each the centre is kept. A recording that one window holds gives exactly what the
-whole gives. In a longer one, an LSTM begins afresh half an overlap before the first step that is kept.
+The encoder sees windows (`audiossl.encoders.long_audio`), of which each frame is kept once. The head then sees windows
+of the sequence, which share as much, and of each the centre is kept. A recording that one window holds gives exactly
+what the whole gives. In a longer one, an LSTM begins afresh half an overlap before the first step that is kept.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 from lhotse.cut import Cut
 from torch import Tensor
 
-from audiossl.long_audio import encode_long, plan, recording_of
+from audiossl.encoders.long_audio import encode_long, plan, recording_of
 
 if TYPE_CHECKING:
     from audiossl.downstreams.asr.task import Asr

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from audiossl.core.types import Cell, Table
 from audiossl.metrics.error_rate import align_tokens, most_frequent
-from audiossl.task import Prediction
-from audiossl.types import Cell, Table
+from audiossl.training.task import Prediction
 
 _NUM_WORST = 20
 _NUM_CONFUSIONS = 25

@@ -10,21 +10,21 @@ import torch
 from lhotse.cut import Cut
 from torch import Tensor, nn
 
+from audiossl.core.errors import ConfigError, LabelError
+from audiossl.core.types import Batch, Loss, Metric, Table
 from audiossl.data.fields import read_field
 from audiossl.data.reading import num_samples_of
 from audiossl.data.text import TextConfig, TextError, TextUnits, fit_units
-from audiossl.downstream import Downstream
 from audiossl.downstreams.asr.augmentation import SpecAugmentConfig, spec_augment
 from audiossl.downstreams.asr.decoding import Clock, best_path, merge, steps_needed, words_of
 from audiossl.downstreams.asr.heads import CtcHead, HeadConfig, frames_joined
 from audiossl.downstreams.asr.long import long_log_probs
 from audiossl.downstreams.asr.tables import error_tables
-from audiossl.errors import ConfigError, LabelError
-from audiossl.interface import Interface
+from audiossl.encoders.upstream import Upstream
 from audiossl.metrics.error_rate import Edits, count_edits, error_rates
-from audiossl.task import Monitor, Prediction
-from audiossl.types import Batch, Loss, Metric, Table
-from audiossl.upstream import Upstream
+from audiossl.training.downstream import Downstream
+from audiossl.training.interface import Interface
+from audiossl.training.task import Monitor, Prediction
 
 _CROP_S = 0.05  # by how much a supervision may exceed its row before the row counts as a part of what was said
 

@@ -22,11 +22,11 @@ def annotate(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")] = False,
 ) -> None:
     """Find what a run knows in recordings of any length and write it as annotation tables."""
+    from audiossl.core.errors import ConfigError, did_you_mean
     from audiossl.data.annotations import KINDS
     from audiossl.data.inputs import cuts_of
     from audiossl.downstreams.bioacoustics.windows import BioacousticWindows
-    from audiossl.errors import ConfigError, did_you_mean
-    from audiossl.run import load_run
+    from audiossl.experiments.loading import load_run
 
     if kind not in KINDS:
         raise ConfigError(f"--format {kind}: there is no such table. {did_you_mean(kind, KINDS)}")

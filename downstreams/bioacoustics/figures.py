@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from audiossl.downstreams.bioacoustics.events import probabilities_over_time
-from audiossl.task import Prediction
+from audiossl.training.task import Prediction
 
 _MOST_RECORDINGS = 3
 _MOST_LABELS = 12

@@ -9,16 +9,13 @@ from typing import Any
 from lhotse.cut import Cut
 from torch import Tensor, nn
 
-from audiossl.data.checks import source_of
+from audiossl.core.types import Cell, Table
 from audiossl.data.fields import read_field
-from audiossl.downstreams.utterance_classification.task import (
-    UtteranceClassification,
-    UtteranceClassificationConfig,
-)
-from audiossl.interface import Interface
-from audiossl.task import Monitor, Prediction
-from audiossl.types import Cell, Table
-from audiossl.upstream import Upstream
+from audiossl.data.leaks import source_of
+from audiossl.downstreams.utterance_classification.task import UtteranceClassification, UtteranceClassificationConfig
+from audiossl.encoders.upstream import Upstream
+from audiossl.training.interface import Interface
+from audiossl.training.task import Monitor, Prediction
 
 
 @dataclass(frozen=True)

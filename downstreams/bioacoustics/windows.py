@@ -14,22 +14,19 @@ import torch
 from lhotse.cut import Cut
 from torch import Tensor, nn
 
+from audiossl.core.errors import ConfigError, LabelError
+from audiossl.core.types import Batch, Cell, Loss, Metric, Table
 from audiossl.data.annotated import Windows
 from audiossl.data.fields import read_labels
 from audiossl.data.loader import collate
 from audiossl.data.reading import path_of
 from audiossl.downstreams.bioacoustics.events import events_of
 from audiossl.downstreams.bioacoustics.task import classifier, group_of
-from audiossl.downstreams.utterance_classification.task import (
-    UtteranceClassification,
-    UtteranceClassificationConfig,
-)
-from audiossl.errors import ConfigError, LabelError
-from audiossl.interface import Interface
+from audiossl.downstreams.utterance_classification.task import UtteranceClassification, UtteranceClassificationConfig
+from audiossl.encoders.upstream import Upstream
 from audiossl.metrics.multilabel import multilabel_metrics, per_class
-from audiossl.task import Monitor, Prediction
-from audiossl.types import Batch, Cell, Loss, Metric, Table
-from audiossl.upstream import Upstream
+from audiossl.training.interface import Interface
+from audiossl.training.task import Monitor, Prediction
 
 _AT_ONCE = 32  # windows of a long recording in a batch
 

@@ -10,15 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from audiossl.downstreams.utterance_classification.task import (
-    UtteranceClassification,
-    UtteranceClassificationConfig,
-)
-from audiossl.interface import Interface
+from audiossl.core.types import Cell, Metric, Table
+from audiossl.downstreams.utterance_classification.task import UtteranceClassification, UtteranceClassificationConfig
+from audiossl.encoders.upstream import Upstream
 from audiossl.metrics.classification import classification_metrics
-from audiossl.task import Monitor, Prediction
-from audiossl.types import Cell, Metric, Table
-from audiossl.upstream import Upstream
+from audiossl.training.interface import Interface
+from audiossl.training.task import Monitor, Prediction
 
 
 @dataclass(frozen=True)

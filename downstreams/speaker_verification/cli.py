@@ -22,7 +22,7 @@ def verify(
 ) -> None:
     """Say whether two recordings are of one speaker: score, probability and decision."""
     from audiossl.downstreams.speaker_verification.verify import verify as compare
-    from audiossl.run import load_run
+    from audiossl.experiments.loading import load_run
 
     verdict = compare(load_run(run, checkpoint), [enrolled, *(more or [])], tested, prior)
     if as_json:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from audiossl.errors import ConfigError
+from audiossl.core.errors import ConfigError
 from audiossl.nn.pooling import make_pooling
 
 

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from audiossl.core.types import Cell, Table
 from audiossl.metrics.bootstrap import Floats
 from audiossl.metrics.verification import det_curve, equal_error_threshold
-from audiossl.types import Cell, Table
 
 NUM_ERRORS = 10
 NUM_SPEAKERS = 15

@@ -13,9 +13,10 @@ import torch
 from lhotse.cut import Cut
 from torch import Tensor
 
+from audiossl.core.errors import AudioError, ConfigError, LabelError
+from audiossl.core.types import Batch, Loss, Metric, Table
 from audiossl.data.fields import read_field
 from audiossl.data.reading import num_samples_of, path_of
-from audiossl.downstream import Downstream
 from audiossl.downstreams.speaker_verification.heads import Ecapa, Head, XVector
 from audiossl.downstreams.speaker_verification.tables import error_table, most_confident_errors, speaker_table
 from audiossl.downstreams.speaker_verification.trials import (
@@ -29,8 +30,7 @@ from audiossl.downstreams.speaker_verification.trials import (
     rows_of,
     scores_of,
 )
-from audiossl.errors import AudioError, ConfigError, LabelError
-from audiossl.interface import Interface
+from audiossl.encoders.upstream import Upstream
 from audiossl.metrics.bootstrap import Floats
 from audiossl.metrics.verification import (
     Calibration,
@@ -42,9 +42,9 @@ from audiossl.metrics.verification import (
     verification_metrics,
 )
 from audiossl.nn.losses import MarginSoftmax
-from audiossl.task import Monitor, Prediction
-from audiossl.types import Batch, Loss, Metric, Table
-from audiossl.upstream import Upstream
+from audiossl.training.downstream import Downstream
+from audiossl.training.interface import Interface
+from audiossl.training.task import Monitor, Prediction
 
 XVECTOR_TDNN = [[512, 5, 1], [512, 3, 2], [512, 3, 3], [512, 1, 1], [1500, 1, 1]]
 

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from audiossl.core.errors import ConfigError, LabelError, ManifestError
 from audiossl.data.sources import SOUND_SUFFIXES
-from audiossl.errors import ConfigError, LabelError, ManifestError
 from audiossl.metrics.bootstrap import Floats
 
 _log = logging.getLogger(__name__)

@@ -8,11 +8,11 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import expit, logit
 
+from audiossl.core.errors import AudioError, AudiosslError, ConfigError
 from audiossl.data.inputs import cuts_of
 from audiossl.downstreams.speaker_verification.task import SpeakerVerification
 from audiossl.downstreams.speaker_verification.trials import Pairs
-from audiossl.errors import AudioError, AudiosslError, ConfigError
-from audiossl.run import Run
+from audiossl.experiments.run import Run
 
 
 class Verdict(NamedTuple):

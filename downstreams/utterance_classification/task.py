@@ -12,15 +12,15 @@ import torch
 from lhotse.cut import Cut
 from torch import Tensor, nn
 
+from audiossl.core.errors import ConfigError, LabelError
+from audiossl.core.types import Batch, Loss, Metric
 from audiossl.data.fields import read_field
-from audiossl.downstream import Downstream
-from audiossl.errors import ConfigError, LabelError
-from audiossl.interface import Interface
+from audiossl.encoders.upstream import Upstream
 from audiossl.metrics.classification import classification_metrics, confusion_matrix
 from audiossl.nn.pooling import make_pooling
-from audiossl.task import Monitor, Prediction
-from audiossl.types import Batch, Loss, Metric
-from audiossl.upstream import Upstream
+from audiossl.training.downstream import Downstream
+from audiossl.training.interface import Interface
+from audiossl.training.task import Monitor, Prediction
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from lhotse.cut import Cut
 from torch import Tensor, nn
 
 from audiossl import Batch, Downstream, Interface, Loss, Upstream
+from audiossl.core.types import Metric
 from audiossl.data.fields import read_field
 from audiossl.metrics.bootstrap import bootstrap_ratio
-from audiossl.task import Monitor, Prediction
-from audiossl.types import Metric
+from audiossl.training.task import Monitor, Prediction
 
 
 @dataclass(frozen=True)

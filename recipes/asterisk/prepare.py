@@ -12,10 +12,10 @@ import csv
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from audiossl.core.errors import AudiosslError
 from audiossl.data.manifests import write_manifests
 from audiossl.data.preparation import cuts_of_table, described, folder_parser, run
 from audiossl.data.text import TextConfig, normalize
-from audiossl.errors import AudiosslError
 
 SPOKEN = {
     **dict(enumerate(["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"])),

@@ -14,9 +14,9 @@ import csv
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from audiossl.core.errors import ManifestError
 from audiossl.data.manifests import write_manifests
 from audiossl.data.preparation import cuts_of_table, described, folder_parser, run
-from audiossl.errors import ManifestError
 
 if TYPE_CHECKING:
     from lhotse import CutSet

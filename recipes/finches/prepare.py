@@ -15,15 +15,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from audiossl.core.errors import ManifestError
 from audiossl.data.annotated import Windows, cuts_of_calls, cuts_of_windows, located
 from audiossl.data.annotations import Annotation, read_annotations
-from audiossl.data.checks import source_of
 from audiossl.data.fields import read_field
+from audiossl.data.leaks import source_of
 from audiossl.data.manifests import write_manifests
 from audiossl.data.preparation import described, folder_parser, run
 from audiossl.data.sources import cuts_from_rows
 from audiossl.data.splits import split_cuts
-from audiossl.errors import ManifestError
 
 if TYPE_CHECKING:
     from lhotse import CutSet

@@ -19,9 +19,10 @@ import soundfile
 from lhotse import CutSet
 from lhotse.cut import Cut
 
-from audiossl.data.manifests import cuts_from_csv, write_manifests
+from audiossl.core.errors import AudiosslError
+from audiossl.data.manifests import write_manifests
 from audiossl.data.preparation import cuts_of_table, described, files_named, folder_parser, run
-from audiossl.errors import AudiosslError
+from audiossl.data.sources import cuts_from_csv
 
 NAME = re.compile(r"(\d)_([a-z]+)_(\d+)")
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")

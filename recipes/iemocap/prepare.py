@@ -14,9 +14,9 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from audiossl.core.errors import ManifestError
 from audiossl.data.manifests import write_manifests
 from audiossl.data.preparation import cuts_of_table, folder_parser, run
-from audiossl.errors import ManifestError
 
 LABELS = {"neu": "neu", "hap": "hap", "exc": "hap", "ang": "ang", "sad": "sad"}
 # [6.2901 - 8.2357]	Ses01F_impro01_F000	neu	[2.5000, 2.5000, 2.5000]

@@ -11,12 +11,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from audiossl.core.errors import ManifestError
 from audiossl.data.annotated import cuts_of_calls, located
 from audiossl.data.annotations import Annotation, read_annotations
 from audiossl.data.manifests import write_manifests
 from audiossl.data.preparation import described, folder_parser, run
 from audiossl.data.splits import split_cuts
-from audiossl.errors import ManifestError
 
 CALL_TYPES = {
     "0": "peep_pre_phee",

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import soundfile
 
+from audiossl.core.errors import AudiosslError
 from audiossl.data.manifests import write_manifests
 from audiossl.data.preparation import cuts_of_table, described, folder_parser, run
-from audiossl.errors import AudiosslError
 
 CHAPTERS = (
     *("1688-142285", "1998-15444", "2033-164914", "2414-128291", "2609-156975"),

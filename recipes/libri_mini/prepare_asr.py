@@ -7,8 +7,9 @@ FOLDER holds manifest.csv (path, transcript, speaker, split) and the recordings 
 
 from __future__ import annotations
 
-from audiossl.data.manifests import cuts_from_csv, write_manifests
+from audiossl.data.manifests import write_manifests
 from audiossl.data.preparation import described, folder_parser, run
+from audiossl.data.sources import cuts_from_csv
 
 
 def main() -> None:

@@ -13,9 +13,10 @@ import shutil
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from audiossl.data.manifests import cuts_from_csv, write_manifests
+from audiossl.core.errors import AudiosslError
+from audiossl.data.manifests import write_manifests
 from audiossl.data.preparation import described, folder_parser, run
-from audiossl.errors import AudiosslError
+from audiossl.data.sources import cuts_from_csv
 
 if TYPE_CHECKING:
     from lhotse import CutSet

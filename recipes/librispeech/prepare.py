@@ -15,10 +15,10 @@ from pathlib import Path
 from lhotse import CutSet, MonoCut
 from lhotse.recipes import prepare_librispeech
 
+from audiossl.core.errors import AudiosslError
 from audiossl.data.manifests import write_manifests
 from audiossl.data.preparation import described, folder_parser, run
 from audiossl.data.text import TextConfig, read_lexicon
-from audiossl.errors import AudiosslError
 
 
 def read_part(folder: Path, part: str) -> CutSet:

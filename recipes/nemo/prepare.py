@@ -11,9 +11,9 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from audiossl.core.errors import ManifestError
 from audiossl.data.manifests import write_manifests
 from audiossl.data.preparation import cuts_of_table, described, files_named, folder_parser, run
-from audiossl.errors import ManifestError
 
 if TYPE_CHECKING:
     from lhotse import CutSet

@@ -8,8 +8,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from audiossl.data.manifests import cuts_from_csv, write_manifests
+from audiossl.data.manifests import write_manifests
 from audiossl.data.preparation import run
+from audiossl.data.sources import cuts_from_csv
 
 
 def main() -> None:

@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import soundfile
 
+from audiossl.core.errors import ManifestError
 from audiossl.data.manifests import write_manifests
 from audiossl.data.preparation import cuts_of_table, described, folder_parser, run
-from audiossl.errors import ManifestError
 
 if TYPE_CHECKING:
     from lhotse import CutSet

@@ -20,10 +20,10 @@ from pathlib import Path
 
 from lhotse import CutSet
 
+from audiossl.core.errors import AudiosslError, ManifestError
 from audiossl.data.manifests import write_manifests
 from audiossl.data.preparation import cuts_of_table, described, folder_parser, run
 from audiossl.downstreams.speaker_verification.trials import read_trials
-from audiossl.errors import AudiosslError, ManifestError
 
 TRIALS = ("veri_test2.txt", "voxceleb1_test_v2.txt")
 SPLITS = ("iden_split.txt", "veri_test_class.txt")

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from audiossl.data.manifests import cuts_from_csv, write_manifests
+from audiossl.data.manifests import write_manifests
 from audiossl.data.preparation import described, folder_parser, run
+from audiossl.data.sources import cuts_from_csv
 
 SPLIT = Path(__file__).resolve().parent / "split.csv"
 

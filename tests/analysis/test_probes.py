@@ -19,9 +19,10 @@ from audiossl.analysis.functionals import Functionals, functionals_of
 from audiossl.analysis.probes import PROBES, best_layers, run_probes
 from audiossl.analysis.probing import chosen_layers, draw_curves, probes_markdown
 from audiossl.cli.main import add_commands_of_tasks, app
-from audiossl.data.manifests import cuts_from_csv, read_manifest, write_manifests
-from audiossl.errors import ConfigError, LabelError
-from audiossl.upstream import load_upstream
+from audiossl.core.errors import ConfigError, LabelError
+from audiossl.data.manifests import read_manifest, write_manifests
+from audiossl.data.sources import cuts_from_csv
+from audiossl.encoders.loading import load_upstream
 
 torch.set_num_threads(1)
 

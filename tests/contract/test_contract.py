@@ -16,15 +16,15 @@ from lhotse import MonoCut, SupervisionSegment
 from torch.func import functional_call, vmap
 
 from audiossl import DOWNSTREAMS, INTERFACES, UPSTREAMS, Batch, Upstream, load_upstream
-from audiossl.cards import UpstreamCard
-from audiossl.config import structured
-from audiossl.downstream import Downstream
-from audiossl.errors import ConfigError
-from audiossl.hub import published
-from audiossl.interface import build_interface
-from audiossl.testing import check_upstream, noise, pad
-from audiossl.types import Features
-from audiossl.upstream import build_upstream
+from audiossl.core.cards import UpstreamCard
+from audiossl.core.config import structured
+from audiossl.core.errors import ConfigError
+from audiossl.core.types import Features
+from audiossl.encoders.building import build_upstream
+from audiossl.encoders.hub import published
+from audiossl.encoders.testing import check_upstream, noise, pad
+from audiossl.training.downstream import Downstream
+from audiossl.training.interface import build_interface
 
 # Normalised over the utterance: their mean over time is zero, so a linear head before the mean learns nothing.
 ZERO_MEAN = {"fbank", "mfcc"}

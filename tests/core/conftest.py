@@ -10,8 +10,8 @@ from typing import NamedTuple
 import pytest
 from core_toys import ToyUpstream, write_corpus
 
-from audiossl.experiment import Experiment, read_experiment
-from audiossl.registry import UPSTREAMS
+from audiossl.core.registry import UPSTREAMS
+from audiossl.experiments.config import Experiment, read_experiment
 
 
 @pytest.fixture(scope="session")

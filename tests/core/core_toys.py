@@ -14,10 +14,11 @@ import soundfile
 import torch
 from torch import Tensor, nn
 
-from audiossl.data.manifests import cuts_from_csv, write_manifests
-from audiossl.task import Monitor, Prediction, Task
-from audiossl.types import Batch, Loss, Metric, Position
-from audiossl.upstream import Upstream
+from audiossl.core.types import Batch, Loss, Metric, Position
+from audiossl.data.manifests import write_manifests
+from audiossl.data.sources import cuts_from_csv
+from audiossl.encoders.upstream import Upstream
+from audiossl.training.task import Monitor, Prediction, Task
 
 torch.set_num_threads(1)
 

@@ -18,17 +18,11 @@ from safetensors import SafetensorError
 from torch import nn
 
 from audiossl import load_upstream
-from audiossl.checkpoint import (
-    atomic_write,
-    fingerprint,
-    load_strict,
-    load_upstream_weights,
-    read_tensors,
-    save_upstream,
-    write_tensors,
-)
-from audiossl.errors import CheckpointError, ConfigError, UnknownNameError
-from audiossl.originals import read_pickled
+from audiossl.core.errors import CheckpointError, ConfigError, UnknownNameError
+from audiossl.core.files import atomic_write
+from audiossl.core.tensors import fingerprint, load_strict, read_tensors, write_tensors
+from audiossl.encoders.formats.pickled import read_pickled
+from audiossl.encoders.weights import load_upstream_weights, save_upstream
 from audiossl.upstreams.tera.convert import from_original, to_original
 
 
@@ -320,7 +314,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_what_was_there(
     def fail(*_: Any, **__: Any) -> None:
         raise failure
 
-    monkeypatch.setattr("audiossl.checkpoint.save_file", fail)
+    monkeypatch.setattr("audiossl.core.tensors.save_file", fail)
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1))
     with pytest.raises(CheckpointError, match=r"x\.safetensors could not be written: the disk is full\. Free some"):
         write_tensors(path, {"a": torch.zeros(3)}, {})

@@ -20,8 +20,8 @@ import torch
 from core_toys import LABELS, RATE_HZ, ROOT, TINY_TERA, sound_of
 
 from audiossl import load_upstream
-from audiossl.checkpoint import save_upstream
-from audiossl.runlog import read_log
+from audiossl.encoders.weights import save_upstream
+from audiossl.training.log import read_log
 
 Cli = Callable[..., Any]
 

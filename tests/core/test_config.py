@@ -9,9 +9,9 @@ from typing import Any, Literal
 import pytest
 from omegaconf import MISSING
 
-from audiossl.config import as_dict, make, parse_overrides, read_yaml, save_yaml, structured
-from audiossl.errors import AudiosslError, ConfigError
-from audiossl.experiment import Experiment, read_experiment
+from audiossl.core.config import as_dict, make, parse_overrides, read_yaml, save_yaml, structured
+from audiossl.core.errors import AudiosslError, ConfigError
+from audiossl.experiments.config import Experiment, read_experiment
 
 
 @dataclass(frozen=True)

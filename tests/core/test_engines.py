@@ -11,11 +11,12 @@ import torch
 from core_toys import TINY_TERA
 
 from audiossl import Upstream, load_upstream
-from audiossl.checkpoint import fingerprint
-from audiossl.engines import OnnxUpstream, folded
-from audiossl.errors import ConfigError
-from audiossl.long_audio import encode_long
-from audiossl.testing import noise, pad, relative_distance
+from audiossl.core.errors import ConfigError
+from audiossl.core.tensors import fingerprint
+from audiossl.encoders.engines.graph import folded
+from audiossl.encoders.engines.running import OnnxUpstream
+from audiossl.encoders.long_audio import encode_long
+from audiossl.encoders.testing import noise, pad, relative_distance
 
 TINY = {
     "conv_widths": (16, 16),

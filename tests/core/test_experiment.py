@@ -15,11 +15,13 @@ from core_toys import LABELS, TINY_TERA, write_corpus
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_score
 
 from audiossl import load_run
-from audiossl.config import read_yaml
+from audiossl.core.config import read_yaml
+from audiossl.core.errors import AudiosslError, CheckpointError, ConfigError, LabelError, ManifestError
+from audiossl.core.files import read_jsonl
 from audiossl.data.manifests import read_manifest
-from audiossl.errors import AudiosslError, CheckpointError, ConfigError, LabelError, ManifestError
-from audiossl.evaluate import read_jsonl
-from audiossl.experiment import default_out, pretrain, read_experiment, train
+from audiossl.experiments.config import default_out, read_experiment
+from audiossl.experiments.start import train
+from audiossl.experiments.training import pretrain
 from audiossl.report import build_report
 
 Make = Callable[..., Any]

@@ -11,11 +11,11 @@ import pytest
 import torch
 from test_engines import ENCODERS, TINY, load
 
-from audiossl import export as module
-from audiossl.checkpoint import save_upstream
-from audiossl.errors import ConfigError
-from audiossl.export import export, shortest_input
-from audiossl.testing import noise, relative_distance
+from audiossl.core.errors import ConfigError
+from audiossl.encoders.engines import export as module
+from audiossl.encoders.engines.export import export, shortest_input
+from audiossl.encoders.testing import noise, relative_distance
+from audiossl.encoders.weights import save_upstream
 
 
 @pytest.fixture

@@ -18,13 +18,14 @@ import soundfile
 import torch
 from core_toys import RATE_HZ, ROOT
 
+from audiossl.core.files import read_jsonl
+from audiossl.core.registry import DOWNSTREAMS
+from audiossl.core.types import Batch
 from audiossl.data.loader import collate
-from audiossl.data.manifests import cuts_from_csv, read_manifest, write_manifests
-from audiossl.evaluate import read_jsonl
-from audiossl.experiment import train
-from audiossl.registry import DOWNSTREAMS
-from audiossl.run import load_run
-from audiossl.types import Batch
+from audiossl.data.manifests import read_manifest, write_manifests
+from audiossl.data.sources import cuts_from_csv
+from audiossl.experiments.loading import load_run
+from audiossl.experiments.start import train
 
 Make = Callable[..., Any]
 EXAMPLE = ROOT / "examples" / "frame_regression"

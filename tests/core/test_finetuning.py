@@ -17,19 +17,22 @@ from core_toys import ROOT, TINY_TERA
 from torch import Tensor
 
 from audiossl import load_run, load_upstream
-from audiossl.checkpoint import fingerprint, load_strict, read_tensors, save_upstream
-from audiossl.config import save_yaml
+from audiossl.core.config import save_yaml
+from audiossl.core.errors import CheckpointError, ConfigError
+from audiossl.core.tensors import fingerprint, load_strict, read_tensors
+from audiossl.core.types import Batch, Features
 from audiossl.data.loader import make_loader
 from audiossl.data.manifests import read_manifest
-from audiossl.downstream import Downstream
-from audiossl.errors import CheckpointError, ConfigError
-from audiossl.experiment import Experiment, build_downstream, default_out, read_experiment, train
-from audiossl.finetuning import FinetuneConfig, make_trainable, merge_lora, set_training_mode
-from audiossl.interface import load_interface
-from audiossl.originals.huggingface import write_folder
-from audiossl.runlog import read_log
-from audiossl.types import Batch, Features
-from audiossl.upstream import Upstream
+from audiossl.encoders.finetuning import FinetuneConfig, make_trainable, merge_lora, set_training_mode
+from audiossl.encoders.upstream import Upstream
+from audiossl.encoders.waveform.to_transformers import write_folder
+from audiossl.encoders.weights import save_upstream
+from audiossl.experiments.building import build_downstream
+from audiossl.experiments.config import Experiment, default_out, read_experiment
+from audiossl.experiments.start import train
+from audiossl.training.downstream import Downstream
+from audiossl.training.interface import load_interface
+from audiossl.training.log import read_log
 
 Make = Callable[..., Experiment]
 TERA = [
@@ -453,7 +456,7 @@ def test_lora_without_peft_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_pretraining_has_one_group_and_skips_nothing() -> None:
-    from audiossl.experiment import build_pretraining
+    from audiossl.experiments.building import build_pretraining
 
     options = [f"upstream_options.{name}={value}" for name, value in TINY_TERA.items()]
     task = build_pretraining(read_experiment(None, options, pretrain=True))

@@ -18,16 +18,19 @@ from lhotse import MonoCut, SupervisionSegment
 from sklearn.metrics import accuracy_score
 
 from audiossl import load_run
-from audiossl.config import structured
-from audiossl.cross_validation import FoldedRun, mean_log
-from audiossl.data.manifests import cuts_from_csv, read_manifest, write_manifests
+from audiossl.core.config import structured
+from audiossl.core.errors import AudiosslError, ConfigError, LabelError, ManifestError, TrainingError
+from audiossl.core.files import read_jsonl
+from audiossl.data.folds import Fold, FoldsConfig, draw_folds
+from audiossl.data.manifests import read_manifest, write_manifests
+from audiossl.data.sources import cuts_from_csv
 from audiossl.downstreams.utterance_classification.task import UtteranceClassification
-from audiossl.errors import AudiosslError, ConfigError, LabelError, ManifestError, TrainingError
-from audiossl.evaluate import read_jsonl
-from audiossl.experiment import read_experiment, read_settings, train
-from audiossl.folds import Fold, FoldsConfig, draw_folds
+from audiossl.experiments.config import read_experiment, read_settings
+from audiossl.experiments.cross_validation.run import FoldedRun
+from audiossl.experiments.cross_validation.training import mean_log
+from audiossl.experiments.start import train
 from audiossl.report import build_report
-from audiossl.trainer import Interrupted, Trainer
+from audiossl.training.trainer import Interrupted, Trainer
 
 Make = Callable[..., Any]
 
@@ -316,7 +319,7 @@ def test_which_weights_are_evaluated_is_passed_on(run: Path) -> None:
 
 
 def test_a_task_without_a_way_to_unite_folds_says_so(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from audiossl.downstream import Downstream
+    from audiossl.training.downstream import Downstream
 
     loaded = load_run(run, device="cpu")
     monkeypatch.setattr(type(loaded.task), "ensemble", Downstream.ensemble)

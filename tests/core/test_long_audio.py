@@ -20,12 +20,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from audiossl import Upstream, load_upstream
-from audiossl.checkpoint import save_upstream
+from audiossl.core.errors import AudioError, ConfigError
 from audiossl.data.inputs import cuts_of
 from audiossl.data.reading import cut_blocks, num_samples_of, read_cut
-from audiossl.errors import AudioError, ConfigError
-from audiossl.long_audio import encode_long, plan
-from audiossl.testing import relative_distance
+from audiossl.encoders.long_audio import encode_long, plan
+from audiossl.encoders.testing import relative_distance
+from audiossl.encoders.weights import save_upstream
 
 TINY = {
     "conv_widths": (16, 16, 16),
@@ -218,7 +218,7 @@ PROGRAM = """
 import re, sys, torch
 from pathlib import Path
 from audiossl import load_upstream
-from audiossl.long_audio import encode_long
+from audiossl.encoders.long_audio import encode_long
 torch.set_num_threads(1)
 upstream = load_upstream("wav2vec2", weights="random", num_layers=1)
 frames = sum(int(features.lengths[0]) for _, features in encode_long(upstream, sys.argv[1], chunk_s=20, overlap_s=4))

@@ -16,11 +16,11 @@ import torch
 from core_toys import ROOT, ToyUpstream
 
 from audiossl import DOWNSTREAMS, INTERFACES, UPSTREAMS, load_upstream
-from audiossl.cards import Card, UpstreamCard
-from audiossl.errors import AudiosslError, ConfigError, UnknownNameError
-from audiossl.experiment import train
-from audiossl.registry import Registry
-from audiossl.run import load_run
+from audiossl.core.cards import Card, UpstreamCard
+from audiossl.core.errors import AudiosslError, ConfigError, UnknownNameError
+from audiossl.core.registry import Registry
+from audiossl.experiments.loading import load_run
+from audiossl.experiments.start import train
 
 
 def test_the_names_of_the_folders_are_there() -> None:
@@ -118,7 +118,7 @@ class Blocks(Upstream):
 '''
 
 CARDS = """
-from audiossl.cards import UpstreamCard
+from audiossl.core.cards import UpstreamCard
 
 WIDE = UpstreamCard("any", "blocks_of_theirs.model:Blocks", "Blocks of ten.", options={"width": 10}, licence="MIT")
 NOT_A_CARD = 3

@@ -16,13 +16,13 @@ from core_toys import LABELS
 from lhotse.cut import Cut
 
 from audiossl import DOWNSTREAMS, load_run
+from audiossl.core.errors import CheckpointError
+from audiossl.core.files import read_jsonl
+from audiossl.core.types import Metric, Table
 from audiossl.data.manifests import read_manifest
 from audiossl.downstreams.utterance_classification.task import UtteranceClassification
-from audiossl.errors import CheckpointError
-from audiossl.evaluate import read_jsonl
-from audiossl.experiment import train
-from audiossl.task import Monitor, Prediction
-from audiossl.types import Metric, Table
+from audiossl.experiments.start import train
+from audiossl.training.task import Monitor, Prediction
 
 Make = Callable[..., Any]
 SPLITS: list[str] = []

@@ -17,17 +17,19 @@ import torch
 from core_toys import ROOT, TINY_TERA, ToyUpstream
 
 from audiossl import load_run
-from audiossl.checkpoint import read_tensors
-from audiossl.config import save_yaml
+from audiossl.core.config import save_yaml
+from audiossl.core.errors import AudiosslError, ConfigError, TrainingError, UnknownNameError
+from audiossl.core.tensors import read_tensors
 from audiossl.downstreams.utterance_classification.task import UtteranceClassification
-from audiossl.errors import AudiosslError, ConfigError, TrainingError, UnknownNameError
-from audiossl.experiment import Experiment, default_out, read_experiment, train
+from audiossl.experiments.config import Experiment, default_out, read_experiment
+from audiossl.experiments.run import Run
+from audiossl.experiments.start import train
+from audiossl.experiments.sweeps.members import members_of
+from audiossl.experiments.sweeps.record import Entry, SweepRecord, best_member, is_sweep, read_sweep, runs_of
 from audiossl.report import build_report
-from audiossl.run import Run
-from audiossl.runlog import read_log
-from audiossl.sweep import Entry, SweepRecord, best_member, is_sweep, members_of, read_sweep, runs_of
-from audiossl.task import Monitor
-from audiossl.trainer import Interrupted
+from audiossl.training.log import read_log
+from audiossl.training.task import Monitor
+from audiossl.training.trainer import Interrupted
 
 Make = Callable[..., Any]
 LRS, PAIR = "sweep.lr=[0.1,0.01,0.001]", "sweep.lr=[0.1,0.01]"
@@ -484,7 +486,7 @@ def test_the_encoder_is_loaded_once(short: Make, tmp_path: Path, caplog: pytest.
         made.append(self)
         original(self, config)
 
-    caplog.set_level(logging.INFO, "audiossl.features")
+    caplog.set_level(logging.INFO, "audiossl.experiments")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ToyUpstream, "__init__", counted)
         train(short(LRS, "sweep.seed=[0,1]"), tmp_path / "sweep")

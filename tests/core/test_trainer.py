@@ -17,13 +17,16 @@ import pytest
 import torch
 from core_toys import ROOT, TINY_TERA, ToyTask, factor_at, stop_at, toy_batches, toy_dev
 
-from audiossl import checkpoint as checkpoint_module
-from audiossl.checkpoint import read_tensors
-from audiossl.errors import CheckpointError, ConfigError, TrainingError
-from audiossl.experiment import PretrainExperiment, pretrain, read_experiment, train
-from audiossl.optimization import schedule_factor
-from audiossl.runlog import RunLog, read_log
-from audiossl.trainer import Interrupted, Trainer, TrainerConfig
+from audiossl.core.errors import CheckpointError, ConfigError, TrainingError
+from audiossl.core.tensors import read_tensors
+from audiossl.core import tensors as checkpoint_module
+from audiossl.experiments.config import PretrainExperiment, read_experiment
+from audiossl.experiments.start import train
+from audiossl.experiments.training import pretrain
+from audiossl.training.config import TrainerConfig
+from audiossl.training.log import RunLog, read_log
+from audiossl.training.optimizer import schedule_factor
+from audiossl.training.trainer import Interrupted, Trainer
 
 STEPS = 12
 BASE = {"steps": STEPS, "batches_per_step": 2, "log_every": 1, "eval_every": 0, "save_every": 1000, "lr": 0.05}
@@ -185,7 +188,7 @@ def test_two_processes_give_the_losses_of_one(tmp_path: Path, corpus: Path) -> N
     overrides = ["trainer.device=cpu", "data.num_workers=0", "trainer.eval_every=6"]
     pretrain(tera(corpus, *overrides), tmp_path / "one")
     recipe = tmp_path / "recipe.yaml"
-    from audiossl.config import save_yaml
+    from audiossl.core.config import save_yaml
 
     save_yaml(tera(corpus, *overrides), recipe)
     launcher = ["torch.distributed.run", "--nproc-per-node", "2", "--standalone", "--module"]
@@ -213,7 +216,7 @@ def test_batches_that_processes_cannot_share_are_an_error(tmp_path: Path, monkey
 
 def test_accumulated_gradients_are_those_of_one_big_batch(tmp_path: Path) -> None:
     """Batches of 2, 3 and 4 items: the mean is over items, not over batches."""
-    from audiossl.types import Batch
+    from audiossl.core.types import Batch
 
     def joined(start: Any, rank: int, world: int) -> Any:
         stream = toy_batches()(start, rank, world)

@@ -16,14 +16,14 @@ from lhotse import CutSet
 from typer.testing import CliRunner
 
 from audiossl.cli.data import app
+from audiossl.core.errors import AudioError, ManifestError
 from audiossl.data.annotated import Windows, cuts_of_calls, cuts_of_windows, located
 from audiossl.data.annotations import Annotation, read_annotations, write_annotations
-from audiossl.data.checks import check_leaks
 from audiossl.data.fields import read_field, read_labels
+from audiossl.data.leaks import check_leaks
 from audiossl.data.manifests import read_manifest
 from audiossl.data.reading import read_cut
 from audiossl.data.splits import split_cuts
-from audiossl.errors import AudioError, ManifestError
 
 RAVEN = (
     "Selection\tView\tChannel\tBegin Time (s)\tEnd Time (s)\tLow Freq (Hz)\tHigh Freq (Hz)\tAnnotation\n"

@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
 from lhotse.audio import AudioSource
 
-from audiossl.data.loader import BatchStream, LoaderConfig, at_speed, collate, crop, make_loader
+from audiossl.core.errors import AudioError, ConfigError, ManifestError
+from audiossl.core.types import Batch, Position
+from audiossl.data.loader import collate, make_loader
 from audiossl.data.manifests import read_manifest, write_manifests
 from audiossl.data.reading import read_audio
-from audiossl.errors import AudioError, ConfigError, ManifestError
-from audiossl.types import Batch, Position
+from audiossl.data.stream import BatchStream, LoaderConfig, at_speed, crop
 
 RATE = 1000
 

@@ -13,8 +13,10 @@ from lhotse import CutSet, SupervisionSegment
 from typer.testing import CliRunner
 
 from audiossl.cli.data import app
-from audiossl.data.manifests import cuts_from_folder, read_manifest, stats, validate, write_manifests
-from audiossl.errors import ManifestError
+from audiossl.core.errors import ManifestError
+from audiossl.data.checks import stats, validate
+from audiossl.data.manifests import read_manifest, write_manifests
+from audiossl.data.sources import cuts_from_folder
 
 
 def test_what_is_written_is_read(sound, tmp_path):

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from audiossl.core.errors import AudiosslError, ManifestError
 from audiossl.data.preparation import cuts_of_table, described, files_named, folder_parser, run
-from audiossl.errors import AudiosslError, ManifestError
 
 ROOT = Path(__file__).parents[2]
 
@@ -86,7 +86,7 @@ def test_an_error_is_one_sentence_and_exit_code_1(tmp_path: Path) -> None:
     """As a process: what the message of SystemExit becomes is Python's to decide."""
     script = tmp_path / "prepare.py"
     script.write_text(
-        "from audiossl.data.preparation import run\nfrom audiossl.errors import AudioError\n"
+        "from audiossl.data.preparation import run\nfrom audiossl.core.errors import AudioError\n"
         "def main():\n    raise AudioError('größe.wav cannot be read; save it again.')\nrun(main)\n",
         encoding="utf-8",
     )

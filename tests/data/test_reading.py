@@ -9,8 +9,8 @@ import pytest
 import soundfile
 from lhotse import MonoCut, Recording
 
+from audiossl.core.errors import AudioError
 from audiossl.data.reading import audio_facts, path_of, read_audio, read_cut
-from audiossl.errors import AudioError
 
 
 def test_a_segment_is_read_exactly(sound):

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from audiossl.data.manifests import cuts_from_csv, cuts_from_folder, cuts_from_kaldi, read_manifest, write_manifests
+from audiossl.core.errors import AudiosslError, ManifestError
+from audiossl.data.manifests import read_manifest, write_manifests
 from audiossl.data.reading import read_cut
-from audiossl.errors import AudiosslError, ManifestError
+from audiossl.data.sources import cuts_from_csv, cuts_from_folder, cuts_from_kaldi
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from audiossl.config import as_dict, structured
+from audiossl.core.config import as_dict, structured
+from audiossl.core.errors import ConfigError
 from audiossl.data.text import TextConfig, TextError, TextUnits, fit_units, normalize, read_lexicon
-from audiossl.errors import ConfigError
 
 TEXTS = ["Hello world, hello?", "the hat is a hat", "don't stop - the world"]
 

@@ -14,7 +14,7 @@ import yaml
 
 from audiossl import DOWNSTREAMS, INTERFACES, UPSTREAMS
 from audiossl.cli.main import add_commands_of_tasks, app
-from audiossl.hub import published
+from audiossl.encoders.hub import published
 from audiossl.nn.pooling import POOLINGS
 
 ROOT = Path(__file__).parents[2]

@@ -11,11 +11,11 @@ import torch
 from lhotse import MonoCut, SupervisionSegment
 from torch import Tensor, nn
 
-from audiossl.config import make
+from audiossl.core.config import make
+from audiossl.core.types import Batch
 from audiossl.downstreams.asr.task import Asr
-from audiossl.interface import load_interface
-from audiossl.types import Batch
-from audiossl.upstream import Upstream
+from audiossl.encoders.upstream import Upstream
+from audiossl.training.interface import load_interface
 
 RATE = 16000
 LETTERS = {"a": 600, "b": 1800, "c": 3000}  # Hz

@@ -16,17 +16,17 @@ from lhotse import MonoCut
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from audiossl.config import as_dict, make, structured
+from audiossl.core.config import as_dict, make, structured
+from audiossl.core.errors import ConfigError, LabelError
+from audiossl.core.registry import DOWNSTREAMS
+from audiossl.core.types import Batch, Position
 from audiossl.data.inputs import cuts_of
 from audiossl.downstreams.asr.augmentation import SpecAugmentConfig, spec_augment
 from audiossl.downstreams.asr.decoding import Clock, merge
 from audiossl.downstreams.asr.heads import Bidirectional, join_frames
 from audiossl.downstreams.asr.task import Asr
-from audiossl.errors import ConfigError, LabelError
-from audiossl.experiment import read_experiment
-from audiossl.interface import load_interface
-from audiossl.registry import DOWNSTREAMS
-from audiossl.types import Batch, Position
+from audiossl.experiments.config import read_experiment
+from audiossl.training.interface import load_interface
 
 Config = Asr.Config
 HEADS: list[dict[str, Any]] = [

@@ -15,11 +15,11 @@ from asr_toys import RATE, spell, spelling_asr
 from lhotse import MonoCut
 
 from audiossl.cli.main import main
+from audiossl.core.errors import LabelError
 from audiossl.data.inputs import cuts_of
 from audiossl.downstreams.asr.alignment import Alignment, align_text, write_ctm, write_textgrid
 from audiossl.downstreams.asr.decoding import Span
 from audiossl.downstreams.asr.task import Asr
-from audiossl.errors import LabelError
 
 TEXT = "abc ba cab"
 

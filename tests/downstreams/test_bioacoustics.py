@@ -18,22 +18,23 @@ from torch import Tensor, nn
 from typer.testing import CliRunner
 
 from audiossl.cli.main import add_commands_of_tasks, app
-from audiossl.config import make, structured
+from audiossl.core.config import make, structured
+from audiossl.core.errors import ConfigError, LabelError, ManifestError
+from audiossl.core.types import Batch
 from audiossl.data.annotated import Windows, cuts_of_windows
 from audiossl.data.annotations import Annotation, read_annotations
-from audiossl.data.manifests import cuts_from_csv, read_manifest, write_manifests
-from audiossl.data.sources import cuts_from_files
+from audiossl.data.manifests import read_manifest, write_manifests
+from audiossl.data.sources import cuts_from_csv, cuts_from_files
 from audiossl.data.splits import split_cuts
 from audiossl.downstreams.bioacoustics.events import events_of, probabilities_over_time
 from audiossl.downstreams.bioacoustics.figures import draw_timeline
 from audiossl.downstreams.bioacoustics.task import Bioacoustics
 from audiossl.downstreams.bioacoustics.windows import BioacousticWindows
-from audiossl.errors import ConfigError, LabelError, ManifestError
-from audiossl.experiment import read_experiment, train
-from audiossl.interface import load_interface
-from audiossl.run import load_run
-from audiossl.types import Batch
-from audiossl.upstream import Upstream
+from audiossl.encoders.upstream import Upstream
+from audiossl.experiments.config import read_experiment
+from audiossl.experiments.loading import load_run
+from audiossl.experiments.start import train
+from audiossl.training.interface import load_interface
 
 torch.set_num_threads(1)
 RATE = 16000

@@ -10,13 +10,13 @@ import torch
 from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score
 from test_utterance_classification import ToyUpstream, tone_batch
 
-from audiossl.config import make, structured
+from audiossl.core.config import make, structured
+from audiossl.core.errors import ConfigError
+from audiossl.core.registry import DOWNSTREAMS
+from audiossl.data.folds import FoldsConfig
 from audiossl.downstreams.emotion.task import Emotion
-from audiossl.errors import ConfigError
-from audiossl.experiment import read_experiment
-from audiossl.folds import FoldsConfig
-from audiossl.interface import load_interface
-from audiossl.registry import DOWNSTREAMS
+from audiossl.experiments.config import read_experiment
+from audiossl.training.interface import load_interface
 
 EMOTIONS = ("ang", "hap", "neu", "sad")
 

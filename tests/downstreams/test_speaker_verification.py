@@ -19,10 +19,15 @@ from matplotlib.image import imread
 from torch import Tensor
 from typer.testing import CliRunner
 
-from audiossl.checkpoint import read_tensors
 from audiossl.cli.main import add_commands_of_tasks, app
-from audiossl.config import as_dict, make, structured
-from audiossl.data.manifests import cuts_from_csv, read_manifest, write_manifests
+from audiossl.core.config import as_dict, make, structured
+from audiossl.core.errors import AudioError, AudiosslError, ConfigError, LabelError, ManifestError
+from audiossl.core.files import read_jsonl
+from audiossl.core.registry import DOWNSTREAMS
+from audiossl.core.tensors import read_tensors
+from audiossl.core.types import Batch
+from audiossl.data.manifests import read_manifest, write_manifests
+from audiossl.data.sources import cuts_from_csv
 from audiossl.downstreams.speaker_verification.heads import Ecapa, XVector
 from audiossl.downstreams.speaker_verification.task import SpeakerVerification
 from audiossl.downstreams.speaker_verification.trials import (
@@ -33,15 +38,12 @@ from audiossl.downstreams.speaker_verification.trials import (
     scores_of,
 )
 from audiossl.downstreams.speaker_verification.verify import verify
-from audiossl.errors import AudioError, AudiosslError, ConfigError, LabelError, ManifestError
-from audiossl.evaluate import read_jsonl
-from audiossl.experiment import Experiment, read_experiment, train
-from audiossl.interface import load_interface
+from audiossl.encoders.upstream import Upstream
+from audiossl.experiments.config import Experiment, read_experiment
+from audiossl.experiments.loading import load_run
+from audiossl.experiments.start import train
 from audiossl.metrics.verification import cllr, equal_error_rate
-from audiossl.registry import DOWNSTREAMS
-from audiossl.run import load_run
-from audiossl.types import Batch
-from audiossl.upstream import Upstream
+from audiossl.training.interface import load_interface
 
 RATE = 16000
 SPEAKERS = ("ann", "bob", "cem")

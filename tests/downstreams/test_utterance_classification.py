@@ -13,16 +13,16 @@ from lhotse import MonoCut, SupervisionSegment
 from matplotlib.image import imread
 from torch import Tensor, nn
 
-from audiossl.config import as_dict, make, structured
+from audiossl.core.config import as_dict, make, structured
+from audiossl.core.errors import CheckpointError, ConfigError, LabelError
+from audiossl.core.registry import DOWNSTREAMS
+from audiossl.core.types import Batch
 from audiossl.data.fields import read_field
 from audiossl.downstreams.utterance_classification.figures import draw_confusion
 from audiossl.downstreams.utterance_classification.task import UtteranceClassification
-from audiossl.errors import CheckpointError, ConfigError, LabelError
-from audiossl.experiment import read_experiment
-from audiossl.interface import load_interface
-from audiossl.registry import DOWNSTREAMS
-from audiossl.types import Batch
-from audiossl.upstream import Upstream
+from audiossl.encoders.upstream import Upstream
+from audiossl.experiments.config import read_experiment
+from audiossl.training.interface import load_interface
 
 RATE = 16000
 WORDS = ("no", "up", "yes")

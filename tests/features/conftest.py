@@ -14,8 +14,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "core"))
 
 from core_toys import ToyUpstream, write_corpus
 
-from audiossl.experiment import Experiment, read_experiment
-from audiossl.registry import UPSTREAMS
+from audiossl.core.registry import UPSTREAMS
+from audiossl.experiments.config import Experiment, read_experiment
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from core_toys import TINY_TERA
 
-from audiossl.errors import AudiosslError, ConfigError
+from audiossl.core.errors import AudiosslError, ConfigError
 from audiossl.features import manage
 from audiossl.features.shards import Shard
 
@@ -93,7 +93,7 @@ def test_the_size_is_announced_and_right(call: Call, corpus: Path, capfd: pytest
 def test_what_was_extracted_is_what_training_reads(
     call: Call, corpus: Path, tmp_path: Path, experiment: Callable[..., Any]
 ) -> None:
-    from audiossl.experiment import train
+    from audiossl.experiments.start import train
 
     for split in ("train", "dev"):
         extracted(call, corpus / f"{split}.jsonl.gz", "--form=pooled")
@@ -180,7 +180,7 @@ def test_wrong_options_are_one_sentence(call: Call, corpus: Path, option: str, m
 def test_layers_in_words() -> None:
     from types import SimpleNamespace
 
-    from audiossl.features.command import parse_layers
+    from audiossl.encoders.layers import parse_layers
 
     upstream: Any = SimpleNamespace(num_layers=13)
     assert parse_layers("all", upstream) == list(range(13))

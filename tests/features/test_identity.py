@@ -17,11 +17,11 @@ import torch
 from core_toys import RATE_HZ, ToyConfig, ToyUpstream, sound_of
 from lhotse import CutSet
 
-from audiossl.checkpoint import fingerprint
+from audiossl.core.tensors import fingerprint
 from audiossl.data.manifests import read_manifest, write_manifests
 from audiossl.features import identity
+from audiossl.features.access import open_source
 from audiossl.features.config import CacheConfig
-from audiossl.features.feed import open_source
 from audiossl.features.identity import Rows, describe, key_of, utterance_of
 from audiossl.features.manage import kept_in, verify_sound
 from audiossl.features.source import FeatureSource
@@ -95,7 +95,7 @@ def test_every_setting_makes_an_entry_of_its_own(monkeypatch: pytest.MonkeyPatch
 def test_another_version_of_the_code_makes_another_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     upstream = encoder()
     modules = identity.code_modules(upstream)
-    assert {"core_toys", "audiossl.nn", "audiossl.data.reading", "audiossl.upstream"} <= set(modules)
+    assert {"core_toys", "audiossl.nn", "audiossl.data.reading", "audiossl.encoders.upstream"} <= set(modules)
     assert not [name for name in modules if name.split(".")[0] == "torch"]
     before = identity.code_version(modules)
     changed = tmp_path / "core_toys.py"

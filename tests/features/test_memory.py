@@ -21,8 +21,8 @@ from core_toys import ToyConfig, ToyUpstream
 from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
 from audiossl import load_run
 from audiossl.data.manifests import write_manifests
-from audiossl.experiment import read_experiment, train
-from audiossl.registry import UPSTREAMS
+from audiossl.experiments.building import read_experiment, train
+from audiossl.core.registry import UPSTREAMS
 
 class Wide(ToyUpstream):
     def __init__(self, config):

@@ -15,15 +15,15 @@ import torch
 from core_toys import ROOT, TINY_TERA, ToyUpstream
 
 from audiossl import load_run
-from audiossl.checkpoint import read_tensors
-from audiossl.config import save_yaml
+from audiossl.core.config import save_yaml
+from audiossl.core.errors import ConfigError
+from audiossl.core.files import read_jsonl
+from audiossl.core.tensors import read_tensors
 from audiossl.data.manifests import read_manifest
-from audiossl.errors import ConfigError
-from audiossl.evaluate import read_jsonl
-from audiossl.experiment import train
+from audiossl.experiments.start import train
 from audiossl.features.manage import kept_in
-from audiossl.runlog import read_log
-from audiossl.trainer import Interrupted
+from audiossl.training.log import read_log
+from audiossl.training.trainer import Interrupted
 
 Make = Callable[..., Any]
 TERA = ["upstream=tera", "upstream_options.weights=random"]
@@ -199,7 +199,7 @@ def test_what_does_not_fit_is_computed_again(
 def test_auto_says_why(experiment: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     import logging
 
-    caplog.set_level(logging.INFO, "audiossl.features")
+    caplog.set_level(logging.INFO, "audiossl.experiments")
     cases = {
         "pooled (head and interface need no more than the mean over time)": [],
         "frames (all frames are kept, since the head (UtteranceClassification as configured) needs more than the mean "
@@ -242,7 +242,7 @@ def test_a_cache_that_would_change_the_result_is_refused(
 
 
 def test_off_can_be_written_bare_in_yaml(experiment: Make, tmp_path: Path) -> None:
-    from audiossl.experiment import read_experiment
+    from audiossl.experiments.config import read_experiment
 
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text("features: off\n", encoding="utf-8")

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from audiossl.checkpoint import read_tensors, write_tensors
-from audiossl.errors import ConfigError
-from audiossl.interface import Interface, load_interface
-from audiossl.registry import INTERFACES
-from audiossl.types import Features
+from audiossl.core.errors import ConfigError
+from audiossl.core.registry import INTERFACES
+from audiossl.core.tensors import read_tensors, write_tensors
+from audiossl.core.types import Features
+from audiossl.training.interface import Interface, load_interface
 
 NAMES = ["last", "layer", "weighted_sum", "grouped_weighted_sum", "concat", "hierarchical_conv", "cls_pooling", "pca"]
 STACKS = [(6,), (6, 6), (6,) * 3, (6,) * 13, (6, 4, 9), (5, 8), tuple(range(3, 16))]

@@ -7,10 +7,10 @@ import math
 import pytest
 import torch
 
-from audiossl.errors import ConfigError
-from audiossl.interface import load_interface
+from audiossl.core.errors import ConfigError
+from audiossl.core.types import Features
 from audiossl.interfaces.fusion import ClsPooling, Concat, HierarchicalConv, floor_log
-from audiossl.types import Features
+from audiossl.training.interface import load_interface
 
 
 def features_of(widths: tuple[int, ...], frames: int = 9) -> Features:

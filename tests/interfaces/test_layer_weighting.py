@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch.autograd.graph import saved_tensors_hooks
 
-from audiossl.errors import ConfigError
-from audiossl.interface import load_interface
-from audiossl.interfaces import layer_sum
+from audiossl.core.errors import ConfigError
+from audiossl.core.types import Features
 from audiossl.interfaces.weighting import GroupedWeightedSum, WeightedSum, contiguous_groups
-from audiossl.types import Features
+from audiossl.nn import layer_sum
+from audiossl.training.interface import load_interface
 
 LENGTHS = torch.tensor([9, 5])
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 from sklearn.decomposition import PCA
 
-from audiossl.errors import ConfigError, TrainingError
-from audiossl.interface import load_interface
+from audiossl.core.errors import ConfigError, TrainingError
+from audiossl.core.types import Features
 from audiossl.interfaces.projection import Pca, component_shares
-from audiossl.types import Features
+from audiossl.training.interface import load_interface
 
 
 def correlated(widths: tuple[int, ...], lengths: tuple[int, ...], seed: int) -> Features:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from audiossl.core.types import Metric
 from audiossl.metrics.bootstrap import (
     across_seeds,
     bootstrap_mean,
@@ -18,7 +19,6 @@ from audiossl.metrics.bootstrap import (
 from audiossl.metrics.classification import classification_metrics
 from audiossl.metrics.multilabel import multilabel_metrics
 from audiossl.metrics.verification import verification_metrics
-from audiossl.types import Metric
 
 
 @pytest.fixture

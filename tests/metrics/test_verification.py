@@ -12,7 +12,7 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_curve
 
-from audiossl.errors import AudiosslError, LabelError
+from audiossl.core.errors import AudiosslError, LabelError
 from audiossl.metrics.verification import (
     Calibration,
     act_dcf,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from audiossl.encoders.testing import relative_distance
 from audiossl.nn.conv_stem import ConvStem, stride_and_receptive_field
 from audiossl.nn.span_masks import span_mask
-from audiossl.testing import relative_distance
 
 KERNELS, STRIDES = (10, 3, 3, 2), (5, 2, 2, 2)
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from audiossl.errors import ConfigError
+from audiossl.core.errors import ConfigError
 from audiossl.nn.losses import LOSSES, MarginSoftmax, widened
 
 WIDTH, CLASSES = 6, 4

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from audiossl.errors import ConfigError
+from audiossl.core.errors import ConfigError
 from audiossl.nn.masking import valid_frames
 from audiossl.nn.pooling import POOLINGS, AttentionPooling, Pooling, make_pooling
 

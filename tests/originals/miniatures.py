@@ -20,9 +20,9 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from audiossl import load_upstream
-from audiossl.nn.waveform_encoder import WaveformEncoder
-from audiossl.originals.waveform import to_original
-from audiossl.testing import perturb
+from audiossl.encoders.testing import perturb
+from audiossl.encoders.waveform.checkpoints import to_original
+from audiossl.encoders.waveform.model import WaveformEncoder
 
 STEM = "[(16,10,5)] + [(16,3,2)] * 4 + [(16,2,2)] * 2"
 TOY: dict[str, Any] = {

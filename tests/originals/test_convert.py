@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from audiossl import load_upstream
-from audiossl.checkpoint import fingerprint
-from audiossl.conversion import convert
-from audiossl.errors import CheckpointError
-from audiossl.originals.huggingface import write_folder
+from audiossl.core.errors import CheckpointError
+from audiossl.core.tensors import fingerprint
+from audiossl.encoders.conversion import convert
+from audiossl.encoders.waveform.to_transformers import write_folder
 
 
 @pytest.fixture(autouse=True)

@@ -14,9 +14,9 @@ import pytest
 import torch
 
 from audiossl import load_upstream
-from audiossl.errors import CheckpointError
-from audiossl.nn.waveform_encoder import WaveformEncoder
-from audiossl.testing import noise
+from audiossl.core.errors import CheckpointError
+from audiossl.encoders.testing import noise
+from audiossl.encoders.waveform.model import WaveformEncoder
 
 Writer = Callable[[WaveformEncoder], dict[str, Any]]
 

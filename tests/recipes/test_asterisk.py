@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from audiossl.data.manifests import read_manifest, write_manifests
-from audiossl.experiment import read_experiment, train
-from audiossl.run import load_run
+from audiossl.experiments.config import read_experiment
+from audiossl.experiments.loading import load_run
+from audiossl.experiments.start import train
 
 RECIPE = Path(__file__).resolve().parents[2] / "recipes" / "asterisk"
 needs_recordings = pytest.mark.skipif("AUDIOSSL_DATA" not in os.environ, reason="AUDIOSSL_DATA names no recordings")

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from audiossl.errors import ManifestError
+from audiossl.core.errors import ManifestError
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPES = ROOT / "recipes"

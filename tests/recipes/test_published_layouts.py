@@ -18,8 +18,9 @@ import torch
 from test_recipes import RECIPES, needs_recordings, noise, prepare, rows_of, run_script
 
 from audiossl import load_run
-from audiossl.errors import AudiosslError
-from audiossl.experiment import read_experiment, train
+from audiossl.core.errors import AudiosslError
+from audiossl.experiments.config import read_experiment
+from audiossl.experiments.start import train
 from audiossl.report import summary_table
 
 torch.set_num_threads(1)

@@ -20,10 +20,13 @@ import soundfile
 import torch
 from lhotse import CutSet
 
-from audiossl.config import read_yaml
-from audiossl.data.manifests import cuts_from_csv, write_manifests
-from audiossl.errors import AudiosslError
-from audiossl.experiment import pretrain, read_experiment, train
+from audiossl.core.config import read_yaml
+from audiossl.core.errors import AudiosslError
+from audiossl.data.manifests import write_manifests
+from audiossl.data.sources import cuts_from_csv
+from audiossl.experiments.config import read_experiment
+from audiossl.experiments.start import train
+from audiossl.experiments.training import pretrain
 
 torch.set_num_threads(1)
 

@@ -15,9 +15,9 @@ import pytest
 import soundfile
 import torch
 
+from audiossl.core.errors import AudiosslError
 from audiossl.data.manifests import read_manifest
 from audiossl.downstreams.speaker_verification.trials import read_trials
-from audiossl.errors import AudiosslError
 
 torch.set_num_threads(1)
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from audiossl.errors import AudiosslError, TrainingError
+from audiossl.core.errors import AudiosslError, TrainingError
 from audiossl.metrics.classification import classification_metrics, confusion_matrix
 from audiossl.report import build_report, read_run, read_runs, summary_markdown, summary_table
 from audiossl.report.build import mistakes

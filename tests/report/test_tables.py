@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from audiossl.core.types import Table
 from audiossl.report import build_report, read_runs
 from audiossl.report.cells import MOST_PLAYED_S, Players, shown_tables
 from audiossl.report.comparison import comparisons
-from audiossl.types import Table
 
 RATE = 8000
 

@@ -11,16 +11,17 @@ import torch
 from lhotse import CutSet
 from scipy.signal import resample_poly
 
-from audiossl.checkpoint import fingerprint, save_upstream
+from audiossl.core.errors import ConfigError
+from audiossl.core.tensors import fingerprint
 from audiossl.data.sources import cuts_from_files
-from audiossl.errors import ConfigError
+from audiossl.encoders.finetuning import FinetuneConfig, make_trainable, set_training_mode
+from audiossl.encoders.loading import load_upstream
+from audiossl.encoders.long_audio import encode_long
+from audiossl.encoders.testing import check_upstream, relative_distance
+from audiossl.encoders.weights import save_upstream
+from audiossl.features.access import open_source
 from audiossl.features.config import CacheConfig
-from audiossl.features.feed import open_source
 from audiossl.features.identity import code_modules
-from audiossl.finetuning import FinetuneConfig, make_trainable, set_training_mode
-from audiossl.long_audio import encode_long
-from audiossl.testing import check_upstream, relative_distance
-from audiossl.upstream import load_upstream
 from audiossl.upstreams.bandwidth.bands import Bands
 
 torch.set_num_threads(1)

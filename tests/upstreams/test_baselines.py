@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from audiossl import load_upstream
-from audiossl.errors import AudioError
-from audiossl.testing import noise, pad, relative_distance
+from audiossl.core.errors import AudioError
+from audiossl.encoders.testing import noise, pad, relative_distance
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "s3prl.npz"  # one recording and what s3prl makes of it
 

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from audiossl import load_upstream
-from audiossl.checkpoint import save_upstream
-from audiossl.errors import AudioError, CheckpointError, ConfigError
-from audiossl.testing import check_upstream, noise, pad, relative_distance
+from audiossl.core.errors import AudioError, CheckpointError, ConfigError
+from audiossl.encoders.testing import check_upstream, noise, pad, relative_distance
+from audiossl.encoders.weights import save_upstream
 from audiossl.upstreams.huggingface.convert import load_folder as load
 from audiossl.upstreams.huggingface.kinds import KINDS, import_transformers
 from audiossl.upstreams.huggingface.model import HuggingFace, HuggingFaceConfig

@@ -14,12 +14,15 @@ import torch
 
 import audiossl
 from audiossl import UPSTREAMS, Upstream, load_upstream
-from audiossl.cards import WAVEFORM_TOY, UpstreamCard
-from audiossl.checkpoint import config_of
 from audiossl.cli.inspect import describe_name
-from audiossl.hub import cache_folder, differences, local_path, published
-from audiossl.testing import noise, pad
-from audiossl.upstream import build_upstream
+from audiossl.core.cards import UpstreamCard
+from audiossl.core.files import cache_folder
+from audiossl.core.tensors import config_of
+from audiossl.encoders.building import build_upstream
+from audiossl.encoders.hub import local_path, published
+from audiossl.encoders.loading import differences
+from audiossl.encoders.testing import noise, pad
+from audiossl.encoders.waveform.cards import WAVEFORM_TOY
 
 FAMILIES = ("wav2vec2", "hubert", "wavlm", "data2vec", "unispeech_sat", "distilhubert")
 
@@ -124,7 +127,7 @@ def test_readme_has_every_name(family: str) -> None:
 
 def test_describe_fetches_and_draws_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("AUDIOSSL_CACHE", str(tmp_path))
-    monkeypatch.setattr("audiossl.hub.local_path", None)
+    monkeypatch.setattr("audiossl.encoders.hub.local_path", None)
     facts = describe_name("wavlm_large")
     assert facts["layers"] == 25 and facts["widths"] == [1024]
     assert facts["parameters"] == facts["num_parameters"] == 315_453_120
@@ -136,7 +139,7 @@ def test_describe_fetches_and_draws_nothing(monkeypatch: pytest.MonkeyPatch, tmp
 
 def test_listing_needs_no_torch() -> None:
     code = (
-        "import sys; from audiossl.registry import UPSTREAMS; "
+        "import sys; from audiossl.core.registry import UPSTREAMS; "
         "names = UPSTREAMS.names(); assert 'wavlm_large' in names; "
         "print(sorted({'torch', 'torchaudio', 'numpy', 'transformers'} & set(sys.modules)))"
     )

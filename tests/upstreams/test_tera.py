@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from audiossl import UPSTREAMS, load_upstream
-from audiossl.checkpoint import save_upstream
-from audiossl.errors import CheckpointError
-from audiossl.testing import noise, pad, relative_distance
+from audiossl.core.errors import CheckpointError
+from audiossl.encoders.testing import noise, pad, relative_distance
+from audiossl.encoders.weights import save_upstream
 from audiossl.upstreams.tera.convert import from_original, to_original
 from audiossl.upstreams.tera.model import sinusoids
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from audiossl import Batch, load_upstream
-from audiossl.testing import noise, pad
-from audiossl.types import Position
+from audiossl.core.types import Position
+from audiossl.encoders.testing import noise, pad
 from audiossl.upstreams.tera.objective import AlterationConfig, TeraPretraining, alter, choose_blocks
 from audiossl.upstreams.tera.views import contrastive_loss, random_view
 

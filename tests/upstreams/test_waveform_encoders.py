@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from audiossl import load_upstream
-from audiossl.errors import CheckpointError, ConfigError
-from audiossl.nn.waveform_encoder import WaveformEncoder
-from audiossl.originals.huggingface import write_folder
-from audiossl.originals.names import fairseq_to_ours
-from audiossl.originals.waveform import to_original
-from audiossl.testing import check_upstream, noise, pad, perturb, relative_distance
+from audiossl.core.errors import CheckpointError, ConfigError
+from audiossl.encoders.testing import check_upstream, noise, pad, perturb, relative_distance
+from audiossl.encoders.waveform.checkpoints import to_original
+from audiossl.encoders.waveform.model import WaveformEncoder
+from audiossl.encoders.waveform.names import fairseq_to_ours
+from audiossl.encoders.waveform.to_transformers import write_folder
 from audiossl.upstreams.wavlm.model import distance_buckets
 
 GOLDEN = Path(__file__).parents[1] / "golden"  # small random checkpoints and their hidden states by s3prl

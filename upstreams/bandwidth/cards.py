@@ -1,6 +1,6 @@
 """The name of the bandwidth front end."""
 
-from audiossl.cards import UpstreamCard
+from audiossl.core.cards import UpstreamCard
 
 CARDS = (
     UpstreamCard(

@@ -19,8 +19,9 @@ from typing import Any, ClassVar, Literal, overload
 import torch
 from torch import Tensor
 
-from audiossl.errors import ConfigError
-from audiossl.upstream import Upstream, load_upstream
+from audiossl.core.errors import ConfigError
+from audiossl.encoders.loading import load_upstream
+from audiossl.encoders.upstream import Upstream
 from audiossl.upstreams.bandwidth.bands import Bands
 
 

@@ -1,6 +1,6 @@
 """Names of the spectral features."""
 
-from audiossl.cards import UpstreamCard
+from audiossl.core.cards import UpstreamCard
 
 _MODEL = "audiossl.upstreams.baselines.model"
 

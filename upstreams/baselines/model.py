@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from audiossl.encoders.upstream import Upstream
 from audiossl.nn import filterbank
-from audiossl.upstream import Upstream
 
 
 @dataclass(frozen=True)

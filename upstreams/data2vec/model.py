@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from audiossl.nn.waveform_encoder import WaveformConfig, WaveformEncoder
+from audiossl.encoders.waveform.model import WaveformConfig, WaveformEncoder
 
 
 @dataclass(frozen=True)

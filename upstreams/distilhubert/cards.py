@@ -1,6 +1,6 @@
 """Name of the distilhubert family: the published weights have the family's own name."""
 
-from audiossl.cards import WAVEFORM_TOY, Shape, published_waveform_card
+from audiossl.encoders.waveform.cards import WAVEFORM_TOY, Shape, published_waveform_card
 
 DISTILHUBERT = Shape(
     23_491_200,

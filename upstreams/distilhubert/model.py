@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from audiossl.nn.waveform_encoder import WaveformConfig, WaveformEncoder
+from audiossl.encoders.waveform.model import WaveformConfig, WaveformEncoder
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from audiossl.nn.waveform_encoder import WaveformEncoder
+from audiossl.encoders.waveform.model import WaveformEncoder
 
 
 class Hubert(WaveformEncoder):

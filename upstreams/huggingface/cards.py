@@ -1,6 +1,6 @@
 """The name under which encoders of `transformers` are saved."""
 
-from audiossl.cards import UpstreamCard
+from audiossl.core.cards import UpstreamCard
 
 CARDS = (
     UpstreamCard(

@@ -11,10 +11,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from audiossl.checkpoint import config_of
-from audiossl.errors import CheckpointError, ConfigError
-from audiossl.originals import Original
-from audiossl.upstream import Upstream, build_upstream
+from audiossl.core.errors import CheckpointError, ConfigError
+from audiossl.core.tensors import config_of
+from audiossl.encoders.building import build_upstream
+from audiossl.encoders.formats.original import Original
+from audiossl.encoders.upstream import Upstream
 from audiossl.upstreams.huggingface.kinds import Kind, import_transformers, kind_of
 from audiossl.upstreams.huggingface.model import HuggingFace, HuggingFaceConfig, make_config
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from audiossl.errors import ConfigError
+from audiossl.core.errors import ConfigError
 from audiossl.nn.conv_stem import stride_and_receptive_field
 
 _KALDI_WINDOW, _KALDI_HOP = 400, 160  # both Kaldi filterbanks of transformers have these, at every rate

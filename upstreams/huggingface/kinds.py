@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
-from audiossl.errors import ConfigError, did_you_mean
-from audiossl.registry import import_target
+from audiossl.core.errors import ConfigError, did_you_mean
+from audiossl.core.registry import import_target
 from audiossl.upstreams.huggingface import frontends
 from audiossl.upstreams.huggingface.frontends import FrontEnd
 

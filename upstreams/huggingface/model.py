@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from audiossl.errors import AudioError, ConfigError
-from audiossl.registry import import_target
-from audiossl.upstream import Upstream
+from audiossl.core.errors import AudioError, ConfigError
+from audiossl.core.registry import import_target
+from audiossl.encoders.upstream import Upstream
 from audiossl.upstreams.huggingface.kinds import Kind, import_transformers, kind_of
 
 # Off, whatever the folder says: masking and skipped blocks are the business of an objective, and adapters shorten the

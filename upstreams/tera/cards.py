@@ -1,6 +1,6 @@
 """Names of the TERA family."""
 
-from audiossl.cards import UpstreamCard
+from audiossl.core.cards import UpstreamCard
 
 _TERA = "audiossl.upstreams.tera.model:Tera"
 _OBJECTIVE = "audiossl.upstreams.tera.objective:TeraPretraining"

@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from audiossl.checkpoint import load_strict
-from audiossl.errors import CheckpointError
-from audiossl.originals import Original
-from audiossl.upstream import Upstream, build_upstream
+from audiossl.core.errors import CheckpointError
+from audiossl.core.tensors import load_strict
+from audiossl.encoders.building import build_upstream
+from audiossl.encoders.formats.original import Original
+from audiossl.encoders.upstream import Upstream
 
 # (our name, their name) of what is copied as it is; `{n}` is the block.
 _STEM = (("project", "input_representations.spec_transform"), ("norm", "input_representations.LayerNorm"))

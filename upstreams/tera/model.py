@@ -14,10 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from audiossl.errors import CheckpointError
+from audiossl.core.errors import CheckpointError
+from audiossl.encoders.upstream import Upstream
 from audiossl.nn import filterbank
 from audiossl.nn.masking import valid_frames
-from audiossl.upstream import Upstream
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from audiossl.core.types import Batch, Loss
 from audiossl.nn.masking import valid_frames
-from audiossl.pretraining import Pretraining
-from audiossl.types import Batch, Loss
+from audiossl.training.objective import Pretraining
 from audiossl.upstreams.tera.model import Tera
 from audiossl.upstreams.tera.views import contrastive_loss, random_view
 

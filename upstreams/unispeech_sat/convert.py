@@ -1,7 +1,7 @@
 """UniSpeech-SAT checkpoints of fairseq, s3prl, Microsoft, torchaudio and transformers."""
 
-from audiossl.originals.names import fairseq_to_ours as from_original
-from audiossl.originals.waveform import converter, to_original
+from audiossl.encoders.waveform.checkpoints import converter, to_original
+from audiossl.encoders.waveform.names import fairseq_to_ours as from_original
 
 __all__ = ["from_original", "load", "recognises", "to_original"]
 

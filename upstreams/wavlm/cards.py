@@ -2,7 +2,8 @@
 
 from functools import partial
 
-from audiossl.cards import WAVEFORM_TOY, Shape, UpstreamCard, published_waveform_card
+from audiossl.core.cards import UpstreamCard
+from audiossl.encoders.waveform.cards import WAVEFORM_TOY, Shape, published_waveform_card
 
 _TARGET = "audiossl.upstreams.wavlm.model:WavLM"
 _PAPER = "https://arxiv.org/abs/2110.13900"

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from audiossl.encoders.waveform.model import WaveformConfig, WaveformEncoder
 from audiossl.nn.transformer import Block
-from audiossl.nn.waveform_encoder import WaveformConfig, WaveformEncoder
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,52 @@
+"""Cards: what is known of a plugin without importing it. This module and every `cards.py` import no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Card:
+    """One name that a user can type.
+
+    target: 'module:attribute' of what makes it; options: arguments that the name stands for; commands: what it adds to
+    the command line, 'module:function' by the command's name, in a module that imports nothing heavy; toy: options of a
+    tiny instance, for tests of every name.
+    """
+
+    name: str
+    target: str
+    summary: str = ""
+    paper: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    commands: Mapping[str, str] = field(default_factory=dict)
+    toy: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """Without what is there for tests."""
+        return {key: value for key, value in asdict(self).items() if key != "toy" and value not in ("", None, {}, ())}
+
+
+@dataclass(frozen=True)
+class UpstreamCard(Card):
+    """An encoder's card.
+
+    weights: '' if the encoder has nothing to learn; a file beside cards.py for weights that ship with the package;
+    'hf:<repository>' or 'https://...' for published ones. architecture: True where the name gives a shape but no
+    weights at all.
+    objective: 'module:attribute' of its pre-training task.
+    unverified: which facts of the card, or what else about the weights, nobody has checked against the files.
+    """
+
+    weights: str = ""
+    sha256: str = ""
+    architecture: bool = False
+    objective: str = ""
+    licence: str = ""
+    sample_rate_hz: int = 16000
+    num_parameters: int = 0
+    training: Mapping[str, Any] = field(default_factory=dict)
+    notes: str = ""
+    unverified: str = ""

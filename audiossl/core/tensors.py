@@ -1,0 +1,101 @@
+"""Tensors on disk and in modules: safetensors with a description, strict loading, fingerprints."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from audiossl.core.config import as_dict
+from audiossl.core.errors import CheckpointError
+from audiossl.core.files import atomic_write, disk_full
+
+_KEY = "audiossl"
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], description: Mapping[str, Any]) -> None:
+    """Tensors and a JSON description as one safetensors file, written atomically."""
+    plain = {name: value.detach().to("cpu").contiguous().clone() for name, value in tensors.items()}
+    with atomic_write(path) as temporary:
+        try:
+            save_file(plain, temporary, metadata={_KEY: json.dumps(description, sort_keys=True)})
+        except SafetensorError as error:  # has no number, and what it had written is gone: would it have fitted?
+            if shutil.disk_usage(temporary.parent).free < sum(value.nbytes for value in plain.values()):
+                raise disk_full(path) from error
+            raise
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """What `write_tensors` wrote. Raises CheckpointError for a file that is missing, cut off or not safetensors."""
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"There is no checkpoint {path}.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            description = json.loads((file.metadata() or {}).get(_KEY, "{}"))
+            return {name: file.get_tensor(name) for name in file.keys()}, description  # noqa: SIM118
+    except (SafetensorError, json.JSONDecodeError) as error:
+        size = path.stat().st_size
+        raise CheckpointError(
+            f"{path} ({size} bytes) is not a whole safetensors file ({error}); copy or download it again."
+        ) from error
+
+
+def load_strict(module: nn.Module, state: Mapping[str, Tensor], *, expected: Mapping[str, Tensor], what: str) -> None:
+    """Copy `state` into `module`; every expected name must be there, with its shape, and nothing else.
+
+    Floating-point numbers of any precision are taken; integers in their place are not.
+    """
+    missing = sorted(expected.keys() - state.keys())
+    unexpected = sorted(state.keys() - expected.keys())
+    shapes = [
+        f"{name} {tuple(state[name].shape)} instead of {tuple(value.shape)}"
+        for name, value in expected.items()
+        if name in state and state[name].shape != value.shape
+    ]
+    kinds = [
+        f"{name} {state[name].dtype} instead of {value.dtype}"
+        for name, value in expected.items()
+        if name in state and state[name].is_floating_point() != value.is_floating_point()
+    ]
+    problems = [
+        f"{title}: {_shortened(names)}"
+        for title, names in (
+            ("missing", missing),
+            ("unexpected", unexpected),
+            ("wrong shape", shapes),
+            ("wrong type", kinds),
+        )
+        if names
+    ]
+    if problems:
+        raise CheckpointError(f"The checkpoint does not fit {what}. " + "; ".join(problems) + ".")
+    module.load_state_dict({name: value.to(expected[name].dtype) for name, value in state.items()}, strict=False)
+
+
+def fingerprint(module: nn.Module) -> str:
+    """A hash of all weights (names, shapes, dtypes, values) and of the configuration."""
+    digest = hashlib.sha256(json.dumps(config_of(module), sort_keys=True).encode())
+    for name, value in sorted(module.state_dict().items()):
+        digest.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def config_of(module: nn.Module) -> dict[str, Any]:
+    """The options that a module was built with; empty for one without a `config`."""
+    config = getattr(module, "config", None)
+    return as_dict(config) if config is not None else {}
+
+
+def _shortened(names: list[str], most: int = 8) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

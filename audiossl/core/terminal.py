@@ -1,0 +1,72 @@
+"""What a long computation has to do with its terminal: progress, and a Ctrl-C that waits for the end of a step."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sized
+from contextlib import contextmanager
+from types import FrameType
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+T = TypeVar("T")
+PATIENCE_S = 2.0
+
+
+@contextmanager
+def on_signals(ask: Callable[[], None]) -> Iterator[None]:
+    """Call `ask` at the first Ctrl-C (or SIGTERM), so that a step can end and be saved; the second acts at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    old = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def ask_to_stop(number: int, frame: FrameType | None) -> None:
+        ask()
+        for which, handler in old.items():
+            signal.signal(which, handler)
+
+    for number in old:
+        signal.signal(number, ask_to_stop)
+    try:
+        yield
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+
+
+def progress_bar(shown: bool) -> Progress:
+    """On standard error: steps done, time left and a note."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, TextColumn("{task.fields[note]}"), console=Console(stderr=True), disable=not shown)
+
+
+def progress(items: Iterable[T], title: str, total: int | None = None) -> Iterator[T]:
+    """The items; on a terminal, with a bar on stderr from two seconds on. total: how many, if `len` does not say."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    task = bar.add_task(title, total=len(items) if total is None and isinstance(items, Sized) else total)
+    begin, shown = time.monotonic(), False
+    try:
+        for number, item in enumerate(items):
+            if not shown and time.monotonic() - begin > PATIENCE_S:
+                bar.start()
+                shown = True
+            if shown:
+                bar.update(task, completed=number)
+            yield item
+    finally:
+        bar.stop()
+
+
+def share_bar(total_s: float | None, *, shown: bool) -> Progress:
+    """On standard error: the share done and the time left; nothing where no terminal looks or the total is unknown."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
+    off = not (shown and console.is_terminal) or not total_s
+    return Progress(*columns, TimeRemainingColumn(), console=console, disable=off)

@@ -1,0 +1,1 @@
+"""An encoder: its contract, getting one, running one."""

@@ -1,0 +1,34 @@
+"""An encoder from a registered name and its options."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from audiossl.core.config import make
+from audiossl.core.registry import UPSTREAMS
+from audiossl.encoders.upstream import Upstream
+
+
+def build_upstream(name: str, options: Mapping[str, Any], seed: int) -> Upstream:
+    """Construct a registered upstream with parameters drawn from `seed`, without loading weights.
+
+    The global random state is left as it was.
+    """
+    target = UPSTREAMS.load(name)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        made = make(target, options, where=f"options of upstream {name}")
+    if not isinstance(made, Upstream):
+        raise TypeError(f"{name} made a {type(made).__name__}, not an Upstream.")
+    made.name = name
+    return made
+
+
+def passed_on(name: str, *, random_init: bool, seed: int) -> dict[str, Any]:
+    """Options that tell a front end around another encoder how to load that one; none for other upstreams."""
+    if not getattr(UPSTREAMS.load(name), "loads_encoder", False):
+        return {}
+    return {"weights": "random" if random_init else "pretrained", "seed": seed}

@@ -1,0 +1,1 @@
+"""Other ways to run a frozen encoder, and graphs of it."""

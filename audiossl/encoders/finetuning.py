@@ -1,0 +1,189 @@
+"""Fine-tuning of an upstream: which of its parameters train, and which of its parts are in training mode.
+
+Norms and biases alone: BitFit (arXiv:2106.10199) with the affine maps of the norms; LoRA: arXiv:2106.09685.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from audiossl.core.errors import ConfigError, did_you_mean
+from audiossl.encoders.upstream import Upstream
+
+_NORMS = (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, _BatchNorm)
+
+
+_ATTENTION = ("qkv", "out")  # what our blocks call their attention projections
+
+
+@dataclass(frozen=True)
+class FinetuneConfig:
+    """Which parameters of the upstream train beside the head.
+
+    mode: 'none' (frozen), 'all', 'top_k' (its last `top_k` blocks), 'norm_and_bias' (affine maps of norms, and all
+    biases) or 'lora' (low-rank matrices beside the linear layers of its blocks that are called `lora_targets`; empty:
+    their attention projections). Blocks beyond the last layer that the interface reads are never run and not counted.
+    lr: peak learning rate of the upstream, None for trainer.lr. freeze_steps: first steps in which only the head
+    trains. freeze_stem: whether the convolutional stem never trains, in any mode.
+    lora_rank: r; lora_alpha: the update is (lora_alpha / r) B A x; lora_dropout: on x, in the update alone.
+    """
+
+    mode: Literal["none", "all", "top_k", "norm_and_bias", "lora"] = "none"
+    top_k: int = 0
+    lr: float | None = None
+    freeze_steps: int = 0
+    freeze_stem: bool = True
+    lora_rank: int = 8
+    lora_alpha: float = 16.0
+    lora_dropout: float = 0.0
+    lora_targets: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if self.mode == "top_k" and self.top_k < 1:
+            raise ConfigError(f"finetune.top_k={self.top_k}: finetune.mode=top_k needs at least 1 block.")
+        if self.lr is not None and not (self.lr > 0 and math.isfinite(self.lr)):
+            raise ConfigError(f"finetune.lr={self.lr} must be above zero, or null for trainer.lr.")
+        if self.freeze_steps < 0:
+            raise ConfigError(f"finetune.freeze_steps={self.freeze_steps} must be at least 0.")
+        if self.lora_rank < 1 or not self.lora_alpha > 0 or not 0 <= self.lora_dropout < 1:
+            raise ConfigError(
+                f"finetune.lora_rank={self.lora_rank}, lora_alpha={self.lora_alpha}, lora_dropout={self.lora_dropout}: "
+                f"the rank must be at least 1, alpha above 0, the dropout from 0 to below 1."
+            )
+
+
+def make_trainable(upstream: Upstream, config: FinetuneConfig, up_to_layer: int | None = None) -> None:
+    """Let those parameters require a gradient that `config` names, and no others; adds LoRA's where it names them.
+
+    up_to_layer: the last layer that is read, None for the last there is.
+    Raises ConfigError where the upstream lacks what the mode needs.
+    """
+    upstream.requires_grad_(False)
+    if config.mode == "none":
+        return
+    if config.mode == "lora":
+        _add_lora(upstream, config, _blocks_run(upstream, up_to_layer, config.mode))
+    else:
+        for parameter in _chosen(upstream, config, up_to_layer):
+            parameter.requires_grad_(True)
+    if not any(parameter.requires_grad for parameter in upstream.parameters()):
+        raise ConfigError(
+            f"finetune.mode={config.mode}: {_name(upstream)} has nothing to train in this mode; leave finetune out."
+        )
+
+
+def set_training_mode(upstream: Upstream, training: bool) -> None:
+    """Training mode, but for a stem and blocks that are frozen, and for batch norms: their statistics stay."""
+    upstream.train(training)
+    if not training:
+        return
+    for part in (_stem(upstream), *getattr(upstream, "blocks", ())):
+        if part is not None and not any(parameter.requires_grad for parameter in part.parameters()):
+            part.eval()
+    for module in upstream.modules():
+        if isinstance(module, _BatchNorm):
+            module.eval()
+
+
+def merge_lora(upstream: Upstream) -> Upstream:
+    """Add LoRA's products to the weights they belong to, in place: W + (alpha / r) B A.
+
+    The outputs stay, the state dict is that of the plain encoder again, and `save_upstream` writes what any
+    `load_upstream` reads. An upstream without LoRA stays as it is.
+    """
+    if not any("lora_" in name for name, _ in upstream.named_parameters()):
+        return upstream
+    layer_type = _peft().tuners.lora.LoraLayer
+    for parent in list(upstream.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, layer_type):
+                child.merge(safe_merge=True)  # type: ignore[operator]
+                setattr(parent, name, child.get_base_layer())  # type: ignore[operator]
+        vars(parent).pop("peft_config", None)
+    return upstream
+
+
+def _chosen(upstream: Upstream, config: FinetuneConfig, up_to_layer: int | None) -> Iterator[nn.Parameter]:
+    if config.mode == "top_k":
+        blocks = _blocks_run(upstream, up_to_layer, config.mode)
+        if config.top_k > len(blocks):
+            raise ConfigError(
+                f"finetune.top_k={config.top_k}: {_name(upstream)} runs {len(blocks)} block(s) for this interface; "
+                f"choose at most as many, or finetune.mode=all."
+            )
+        for block in blocks[len(blocks) - config.top_k :]:
+            yield from block.parameters()
+        return
+    never_run = list(getattr(upstream, "blocks", ()))
+    if never_run:
+        never_run = never_run[len(_blocks_run(upstream, up_to_layer, config.mode)) :]
+    stem = _stem(upstream) if config.freeze_stem else None
+    frozen = never_run if stem is None else [*never_run, stem]
+    left_out = {id(parameter) for part in frozen for parameter in part.parameters()}
+    everything = config.mode == "all"
+    for module in upstream.modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            if id(parameter) not in left_out and (everything or isinstance(module, _NORMS) or name.endswith("bias")):
+                yield parameter
+
+
+def _stem(upstream: Upstream) -> nn.Module | None:
+    stem: nn.Module | None = getattr(upstream, "stem", None)
+    return stem
+
+
+def _blocks_run(upstream: Upstream, up_to_layer: int | None, mode: str) -> list[nn.Module]:
+    """The blocks that hidden states 0 to `up_to_layer` need."""
+    blocks = list(getattr(upstream, "blocks", ()))
+    if not blocks:
+        raise ConfigError(
+            f"finetune.mode={mode} needs an encoder with `blocks`, and {_name(upstream)} has none; choose "
+            f"finetune.mode=all or norm_and_bias."
+        )
+    # Hidden state l is the output of block l - 1, unless one block stands for several or some layers are no block's.
+    one_layer_each = len(blocks) == upstream.num_layers - 1
+    return blocks[:up_to_layer] if one_layer_each and up_to_layer is not None else blocks
+
+
+def _add_lora(upstream: Upstream, config: FinetuneConfig, blocks: list[nn.Module]) -> None:
+    peft = _peft()
+    linears = [
+        f"{number}.{name}"
+        for number, block in enumerate(blocks)
+        for name, module in block.named_modules()
+        if isinstance(module, nn.Linear)
+    ]
+    known = {name.rpartition(".")[2] for name in linears}
+    wanted = config.lora_targets or [name for name in _ATTENTION if name in known]
+    unknown = [name for name in wanted if name not in known]
+    if unknown or not wanted:
+        raise ConfigError(
+            f"finetune.lora_targets={list(config.lora_targets)}: the blocks of {_name(upstream)} that are run have no "
+            f"linear layer {unknown[0] if unknown else _ATTENTION[0]!r}. {did_you_mean('', known)}"
+        )
+    targets = [name for name in linears if name.rpartition(".")[2] in wanted]
+    options = peft.LoraConfig(
+        r=config.lora_rank, lora_alpha=config.lora_alpha, lora_dropout=config.lora_dropout, target_modules=targets
+    )
+    # Into the list of blocks and not into the upstream: peft reads the `config` of what it is given as its own.
+    peft.inject_adapter_in_model(options, upstream.blocks)
+
+
+def _peft() -> Any:
+    try:
+        import peft.tuners.lora
+    except ImportError as error:
+        raise ConfigError(
+            "LoRA needs the package peft, which is not installed; run `pip install audiossl-toolkit[lora]`."
+        ) from error
+    return peft
+
+
+def _name(upstream: Upstream) -> str:
+    return upstream.name or type(upstream).__name__

@@ -1,0 +1,34 @@
+"""Encoders that a checkpoint may turn out to be and that are not here: better named than half recognised."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from audiossl.encoders.formats.original import Original
+
+# (what a tensor's name contains, what the file is).
+_SIGNS = (
+    ("modality_encoders.", "data2vec 2.0 (a Transformer of another layout)"),
+    ("patch_embedding.weight", "BEATs"),
+    ("module.v.", "an SSAST or AST spectrogram Transformer"),
+    ("patch_embed.proj", "a spectrogram Transformer on patches, such as AudioMAE"),
+    ("cls_token", "a spectrogram Transformer on patches, such as AudioMAE"),
+    ("feature_aggregator.", "wav2vec 1.0 or vq-wav2vec"),
+    ("features.0.weight", "a convolutional network on spectrograms, such as BYOL-A"),
+    ("conv_module.", "a wav2vec 2.0 Conformer of fairseq; load its transformers conversion with `hf:` instead"),
+    ("layer_proj.", "a ContentVec file with its speaker parts; take the `legacy` file of the same model"),
+    ("decoder.token_embedding", "an OpenAI Whisper file; load its transformers conversion with `hf:` instead"),
+)
+
+
+def name_of_refused(original: Original) -> str:
+    """What the checkpoint is, if it is known and not supported; else ''."""
+    if original.kind == "huggingface":
+        return ""
+    section = original.described.get("model")
+    if isinstance(section, Mapping) and section.get("layer_type") == "conformer":
+        return "a wav2vec 2.0 Conformer of fairseq; load its transformers conversion with `hf:` instead"
+    for sign, name in _SIGNS:
+        if any(sign in key for key in original.state):
+            return name
+    return ""

@@ -1,0 +1,222 @@
+"""Where weights lie: files, folders, Hugging Face repositories, web addresses, torchaudio bundles.
+
+What is fetched is pinned on first use: the repository's revision and the sha256 of each file are written into
+`checksums.json` in the cache folder, and a later load that meets anything else is refused.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import importlib
+import importlib.resources
+import importlib.util
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from audiossl.core.cards import Card
+from audiossl.core.errors import CheckpointError, did_you_mean
+from audiossl.core.files import atomic_write, cache_folder, file_sha256
+
+_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+
+
+def local_path(reference: str) -> tuple[Path, str]:
+    """The file or folder that a reference names, fetched if need be, and the toolkit before its colon ('' for none).
+
+    reference: a path, '<toolkit>:<path>', 'hf:<repository>[@<revision>]', 'torchaudio:<bundle>' or
+    '<toolkit>:https://...'. Raises CheckpointError.
+    """
+    prefix, _, rest = reference.partition(":")
+    if Path(reference).exists() or not rest:
+        return Path(reference), ""
+    if prefix in ("https", "http"):
+        return fetch_url(reference), ""
+    if prefix not in SOURCES:
+        raise CheckpointError(f"{reference!r}: unknown source {prefix!r}. {did_you_mean(prefix, SOURCES)}")
+    path = Path(rest).expanduser()
+    if path.exists():
+        return path, prefix
+    if rest.startswith("https://"):
+        return fetch_url(rest), prefix
+    if prefix == "hf" and rest.count("/") == 1 and not rest.startswith((".", "/")):
+        return fetch_repository(rest), prefix
+    if prefix == "torchaudio" and rest.isidentifier():
+        return fetch_bundle(rest), prefix
+    raise CheckpointError(f"{reference!r}: there is no file or folder {rest}.")
+
+
+def packaged_weights(card: Card, owner: str) -> Path:
+    """Weights that ship with a plugin, beside its cards."""
+    weights: str = getattr(card, "weights", "")
+    return Path(str(importlib.resources.files(owner).joinpath(weights)))
+
+
+def fetch_repository(repository: str) -> Path:
+    """Configuration and weights of `<owner>/<name>[@<revision>]` from the Hugging Face hub, as a local folder.
+
+    Without a revision, the one that was met first is taken from then on.
+    """
+    repository, _, revision = repository.partition("@")
+    with _ledger() as ledger:
+        known = ledger.setdefault("repositories", {})
+        pinned = known.get(repository, {"revision": "", "files": {}})
+        revision = revision or pinned["revision"]
+        # What is pinned and, all of it, in the hub's cache needs no network.
+        files = _download(repository, revision, local=True) if revision and revision == pinned["revision"] else []
+        if not pinned["files"].keys() <= {file.name for file in files} or not files:
+            files = _download(repository, revision)
+        folder = files[0].parent
+        entry = known.setdefault(repository, {"revision": folder.name, "files": {}})
+        if folder.name == entry["revision"]:
+            for file in files:
+                _check(entry["files"], file.name, file, f"{repository} at revision {folder.name}")
+    return folder
+
+
+def fetch_url(url: str) -> Path:
+    """A checkpoint from the web. Of torchaudio's exported models (AVES, BirdAVES), also the JSON that describes it."""
+    path = _fetch_file(url)
+    if url.endswith(".torchaudio.pt"):
+        _fetch_file(described_by(url))
+    return path
+
+
+def described_by(name: str) -> str:
+    """The JSON file, beside a torchaudio checkpoint's path or address, with the arguments of its model."""
+    return f"{name.removesuffix('.pt')}.model_config.json"
+
+
+def _fetch_file(url: str) -> Path:
+    """A file from the web, once; later uses check that it is still the one that was fetched."""
+    from torch.hub import download_url_to_file
+
+    name = url.rstrip("/").rsplit("/", 1)[-1]
+    with _ledger() as ledger:
+        entry = ledger.setdefault("addresses", {}).setdefault(url, {})
+        # The path of the address is part of the file's, since many are called checkpoint_best.pt.
+        path = cache_folder() / "files" / "/".join(part for part in url.partition("://")[2].split("/")[:-1]) / name
+        if not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                download_url_to_file(url, str(path))
+            except Exception as error:  # urllib's, http's and os errors
+                raise _not_fetched(url, error, f"fetch it elsewhere and put it at {path}") from error
+        _check(entry, name, path, url)
+    return path
+
+
+def fetch_bundle(name: str) -> Path:
+    """A torchaudio bundle's weights, with the arguments of its model in a JSON file beside them."""
+    try:
+        from torchaudio import pipelines
+    except Exception as error:
+        raise CheckpointError(
+            f"torchaudio:{name} needs torchaudio, which does not import; see `audiossl doctor`."
+        ) from error
+    bundles = {key: value for key, value in vars(pipelines).items() if hasattr(value, "_params")}
+    bundle = bundles.get(name)
+    if bundle is None:
+        raise CheckpointError(f"torchaudio has no bundle {name!r} of this family. {did_you_mean(name, bundles)}")
+    where = str(bundle._path)
+    path = fetch_url(where if "://" in where else f"https://download.pytorch.org/torchaudio/models/{where}")
+    described = {**bundle._params, "normalize": bool(bundle._normalize_waveform)}
+    with atomic_write(path.with_name(described_by(path.name))) as temporary:
+        temporary.write_text(json.dumps(described), encoding="utf-8")
+    return path
+
+
+def _download(repository: str, revision: str, *, local: bool = False) -> list[Path]:
+    """config.json, the preprocessor's (if any) and the weights, whole or in shards.
+
+    local: from the hub's cache alone; nothing if it does not have them.
+    """
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    def get(file: str) -> Path:
+        return Path(hf_hub_download(repository, file, revision=revision or None, local_files_only=local))
+
+    def get_if_any(file: str) -> list[Path]:
+        try:
+            return [get(file)]
+        except LocalEntryNotFoundError:
+            if local:
+                return []
+            raise  # no network, which is not to say that there is no such file
+        except EntryNotFoundError:
+            return []
+
+    try:
+        files = [get("config.json"), *get_if_any("preprocessor_config.json")]
+        for weights in _WEIGHTS:
+            if index := get_if_any(f"{weights}.index.json"):
+                shards = sorted(set(json.loads(index[0].read_text(encoding="utf-8"))["weight_map"].values()))
+                return [*files, *index, *(get(shard) for shard in shards)]
+            if whole := get_if_any(weights):
+                return [*files, *whole]
+    except Exception as error:  # the hub client raises its own, http and os errors
+        if local:
+            return []
+        fix = "fetch the folder elsewhere and give its path, as hf:<folder>"
+        raise _not_fetched(f"the Hugging Face repository {repository}", error, fix) from error
+    if local:
+        return []
+    raise CheckpointError(f"The Hugging Face repository {repository} has no weights ({' or '.join(_WEIGHTS)}).")
+
+
+def _not_fetched(what: str, error: Exception, fix: str) -> CheckpointError:
+    reason = (str(error) or type(error).__name__).strip().split("\n")[0]
+    return CheckpointError(f"{what[0].upper()}{what[1:]} could not be fetched ({reason}); {fix}.")
+
+
+def _check(known: dict[str, Any], name: str, path: Path, what: str) -> None:
+    """Record a file's sha256 on first use; raise CheckpointError if it is another one now."""
+    status = path.stat()
+    seen = {"size": status.st_size, "mtime_ns": status.st_mtime_ns}
+    entry = known.get(name)
+    if entry is not None and {key: entry[key] for key in seen} == seen:
+        return  # not touched since it was last hashed
+    found = file_sha256(path)
+    if entry is not None and entry["sha256"] != found:
+        raise CheckpointError(
+            f"{name} of {what} has sha256 {found[:12]}..., not {entry['sha256'][:12]}... as on first use; delete "
+            f"{path} to fetch it again, or remove its entry from {cache_folder() / 'checksums.json'} if the change is "
+            "wanted."
+        )
+    known[name] = {"sha256": found, **seen}
+
+
+@contextmanager
+def _ledger() -> Iterator[dict[str, Any]]:
+    """checksums.json, held by one process at a time; written back if the block ends well."""
+    folder = cache_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "checksums.json"
+    with open(folder / ".checksums.lock", "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            ledger: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        except json.JSONDecodeError as error:
+            raise CheckpointError(f"{path} is damaged ({error}); delete it to record checksums anew.") from error
+        before = json.dumps(ledger, sort_keys=True)
+        yield ledger
+        if json.dumps(ledger, sort_keys=True) != before:
+            with atomic_write(path) as temporary:
+                temporary.write_text(json.dumps(ledger, indent=2, sort_keys=True), encoding="utf-8")
+
+
+def published(weights: str) -> bool:
+    """True where a card's weights are to be fetched: 'hf:<repository>' or 'https://...'."""
+    return weights.startswith(("hf:", "https://"))
+
+
+# Prefixes of references, and the kinds of file that each may name.
+SOURCES: Mapping[str, tuple[str, ...]] = {
+    "fairseq": ("fairseq", "microsoft", "state_dict"),
+    "s3prl": ("s3prl", "fairseq", "microsoft", "state_dict"),
+    "torchaudio": ("torchaudio", "state_dict"),
+    "hf": ("huggingface",),
+}

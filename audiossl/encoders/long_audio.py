@@ -1,0 +1,175 @@
+"""Recordings of any length in bounded memory: read block by block, encoded chunk by chunk.
+
+    for first_frame, features in encode_long(upstream, "meeting.flac", chunk_s=30, overlap_s=5):
+        ...  # frames first_frame, first_frame + 1, ... of the recording, each frame once, in order
+
+Chunks begin at multiples of the stride, so that frame j of a chunk that begins at frame a is frame a + j of the
+recording. Neighbours share `overlap_s`; of what they share, each keeps the half that is further from its cut end, so
+that a kept frame has at least half of the overlap before and after it (or the recording's own end).
+
+What depends on the whole recording, the normalisation of the waveform and the GroupNorm of base-style stems, is
+computed from all of it in a first pass (`Upstream.statistics`). The stem is therefore exact everywhere, and so are the
+position convolutions if half of the overlap is more than their reach (1.28 s for the usual 128 taps). What remains is
+attention, which sees a chunk and not the whole. Encoders without `statistics` (spectral features that are normalised
+over the utterance, TERA, those of transformers) normalise each chunk by itself.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+from audiossl.core.errors import AudioError, ConfigError
+from audiossl.core.types import Features
+from audiossl.data.reading import audio_facts, cut_blocks, num_samples_of, path_of, read_cut
+from audiossl.encoders.upstream import Upstream
+
+if TYPE_CHECKING:
+    from lhotse.cut import Cut
+
+
+_BLOCK_S = 30.0
+
+
+class Chunk(NamedTuple):
+    """Frames start to stop are computed, frames first to last are kept (ends excluded)."""
+
+    start: int
+    stop: int
+    first: int
+    last: int
+
+
+class Recording(NamedTuple):
+    """Its length, and a way to read it from the beginning, block by block, as often as needed."""
+
+    num_samples: int
+    blocks: Callable[[], Iterator[Tensor]]
+
+
+def encode_long(
+    upstream: Upstream,
+    source: Tensor | str | Path | Cut,
+    *,
+    chunk_s: float = 30.0,
+    overlap_s: float = 5.0,
+    up_to_layer: int | None = None,
+) -> Iterator[tuple[int, Features]]:
+    """(number of its first frame, `Features` with B = 1) of each chunk of a recording, without the shared frames.
+
+    source: samples (S,) at `upstream.sample_rate_hz`, a sound file or a row of a manifest; the latter two are read and
+    resampled block by block, twice where statistics of the whole are needed. All chunks together have
+    `upstream.num_frames(S)` frames. A recording that one chunk holds gives exactly what `upstream` gives.
+    Raises ConfigError for lengths that make no chunks, AudioError.
+    """
+    size, shared = chunk_frames(upstream, chunk_s, overlap_s)
+    if upstream.training:
+        raise ConfigError("Chunks are for frozen encoders; call upstream.eval() first.")
+    last = upstream.num_layers - 1 if up_to_layer is None else up_to_layer
+    if not 0 <= last < upstream.num_layers:
+        raise ValueError(f"up_to_layer={up_to_layer}: this upstream has layers 0 to {upstream.num_layers - 1}.")
+    recording = recording_of(source, upstream.sample_rate_hz)
+    if recording.num_samples < upstream.min_samples:
+        raise AudioError(
+            f"The recording has {recording.num_samples} samples; this upstream needs at least {upstream.min_samples} "
+            f"({1000 * upstream.min_samples / upstream.sample_rate_hz:g} ms) for one frame."
+        )
+    return _encode(upstream, recording, size, shared, last)
+
+
+def chunk_frames(upstream: Upstream, chunk_s: float, overlap_s: float) -> tuple[int, int]:
+    """Frames in a chunk, and (an even number of) frames that neighbours share. Raises ConfigError."""
+    size = int(chunk_s * upstream.frame_rate_hz)
+    shared = 2 * math.ceil(overlap_s * upstream.frame_rate_hz / 2)
+    if not 0 <= shared < size or size * upstream.stride < upstream.min_samples:
+        raise ConfigError(
+            f"chunk_s={chunk_s:g}, overlap_s={overlap_s:g}: a chunk must be longer than the overlap and hold a frame; "
+            f"take chunk_s=30 and overlap_s=5, for instance."
+        )
+    return size, shared
+
+
+def plan(num_frames: int, size: int, shared: int) -> Iterator[Chunk]:
+    """Chunks of `size` frames, of which neighbours share at least `shared`; the last one ends with the recording.
+
+    >>> [tuple(chunk) for chunk in plan(10, 6, 2)]
+    [(0, 6, 0, 5), (4, 10, 5, 10)]
+    """
+    first = start = 0
+    while True:
+        # The last chunk is as long as the others: it begins earlier than it would have to.
+        start = max(0, min(start, num_frames - size))
+        stop = min(start + size, num_frames)
+        last = num_frames if stop == num_frames else stop - shared // 2
+        yield Chunk(start, stop, first, last)
+        if stop == num_frames:
+            return
+        first, start = last, start + size - shared
+
+
+def recording_of(source: Tensor | str | Path | Cut, sample_rate_hz: int) -> Recording:
+    """Length and blocks of a recording at a rate. Raises AudioError."""
+    if isinstance(source, str | Path):
+        from audiossl.data.inputs import cuts_of
+
+        audio_facts(source)  # an error of one sentence for what is no sound file
+        (source,) = cuts_of([str(source)])
+    if not isinstance(source, Tensor):
+        cut = source
+        if path_of(cut) is not None:
+            count = num_samples_of(cut, sample_rate_hz)
+            return Recording(count, lambda: map(torch.from_numpy, cut_blocks(cut, sample_rate_hz, _BLOCK_S)))
+        source = torch.from_numpy(read_cut(cut, sample_rate_hz))  # what lhotse puts together, it does at once
+    if source.ndim != 1 or not source.is_floating_point():
+        raise ValueError(f"A recording must be a float tensor (S,), not {tuple(source.shape)} {source.dtype}.")
+    whole = source
+    return Recording(len(whole), lambda: iter(whole.split(round(_BLOCK_S * sample_rate_hz))))
+
+
+def _encode(
+    upstream: Upstream, recording: Recording, size: int, shared: int, last: int
+) -> Iterator[tuple[int, Features]]:
+    frames, device = upstream.num_frames(recording.num_samples), _device(upstream)
+    statistics = upstream.statistics(recording.blocks()) if frames > size else ()
+    window = _Window(recording.blocks())
+    # A length with exactly `size` frames; what it has beyond the last frame's samples is of no consequence.
+    enough = (2 * size - upstream.num_frames(size * upstream.stride)) * upstream.stride
+    for chunk in plan(frames, size, shared):
+        begin = chunk.start * upstream.stride
+        end = recording.num_samples if chunk.stop == frames else begin + enough
+        wav = window.part(begin, end).to(device)
+        with torch.inference_mode():
+            states = upstream.encode_even(wav[None], last, statistics)
+            kept = tuple(state[:, chunk.first - chunk.start : chunk.last - chunk.start] for state in states)
+            lengths = torch.tensor([chunk.last - chunk.first], device=device)
+        yield chunk.first, Features(kept, lengths)
+
+
+class _Window:
+    """The samples of a stream from one place on, moved forward."""
+
+    def __init__(self, blocks: Iterator[Tensor]) -> None:
+        self.blocks, self.begin = blocks, 0
+        self.held: list[Tensor] = []
+
+    def part(self, begin: int, end: int) -> Tensor:
+        """Samples begin to end; what lies before `begin` is forgotten."""
+        held = self.begin + sum(len(block) for block in self.held)
+        while held < end:
+            block = next(self.blocks, None)
+            if block is None:
+                raise AudioError(f"The recording ends at sample {held} of {end}; it changed while it was read.")
+            self.held.append(block)
+            held += len(block)
+        samples = torch.cat(self.held)[begin - self.begin :]
+        self.begin, self.held = begin, [samples]
+        return samples[: end - begin]
+
+
+def _device(upstream: Upstream) -> torch.device:
+    return next((parameter.device for parameter in upstream.parameters()), torch.device("cpu"))

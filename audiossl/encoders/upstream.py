@@ -1,0 +1,119 @@
+"""The contract of an encoder."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from typing import ClassVar, overload
+
+import torch
+from torch import Tensor, nn
+
+from audiossl.core.errors import AudioError
+from audiossl.core.types import Features
+
+
+class Upstream(nn.Module, ABC):
+    """An encoder from waveforms to hidden states, layer by layer.
+
+    A subclass sets the facts below in its constructor (nothing is run to find them) and writes `encode`.
+
+    sample_rate_hz: the rate it was trained on; widths: D_l of each layer; stride: samples from one frame to the next;
+    receptive_field: samples that a frame of the front end sees; edge: samples that the front end mirrors at each end.
+    Two more are optional, for fine-tuning: `blocks`, a ModuleList of the Transformer blocks in their order, and `stem`,
+    the convolutional front. training_only: parameters that only training mode uses, such as a mask embedding.
+    loads_encoder: True for a front end around another upstream that it loads by name; its Config has the fields
+    `weights` and `seed`, which it gets from `load_upstream` and passes on.
+    The contract, checked by `audiossl.encoders.testing.check_upstream`: a batch equals its items one by one.
+    `num_frames` is exact. Eval is deterministic. Gradients reach every trainable parameter.
+    """
+
+    Config: ClassVar[type | None] = None
+    training_only: ClassVar[tuple[str, ...]] = ()
+    loads_encoder: ClassVar[bool] = False
+    name: str = ""  # the registered name that it was built from
+    sample_rate_hz: int = 16000
+    widths: tuple[int, ...]
+    stride: int
+    receptive_field: int
+    edge: int = 0
+    blocks: nn.ModuleList
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_module("stem", None)  # a class attribute None would hide the module that a subclass sets
+
+    @property
+    def num_layers(self) -> int:
+        return len(self.widths)
+
+    @property
+    def min_samples(self) -> int:
+        """The shortest input that has a frame (mirroring needs one sample more than it mirrors)."""
+        return self.edge + 1 if self.edge else self.receptive_field
+
+    @property
+    def frame_rate_hz(self) -> float:
+        return self.sample_rate_hz / self.stride
+
+    @overload
+    def num_frames(self, num_samples: int) -> int: ...
+    @overload
+    def num_frames(self, num_samples: Tensor) -> Tensor: ...
+    def num_frames(self, num_samples: int | Tensor) -> int | Tensor:
+        """Frames that an input of `num_samples` gives, exactly: floor((n + 2 edge - receptive_field) / stride) + 1."""
+        frames = (num_samples + 2 * self.edge - self.receptive_field) // self.stride + 1
+        return frames.clamp(min=0) if isinstance(frames, Tensor) else max(frames, 0)
+
+    @abstractmethod
+    def encode(self, wavs: Tensor, lengths: Tensor, last: int) -> Sequence[Tensor]:
+        """Hidden states 0 to `last`, each (B, T, D_l) with T = num_frames(S).
+
+        wavs (B, S) float32, zero beyond lengths (B,).
+        """
+
+    def encode_even(self, wavs: Tensor, last: int, statistics: Sequence[Tensor] = ()) -> Sequence[Tensor]:
+        """As `encode`, for items that all have S samples: what engines compile and export.
+
+        statistics: of the recording that wavs (B, S) are parts of, as `statistics` gave them; () for whole recordings.
+        """
+        lengths = torch.full((wavs.shape[0],), wavs.shape[1], dtype=torch.int64, device=wavs.device)
+        return self.encode(wavs, lengths, last)
+
+    def statistics(self, blocks: Iterable[Tensor]) -> tuple[Tensor, ...]:
+        """What a part of a recording must know of the whole, from one pass over its blocks (S,); () for nothing."""
+        return ()
+
+    def forward(self, wavs: Tensor, lengths: Tensor | None = None, *, up_to_layer: int | None = None) -> Features:
+        """Hidden states of a batch.
+
+        wavs: (B, S) float32 in [-1, 1] at `sample_rate_hz`; lengths: (B,) samples, all S if left out;
+        up_to_layer: stop after this layer (0 is the first) and return only layers 0 to it.
+        Raises AudioError for an item too short for one frame, ValueError for a wrong shape.
+        """
+        wavs, lengths = self._checked(wavs, lengths)
+        last = self.num_layers - 1 if up_to_layer is None else up_to_layer
+        if not 0 <= last < self.num_layers:
+            raise ValueError(f"up_to_layer={up_to_layer}: this upstream has layers 0 to {self.num_layers - 1}.")
+        layers = tuple(self.encode(wavs, lengths, last))
+        return Features(layers, self.num_frames(lengths))
+
+    def _checked(self, wavs: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
+        if wavs.ndim != 2 or not wavs.is_floating_point():
+            raise ValueError(f"wavs must be a float tensor (B, S), not {tuple(wavs.shape)} {wavs.dtype}.")
+        batch, samples = wavs.shape
+        if lengths is None:
+            lengths = torch.full((batch,), samples, dtype=torch.int64, device=wavs.device)
+        lengths = lengths.to(wavs.device, torch.int64)
+        if lengths.shape != (batch,):
+            raise ValueError(f"lengths must be ({batch},), one for each row of wavs, not {tuple(lengths.shape)}.")
+        shortest, longest = (int(value) for value in torch.aminmax(lengths)) if batch else (self.min_samples, 0)
+        if longest > samples:
+            raise ValueError(f"A length of {longest} is beyond the {samples} samples of wavs.")
+        if shortest < self.min_samples:
+            raise AudioError(
+                f"Item {int(lengths.argmin())} has {shortest} samples; this upstream needs at least {self.min_samples} "
+                f"({1000 * self.min_samples / self.sample_rate_hz:g} ms at {self.sample_rate_hz} Hz) for one frame."
+            )
+        inside = torch.arange(samples, device=wavs.device) < lengths[:, None]
+        return torch.where(inside, wavs, wavs.new_zeros(())), lengths

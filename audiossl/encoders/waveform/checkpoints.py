@@ -1,0 +1,91 @@
+"""Encoders of the wav2vec 2.0 family from every kind of file: their configuration, and tensors under fairseq's names.
+
+What tensors show (widths, depth, kernels, biases, norms) is read from them, whatever the configuration says; what they
+cannot show (strides, heads, where the norms stand, waveform normalisation) is read from the configuration, or is that
+of the published models of this shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from torch import Tensor
+
+from audiossl.core.errors import CheckpointError
+from audiossl.core.tensors import load_strict
+from audiossl.encoders.building import build_upstream
+from audiossl.encoders.formats.original import Original
+from audiossl.encoders.upstream import Upstream
+from audiossl.encoders.waveform.description import (
+    _chosen,
+    _guessed_heads,
+    describe,
+)
+from audiossl.encoders.waveform.names import (
+    encoder_of,
+    fairseq_to_hf,
+    fairseq_to_ours,
+    hf_to_fairseq,
+    ours_to_fairseq,
+    torchaudio_to_fairseq,
+)
+from audiossl.encoders.waveform.recognition import (
+    family_of,
+)
+
+
+def converter(family: str) -> tuple[Callable[[Original], bool], Callable[..., Upstream]]:
+    """The two functions of a family's `convert.py`."""
+
+    def recognises(original: Original) -> bool:
+        return family_of(original) == family
+
+    return recognises, partial(load, family)
+
+
+def load(family: str, original: Original, options: Mapping[str, Any], random_init: bool = False) -> Upstream:
+    """An encoder of `family` from its checkpoint, strictly; heads are left behind. Raises CheckpointError."""
+    state = fairseq_state(original)
+    described = describe(original, state)
+    described |= _chosen(original, options, described["normalize"])
+    if "num_heads" not in described:
+        described["num_heads"] = _guessed_heads(original, described["width"])
+    encoder = build_upstream(family, described, seed=0)
+    if not random_init:
+        _require_finite(original, state)
+        what = f"the {family} encoder ({described['num_layers']} blocks of {described['width']}) that it describes"
+        load_strict(encoder, fairseq_to_ours(state), expected=encoder.state_dict(), what=what)
+    return encoder
+
+
+def fairseq_state(original: Original) -> dict[str, Tensor]:
+    """The encoder's tensors under fairseq's names; heads are left behind."""
+    state = encoder_of(original.state)
+    if original.kind == "torchaudio":
+        return torchaudio_to_fairseq(state)
+    if any(name.startswith("feature_projection.") for name in state):
+        return hf_to_fairseq(state)
+    return {name: _single_adapter(name, value) for name, value in state.items()}
+
+
+def to_original(state: Mapping[str, Tensor], conv_norm: str, toolkit: str = "fairseq") -> dict[str, Tensor]:
+    """Our tensors under the names of 'fairseq' or 'huggingface'."""
+    theirs = ours_to_fairseq(state, conv_norm)
+    return fairseq_to_hf(theirs) if toolkit == "huggingface" else theirs
+
+
+def _single_adapter(name: str, value: Tensor) -> Tensor:
+    """fairseq stacks the adapters of several languages; a file with one is the same without the stack."""
+    if ".adapter_layer." not in name or value.ndim == (2 if ".W_" in name else 1):
+        return value
+    if len(value) != 1:
+        raise CheckpointError(f"The checkpoint stacks adapters of {len(value)} languages; take a file with one.")
+    return value[0]
+
+
+def _require_finite(original: Original, state: Mapping[str, Tensor]) -> None:
+    spoiled = [name for name, value in state.items() if not bool(value.isfinite().all())]
+    if spoiled:
+        raise CheckpointError(f"{original.path} holds NaN or infinity in {len(spoiled)} tensors, {spoiled[0]} first.")

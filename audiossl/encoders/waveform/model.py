@@ -1,0 +1,301 @@
+"""What wav2vec 2.0, HuBERT, WavLM, data2vec and their kin share: a convolutional stem and a Transformer.
+
+    wav -> [waveform normalisation] -> ConvStem -> [norm] -> projection -> + position convolution -> [norm] -> blocks
+
+Base style: GroupNorm stem, blocks normalised after each part. Large style: LayerNorm stem, blocks normalised before.
+Hidden states are L + 1: the input of each block and the encoder's output, with the final norm of the large style.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from audiossl.core.errors import ConfigError
+from audiossl.core.types import Features
+from audiossl.encoders.upstream import Upstream
+from audiossl.nn.conv_stem import ConvStem, stride_and_receptive_field
+from audiossl.nn.masking import valid_frames
+from audiossl.nn.position import BatchNormPositionConv, PositionConv, StackedPositionConv
+from audiossl.nn.running_moments import windows_of
+from audiossl.nn.span_masks import span_mask
+from audiossl.nn.transformer import Block, Packed, Padded
+
+_NORMALIZE_EPS = {"layer_norm": 1e-5, "huggingface": 1e-7}
+
+
+@dataclass(frozen=True)
+class WaveformConfig:
+    """Defaults: the base style, as published for wav2vec 2.0 base.
+
+    conv_*: the stem, layer by layer; conv_norm: 'group' (first layer) or 'layer' (every layer).
+    feature_norm, projection: between stem and Transformer. pre_norm: norms before each part of a block (large style).
+    norm_eps: of the Transformer's norms; the stem's is 1e-5 everywhere.
+    position_*: the position convolution; position_norm: 'weight', 'batch' or 'layer' (with position_depth of them).
+    adapter_width: bottleneck after each block (0: none). mask_embedding: whether the weights have a learnt one.
+
+    normalize: 'none', 'layer_norm' (as wav2vec 2.0 large was trained) or 'huggingface' (its preprocessor: eps 1e-7
+    under the root, not 1e-5). final_norm: whether the last hidden state of the large style is after the final norm (as
+    in s3prl and transformers before 5) or before it (transformers 5).
+    padding: 'exact' (a batch equals its items one by one), or what others do to a padded batch: 'legacy' (the original
+    code and s3prl), 'legacy_hf' (transformers with an attention mask), 'legacy_hf_unmasked' (without one).
+
+    In training: dropouts; layer_drop: chance to skip a block; mask_time_prob and mask_feature_prob: share of frames
+    and of channels that spans of mask_*_length would cover; gradient_checkpointing: recompute blocks in the backward
+    pass to save memory.
+    """
+
+    conv_widths: tuple[int, ...] = (512,) * 7
+    conv_kernels: tuple[int, ...] = (10, 3, 3, 3, 3, 2, 2)
+    conv_strides: tuple[int, ...] = (5, 2, 2, 2, 2, 2, 2)
+    conv_norm: Literal["group", "layer"] = "group"
+    conv_bias: bool = False
+    feature_norm: bool = True
+    projection: bool = True
+    width: int = 768
+    num_layers: int = 12
+    num_heads: int = 12
+    ffn_width: int = 3072
+    pre_norm: bool = False
+    norm_eps: float = 1e-5
+    position_kernel: int = 128
+    position_groups: int = 16
+    position_depth: int = 1
+    position_norm: Literal["weight", "batch", "layer"] = "weight"
+    adapter_width: int = 0
+    mask_embedding: bool = True
+    sample_rate_hz: int = 16000
+    normalize: Literal["none", "layer_norm", "huggingface"] = "none"
+    final_norm: bool = True
+    padding: Literal["exact", "legacy", "legacy_hf", "legacy_hf_unmasked"] = "exact"
+    dropout: float = 0.1
+    attention_dropout: float = 0.1
+    activation_dropout: float = 0.0
+    feature_dropout: float = 0.1
+    layer_drop: float = 0.05
+    mask_time_prob: float = 0.0
+    mask_time_length: int = 10
+    mask_feature_prob: float = 0.0
+    mask_feature_length: int = 64
+    gradient_checkpointing: bool = False
+
+    def __post_init__(self) -> None:
+        if not len(self.conv_widths) == len(self.conv_kernels) == len(self.conv_strides) > 0:
+            raise ConfigError("conv_widths, conv_kernels and conv_strides need one entry for each convolution.")
+        if self.width % self.num_heads or self.width % self.position_groups:
+            raise ConfigError(
+                f"width={self.width} must be a multiple of num_heads={self.num_heads} and of "
+                f"position_groups={self.position_groups}."
+            )
+        if not self.projection and self.width != self.conv_widths[-1]:
+            raise ConfigError(f"projection=false needs width={self.conv_widths[-1]}, the stem's, not {self.width}.")
+
+
+class WaveformEncoder(Upstream):
+    """The shared encoder; a family subclasses it with its name and what differs.
+
+    original_mask: which frames the family's original code takes for real in a padded batch: those of the stem's length
+    formula ('formula'), or all in whose stretch of samples at least one is real ('any_sample').
+    layout: 'packed' (no padding is computed), 'padded' (masked) or 'auto' (packed on a CPU); results are the same.
+    """
+
+    Config = WaveformConfig
+    block: ClassVar[type[Block]] = Block
+    original_mask: ClassVar[Literal["formula", "any_sample"]] = "formula"
+    training_only: ClassVar[tuple[str, ...]] = ("mask_embedding",)
+    layout: Literal["auto", "packed", "padded"] = "auto"
+    config: Any
+
+    def __init__(self, config: WaveformConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or self.Config()
+        self.sample_rate_hz = config.sample_rate_hz
+        self.stride, self.receptive_field = stride_and_receptive_field(config.conv_kernels, config.conv_strides)
+        self.widths = (config.width,) * (config.num_layers + 1)
+        stem_width, eps = config.conv_widths[-1], config.norm_eps
+        self.stem = ConvStem(
+            config.conv_widths, config.conv_kernels, config.conv_strides, config.conv_norm, config.conv_bias
+        )
+        self.feature_norm = nn.LayerNorm(stem_width, eps) if config.feature_norm else nn.Identity()
+        self.project = nn.Linear(stem_width, config.width) if config.projection else nn.Identity()
+        if config.mask_embedding:
+            self.mask_embedding = nn.Parameter(torch.empty(config.width).uniform_())
+        self.position = _position(config)
+        self.norm = nn.LayerNorm(config.width, eps)
+        self.blocks = nn.ModuleList(self._block() for _ in range(config.num_layers))
+
+    def _block(self) -> Block:
+        config = self.config
+        return self.block(
+            config.width,
+            config.num_heads,
+            config.ffn_width,
+            pre_norm=config.pre_norm,
+            eps=config.norm_eps,
+            dropout=config.dropout,
+            attention_dropout=config.attention_dropout,
+            activation_dropout=config.activation_dropout,
+            adapter_width=config.adapter_width,
+        )
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the weights."""
+        return self.norm.weight.dtype
+
+    def forward(self, wavs: Tensor, lengths: Tensor | None = None, *, up_to_layer: int | None = None) -> Features:
+        """As `Upstream.forward`; not `exact` in the legacy modes."""
+        features = super().forward(wavs, lengths, up_to_layer=up_to_layer)
+        return Features(features.layers, features.lengths, exact=self.config.padding == "exact")
+
+    def encode(self, wavs: Tensor, lengths: Tensor, last: int) -> Sequence[Tensor]:
+        wavs = self.normalized(wavs, lengths)
+        if self.config.padding != "exact":
+            return self._encode_as_others(wavs, lengths, last)
+        packed = wavs.device.type == "cpu" if self.layout == "auto" else self.layout == "packed"
+        return (self._encode_packed if packed else self._encode_padded)(wavs, lengths, last)
+
+    def encode_even(self, wavs: Tensor, last: int, statistics: Sequence[Tensor] = ()) -> list[Tensor]:
+        moments = None
+        if statistics:
+            offset, scale, *own = statistics
+            wavs, moments = ((wavs - offset) * scale).to(self.dtype), (own[0], own[1]) if own else None
+        else:
+            wavs = self.normalized(wavs, torch.full((wavs.shape[0],), wavs.shape[1], device=wavs.device))
+        if wavs.device.type == "cpu" and not torch.compiler.is_compiling():
+            x = torch.stack(self.stem.rows(list(wavs), moments))
+        else:  # a graph is better off with plain convolutions
+            x = self.stem(wavs, None, moments)
+        x = self._features(x)
+        x = x + self.position(x)
+        return self._contextualize(x, Padded(x.shape[1]), last)
+
+    def statistics(self, blocks: Iterable[Tensor]) -> tuple[Tensor, ...]:
+        """Offset and scale () of the waveform; for a GroupNorm stem mean and variance (C,) of its first convolution."""
+        stem, kind = self.stem, self.config.normalize
+        windows = windows_of(blocks, stem.kernels[0], stem.strides[0])
+        offset, variance = windows.of_samples()
+        if kind == "none":
+            offset, scale = torch.zeros_like(offset), torch.ones_like(offset)
+        else:
+            scale = torch.rsqrt(variance + _NORMALIZE_EPS[kind])
+        found = [offset, scale]
+        if stem.norm == "group":
+            found += windows.of_convolution(cast(nn.Conv1d, stem.convs[0]), offset, scale)
+        return tuple(value.float().to(self.norm.weight.device) for value in found)
+
+    def normalized(self, wavs: Tensor, lengths: Tensor) -> Tensor:
+        """Each item at zero mean and unit variance over its own samples, where the model was trained so."""
+        kind = self.config.normalize
+        if kind == "none":
+            return wavs.to(self.dtype)
+        inside = valid_frames(lengths, wavs.shape[1])
+        count = lengths[:, None]
+        centred = torch.where(inside, wavs - wavs.sum(1, keepdim=True) / count, 0.0)
+        variance = centred.square().sum(1, keepdim=True) / count
+        return (centred * torch.rsqrt(variance + _NORMALIZE_EPS[kind])).to(self.dtype)
+
+    def _encode_packed(self, wavs: Tensor, lengths: Tensor, last: int) -> list[Tensor]:
+        """Items one by one through the convolutions, then the real frames of all together; no padding is computed."""
+        stems = self.stem.rows([wav[:n] for wav, n in zip(wavs, lengths.tolist(), strict=True)])
+        layout = Packed([len(frames) for frames in stems])
+        x = self._features(torch.cat(stems))
+        if self.training:
+            x = masked_for_training(self, layout.spread(x, layout.longest), self.num_frames(lengths))
+            x = torch.cat([row[:n] for row, n in zip(x, layout.lengths, strict=True)])
+        x = torch.cat([part + self.position(part[None])[0] for part in x.split(layout.lengths)])
+        frames = self.num_frames(wavs.shape[1])
+        return [layout.spread(state, frames) for state in self._contextualize(x, layout, last)]
+
+    def _encode_padded(self, wavs: Tensor, lengths: Tensor, last: int) -> list[Tensor]:
+        """All items at once, masked wherever a layer looks across frames."""
+        even = bool((lengths == wavs.shape[1]).all())
+        x = self._features(self.stem(wavs, None if even else lengths))
+        frames = self.num_frames(lengths)
+        valid = None if even else valid_frames(frames, x.shape[1])
+        if self.training:
+            x = masked_for_training(self, x, frames)
+        if valid is not None:
+            x = torch.where(valid[..., None], x, x.new_zeros(()))
+        x = x + self.position(x, valid)
+        return self._contextualize(x, Padded(x.shape[1], valid), last)
+
+    def _encode_as_others(self, wavs: Tensor, lengths: Tensor, last: int) -> list[Tensor]:
+        """As the original code or transformers treat a padded batch: GroupNorm statistics include the padding."""
+        x = self._features(self.stem(wavs))
+        valid = self._valid_as_others(wavs.shape[1], lengths, x.shape[1])
+        if valid is not None:
+            x = torch.where(valid[..., None], x, x.new_zeros(()))
+        x = x + self.position(x)
+        return self._contextualize(x, Padded(x.shape[1], valid), last)
+
+    def _valid_as_others(self, samples: int, lengths: Tensor, frames: int) -> Tensor | None:
+        if self.config.padding == "legacy_hf_unmasked":
+            return None
+        if self.config.padding == "legacy" and self.original_mask == "any_sample":
+            # The sample mask is cut into as many equal stretches as there are frames, a rest dropped.
+            inside = valid_frames(lengths, samples)[:, : samples - samples % frames]
+            real: Tensor = inside.unflatten(1, (frames, -1)).any(-1)
+            return real
+        return valid_frames(self.num_frames(lengths), frames)
+
+    def _features(self, x: Tensor) -> Tensor:
+        """Stem output (..., C) -> Transformer input (..., D)."""
+        x = self.project(self.feature_norm(x))
+        return F.dropout(x, self.config.feature_dropout, self.training)
+
+    def _contextualize(self, x: Tensor, layout: Packed | Padded, last: int) -> list[Tensor]:
+        """Hidden states 0 to `last` in `layout`."""
+        if not self.config.pre_norm:
+            x = self.norm(x)
+        x = F.dropout(x, self.config.dropout, self.training)
+        by_distance = self.by_distance(layout.longest)
+        layers = [x]
+        for block in self.blocks[:last]:
+            # A block that is not trained (`finetune=top_k`) is in eval mode, and never dropped.
+            if not (block.training and float(torch.rand(())) < self.config.layer_drop):
+                x = self._run(block, x, layout, by_distance)
+            layers.append(x)
+        if self.config.pre_norm and self.config.final_norm and last == self.config.num_layers:
+            layers[-1] = self.norm(x)
+        return layers
+
+    def _run(self, block: nn.Module, x: Tensor, layout: Packed | Padded, by_distance: Tensor | None) -> Tensor:
+        if block.training and self.config.gradient_checkpointing and torch.is_grad_enabled():
+            again: Tensor = checkpoint(block, x, layout, by_distance, use_reentrant=False)
+            return again
+        made: Tensor = block(x, layout, by_distance)
+        return made
+
+    def by_distance(self, frames: int) -> Tensor | None:
+        """Attention biases by distance for items of up to `frames` frames, shared by all blocks; None without any."""
+        return None
+
+
+def masked_for_training(encoder: WaveformEncoder, x: Tensor, frames: Tensor) -> Tensor:
+    """Training masks on x (B, T, D) with (B,) real frames: spans of frames become the mask embedding, of channels 0."""
+    config = encoder.config
+    if config.mask_time_prob > 0:
+        masked = span_mask(frames, x.shape[1], config.mask_time_prob, config.mask_time_length)
+        filler = encoder.mask_embedding.to(x.dtype) if config.mask_embedding else x.new_zeros(())
+        x = torch.where(masked[..., None], filler, x)
+    if config.mask_feature_prob > 0:
+        widths = torch.full_like(frames, x.shape[2])
+        masked = span_mask(widths, x.shape[2], config.mask_feature_prob, config.mask_feature_length)
+        x = x.masked_fill(masked[:, None], 0.0)
+    return x
+
+
+def _position(config: WaveformConfig) -> nn.Module:
+    shape = (config.width, config.position_kernel, config.position_groups)
+    if config.position_norm == "batch":
+        return BatchNormPositionConv(*shape)
+    if config.position_norm == "layer":
+        return StackedPositionConv(*shape, config.position_depth)
+    return PositionConv(*shape)

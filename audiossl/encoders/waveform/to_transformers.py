@@ -1,0 +1,105 @@
+"""Waveform encoders as folders that transformers loads."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+
+from audiossl.core.errors import CheckpointError
+from audiossl.core.files import atomic_write
+from audiossl.encoders.upstream import Upstream
+from audiossl.encoders.waveform.checkpoints import to_original
+from audiossl.encoders.waveform.model import WaveformEncoder
+
+# Our family -> transformers' model_type and class.
+_CLASSES = {
+    "wav2vec2": ("wav2vec2", "Wav2Vec2Model"),
+    "hubert": ("hubert", "HubertModel"),
+    "distilhubert": ("hubert", "HubertModel"),
+    "wavlm": ("wavlm", "WavLMModel"),
+    "data2vec": ("data2vec-audio", "Data2VecAudioModel"),
+    "unispeech_sat": ("unispeech-sat", "UniSpeechSatModel"),
+}
+
+
+def write_folder(upstream: Upstream, folder: Path) -> None:
+    """config.json, preprocessor_config.json and model.safetensors. Raises CheckpointError for other encoders."""
+    family = type(upstream).__module__.split(".")[-2]
+    if not isinstance(upstream, WaveformEncoder) or family not in _CLASSES:
+        raise CheckpointError(
+            f"{upstream.name} has no form in transformers; write it as a .safetensors file of audiossl instead."
+        )
+    state = to_original(upstream.state_dict(), upstream.config.conv_norm, "huggingface")
+    tensors = {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_json(folder / "config.json", config_json(upstream, *_CLASSES[family]))
+    _write_json(folder / "preprocessor_config.json", _preprocessor_json(upstream))
+    with atomic_write(folder / "model.safetensors") as temporary:
+        save_file(tensors, temporary, metadata={"format": "pt"})
+
+
+def config_json(encoder: WaveformEncoder, model_type: str, architecture: str) -> dict[str, Any]:
+    """transformers' configuration of an encoder."""
+    config = encoder.config
+    masked = 0.05 if config.mask_embedding else 0.0  # without a mask probability transformers has no mask embedding
+    described = {
+        "model_type": model_type,
+        "architectures": [architecture],
+        "hidden_size": config.width,
+        "num_hidden_layers": config.num_layers,
+        "num_attention_heads": config.num_heads,
+        "intermediate_size": config.ffn_width,
+        "hidden_act": "gelu",
+        "feat_extract_activation": "gelu",
+        "layer_norm_eps": config.norm_eps,
+        "conv_dim": list(config.conv_widths),
+        "conv_kernel": list(config.conv_kernels),
+        "conv_stride": list(config.conv_strides),
+        "conv_bias": config.conv_bias,
+        "num_feat_extract_layers": len(config.conv_widths),
+        "feat_extract_norm": config.conv_norm,
+        "do_stable_layer_norm": config.pre_norm,
+        "num_conv_pos_embeddings": config.position_kernel,
+        "num_conv_pos_embedding_groups": config.position_groups,
+        "hidden_dropout": config.dropout,
+        "attention_dropout": config.attention_dropout,
+        "activation_dropout": config.activation_dropout,
+        "feat_proj_dropout": config.feature_dropout,
+        "layerdrop": config.layer_drop,
+        "mask_time_prob": masked,
+        "mask_feature_prob": 0.0,
+        "torch_dtype": "float32",
+    }
+    if model_type == "hubert":
+        described |= {
+            "feat_proj_layer_norm": config.feature_norm,
+            "conv_pos_batch_norm": config.position_norm == "batch",
+        }
+    if model_type == "wavlm":
+        described |= {"num_buckets": config.num_buckets, "max_bucket_distance": config.max_distance}
+    if model_type == "data2vec-audio":
+        kernel = max(3, config.position_kernel // config.position_depth)
+        described |= {"num_conv_pos_embeddings": config.position_depth, "conv_pos_kernel_size": kernel}
+    if config.adapter_width:
+        described |= {"adapter_attn_dim": config.adapter_width}
+    return described
+
+
+def _preprocessor_json(encoder: WaveformEncoder) -> dict[str, Any]:
+    return {
+        "feature_extractor_type": "Wav2Vec2FeatureExtractor",
+        "feature_size": 1,
+        "sampling_rate": encoder.sample_rate_hz,
+        "padding_side": "right",
+        "padding_value": 0.0,
+        "do_normalize": encoder.config.normalize != "none",
+        "return_attention_mask": encoder.config.conv_norm == "layer",
+    }
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,39 @@
+"""Weights on disk: safetensors with a description inside, strict loading, atomic writing, files of other toolkits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from audiossl.core.errors import CheckpointError
+from audiossl.core.files import file_sha256
+from audiossl.core.tensors import config_of, load_strict, read_tensors, write_tensors
+from audiossl.encoders.upstream import Upstream
+
+
+def save_upstream(upstream: Upstream, path: Path, card: Mapping[str, Any] | None = None) -> None:
+    """An encoder as one file that `load_upstream(path)` reads: weights, registered name, configuration and a card."""
+    if not upstream.name:
+        raise CheckpointError(f"{type(upstream).__name__} was not loaded by a registered name, so no file can name it.")
+    if any(".lora_" in name for name in upstream.state_dict()):
+        raise CheckpointError("This encoder has LoRA matrices beside its weights; call merge_lora(upstream) first.")
+    description = {"upstream": upstream.name, "options": config_of(upstream), "card": dict(card or {})}
+    write_tensors(path, upstream.state_dict(), description)
+
+
+def load_upstream_weights(upstream: Upstream, path: Path, sha256: str = "", *, buffers_only: bool = False) -> None:
+    """Strictly load a `save_upstream` file into an upstream of the same shape, or only what is no parameter."""
+    if sha256 and (found := file_sha256(path)) != sha256:
+        raise CheckpointError(
+            f"{path} has sha256 {found[:12]}..., not {sha256[:12]}... as the card says; get it again."
+        )
+    _load_state(upstream, read_tensors(path)[0], buffers_only)
+
+
+def _load_state(upstream: Upstream, state: Mapping[str, Tensor], buffers_only: bool) -> None:
+    drawn = {name: value.clone() for name, value in upstream.named_parameters()} if buffers_only else {}
+    load_strict(upstream, state, expected=upstream.state_dict(), what=type(upstream).__name__)
+    upstream.load_state_dict(drawn, strict=False)

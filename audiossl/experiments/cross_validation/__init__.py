@@ -1,0 +1,1 @@
+"""A run for each fold, and one result of all."""

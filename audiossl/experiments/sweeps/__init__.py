@@ -1,0 +1,1 @@
+"""Several values of a setting at once, each a run of its own."""

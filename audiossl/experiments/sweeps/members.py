@@ -1,0 +1,73 @@
+"""The members of a sweep: one experiment for each combination of its values."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from itertools import product
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from audiossl.core.errors import ConfigError
+from audiossl.core.registry import INTERFACES
+from audiossl.experiments.config import SweepConfig, _text
+
+if TYPE_CHECKING:
+    from audiossl.experiments.config import Experiment
+
+
+class Planned(NamedTuple):
+    """A member: its folder's name, the values that make it and the ordinary experiment that they give."""
+
+    name: str
+    values: dict[str, Any]
+    config: Experiment
+
+
+def members_of(config: Experiment) -> list[Planned]:
+    """One for each combination, the last axis (the seed) changing fastest. Raises UnknownNameError, ConfigError."""
+    axes = config.sweep.axes
+    for choice in config.sweep.interface:
+        INTERFACES.card(choice["name"] if isinstance(choice, Mapping) else choice)
+    planned: list[Planned] = []
+    for combination in product(*axes.values()):
+        values = dict(zip(axes, combination, strict=True))
+        name = "-".join(_part(axis, value) for axis, value in values.items())
+        if any(name == other.name for other in planned):
+            raise ConfigError(f"sweep: two members would be called {name!r}; leave one of them out.")
+        planned.append(Planned(name, values, _experiment_of(config, values)))
+    return planned
+
+
+def _experiment_of(config: Experiment, values: Mapping[str, Any]) -> Experiment:
+    changed: dict[str, Any] = {"sweep": SweepConfig()}
+    if "lr" in values:
+        changed["trainer"] = dataclasses.replace(config.trainer, lr=values["lr"])
+    if "seed" in values:
+        changed["seed"] = values["seed"]
+    if "task" in values:
+        changed["task"] = {**config.task, **values["task"]}
+    if "interface" in values:
+        choice = values["interface"]
+        own = dict(choice) if isinstance(choice, Mapping) else {"name": choice}
+        changed["interface"] = own.pop("name")
+        changed["interface_options"] = {**config.interface_options, **own}
+    return dataclasses.replace(config, **changed)
+
+
+def _part(axis: str, value: Any) -> str:
+    """A part of a member's name.
+
+    >>> _part("lr", 0.01), _part("seed", 2), _part("interface", {"name": "layer", "index": 3})
+    ('lr0.01', 'seed2', 'layer_index3')
+    >>> _part("task", {"pooling": "max", "projector_width": None})
+    'pooling_max_projector_width_none'
+    """
+    if axis in ("lr", "seed"):
+        return f"{axis}{value!r}"
+    if axis == "interface":
+        own = dict(value) if isinstance(value, Mapping) else {"name": value}
+        text = "_".join([str(own.pop("name")), *(f"{key}{_text(option)}" for key, option in own.items())])
+    else:
+        text = "_".join(f"{key}_{_text(option)}" for key, option in value.items()) or "defaults"
+    return re.sub(r"[^\w.+-]+", "_", text).strip("_.")

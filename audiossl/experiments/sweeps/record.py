@@ -1,0 +1,116 @@
+"""A sweep: an experiment with several learning rates, seeds, interfaces or heads, each combination a run of its own.
+
+RUN/config.yaml (with the values of the sweep), run.json and sweep.json (the members, their figures on dev, which of
+them is the best); RUN/<member>/, ordinary run folders. `audiossl.training.shared_pass` trains them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from audiossl.core.errors import AudiosslError, TrainingError
+from audiossl.core.files import write_json
+
+if TYPE_CHECKING:
+    pass
+
+
+@dataclass
+class Entry:
+    """What sweep.json says of a member. dev: its best figure; step: that it belongs to; why: it failed."""
+
+    name: str
+    values: dict[str, Any]
+    state: Literal["waiting", "training", "finished", "failed"] = "waiting"
+    dev: float | None = None
+    step: int | None = None
+    why: str = ""
+
+    @property
+    def seed(self) -> int | None:
+        return self.values.get("seed")
+
+
+@dataclass
+class SweepRecord:
+    """RUN/sweep.json."""
+
+    metric: str
+    mode: str
+    members: list[Entry]
+
+    def best(self, seed: int | None = None) -> Entry | None:
+        """The finished member with the best figure on dev (of this seed, if one is given), the first of equals.
+
+        None where none is finished.
+        """
+        sign = -1 if self.mode == "max" else 1
+        ranked = [
+            (sign * entry.dev, place)
+            for place, entry in enumerate(self.members)
+            if entry.state == "finished" and entry.dev is not None and (seed is None or entry.seed == seed)
+        ]
+        return self.members[min(ranked)[1]] if ranked else None
+
+    @property
+    def chosen(self) -> list[Entry]:
+        """The best member of each seed, in the order of the seeds; the best of all where seeds are not swept over."""
+        seeds = dict.fromkeys(entry.seed for entry in self.members)
+        return [best for seed in seeds if (best := self.best(seed)) is not None]
+
+    def write(self, folder: Path) -> None:
+        best = self.best()
+        facts = {
+            "metric": self.metric,
+            "mode": self.mode,
+            "best": best.name if best else None,
+            "best_of_seed": {str(entry.seed): entry.name for entry in self.chosen if entry.seed is not None},
+            "members": [dataclasses.asdict(entry) for entry in self.members],
+        }
+        write_json(folder / "sweep.json", facts)
+
+
+def is_sweep(folder: Path) -> bool:
+    """Whether `audiossl train` wrote a sweep there."""
+    return (Path(folder) / "sweep.json").is_file()
+
+
+def read_sweep(folder: Path) -> SweepRecord:
+    """Raises AudiosslError for a folder that is no sweep, or whose sweep.json is damaged."""
+    path = Path(folder) / "sweep.json"
+    if not path.is_file():
+        raise AudiosslError(f"{folder} is not a sweep (it has no sweep.json); give what `audiossl train` wrote.")
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        return SweepRecord(stored["metric"], stored["mode"], [Entry(**member) for member in stored["members"]])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise AudiosslError(f"{path} cannot be read; train again with --overwrite.") from error
+
+
+def best_member(folder: Path) -> Path:
+    """The run folder of the member that is best on dev. Raises TrainingError where none is finished."""
+    best = read_sweep(folder).best()
+    if best is None:
+        raise _unfinished(folder)
+    return Path(folder) / best.name
+
+
+def runs_of(folder: Path) -> list[Path]:
+    """What stands for a folder that `audiossl train` wrote: of a sweep the best run of each seed, else itself.
+
+    Raises TrainingError for a sweep of which no member is finished.
+    """
+    if not is_sweep(folder):
+        return [Path(folder)]
+    chosen = read_sweep(folder).chosen
+    if not chosen:
+        raise _unfinished(folder)
+    return [Path(folder) / entry.name for entry in chosen]
+
+
+def _unfinished(folder: Path) -> TrainingError:
+    return TrainingError(f"No member of the sweep {folder} is finished; go on with `audiossl train --resume {folder}`.")

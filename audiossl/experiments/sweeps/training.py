@@ -1,0 +1,301 @@
+"""Training the members of a sweep: the encoder is loaded once and its hidden states are read in one shared pass.
+
+Members on a fine-tuned encoder, and all of them under torchrun, are trained one after another, as separate runs are.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import os
+import sys
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from lhotse import CutSet
+from rich.console import Console
+from rich.progress import Progress
+
+from audiossl.core.config import save_yaml
+from audiossl.core.errors import ConfigError, TrainingError
+from audiossl.core.files import write_json
+from audiossl.core.tensors import fingerprint, read_tensors
+from audiossl.core.terminal import on_signals, progress_bar
+from audiossl.data.manifests import read_manifest
+from audiossl.encoders.finetuning import FinetuneConfig
+from audiossl.encoders.loading import load_upstream
+from audiossl.encoders.upstream import Upstream
+from audiossl.experiments.building import (
+    build_downstream,
+    check_rows,
+    completed,
+    fit_statistics,
+    trainer_of,
+    warn_of_leaks,
+)
+from audiossl.experiments.cached_batches import Feed, Served, feed_of, opened
+from audiossl.experiments.config import Experiment
+from audiossl.experiments.feature_form import why_not, why_not_pooled
+from audiossl.experiments.folder import describe, empty, form_of, read_facts, run_folder, write_interface
+from audiossl.experiments.start import train
+from audiossl.experiments.sweeps.members import members_of
+from audiossl.experiments.sweeps.record import Entry, SweepRecord, is_sweep, read_sweep
+from audiossl.training.downstream import Downstream
+from audiossl.training.shared_pass import SharedPass
+from audiossl.training.stacked_heads import may_be_stacked
+from audiossl.training.trainer import Interrupted, Trainer
+
+_log = logging.getLogger(__name__)
+
+
+Cuts = Mapping[str, CutSet]
+
+
+@dataclass
+class Member:
+    """A member: its line in sweep.json, its completed configuration, its folder and its head.
+
+    begun: it has a checkpoint to go on from.
+    """
+
+    entry: Entry
+    config: Experiment
+    folder: Path
+    task: Downstream
+    begun: bool
+
+    @property
+    def kind(self) -> Hashable:
+        """All that decides what the head is and sees, but for the learning rate."""
+        config = self.config
+        facts = [config.seed, config.interface, config.interface_options, config.task]
+        return json.dumps(facts, sort_keys=True, default=str)
+
+
+def train_sweep(config: Experiment, out: Path, *, resume: bool = False, overwrite: bool = False) -> Path:
+    """Train every member in a folder of its own below `out`; on resuming, each goes on from its last checkpoint.
+
+    A member that cannot go on (its loss stays non-finite) is marked in sweep.json, and the others go on. Raises
+    TrainingError where none is left, ConfigError, LabelError, ... before any training.
+    """
+    if not config.sweep.axes:
+        raise ConfigError(f"{out} is a sweep and its values were taken away; leave the settings sweep.* as they are.")
+    if config.folds.by:
+        raise ConfigError("sweep and folds do not go together; leave one of them out.")
+    with run_folder(out, resume=resume, overwrite=overwrite):
+        if resume and not is_sweep(out):
+            raise ConfigError(f"{out} is a run of its own and cannot become a sweep; choose another folder with --out.")
+        cuts = {split: read_manifest(config.data.path(split)) for split in ("train", "dev")}
+        upstream = load_upstream(config.upstream, **config.upstream_options)
+        together = config.finetune.mode == "none" and int(os.environ.get("WORLD_SIZE", "1")) == 1
+        members = _members(config, out, cuts, upstream, resume)
+        warn_of_leaks(config.data, cuts)
+        record = _Record(config, members, out, resume)
+        if together:
+            _train_together(members, cuts, fingerprint(upstream), record, stack=config.sweep.stack == "auto")
+        else:
+            _train_one_after_another(members, record)
+    failed = [member.entry for member in members if member.entry.state == "failed"]
+    if len(failed) == len(members):
+        raise TrainingError(f"No member of the sweep {out} could be trained; the first: {failed[0].why}")
+    return out
+
+
+def _members(config: Experiment, out: Path, cuts: Cuts, upstream: Upstream, resume: bool) -> list[Member]:
+    """All heads on one encoder, checked against the rows. Raises ConfigError for members that cannot be compared."""
+    members: list[Member] = []
+    known: dict[str, dict[str, Any]] = {}
+    for name, values, own in members_of(config):
+        key = json.dumps(own.task, sort_keys=True, default=str)
+        fresh = key not in known
+        if fresh:
+            known[key] = completed(own, cuts["train"]).task
+        own = dataclasses.replace(own, task=known[key])
+        # Fine-tuning would add to the encoder that all share; what trains then is built again for each run.
+        task = build_downstream(dataclasses.replace(own, finetune=FinetuneConfig()), upstream)
+        if fresh:
+            check_rows(task, own.data, cuts)
+        if config.finetune.mode == "none":
+            feed_of(own, task, "", None).check()
+        begun = resume and (out / name / "checkpoints" / "last.safetensors").is_file()
+        members.append(Member(Entry(name, values), own, out / name, task, begun))
+    monitors = {member.task.monitor for member in members}
+    if len(monitors) > 1:
+        names = " and ".join(sorted(monitor.name for monitor in monitors))
+        raise ConfigError(
+            f"sweep.task has heads that are chosen by different metrics ({names}); sweep over them apart."
+        )
+    return members
+
+
+class _Record:
+    """sweep.json while members are trained."""
+
+    def __init__(self, config: Experiment, members: Sequence[Member], out: Path, resume: bool) -> None:
+        self.out, self.active = out, os.environ.get("RANK", "0") == "0"
+        if resume:
+            stored = {entry.name: entry for entry in read_sweep(out).members}
+            for member in members:
+                member.entry = stored.get(member.entry.name, member.entry)
+        monitor = members[0].task.monitor
+        self._record = SweepRecord(monitor.name, monitor.mode, [member.entry for member in members])
+        if self.active:
+            if not resume:
+                empty(out)
+            created = datetime.now(UTC).isoformat(timespec="seconds")
+            command = " ".join(["audiossl", *sys.argv[1:]])
+            names = [member.entry.name for member in members]
+            write_json(out / "run.json", {"command": command, "created": created, "members": names})
+            self._record.write(out)
+            save_yaml(config, out / "config.yaml")  # last: it makes the folder one that can be gone on with
+
+    def begin(self, *members: Member) -> None:
+        for member in members:
+            member.entry.state, member.entry.why = "training", ""
+        self._write()
+
+    def finish(self, member: Member) -> None:
+        member.entry.state = "finished"
+        if self.active:  # another process may be here before the file is
+            kept = read_tensors(member.folder / "checkpoints" / "best.safetensors")[1]
+            member.entry.dev, member.entry.step = kept["value"], kept["step"]
+        self._write()
+
+    def fail(self, member: Member, error: TrainingError) -> None:
+        _log.warning("Member %s of the sweep cannot go on: %s", member.entry.name, error)
+        member.entry.state, member.entry.why = "failed", str(error)
+        self._write()
+
+    def _write(self) -> None:
+        if self.active:
+            self._record.write(self.out)
+
+
+def _train_one_after_another(members: Sequence[Member], record: _Record) -> None:
+    """Ordinary runs. A finished one has nothing left to do when it is gone on with."""
+    console = Console(stderr=True)
+    for number, member in enumerate(members, start=1):
+        record.begin(member)
+        if record.active:
+            console.print(f"Member {number} of {len(members)}: {member.entry.name}", markup=False, highlight=False)
+        try:
+            train(member.config, member.folder, resume=member.begun, overwrite=not member.begun)
+        except TrainingError as error:
+            record.fail(member, error)
+        else:
+            record.finish(member)
+
+
+def _train_together(members: Sequence[Member], cuts: Cuts, fingerprint: str, record: _Record, *, stack: bool) -> None:
+    with ExitStack() as held:
+        made: dict[Trainer, Member] = {}
+        for member in members:
+            held.enter_context(run_folder(member.folder, resume=False, overwrite=True))
+            trainer = trainer_of(member.task, member.config, member.folder, cuts)
+            describe(member.folder, member.config, member.task, trainer, member.begun, fingerprint)
+            made[trainer] = member
+        served = held.enter_context(_serving(made, cuts, fingerprint))
+        _make_ready(made)
+        groups: dict[Hashable, dict[Trainer, Member]] = {}
+        for trainer, member in made.items():
+            here = served[trainer]
+            groups.setdefault((member.config.seed, here.source and id(here.source), here.means), {})[trainer] = member
+        # With frames, the arithmetic of each head takes the time, not the number of operations: it pays to take turns.
+        kinds = {
+            trainer: member.kind
+            for trainer, member in made.items()
+            if stack and served[trainer].vectors and may_be_stacked(trainer)
+        }
+        stop = _Stop()
+        with on_signals(stop.ask), progress_bar(True) as progress:
+            for group in groups.values():
+                _train_group(group, kinds, record, stop, progress)
+
+
+class _Stop:
+    asked = False
+
+    def ask(self) -> None:
+        self.asked = True
+
+
+@contextmanager
+def _serving(made: Mapping[Trainer, Member], cuts: Cuts, fingerprint: str) -> Iterator[dict[Trainer, Served]]:
+    """Where each trainer's batches come from, opened once for all that need the same; trainers and run.json know it."""
+    feeds: dict[Hashable, Feed] = {}
+    needs: dict[Trainer, Hashable] = {}
+    for trainer, member in made.items():
+        form = form_of(member.folder)  # of an earlier part of the sweep
+        feed = feed_of(member.config, member.task, fingerprint, form, member.config.trainer.precision)
+        needs[trainer] = key = _needs(feed)
+        if key not in feeds or (form and feeds[key].form is None):
+            feeds[key] = feed
+    first, *_ = made
+    with opened(list(feeds.values()), first, cuts) as found:
+        by_needs = dict(zip(feeds, found, strict=True))
+        served = {trainer: by_needs[needs[trainer]] for trainer in made}
+        for trainer, here in served.items():
+            trainer.train_batches = here.batches("train", trainer.seed) or trainer.train_batches
+            trainer.dev_batches = here.batches("dev", trainer.seed) or trainer.dev_batches
+            folder = made[trainer].folder
+            write_json(folder / "run.json", {**read_facts(folder), "features": here.form})
+        yield served
+
+
+def _needs(feed: Feed) -> Hashable:
+    """What decides which hidden states are kept, and whether."""
+    return feed.task.interface.layers_read, why_not(feed.task, feed.data), bool(why_not_pooled(feed.task))
+
+
+def _make_ready(made: Mapping[Trainer, Member]) -> None:
+    """Read the checkpoints of those that go on, and estimate statistics once for all heads that need the same."""
+    fitted: dict[Hashable, Downstream] = {}
+    for trainer, member in made.items():
+        if member.begun:
+            trainer.restore()
+        elif member.task.needs_fit and member.kind in fitted:
+            member.task.load_trainable_state(fitted[member.kind].trainable_state())  # all else is equal at the start
+        elif member.task.needs_fit:
+            fit_statistics(member.task, trainer)
+            fitted[member.kind] = member.task
+
+
+def _train_group(
+    group: Mapping[Trainer, Member],
+    kinds: Mapping[Trainer, Hashable],
+    record: _Record,
+    stop: _Stop,
+    progress: Progress,
+) -> None:
+    """Heads that see the same batches, to the end of all of them. Raises Interrupted."""
+    first, *_ = group
+    if stop.asked:
+        raise Interrupted(f"Stopped between two seeds; {record.out} holds all that is needed to go on.")
+    record.begin(*group.values())
+    assert first.dev_batches is not None
+    shared = SharedPass(list(group), first.train_batches, first.dev_batches, kinds)
+    title = f"{len(group)} heads, seed {first.seed}"
+    bar = progress.add_task(title, total=first.config.steps, completed=shared.step, note="")
+    while len(shared):
+        interrupted = False
+        losses: list[float] = []
+        try:
+            losses = shared.turn(last=stop.asked)
+        except Interrupted:
+            interrupted = True
+        for trainer in shared.take_ended():
+            write_interface(group[trainer].task, group[trainer].config, group[trainer].folder)
+            record.finish(group[trainer])
+        for trainer, error in shared.take_failed():
+            record.fail(group[trainer], error)
+        if interrupted:
+            raise Interrupted(f"Stopped after step {shared.step}; {record.out} holds all that is needed to go on.")
+        if losses:
+            note = f"losses {min(losses):.4f} to {max(losses):.4f}"
+            progress.update(bar, completed=shared.step, note=note)
+    progress.update(bar, completed=first.config.steps)

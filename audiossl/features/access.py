@@ -1,0 +1,115 @@
+"""The feature cache of an experiment: what is chosen, computed before training and read in every epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from audiossl.core.files import cache_folder
+from audiossl.core.types import Batch, Position
+from audiossl.data.stream import LoaderConfig, make_stream
+from audiossl.encoders.upstream import Upstream
+from audiossl.features.config import CacheConfig, Form
+from audiossl.features.identity import describe
+from audiossl.features.source import FeatureSource, Survey
+from audiossl.features.store import Budget, Store
+
+if TYPE_CHECKING:
+    from lhotse import CutSet
+
+
+def features_folder(cache: CacheConfig) -> Path:
+    """Where all entries of the cache lie."""
+    return Path(cache.dir).expanduser() if cache.dir else cache_folder() / "features"
+
+
+def open_source(
+    upstream: Upstream,
+    fingerprint: str,
+    cache: CacheConfig,
+    form: Form,
+    *,
+    layers: Iterable[int],
+    precision: str = "fp32",
+    device: torch.device | str = "cpu",
+    world: int = 1,
+    beside: FeatureSource | None = None,
+) -> FeatureSource:
+    """A source of hidden states of an upstream, with the entry of the cache that is its own.
+
+    fingerprint: `audiossl.core.tensors.fingerprint(upstream)`; world: processes that share the budget; beside: another
+    source in the same cache, which shares it too.
+    """
+    chosen, dtype = tuple(layers), cache.dtype_of(form)
+    description = describe(upstream, fingerprint, layers=chosen, form=form, dtype=dtype, precision=precision)
+    root = features_folder(cache)
+    budget = beside.store.budget if beside else Budget(root, cache.max_gb, world)
+    store = Store(root, description, budget, note=upstream.name)
+    return FeatureSource(
+        upstream,
+        store,
+        layers=chosen,
+        form=form,
+        dtype=dtype,
+        precision=precision,
+        device=device,
+        batch_s=cache.batch_s,
+        rows=beside.rows if beside else None,
+    )
+
+
+def joint_survey(surveys: Sequence[Survey]) -> Survey:
+    """Of the same rows in several forms: rows and seconds that one of them lacks, bytes of all."""
+    return surveys[0]._replace(
+        num_bytes=sum(survey.num_bytes for survey in surveys),
+        missing_rows=max(survey.missing_rows for survey in surveys),
+        missing_s=max(survey.missing_s for survey in surveys),
+        missing_bytes=sum(survey.missing_bytes for survey in surveys),
+    )
+
+
+def cached_batches(
+    source: FeatureSource,
+    cuts: CutSet,
+    data: LoaderConfig,
+    *,
+    train: bool = False,
+    seed: int = 0,
+    start: Position | None = None,
+    rank: int = 0,
+    world: int = 1,
+    means: bool = False,
+) -> Iterator[Batch]:
+    """The batches of `make_loader`, in its order, with hidden states, or their means over time, instead of sound."""
+    stream = make_stream(
+        cuts,
+        data,
+        sample_rate_hz=source.upstream.sample_rate_hz,
+        seed=seed,
+        train=train,
+        rank=rank,
+        world_size=world,
+        start=start,
+        min_samples=source.upstream.min_samples,
+    )
+    return source.batches(stream, means=means)
+
+
+def announcement(what: str, survey: Survey) -> str:
+    """What is about to be computed, and the room that it takes, as one line."""
+    return (
+        f"Encoding {what} once: {survey.missing_rows} of {survey.num_rows} recordings, "
+        f"{survey.missing_s / 3600:.2f} h of sound, {gigabytes(survey.missing_bytes)}."
+    )
+
+
+def gigabytes(num_bytes: float) -> str:
+    """A size for people.
+
+    >>> gigabytes(3.6e9), gigabytes(40_000)
+    ('3.60 GB', '0.04 MB')
+    """
+    return f"{num_bytes / 1e9:.2f} GB" if num_bytes >= 1e8 else f"{num_bytes / 1e6:.2f} MB"

@@ -1,0 +1,80 @@
+"""`audiossl extract`: fill the cache without training."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from audiossl.core.errors import ConfigError
+from audiossl.core.tensors import fingerprint
+from audiossl.data.manifests import read_manifest
+from audiossl.encoders.layers import parse_layers
+from audiossl.encoders.loading import load_upstream
+from audiossl.features.access import announcement, open_source
+from audiossl.features.config import CacheConfig, Form
+
+
+def extract(
+    name: str,
+    manifests: Sequence[Path],
+    *,
+    options: dict[str, Any],
+    form: Form,
+    layers: str,
+    cache: CacheConfig,
+    shard: str,
+    num_workers: int,
+    say: Callable[[str], None],
+) -> dict[str, Any]:
+    """Compute and keep the hidden states of manifests; what was done, ready for JSON.
+
+    shard: 'i/n' for the i-th of n disjoint parts, the first being 1; under torchrun each process takes its part of
+    that part. say: called with a line before a manifest starts. Raises ConfigError.
+    """
+    if form not in ("frames", "pooled"):
+        raise ConfigError(f"--form {form}: choose frames or pooled.")
+    rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    which, total = parse_shard(shard)
+    cuts = [read_manifest(path) for path in manifests]
+    upstream = load_upstream(name, **options)
+    source = open_source(
+        upstream,
+        fingerprint(upstream),
+        cache,
+        form,
+        layers=parse_layers(layers, upstream),
+        device=f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu",
+        world=world,
+    )
+    num_computed = num_rows = num_bytes = 0
+    try:
+        for path, rows in zip(manifests, cuts, strict=True):
+            survey = source.survey(rows)
+            share = (which * world + rank, total * world)
+            if rank == 0:
+                say(announcement(str(path), survey))
+            missing_s = survey.missing_s / share[1]
+            num_computed += source.extract(rows, share=share, num_workers=num_workers, total_s=missing_s)
+            num_rows, num_bytes = num_rows + survey.num_rows, num_bytes + survey.num_bytes
+    finally:
+        source.store.close()
+    complete = all(source.survey(rows).missing_rows == 0 for rows in cuts)
+    facts = {"key": source.store.key, "folder": str(source.store.folder), "form": form, "layers": list(source.layers)}
+    counts = {"num_rows": num_rows, "num_bytes": num_bytes, "num_computed": num_computed, "complete": complete}
+    return {**facts, **counts}
+
+
+def parse_shard(shard: str) -> tuple[int, int]:
+    """'2/8' as (1, 8). Raises ConfigError.
+
+    >>> parse_shard("2/8")
+    (1, 8)
+    """
+    which, _, total = shard.partition("/")
+    if not (which.isdecimal() and total.isdecimal() and 1 <= int(which) <= int(total)):
+        raise ConfigError(f"--shard {shard}: write i/n with i from 1 to n, for instance 2/8.")
+    return int(which) - 1, int(total)

@@ -1,0 +1,1 @@
+"""What encoders are pre-trained by, a folder each."""

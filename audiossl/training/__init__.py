@@ -1,0 +1,1 @@
+"""What trains, and the loop that trains it."""

@@ -1,0 +1,168 @@
+"""The contract of a downstream: upstream, interface and head, with a loss and a metric."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
+from typing import Any, ClassVar, Self
+
+import torch
+from lhotse.cut import Cut
+from torch import Tensor
+
+from audiossl.core.errors import AudiosslError
+from audiossl.core.types import Batch, Features
+from audiossl.encoders.finetuning import FinetuneConfig, make_trainable, set_training_mode
+from audiossl.encoders.upstream import Upstream
+from audiossl.training.interface import Interface
+from audiossl.training.task import ParameterGroup, Prediction, Task
+
+
+class Downstream(Task):
+    """A head on the sequence that an interface makes of an upstream's layers; `finetune` lets the upstream train too.
+
+    A subclass has a `Config` dataclass, writes `complete` (what only the training data can say, for instance the
+    list of labels), builds its head in the constructor and reads `self.sequence(batch)`.
+    reads_waveforms: it also reads `batch.wavs`, as a target for instance, which a feature cache does not have.
+    """
+
+    Config: ClassVar[type]
+    reads_waveforms: ClassVar[bool] = False
+
+    def __init__(self, upstream: Upstream, interface: Interface) -> None:
+        super().__init__()
+        self.upstream = upstream.requires_grad_(False).eval()
+        self.interface = interface
+        self.finetuning = FinetuneConfig()
+        self._asleep = False
+
+    def finetune(self, config: FinetuneConfig) -> None:
+        """Train (a part of) the upstream as well; to be called once, before an optimizer is built.
+
+        Raises ConfigError for an upstream that lacks what the mode needs.
+        """
+        make_trainable(self.upstream, config, self.interface.up_to_layer)
+        self.finetuning = config
+        self.train(self.training)
+
+    @property
+    def upstream_is_frozen(self) -> bool:
+        """True where it never trains, so that its hidden states may be kept (`freeze_steps` does not make it so)."""
+        return self.finetuning.mode == "none"
+
+    @property
+    def commutes_with_mean(self) -> bool:
+        """True where loss and predictions need no more of the sequence than its masked mean over time.
+
+        The feature cache may then keep one mean for each recording: T = 1, with a length of 1.
+        """
+        return False
+
+    @property
+    def stackable(self) -> bool:
+        """True where the loss is a function of parameters and batch and nothing else: no dropout, no drawn mask.
+
+        Heads that differ in their learning rates alone may then be computed as one, by `torch.func.vmap`.
+        """
+        return False
+
+    @property
+    def longest_s(self) -> float | None:
+        """Rows that last longer are given to `predict_long`, one by one; None where every row is predicted whole."""
+        return None
+
+    def predict_long(self, cut: Cut) -> Prediction:
+        """What `predict` gives, for a row longer than `longest_s`, in bounded memory."""
+        raise NotImplementedError(f"{type(self).__name__} has no way to predict long recordings part by part.")
+
+    def ensemble(self, predictions: Sequence[Prediction]) -> Prediction:
+        """One prediction of an item from those of several heads, such as the folds of a cross-validation."""
+        raise AudiosslError(
+            f"{type(self).__name__} has no way to unite the predictions of several folds; predict with one of them, a "
+            f"folder below RUN/folds."
+        )
+
+    @property
+    def may_skip_parameters(self) -> bool:
+        """Layer drop, masks that are not drawn and the first frozen steps leave parameters without a gradient."""
+        return not self.upstream_is_frozen
+
+    def begin_step(self, step: int) -> None:
+        """In the first `freeze_steps` steps the upstream is as a frozen one: eval, no graph, no update."""
+        asleep = step < self.finetuning.freeze_steps
+        if asleep != self._asleep:
+            self._asleep = asleep
+            self.train(self.training)
+
+    @classmethod
+    @abstractmethod
+    def complete(cls, config: Any, cuts: Iterable[Cut]) -> Any:
+        """The configuration with everything filled in that the training data determine."""
+
+    @abstractmethod
+    def check_cuts(self, cuts: Iterable[Cut], where: str) -> None:
+        """Raise LabelError, ... for rows that this task cannot use; called before any training or evaluation."""
+
+    def check_split(self, cuts: Iterable[Cut], split: str) -> None:
+        """Like `check_cuts`, for what a task expects of train, dev or test, such as the items of a list of trials."""
+
+    def train(self, mode: bool = True) -> Self:
+        self.training = mode
+        for child in self.children():
+            if child is not self.upstream:
+                child.train(mode)
+        # Frozen, its dropout and running statistics stay off; it has hundreds of modules to tell so, or not to.
+        training = mode and self._upstream_trains
+        if training or self.upstream.training:
+            set_training_mode(self.upstream, training)
+        return self
+
+    def features(self, batch: Batch) -> Features:
+        """Hidden states of the upstream in its own dtype, up to the last that the interface reads.
+
+        Without a graph where the upstream is frozen. Those that the batch brings from the cache are taken as they are.
+        """
+        if batch.features is not None:
+            return batch.features
+        last = self.interface.up_to_layer
+        if batch.states is not None and last in batch.states:
+            return batch.states[last]
+        with nullcontext() if self._upstream_trains else torch.no_grad():
+            features: Features = self.upstream(batch.wavs, batch.lengths, up_to_layer=last)
+        if batch.states is not None:
+            batch.states[last] = features
+        return features
+
+    def sequence(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """What the head reads: (B, T, interface.width) and its (B,) lengths in frames."""
+        features = self.features(batch)
+        sequence: Tensor = self.interface(features)
+        if batch.features is not None:  # kept in half precision, and passed on so by an interface that only chooses
+            sequence = sequence.float()
+        return sequence, features.lengths
+
+    @property
+    def needs_fit(self) -> bool:
+        return self.interface.needs_fit
+
+    def fit(self, batches: Iterable[Batch]) -> None:
+        self.interface.fit(self.features(batch) for batch in batches)
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """The head (with the interface) and the upstream."""
+        upstream = [p for p in self.upstream.parameters() if p.requires_grad]
+        inside = {id(parameter) for parameter in upstream}
+        head = [p for p in self.parameters() if p.requires_grad and id(p) not in inside]
+        return [ParameterGroup("", head), ParameterGroup("upstream", upstream, self.finetuning.lr)]
+
+    def trainable_state(self) -> dict[str, Tensor]:
+        """Head and interface, and those parameters of the upstream that train."""
+        trained = {f"upstream.{name}" for name, p in self.upstream.named_parameters() if p.requires_grad}
+        state = self.state_dict()
+        return {name: value for name, value in state.items() if not name.startswith("upstream.") or name in trained}
+
+    @property
+    def _upstream_trains(self) -> bool:
+        """Now, that is: not in the first `freeze_steps` steps."""
+        return not (self.upstream_is_frozen or self._asleep)

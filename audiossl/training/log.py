@@ -1,0 +1,84 @@
+"""What a run writes while it trains: log.jsonl for programs, TensorBoard for people."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+from audiossl.core.files import atomic_write
+
+
+class RunLog:
+    """Appends figures of a step to log.jsonl and to tensorboard/. After a resume, later lines of the old run go.
+
+    Each line: {"step", "split": "train" or "dev", figures...}; a non-finite figure is null.
+    """
+
+    def __init__(self, folder: Path, *, start_step: int = 0, active: bool = True) -> None:
+        self.folder, self.start_step, self.active = folder, start_step, active
+        self._file: IO[str] | None = None
+        self._board: Any = None
+
+    def __enter__(self) -> Self:
+        if self.active:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self.folder.mkdir(parents=True, exist_ok=True)
+            path = self.folder / "log.jsonl"
+            _cut_after(path, self.start_step)
+            self._file = open(path, "a", encoding="utf-8")
+            self._board = SummaryWriter(self.folder / "tensorboard", purge_step=self.start_step + 1)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._board.close()
+
+    def write(self, step: int, split: str, figures: Mapping[str, Any]) -> None:
+        if self._file is None:
+            return
+        line = {"step": step, "split": split} | {name: _jsonable(value) for name, value in figures.items()}
+        self._file.write(json.dumps(line) + "\n")
+        self._file.flush()
+        for name, value in figures.items():
+            if isinstance(value, float):
+                self._board.add_scalar(f"{split}/{name}", value, step)
+
+    def picture(self, step: int, title: str, path: Path) -> None:
+        if self._board is not None:
+            from matplotlib.image import imread
+
+            self._board.add_image(title, imread(path)[..., :3], step, dataformats="HWC")
+
+
+def read_log(folder: Path) -> list[dict[str, Any]]:
+    """The lines of a run's log; a last line that was cut off by a crash is left out."""
+    path = folder / "log.jsonl"
+    if not path.is_file():
+        return []
+    lines = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            lines.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return lines
+
+
+def _cut_after(path: Path, step: int) -> None:
+    if path.is_file():
+        kept = [line for line in read_log(path.parent) if line["step"] <= step]
+        with atomic_write(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+            file.writelines(json.dumps(line) + "\n" for line in kept)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _jsonable(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value

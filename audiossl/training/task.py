@@ -1,0 +1,124 @@
+"""The contract of a task: all that the trainer and the evaluation know."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from torch import Tensor, nn
+from torch.nn import Parameter
+
+from audiossl.core.types import Batch, Loss, Metric, Table
+
+
+class Monitor(NamedTuple):
+    """The metric by which checkpoints are chosen, and whether more or less of it is better."""
+
+    name: str
+    mode: Literal["max", "min"]
+
+    def better(self, new: float, old: float | None) -> bool:
+        if new != new:  # NaN is never better
+            return False
+        return old is None or (new > old if self.mode == "max" else new < old)
+
+
+Prediction = dict[str, Any]
+
+
+class ParameterGroup(NamedTuple):
+    """Parameters with a peak learning rate of their own (None: the trainer's); name: in the log, as `lr_<name>`."""
+
+    name: str
+    parameters: list[Parameter]
+    lr: float | None = None
+
+
+class Task(nn.Module, ABC):
+    """A loss to train with, predictions to write and a score to report.
+
+    Predictions are JSON-able, with at least `id`: `predict` gives one for each item, `assemble` makes of those of a
+    whole split what is stored. `score`, `facts`, `tables` and `figures` need nothing but them, so that a stored
+    predictions.jsonl can be scored again without the model. Rows with `target` and `predicted` count as right or wrong
+    where runs are compared; rows with `num_errors` and `num_units` (words, ...) by their ratio. `speaker` is the group
+    that is drawn as a whole by the bootstrap. An evaluation adds `audio` (path, start_s, duration_s) to rows that are
+    named like an item.
+    """
+
+    monitor: Monitor  # of the class, or of an instance whose settings decide what is counted
+
+    @abstractmethod
+    def loss(self, batch: Batch) -> Loss:
+        """The loss of one batch, differentiable."""
+
+    @abstractmethod
+    def predict(self, batch: Batch) -> list[Prediction]:
+        """One prediction for each item; with a `target` where the batch has one."""
+
+    def assemble(self, predictions: Sequence[Prediction], split: str) -> Sequence[Prediction]:
+        """From one row for each item of a split to the rows that are stored and scored, for instance pairs of items."""
+        return predictions
+
+    @abstractmethod
+    def score(self, predictions: Sequence[Prediction]) -> dict[str, Metric]:
+        """Metrics with intervals, from predictions alone."""
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """The loss as a tuple: data-parallel wrappers call forward and understand tuples, not our types."""
+        loss = self.loss(batch)
+        return loss.total, loss.weight, loss.logs
+
+    def begin_step(self, step: int) -> None:
+        """Called before the update `step` (from 0). What it does must follow from the number: runs are resumed."""
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """What trains, each parameter in one group."""
+        return [ParameterGroup("", [parameter for parameter in self.parameters() if parameter.requires_grad])]
+
+    @property
+    def may_skip_parameters(self) -> bool:
+        """True where a step may leave something trainable without a gradient: several processes must expect it."""
+        return False
+
+    def trainable_state(self) -> dict[str, Tensor]:
+        """The tensors that a checkpoint must hold: everything but frozen weights that can be loaded by name."""
+        return self.state_dict()
+
+    def load_trainable_state(self, state: dict[str, Tensor]) -> None:
+        """Inverse of `trainable_state`; raises CheckpointError that lists names that do not match."""
+        from audiossl.core.tensors import load_strict
+
+        load_strict(self, state, expected=self.trainable_state(), what=type(self).__name__)
+
+    @property
+    def needs_fit(self) -> bool:
+        """True while `fit` has statistics of the training data to estimate before the first step."""
+        return False
+
+    def fit(self, batches: Iterable[Batch]) -> None:
+        """Estimate what is not learnt by gradient, from training batches; may stop reading when it has enough."""
+
+    def snapshot(self, batch: Batch, folder: Path) -> dict[str, Path]:
+        """Draw what the model makes of one held-out batch, at each evaluation; title -> PNG file in `folder`."""
+        return {}
+
+    def facts(self, predictions: Sequence[Prediction]) -> dict[str, Any]:
+        """What metrics.json says beside the metrics: `labels` and `confusion` (counts by target and predicted), ..."""
+        return {}
+
+    def tables(self, predictions: Sequence[Prediction]) -> list[Table]:
+        """What the report shows in words: the worst items, figures by group, ..."""
+        return []
+
+    def columns(self, prediction: Prediction) -> dict[str, str]:
+        """What `audiossl predict` prints of an item beside its id, by the title of the column."""
+        shown = {
+            key: value for key, value in prediction.items() if key != "id" and isinstance(value, str | int | float)
+        }
+        return {key: f"{value:.4g}" if isinstance(value, float) else str(value) for key, value in shown.items()}
+
+    def figures(self, folder: Path, predictions: Sequence[Prediction]) -> dict[str, Path]:
+        """Draw what a reader wants to see into `folder`; title -> PNG or SVG file."""
+        return {}
