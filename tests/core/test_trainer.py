@@ -17,9 +17,9 @@ import pytest
 import torch
 from core_toys import ROOT, TINY_TERA, ToyTask, factor_at, stop_at, toy_batches, toy_dev
 
+from audiossl.core import tensors as checkpoint_module
 from audiossl.core.errors import CheckpointError, ConfigError, TrainingError
 from audiossl.core.tensors import read_tensors
-from audiossl.core import tensors as checkpoint_module
 from audiossl.experiments.config import PretrainExperiment, read_experiment
 from audiossl.experiments.start import train
 from audiossl.experiments.training import pretrain
