@@ -302,6 +302,7 @@ def _run(
     pretrain: bool,
 ) -> None:
     from audiossl.experiments.config import default_out, read_experiment
+    from audiossl.experiments.folder import RunFolder
     from audiossl.training.trainer import Interrupted
 
     if resume and recipe and "=" in str(recipe):  # `--resume RUN key=value`: the first argument is no recipe
@@ -310,7 +311,7 @@ def _run(
         raise ConfigError("--resume reads the run's own configuration; leave the recipe out.")
     if recipe is None and not resume:
         raise ConfigError("Give a recipe's YAML, for instance recipes/fsdd/keyword_spotting.yaml, or --resume RUN.")
-    config = read_experiment(resume / "config.yaml" if resume else recipe, overrides, pretrain=pretrain)
+    config = read_experiment(RunFolder(resume).config_path if resume else recipe, overrides, pretrain=pretrain)
     folder = resume or to or default_out(recipe, config)
     try:
         action(config, folder, resume=resume is not None, overwrite=overwrite)

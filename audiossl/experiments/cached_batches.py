@@ -23,24 +23,11 @@ from audiossl.features.config import Asked, CacheConfig, Form
 from audiossl.features.source import FeatureSource, Survey
 from audiossl.training.config import TrainerConfig
 from audiossl.training.downstream import Downstream
-from audiossl.training.trainer import Trainer
 
 if TYPE_CHECKING:
     from lhotse import CutSet
 
 _log = logging.getLogger(__name__)
-
-
-def feed_of(
-    config: Experiment,
-    task: Downstream,
-    fingerprint: str,
-    form: Form | None,
-    precision: str = "fp32",
-    device: torch.device | str = "cpu",
-) -> Feed:
-    """form: which an earlier part of the run used."""
-    return Feed(task, fingerprint, config.data, config.cache, config.features, form, precision, device)
 
 
 @dataclass(frozen=True)
@@ -126,14 +113,6 @@ class Feed:
         """Whether the mean over time is all that is needed, also of frames."""
         return not why_not_pooled(self.task)
 
-    @contextmanager
-    def serving(self, trainer: Trainer, cuts: Mapping[str, CutSet]) -> Iterator[Form]:
-        """Let a trainer read hidden states of `train` and `dev` from the cache, where that changes nothing."""
-        with opened([self], trainer, cuts) as (served,):
-            trainer.train_batches = served.batches("train", trainer.seed) or trainer.train_batches
-            trainer.dev_batches = served.batches("dev", trainer.seed) or trainer.dev_batches
-            yield served.form
-
     def evaluate(self, cuts: CutSet) -> Iterator[Batch] | None:
         """Batches of one pass over the rows, from the cache; None where it is off, or too small for them."""
         choice = self.choose([cuts])
@@ -154,14 +133,29 @@ class Feed:
             source.store.close()
 
 
-@contextmanager
-def opened(feeds: Sequence[Feed], trainer: Trainer, cuts: Mapping[str, CutSet]) -> Iterator[list[Served]]:
-    """What `trainer`, and others like it, can read instead of sound, with all computed that was missing.
+def feed_of(config: Experiment, task: Downstream, fingerprint: str, form: Form | None) -> Feed:
+    """What a head needs of the cache in training.
 
-    feeds: of one encoder and the same data, each with needs of its own; the encoder runs once for all of them. The
-    choices are the same in every process.
+    config: the completed configuration.
+    task: the head on its encoder.
+    fingerprint: of the encoder.
+    form: which an earlier part of the run used; None for none.
     """
-    accelerator = trainer.accelerator
+    return Feed(task, fingerprint, config.data, config.cache, config.features, form, config.trainer.precision)
+
+
+@contextmanager
+def opened(
+    feeds: Sequence[Feed], accelerator: Accelerator, trainer: TrainerConfig, cuts: Mapping[str, CutSet]
+) -> Iterator[list[Served]]:
+    """What trainers can read instead of sound, with all computed that was missing.
+
+    feeds: of one encoder and the same data, each with needs of its own; the encoder runs once for all of them.
+    accelerator: which process this is, of how many, and on which device.
+    trainer: the settings that say how often each row will be read.
+    cuts: the rows of `train` and `dev`.
+    The choices are the same in every process.
+    """
     rank, world = accelerator.process_index, accelerator.num_processes
     feeds = [replace(feed, device=accelerator.device) for feed in feeds]
     splits = {split: _used(rows, feeds[0].data) if split == "train" else rows for split, rows in cuts.items()}
@@ -178,7 +172,7 @@ def opened(feeds: Sequence[Feed], trainer: Trainer, cuts: Mapping[str, CutSet]) 
         served.append(Served(choice.form, sources.get(key), cuts, feed.data, feed.means and choice.form == "frames"))
     try:
         if sources:
-            _fill(list(sources.values()), splits, feeds[0].data, accelerator, trainer.config)
+            _fill(list(sources.values()), splits, feeds[0].data, accelerator, trainer)
         yield served
     finally:
         for source in sources.values():

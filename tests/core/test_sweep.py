@@ -25,7 +25,7 @@ from audiossl.experiments.config import Experiment, default_out, read_experiment
 from audiossl.experiments.run import Run
 from audiossl.experiments.start import train
 from audiossl.experiments.sweeps.members import members_of
-from audiossl.experiments.sweeps.record import Entry, SweepRecord, best_member, is_sweep, read_sweep, runs_of
+from audiossl.experiments.sweeps.record import MemberRecord, SweepRecord, best_member, is_sweep, read_sweep, runs_of
 from audiossl.report import build_report
 from audiossl.training.log import read_log
 from audiossl.training.task import Monitor
@@ -468,8 +468,10 @@ def test_names_and_folders(short: Make) -> None:
 
 
 def test_the_best_is_by_the_direction_of_the_metric_and_the_first_of_equals() -> None:
-    entries = [Entry(f"m{place}", {"seed": place // 2}, "finished", dev) for place, dev in enumerate([0.5, 0.7, 0.7])]
-    entries.append(Entry("m3", {"seed": 1}, "failed", 0.9))
+    entries = [
+        MemberRecord(f"m{place}", {"seed": place // 2}, "finished", dev) for place, dev in enumerate([0.5, 0.7, 0.7])
+    ]
+    entries.append(MemberRecord("m3", {"seed": 1}, "failed", 0.9))
     record = SweepRecord("accuracy", "max", entries)
     assert record.best().name == "m1"  # type: ignore[union-attr]
     assert [entry.name for entry in record.chosen] == ["m1", "m2"]
