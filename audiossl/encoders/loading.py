@@ -87,8 +87,8 @@ def _tuned(folder: Path, options: Mapping[str, Any], *, random_init: bool, seed:
         return _tuned(folder / file.runs[0], options, random_init=random_init, seed=seed)
     if not file.upstream:
         raise CheckpointError(
-            f"{folder} has no {file.weights}, for its pre-training has not ended; go on with `audiossl pretrain --resume "
-            f"{folder}`."
+            f"{folder} has no {file.weights}, for its pre-training has not ended; go on with `audiossl pretrain "
+            f"--resume {folder}`."
         )
     upstream = load_upstream(file.upstream, **file.options)
     require_fingerprint(upstream, file.fingerprint, file.upstream, folder)
