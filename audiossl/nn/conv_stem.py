@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from audiossl.nn.convolution import convolve
 from audiossl.nn.masking import valid_frames
 
 # Rows that are multiplied, normalised and squashed at a time: 1024 x 512 float32 stay in a core's cache.
@@ -74,8 +75,8 @@ class ConvStem(nn.Module):
         if moments is None and lengths is not None and self.norm == "group":
             moments = self.moments(wavs, lengths)
         x = wavs[:, None]  # (B, 1, S)
-        for number, conv in enumerate(self.convs):
-            x = conv(x)
+        for number, (conv, stride) in enumerate(zip(self.convs, self.strides, strict=True)):
+            x = convolve(x, cast(nn.Conv1d, conv).weight, cast(nn.Conv1d, conv).bias, stride=stride)
             if self.norm == "layer":
                 x = self.norms[number](x.transpose(1, 2)).transpose(1, 2)
             elif number == 0 and moments is None:
