@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from audiossl.nn.conv_stem import channel_moments
 
 
-class Windows:
+class WindowSums:
     """Sums, in float64, over the samples of a recording and over the windows of a convolution on it."""
 
     def __init__(self, kernel: int, stride: int) -> None:
@@ -54,9 +54,9 @@ class Windows:
             return channel_moments(on_cpu, scale * (mean - offset), scale.square() * covariance)
 
 
-def windows_of(blocks: Iterable[Tensor], kernel: int, stride: int) -> Windows:
+def sum_windows(blocks: Iterable[Tensor], kernel: int, stride: int) -> WindowSums:
     """Sums over all blocks of a recording."""
-    windows = Windows(kernel, stride)
+    sums = WindowSums(kernel, stride)
     for block in blocks:
-        windows.add(block)
-    return windows
+        sums.add(block)
+    return sums

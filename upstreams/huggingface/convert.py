@@ -14,6 +14,7 @@ from torch import nn
 from audiossl.core.errors import CheckpointError, ConfigError
 from audiossl.core.tensors import config_of
 from audiossl.encoders.building import build_upstream
+from audiossl.encoders.formats.converter import Converter
 from audiossl.encoders.formats.original import Original
 from audiossl.encoders.upstream import Upstream
 from audiossl.upstreams.huggingface.kinds import Kind, import_transformers, kind_of
@@ -39,21 +40,21 @@ _DROPPED = {
 }
 
 
-# Families of audiossl with their own code for a model type come before this one.
-FALLBACK = True
+def family_of(original: Original) -> str:
+    """'huggingface' for every folder of transformers, else ''; which model types can be read is for `load` to say."""
+    return "huggingface" if original.kind == "huggingface" else ""
 
 
-def recognises(original: Original) -> bool:
-    """True for every folder of transformers; which model types can be read is for `load` to say."""
-    return original.kind == "huggingface"
-
-
-def load(original: Original, options: Mapping[str, Any], random_init: bool = False) -> Upstream:
+def load(family: str, original: Original, options: Mapping[str, Any], random_init: bool = False) -> Upstream:
     """As `load_folder`; its one option is normalize: bool. Raises CheckpointError, ConfigError."""
     if unknown := sorted(options.keys() - {"normalize"}):
         raise ConfigError(f"{original.path} is read by transformers, which has no option {', '.join(unknown)}.")
     upstream = load_folder(original.path, **options)
     return build_upstream("huggingface", config_of(upstream), seed=0) if random_init else upstream
+
+
+# Families of audiossl with their own code for a model type come before this one.
+CONVERTER = Converter(("huggingface",), family_of, load, is_fallback=True)
 
 
 def load_folder(folder: Path, *, normalize: bool | None = None) -> HuggingFace:

@@ -11,6 +11,7 @@ from torch import Tensor
 from audiossl.core.errors import CheckpointError
 from audiossl.core.tensors import load_strict
 from audiossl.encoders.building import build_upstream
+from audiossl.encoders.formats.converter import Converter
 from audiossl.encoders.formats.original import Original
 from audiossl.encoders.upstream import Upstream
 
@@ -26,12 +27,13 @@ _BLOCK = (
 _QKV = ("query", "key", "value")
 
 
-def recognises(original: Original) -> bool:
-    """True for a checkpoint of this family."""
-    return original.kind == "s3prl" and "input_representations.spec_transform.weight" in original.state
+def family_of(original: Original) -> str:
+    """'tera' for a checkpoint of this family, else ''."""
+    ours = original.kind == "s3prl" and "input_representations.spec_transform.weight" in original.state
+    return "tera" if ours else ""
 
 
-def load(original: Original, options: Mapping[str, Any], random_init: bool = False) -> Upstream:
+def load(family: str, original: Original, options: Mapping[str, Any], random_init: bool = False) -> Upstream:
     """The encoder of an s3prl checkpoint; the prediction head is left behind. Raises CheckpointError."""
     described = {**config_from_original(original.described), **options}
     tera = build_upstream("audio_albert" if described["share_layers"] else "tera", described, seed=0)
@@ -39,6 +41,9 @@ def load(original: Original, options: Mapping[str, Any], random_init: bool = Fal
         state = from_original(original.state)
         load_strict(tera, state, expected=tera.state_dict(), what="the TERA encoder that the file describes")
     return tera
+
+
+CONVERTER = Converter(("tera",), family_of, load)
 
 
 def config_from_original(sections: Mapping[str, Any]) -> dict[str, Any]:

@@ -51,8 +51,8 @@ class TeraConfig:
     sample_rate_hz: int = 16000
 
 
-class Block(nn.Module):
-    """A post-norm BERT block."""
+class BertBlock(nn.Module):
+    """A block of BERT, normalised after each of its parts."""
 
     def __init__(self, config: TeraConfig) -> None:
         super().__init__()
@@ -101,7 +101,7 @@ class Tera(Upstream):
         self.project = nn.Linear(self.num_features, config.width)
         self.norm = nn.LayerNorm(config.width, config.norm_eps)
         self.dropout = nn.Dropout(config.dropout)
-        self.blocks = nn.ModuleList(Block(config) for _ in range(1 if config.share_layers else config.num_layers))
+        self.blocks = nn.ModuleList(BertBlock(config) for _ in range(1 if config.share_layers else config.num_layers))
         self.register_buffer("positions", sinusoids(1024, config.width), persistent=False)
         self.apply(_init_weights)
         nn.init.normal_(self.project.weight, std=config.input_init_std)

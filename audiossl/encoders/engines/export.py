@@ -20,10 +20,8 @@ from audiossl.encoders.upstream import Upstream
 
 FORMATS = ("onnx", "torch-export")
 
-
 # Between the graph and eager: rounding in another order, at 24 and at 8 bits.
 TOLERANCES = {torch.float32: 1e-4, torch.bfloat16: 5e-2}
-
 
 _SECONDS = (0.5, 1.0, 2.7, 12.3)
 

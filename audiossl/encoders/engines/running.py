@@ -29,7 +29,6 @@ from audiossl.encoders.upstream import Upstream
 
 ENGINES = ("eager", "compile", "onnx", "openvino")
 
-
 PRECISIONS = ("fp32", "bf16")
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from audiossl.core.errors import CheckpointError
+from audiossl.core.tensors import read_tensors
 from audiossl.encoders.formats.pickled import plain, read_pickled
 
 
@@ -41,8 +42,6 @@ def read_original(path: Path) -> Original:
     if path.is_dir():
         return _huggingface(path)
     if path.suffix == ".safetensors":
-        from audiossl.core.tensors import read_tensors
-
         tensors = read_tensors(path)[0]
         if (path.parent / "config.json").is_file():
             return _huggingface(path.parent)
@@ -101,8 +100,6 @@ def _huggingface(folder: Path) -> Original:
 
 def _huggingface_state(folder: Path) -> dict[str, Tensor]:
     """All tensors of a transformers folder: one file or shards, safetensors before pickles."""
-    from audiossl.core.tensors import read_tensors
-
     for name in ("model.safetensors", "pytorch_model.bin"):
         index = folder / f"{name}.index.json"
         files = [name]

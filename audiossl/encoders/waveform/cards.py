@@ -19,13 +19,11 @@ WAVEFORM_TOY: Mapping[str, Any] = {
     "position_groups": 2,
 }
 
-
 _TRAINED_ON = {
     "none": "Trained on waveforms as they are.",
     "layer_norm": "Trained on normalised waveforms.",
     "": "Whether training normalised the waveforms: as the file says, else by the style of its stem.",
 }
-
 
 _PREPROCESSOR = {
     True: "Hugging Face's preprocessor normalises them (normalize='huggingface').",

@@ -12,25 +12,32 @@ from torch import Tensor
 
 from audiossl.core.errors import CheckpointError
 from audiossl.encoders.formats.original import Original
-from audiossl.encoders.waveform.names import (
-    stem_norm,
-)
-from audiossl.encoders.waveform.recognition import (
-    architecture,
-)
+from audiossl.encoders.waveform.names import stem_norm
+from audiossl.encoders.waveform.recognition import architecture
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
-
-_STRIDES = (5, 2, 2, 2, 2, 2, 2)
-
-
+_STRIDES = (5, 2, 2, 2, 2, 2, 2)  # of every published stem
 _HEADS_OF_WIDTH = {768: 12, 1024: 16, 1280: 16, 1920: 16}
 
 
-def describe(original: Original, state: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Configuration fields from the tensors and from what the file says. Without num_heads where nothing tells."""
+def configuration_of(original: Original, state: Mapping[str, Tensor], options: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a `WaveformConfig` that a checkpoint stands for. Raises CheckpointError.
+
+    original: the checkpoint, for what it says of itself.
+    state: its encoder's tensors under fairseq's names, for what they show.
+    options: what the user wants otherwise, which goes before both.
+    """
     _require_whole(original, state)
+    described = _described(original, state)
+    described |= _chosen(original, options, described["normalize"])
+    if "num_heads" not in described:
+        described["num_heads"] = _guessed_heads(original, described["width"])
+    return described
+
+
+def _described(original: Original, state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """What the tensors show, and what the file says of the rest. Without num_heads where nothing tells."""
     shown = _shown_by_tensors(state)
     if original.kind == "huggingface":
         said = _said_by_hf(original.described["config"])
@@ -38,6 +45,7 @@ def describe(original: Original, state: Mapping[str, Tensor]) -> dict[str, Any]:
         said = _said_by_torchaudio(original.described["torchaudio"])
     else:
         said = _said_by_fairseq(original)
+    # Where nothing is said, the published models of this shape are taken as the rule.
     large = shown["conv_norm"] == "layer"
     data2vec = shown["position_norm"] == "layer"
     defaults = {
@@ -212,7 +220,7 @@ def _guessed_heads(original: Original, width: int) -> int:
     if width not in _HEADS_OF_WIDTH:
         if width % heads:
             raise CheckpointError(f"{original.path} does not say its number of attention heads; give num_heads=...")
-        logger.warning(
+        _log.warning(
             "%s does not say its number of attention heads: %d are assumed; give num_heads=... if that is wrong.",
             original.path,
             heads,

@@ -23,7 +23,7 @@ from audiossl.encoders.upstream import Upstream
 from audiossl.nn.conv_stem import ConvStem, stride_and_receptive_field
 from audiossl.nn.masking import valid_frames
 from audiossl.nn.position import BatchNormPositionConv, PositionConv, StackedPositionConv
-from audiossl.nn.running_moments import windows_of
+from audiossl.nn.running_moments import sum_windows
 from audiossl.nn.span_masks import span_mask
 from audiossl.nn.transformer import Block, Packed, Padded
 
@@ -179,15 +179,15 @@ class WaveformEncoder(Upstream):
     def statistics(self, blocks: Iterable[Tensor]) -> tuple[Tensor, ...]:
         """Offset and scale () of the waveform; for a GroupNorm stem mean and variance (C,) of its first convolution."""
         stem, kind = self.stem, self.config.normalize
-        windows = windows_of(blocks, stem.kernels[0], stem.strides[0])
-        offset, variance = windows.of_samples()
+        sums = sum_windows(blocks, stem.kernels[0], stem.strides[0])
+        offset, variance = sums.of_samples()
         if kind == "none":
             offset, scale = torch.zeros_like(offset), torch.ones_like(offset)
         else:
             scale = torch.rsqrt(variance + _NORMALIZE_EPS[kind])
         found = [offset, scale]
         if stem.norm == "group":
-            found += windows.of_convolution(cast(nn.Conv1d, stem.convs[0]), offset, scale)
+            found += sums.of_convolution(cast(nn.Conv1d, stem.convs[0]), offset, scale)
         return tuple(value.float().to(self.norm.weight.device) for value in found)
 
     def normalized(self, wavs: Tensor, lengths: Tensor) -> Tensor:
