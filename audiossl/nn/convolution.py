@@ -17,7 +17,10 @@ def convolve(
 
     x: (B, I, T).
     weight: (O, I / groups, K).
-    bias: (O,), or None for none.
+    bias: (O,), None for none.
+    stride: input frames from one output frame to the next.
+    padding: zeros at each end.
+    groups: of channels that are kept apart.
     Returns (B, O, T'), in the dtype that conv1d has.
     """
     if not (_in_bfloat16_on_cpu(x) and 1 < weight.shape[1] < _FEWEST_INPUTS):

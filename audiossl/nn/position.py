@@ -63,7 +63,7 @@ class BatchNormPositionConv(nn.Module):
         self.conv = nn.Conv1d(width, width, kernel, padding=kernel // 2, groups=groups)
 
     def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
-        """(B, T, D) -> (B, T, D); valid (B, T): what the norm adds to the padding is taken away again."""
+        """(B, T, D) -> (B, T, D). With valid (B, T), what the norm adds to the padding is taken away again."""
         norm = self.norm
         # Statistics of a padded batch would depend on the padding, and those of a small one are worth little.
         x = F.batch_norm(x.transpose(1, 2), norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)
@@ -73,7 +73,14 @@ class BatchNormPositionConv(nn.Module):
 
 
 class StackedPositionConv(nn.Module):
-    """`depth` times: convolution, layer norm without parameters, GELU. Kernel: max(3, K // depth)."""
+    """`depth` times: convolution, layer norm without parameters, GELU.
+
+    width: D.
+    kernel: K, of which each convolution has max(3, K // depth).
+    groups: of channels that are kept apart.
+    depth: how many convolutions.
+    eps: of the layer norms.
+    """
 
     def __init__(self, width: int, kernel: int, groups: int, depth: int, eps: float = 1e-5) -> None:
         super().__init__()
@@ -84,7 +91,7 @@ class StackedPositionConv(nn.Module):
         )
 
     def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
-        """(B, T, D), zero in the padding -> (B, T, D); valid (B, T) keeps it zero from layer to layer."""
+        """(B, T, D), zero in the padding -> (B, T, D). With valid (B, T) it stays zero from layer to layer."""
         for conv in self.convs:
             made = _trimmed(_run(cast(nn.Conv1d, conv), x.transpose(1, 2)), self.surplus).transpose(1, 2)
             x = F.gelu(F.layer_norm(made, made.shape[-1:], eps=self.eps))

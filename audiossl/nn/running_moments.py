@@ -1,7 +1,7 @@
 """Statistics of a whole recording from one pass over its blocks, so that a part of it can be encoded as in the whole.
 
 The waveform's mean and variance are running sums. The GroupNorm of the base style needs mean and variance of each
-channel of the first convolution; both follow from the mean (K,) and covariance (K, K) of its windows.
+channel of the first convolution. Both follow from the mean (K,) and covariance (K, K) of its windows.
 """
 
 from __future__ import annotations
@@ -16,7 +16,11 @@ from audiossl.nn.conv_stem import channel_moments
 
 
 class WindowSums:
-    """Sums, in float64, over the samples of a recording and over the windows of a convolution on it."""
+    """Sums, in float64, over the samples of a recording and over the windows of a convolution on it.
+
+    kernel: samples of a window.
+    stride: samples from one window to the next.
+    """
 
     def __init__(self, kernel: int, stride: int) -> None:
         self.kernel, self.stride = kernel, stride

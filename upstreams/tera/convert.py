@@ -34,7 +34,13 @@ def family_of(original: Original) -> str:
 
 
 def load(family: str, original: Original, options: Mapping[str, Any], random_init: bool = False) -> Upstream:
-    """The encoder of an s3prl checkpoint; the prediction head is left behind. Raises CheckpointError."""
+    """The encoder of an s3prl checkpoint, whose prediction head is left behind. Raises CheckpointError.
+
+    family: 'tera'.
+    original: the checkpoint.
+    options: fields of `TeraConfig` to change.
+    random_init: draw the parameters afresh.
+    """
     described = {**config_from_original(original.described), **options}
     tera = build_upstream("audio_albert" if described["share_layers"] else "tera", described, seed=0)
     if not random_init:
@@ -87,7 +93,7 @@ def _audio_options(audio: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def from_original(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """s3prl names to ours. Blocks that share weights are stored once; unknown names are kept, so that they show."""
+    """s3prl names to ours. Blocks that share weights are stored once. Unknown names are kept, so that they show."""
     rest = {_modern(name): value for name, value in state.items()}
     ours: dict[str, Tensor] = {}
     for mine, theirs in _STEM:
@@ -107,7 +113,7 @@ def from_original(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def to_original(state: Mapping[str, Tensor], num_layers: int) -> dict[str, Tensor]:
-    """Our names to s3prl's; shared blocks are repeated `num_layers` times, as s3prl stores them."""
+    """Our names to s3prl's. Shared blocks are repeated `num_layers` times, as s3prl stores them."""
     theirs: dict[str, Tensor] = {}
     num_blocks = len({name.split(".")[1] for name in state if name.startswith("blocks.")})
     for mine, name in _STEM:
@@ -128,6 +134,7 @@ def _modern(name: str) -> str:
 
 
 def _move(rest: dict[str, Tensor], target: dict[str, Tensor], theirs: str, mine: str) -> None:
+    """Weight and bias called `theirs` in `rest` become `mine` in `target`."""
     for kind in ("weight", "bias"):
         if f"{theirs}.{kind}" in rest:
             target[f"{mine}.{kind}"] = rest.pop(f"{theirs}.{kind}")

@@ -38,7 +38,7 @@ class Converter:
 
 
 def found_converters() -> list[Converter]:
-    """The converters of all registered encoders whose package has one; a broken plugin is left out with a warning."""
+    """The converters of all registered encoders whose package has one. A broken plugin is left out with a warning."""
     targets = [UPSTREAMS.card(name).target for name in UPSTREAMS.names()]
     packages = {target.partition(":")[0].rpartition(".")[0] for target in targets}
     return [found for package in sorted(packages) if package and (found := _converter_of(package)) is not None]

@@ -67,7 +67,7 @@ def to_original(state: Mapping[str, Tensor], conv_norm: str, toolkit: str = "fai
 
 
 def _single_adapter(name: str, value: Tensor) -> Tensor:
-    """fairseq stacks the adapters of several languages; a file with one is the same without the stack."""
+    """fairseq stacks the adapters of several languages. A file with one is the same without the stack."""
     if ".adapter_layer." not in name or value.ndim == (2 if ".W_" in name else 1):
         return value
     if len(value) != 1:

@@ -72,6 +72,7 @@ def _require_whole(original: Original, state: Mapping[str, Tensor]) -> None:
 
 
 def _shown_by_tensors(state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Fields that shapes and presence of tensors settle, whatever a file says of them."""
     convs = _numbered(state, r"feature_extractor\.conv_layers\.(\d+)\.0\.weight")
     width = len(state["encoder.layer_norm.weight"])
     adapter = state.get("encoder.layers.0.adapter_layer.W_a")
@@ -90,6 +91,7 @@ def _shown_by_tensors(state: Mapping[str, Tensor]) -> dict[str, Any]:
         **_position_of(state, width),
     }
     biases = state.get("encoder.layers.0.self_attn.relative_attention_bias.weight")
+    # Of the attention's heads only a table of relative biases bears witness.
     if biases is not None:
         shown |= {"num_buckets": biases.shape[0], "num_heads": biases.shape[1]}
     return shown
@@ -117,6 +119,7 @@ def _position_of(state: Mapping[str, Tensor], width: int) -> dict[str, Any]:
 
 
 def _said_by_fairseq(original: Original) -> dict[str, Any]:
+    """Fields from a configuration of fairseq, Microsoft or s3prl. Raises CheckpointError for what is not here."""
     model = architecture(original)
     task = original.described.get("task")
     task = task if isinstance(task, Mapping) else {}
@@ -129,12 +132,14 @@ def _said_by_fairseq(original: Original) -> dict[str, Any]:
         "max_distance": model.get("max_distance", 1280 if model.get("relative_position_embedding") else None),
         "sample_rate_hz": task.get("sample_rate"),
     }
+    # What only an expression or one of several sections says.
     if stem := model.get("conv_feature_layers") or model.get("extractor_conv_feature_layers"):
         said["conv_strides"] = tuple(layer[2] for layer in parse_conv_layers(str(stem)))
     flags = [section.get("normalize") for section in (task, outer, model)]
     normalize = next((flag for flag in flags if isinstance(flag, bool)), None)  # an interpolation is a string
     if normalize is not None:
         said["normalize"] = "layer_norm" if normalize else "none"
+    # Better refused than loaded as something else.
     if str(model.get("activation_fn", "gelu")) != "gelu":
         raise CheckpointError(f"{original.path} uses the activation {model['activation_fn']!r}; only gelu is here.")
     if model.get("relative_position_embedding") and not model.get("gru_rel_pos", True):
@@ -172,6 +177,7 @@ def _value_of(node: ast.expr) -> Any:
 
 
 def _said_by_hf(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields from a configuration of transformers, whose defaults hold where it is silent. Raises CheckpointError."""
     kind = config.get("model_type")
     for key in ("hidden_act", "feat_extract_activation"):
         if config.get(key, "gelu") != "gelu":
@@ -205,7 +211,7 @@ def _said_by_torchaudio(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _chosen(original: Original, options: Mapping[str, Any], normalize: str) -> dict[str, Any]:
-    """The user's options; normalize='huggingface' does what the folder's preprocessor says."""
+    """The user's options, of which normalize='huggingface' does what the folder's preprocessor says."""
     chosen: dict[str, Any] = {"normalize": normalize, **options}
     preprocessor = original.described.get("preprocessor")
     if chosen["normalize"] == "huggingface" and preprocessor is not None:

@@ -153,7 +153,7 @@ def encoder_of(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def fairseq_to_ours(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """fairseq's names to ours; queries, keys and values become one matrix. Unknown names stay, so that they show."""
+    """fairseq's names to ours. Queries, keys and values become one matrix. Unknown names stay, so that they show."""
     position = _BATCH_NORM if _has_batch_norm(state) else _PLAIN_POSITION
     rules = (*_OURS, *_STEM_NORM[stem_norm(state)], *position)
     ours: dict[str, Tensor] = {}
@@ -171,7 +171,7 @@ def fairseq_to_ours(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def ours_to_fairseq(state: Mapping[str, Tensor], conv_norm: str) -> dict[str, Tensor]:
-    """Inverse of `fairseq_to_ours`; conv_norm: 'group' or 'layer'."""
+    """Inverse of `fairseq_to_ours`, for a stem with conv_norm 'group' or 'layer'."""
     position = _BATCH_NORM if "position.norm.running_mean" in state else _PLAIN_POSITION
     rules = _turned((*_OURS, *_STEM_NORM[conv_norm], *position))
     theirs: dict[str, Tensor] = {}
@@ -203,7 +203,7 @@ def fairseq_to_hf(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def torchaudio_to_fairseq(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """torchaudio's names, transformers' one level deeper, to fairseq's; WavLM's joined projections are split."""
+    """torchaudio's names, transformers' one level deeper, to fairseq's. WavLM's joined projections are split."""
     made: dict[str, Tensor] = {}
     for name, value in state.items():
         for theirs, hf in (
@@ -230,7 +230,7 @@ def _has_batch_norm(state: Iterable[str]) -> bool:
 
 
 def _fields(template: str, name: str) -> dict[str, str] | None:
-    """What the placeholders of a template stand for in a name; None where it does not fit."""
+    """What the placeholders of a template stand for in a name, None where it does not fit."""
     match = _pattern(template).fullmatch(name)
     return match.groupdict() if match else None
 

@@ -41,7 +41,7 @@ def write_folder(upstream: Upstream, folder: Path) -> None:
 
 
 def config_json(encoder: WaveformEncoder, model_type: str, architecture: str) -> dict[str, Any]:
-    """transformers' configuration of an encoder."""
+    """transformers' configuration of an encoder, of the model_type and with the class that are given."""
     config = encoder.config
     masked = 0.05 if config.mask_embedding else 0.0  # without a mask probability transformers has no mask embedding
     described = {
@@ -72,6 +72,7 @@ def config_json(encoder: WaveformEncoder, model_type: str, architecture: str) ->
         "mask_feature_prob": 0.0,
         "torch_dtype": "float32",
     }
+    # Fields that only some of their classes have.
     if model_type == "hubert":
         described |= {
             "feat_proj_layer_norm": config.feature_norm,
