@@ -117,3 +117,8 @@ class Upstream(nn.Module, ABC):
             )
         inside = torch.arange(samples, device=wavs.device) < lengths[:, None]
         return torch.where(inside, wavs, wavs.new_zeros(())), lengths
+
+
+def name_of(upstream: Upstream) -> str:
+    """The name that it was loaded by, else that of its class."""
+    return upstream.name or type(upstream).__name__

@@ -26,35 +26,40 @@ from audiossl.upstreams.tera.views import contrastive_loss, random_view
 
 @dataclass(frozen=True)
 class AlterationConfig:
-    """The published settings; 0 switches an axis off.
+    """The published settings.
 
-    time: share of frames chosen, in blocks of `time_block` frames (80 % zeroed, 10 % replaced, 10 % left, one draw
-    an utterance); frequency: the largest share of channels zeroed; magnitude: probability, a batch, of adding noise
-    N(0, noise_std); position_jitter: in training, a batch's first frame has a position code drawn from 0 to this many
-    frames, so that a model trained on short crops has met the positions of long recordings (it fails on them
-    otherwise; the published models were trained on 15 s); max_statistics: batches read to estimate a global mean and
-    variance; seed: of all draws.
-    contrast: weight of the contrastive term beside the reconstruction (0: none); with it, every item is altered and
-    reconstructed in two views, each at least `shortest_view` of the item, shifted by a smooth curve over the bands of
-    spread `channel_std` (in standard deviations of the input where that is normalised); temperature: of its softmax;
-    longest_view_s: a view lasts no longer (0: as long as the item); apart_s: items of at least this length have one
-    view in each half, which share the voice and no words (0: both views are anywhere, and mostly overlap).
+    With `contrast`, every item is altered and reconstructed in two views, whose mean states a second term compares.
+    Views are shifted by a smooth random curve over the bands.
     """
 
     time: float = 0.15
+    """Share of the frames chosen in blocks (per utterance 80 % zeroed, 10 % replaced, 10 % left), 0 for none."""
     time_block: int = 7
+    """Frames of a block."""
     frequency: float = 0.2
+    """Largest share of the channels that is zeroed, 0 for none."""
     magnitude: float = 0.15
+    """Chance that a batch has noise N(0, noise_std) added, 0 for never."""
     noise_std: float = 0.2
+    """Standard deviation of that noise."""
     position_jitter: int = 0
+    """Largest random position code of a batch's first frame, so that crops meet late positions, 0 to begin at 0."""
     max_statistics: int = 500
+    """Batches read to estimate the mean and variance of normalize='global'."""
     contrast: float = 0.0
+    """Weight of the contrastive term beside the reconstruction, 0 for none."""
     shortest_view: float = 0.5
+    """Smallest share of the item that a view has."""
     channel_std: float = 0.5
+    """Spread of the curve over the bands, in standard deviations of the input where that is normalised."""
     temperature: float = 0.1
+    """Temperature of the contrastive term's softmax."""
     longest_view_s: float = 0.0
+    """Longest view in seconds, 0 for as long as the item."""
     apart_s: float = 0.0
+    """Length in seconds from which an item has one view in each half, which share no words, 0 for views anywhere."""
     seed: int = 0
+    """Seed of all draws."""
 
 
 _SHOWN_FRAMES = 400  # of a picture: more would be too narrow to see a block of 7

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from audiossl.core.errors import ConfigError
 from audiossl.core.files import cache_folder
 from audiossl.core.tensors import fingerprint
-from audiossl.encoders.upstream import Upstream
+from audiossl.encoders.upstream import Upstream, name_of
 from audiossl.nn.position import PositionConv
 
 _log = logging.getLogger(__name__)
@@ -96,12 +96,12 @@ def traced(upstream: Upstream, last: int, statistics: Sequence[Tensor] = ()) -> 
     except Exception as error:  # torch.export raises errors of many kinds
         reason = str(error).strip().split("\n")[0] or type(error).__name__
         raise ConfigError(
-            f"{_named(upstream)} cannot be written as a graph ({reason}); use engine eager or compile."
+            f"{name_of(upstream)} cannot be written as a graph ({reason}); use engine eager or compile."
         ) from error
 
 
 def write_onnx(program: Any, path: Path) -> None:
-    """A traced program as ONNX; above a gigabyte and a half of weights these go into PATH.data beside it."""
+    """A traced program as ONNX. Above a gigabyte and a half of weights, these go into PATH.data beside it."""
     outputs = [f"layer_{number}" for number, _ in enumerate(program.graph_signature.user_outputs)]
     exported = torch.onnx.export(program, (), dynamo=True, verbose=False, output_names=outputs)
     assert exported is not None
@@ -123,7 +123,14 @@ def write_compiled(program: Any, path: Path) -> None:
 def cached(
     upstream: Upstream, last: int, statistics: Sequence[Tensor], name: str, write: Callable[[Any, Path], None]
 ) -> Path:
-    """The encoder as a file in the cache folder, written at the first use of these weights, code and versions."""
+    """The encoder as a file in the cache folder, written at the first use of these weights, code and versions.
+
+    upstream: the encoder.
+    last: the last layer of the graph.
+    statistics: those of a whole recording where the graph takes them, else empty.
+    name: of the file, which tells one form from another.
+    write: writes a traced program to a path.
+    """
     packages = {package: version(package) for package in ("torch", "onnx", "onnxscript") if find_spec(package)}
     device = str(next((p.device for p in upstream.parameters()), "cpu"))
     described = [fingerprint(upstream), _code(upstream), last, len(statistics), name, device, packages]
@@ -132,6 +139,7 @@ def cached(
         _log.info("Writing %s", folder / name)
         temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.part")
         temporary.mkdir(parents=True)
+        # In a folder of its own first: another process must never find half a file.
         try:
             write(traced(upstream, last, statistics), temporary / name)
             try:
@@ -151,7 +159,3 @@ def _code(upstream: Upstream) -> str:
     torch_folder = str(Path(torch.__file__).parent)
     own = sorted(file for file in files if not file.startswith(torch_folder))
     return hashlib.sha256(b"".join(Path(file).read_bytes() for file in own)).hexdigest()
-
-
-def _named(upstream: Upstream) -> str:
-    return upstream.name or type(upstream).__name__

@@ -22,7 +22,6 @@ from audiossl.core.errors import CheckpointError
 # Packages whose classes are found in published files as carriers of data.
 _CARRIERS = ("fairseq", "omegaconf", "optimizers", "s3prl", "argparse", "pathlib", "numpy", "_codecs", "typing")
 
-
 # Plain containers that omegaconf's nodes refer to; these are what they are.
 _CONTAINERS: list[Any] = [collections.defaultdict, dict, list, int]
 
