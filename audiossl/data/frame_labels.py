@@ -66,7 +66,8 @@ class FrameLabels(NamedTuple):
         array([7, 8, 9, 9])
         """
         places = np.floor(times_s * (self.rate_hz * self.speed) + self.lead + _NEARLY).astype(np.int64)
-        return self.values[places.clip(0, len(self.values) - 1)]
+        found: Labels = self.values[places.clip(0, len(self.values) - 1)]
+        return found
 
 
 class LabelBatch(NamedTuple):
