@@ -14,7 +14,7 @@ from audiossl.core.terminal import progress
 from audiossl.data.fields import read_field
 from audiossl.data.leaks import source_of
 from audiossl.data.loader import make_loader
-from audiossl.data.stream import LoaderConfig
+from audiossl.data.stream import LoaderConfig, StreamPlan
 from audiossl.encoders.upstream import Upstream
 from audiossl.nn.pooling import StatisticsPooling
 
@@ -47,14 +47,7 @@ def functionals_of(
 ) -> Functionals:
     """One pass of the encoder over the rows; of the frames nothing is kept but mean and deviation (see
     `StatisticsPooling`), so that padding and batches change nothing. Raises LabelError for a row without the field."""
-    loader = make_loader(
-        cuts,
-        LoaderConfig(batch_size=batch_size),
-        sample_rate_hz=upstream.sample_rate_hz,
-        min_samples=upstream.min_samples,
-        seed=0,
-        train=False,
-    )
+    loader = make_loader(cuts, StreamPlan.of(upstream, LoaderConfig(batch_size=batch_size)))
     upstream = upstream.to(device).eval()
     poolings = {layer: StatisticsPooling(upstream.widths[layer]) for layer in layers}
     rows: list[tuple[str, str, str | None]] = []

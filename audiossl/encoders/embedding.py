@@ -21,7 +21,7 @@ from audiossl.core.files import atomic_write
 from audiossl.core.terminal import progress
 from audiossl.data.inputs import cuts_of
 from audiossl.data.loader import make_loader
-from audiossl.data.stream import LoaderConfig
+from audiossl.data.stream import LoaderConfig, StreamPlan
 from audiossl.encoders.loading import load_upstream
 from audiossl.encoders.long_audio import chunk_frames, encode_long, plan, recording_of
 from audiossl.encoders.upstream import Upstream
@@ -83,14 +83,7 @@ class _Write(Protocol):
 def _embed_batches(
     upstream: Upstream, cuts: CutSet, chosen: Sequence[int], options: EmbedOptions, write: _Write
 ) -> int:
-    loader = make_loader(
-        cuts,
-        LoaderConfig(batch_size=options.batch_size),
-        sample_rate_hz=upstream.sample_rate_hz,
-        min_samples=upstream.min_samples,
-        seed=0,
-        train=False,
-    )
+    loader = make_loader(cuts, StreamPlan.of(upstream, LoaderConfig(batch_size=options.batch_size)))
     longest_s = max(cut.duration for cut in cuts)
     if longest_s > _LONG_S:
         _log.warning("A recording lasts %.0f minutes; --chunk-s 30 bounds the memory that it takes.", longest_s / 60)

@@ -18,11 +18,11 @@ from audiossl.core.config import as_dict, structured
 from audiossl.core.errors import ConfigError
 from audiossl.core.processes import is_main
 from audiossl.core.registry import DOWNSTREAMS, UPSTREAMS, import_target
-from audiossl.core.types import Batch, BatchSource, Position
+from audiossl.core.types import BatchSource
 from audiossl.data.leaks import check_leaks
 from audiossl.data.loader import make_loader
 from audiossl.data.manifests import read_manifest
-from audiossl.data.stream import at_speed
+from audiossl.data.stream import StreamPlan, at_speed
 from audiossl.encoders.building import build_upstream
 from audiossl.encoders.loading import load_upstream
 from audiossl.encoders.upstream import Upstream
@@ -118,37 +118,12 @@ def trainer_of(task: Task, config: Any, out: Path, cuts: Mapping[str, CutSet], s
     """
     upstream: Upstream = task.upstream  # type: ignore[assignment]
 
-    def source(split: str, training: bool) -> BatchSource:
-        def batches(start: Position | None, rank: int, world: int) -> Iterable[Batch]:
-            return batches_of(cuts[split], config.data, upstream, training, config.seed, start, rank, world)
-
-        return (served.batches(split, config.seed) if served else None) or batches
+    def source(split: str, train: bool) -> BatchSource:
+        plan = StreamPlan.of(upstream, config.data, seed=config.seed, train=train)
+        sound: BatchSource = lambda start, rank, world: make_loader(cuts[split], plan.at(start, rank, world))  # noqa: E731
+        return (served.batches(split, config.seed) if served else None) or sound
 
     return Trainer(task, config.trainer, out, source("train", True), source("dev", False), seed=config.seed)
-
-
-def batches_of(
-    cuts: CutSet,
-    data: DataConfig,
-    upstream: Upstream,
-    train: bool = False,
-    seed: int = 0,
-    start: Position | None = None,
-    rank: int = 0,
-    world: int = 1,
-) -> Iterable[Batch]:
-    """Batches of sound as the upstream wants it; see `make_loader`."""
-    return make_loader(
-        cuts,
-        data,
-        sample_rate_hz=upstream.sample_rate_hz,
-        min_samples=upstream.min_samples,
-        seed=seed,
-        train=train,
-        start=start,
-        rank=rank,
-        world_size=world,
-    )
 
 
 def fit_statistics(task: Task, trainer: Trainer) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -12,8 +12,8 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
-from audiossl.core.types import Batch, BatchSource, Position
-from audiossl.data.stream import LoaderConfig
+from audiossl.core.types import Batch, BatchSource
+from audiossl.data.stream import LoaderConfig, StreamPlan
 from audiossl.experiments.config import (
     Experiment,
 )
@@ -50,15 +50,11 @@ class Served:
 
     def batches(self, split: str, seed: int) -> BatchSource | None:
         """Batches of `train` (endless, shuffled) or of another split, for a trainer; None where the cache is off."""
-        source = self.source
+        source, cuts = self.source, self.cuts[split]
         if source is None:
             return None
-
-        def batches(start: Position | None, rank: int, world: int) -> Iterable[Batch]:
-            place: Any = {"seed": seed, "start": start, "rank": rank, "world": world, "means": self.means}
-            return cached_batches(source, self.cuts[split], self.data, train=split == "train", **place)
-
-        return batches
+        plan = StreamPlan.of(source.upstream, self.data, seed=seed, train=split == "train")
+        return lambda start, rank, world: cached_batches(source, cuts, plan.at(start, rank, world), means=self.means)
 
 
 @dataclass(frozen=True)
@@ -128,7 +124,8 @@ class Feed:
     def _one_pass(self, source: FeatureSource, cuts: CutSet, survey: Survey) -> Iterator[Batch]:
         try:
             source.extract(cuts, num_workers=self.data.num_workers, total_s=survey.missing_s)
-            yield from cached_batches(source, cuts, self.data, means=self.means and source.form == "frames")
+            plan = StreamPlan.of(source.upstream, self.data)
+            yield from cached_batches(source, cuts, plan, means=self.means and source.form == "frames")
         finally:
             source.store.close()
 

@@ -17,11 +17,13 @@ from lhotse.cut import Cut
 from audiossl.core.config import as_dict
 from audiossl.core.files import write_json, write_jsonl
 from audiossl.core.types import Metric, Table, metrics_as_json
+from audiossl.data.loader import make_loader
 from audiossl.data.manifests import read_manifest
 from audiossl.data.reading import path_of
+from audiossl.data.stream import StreamPlan
 from audiossl.encoders.encoder_file import EncoderFile
 from audiossl.encoders.loading import load_upstream, require_fingerprint
-from audiossl.experiments.building import batches_of, build_downstream
+from audiossl.experiments.building import build_downstream
 from audiossl.experiments.cached_batches import Feed
 from audiossl.experiments.config import Experiment
 from audiossl.experiments.folder import RunFolder, checkpoint_prefix, now
@@ -80,7 +82,8 @@ class Run:
         return rows + (predict_whole(CutSet.from_cuts(whole)) if whole else [])
 
     def _encoded(self, cuts: CutSet) -> list[Prediction]:
-        return predict_all(self.task, batches_of(cuts, self.config.data, self.task.upstream), self.device)
+        loader = make_loader(cuts, StreamPlan.of(self.task.upstream, self.config.data))
+        return predict_all(self.task, loader, self.device)
 
     def _from_cache(self, cuts: CutSet) -> list[Prediction]:
         """From hidden states that are kept, where they are."""

@@ -15,7 +15,7 @@ from audiossl.core.errors import ConfigError
 from audiossl.core.terminal import share_bar
 from audiossl.core.types import Batch, Features, Position
 from audiossl.data.loader import collate, make_loader
-from audiossl.data.stream import BatchStream, LoaderConfig
+from audiossl.data.stream import BatchStream, LoaderConfig, StreamPlan
 from audiossl.encoders.upstream import Upstream
 from audiossl.features.codec import Codec
 from audiossl.features.config import Form
@@ -162,10 +162,7 @@ class FeatureSource:
             return
         longest_s = max(cut.duration for cut in cuts)
         config = LoaderConfig(batch_size=None, max_duration_s=max(self.batch_s, longest_s), num_workers=num_workers)
-        rate, shortest = self.upstream.sample_rate_hz, self.upstream.min_samples
-        yield from make_loader(
-            CutSet.from_cuts(cuts), config, sample_rate_hz=rate, min_samples=shortest, seed=0, train=False
-        )
+        yield from make_loader(CutSet.from_cuts(cuts), StreamPlan.of(self.upstream, config))
 
     def _stored(self, cut: Cut) -> _Item | None:
         utterance = self.rows.utterance(cut)

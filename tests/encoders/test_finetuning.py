@@ -23,6 +23,7 @@ from audiossl.core.tensors import fingerprint, load_strict, read_tensors
 from audiossl.core.types import Batch, Features
 from audiossl.data.loader import make_loader
 from audiossl.data.manifests import read_manifest
+from audiossl.data.stream import StreamPlan
 from audiossl.encoders.encoder_file import EncoderFile
 from audiossl.encoders.finetuning import FinetuneConfig, make_trainable, merge_lora, set_training_mode
 from audiossl.encoders.upstream import Upstream
@@ -77,7 +78,7 @@ def completed(config: Experiment) -> Experiment:
 
 def a_batch(config: Experiment, split: str = "train") -> Batch:
     cuts = read_manifest(config.data.path(split))
-    return next(iter(make_loader(cuts, config.data, sample_rate_hz=16000, seed=0, train=False, min_samples=400)))
+    return next(iter(make_loader(cuts, StreamPlan(config.data, sample_rate_hz=16000, min_samples=400))))
 
 
 def log_of(run: Path, split: str = "train") -> list[dict[str, Any]]:
