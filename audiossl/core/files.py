@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from audiossl.core.errors import AudiosslError, CheckpointError
+from audiossl.core.errors import AudiosslError, CheckpointError, first_line
 
 
 def cache_folder() -> Path:
@@ -75,7 +75,7 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise AudiosslError(f"{path} cannot be read ({str(error).strip().splitlines()[0]}).") from error
+        raise AudiosslError(f"{path} cannot be read ({first_line(error)}).") from error
     if not isinstance(value, dict):
         raise AudiosslError(f"{path} must hold a JSON object, not a {type(value).__name__}.")
     return value

@@ -18,13 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from audiossl.core.errors import ConfigError
-from audiossl.encoders.engines.graph import (
-    _named,
-    cached,
-    require,
-    write_compiled,
-    write_onnx,
-)
+from audiossl.encoders.engines.graph import cached, require, write_compiled, write_onnx
 from audiossl.encoders.upstream import Upstream
 
 ENGINES = ("eager", "compile", "onnx", "openvino")
@@ -47,7 +41,7 @@ def with_engine(upstream: Upstream, engine: str, precision: str) -> Upstream:
     if engine == "onnx" and precision == "bf16":
         raise ConfigError("ONNX Runtime computes in float32 on a CPU; for bf16 choose engine openvino or compile.")
     if precision == "bf16" and not any(True for _ in upstream.parameters()):
-        raise ConfigError(f"{_named(upstream)} has no weights, and spectra need float32; leave precision at fp32.")
+        raise ConfigError(f"{upstream.called} has no weights, and spectra need float32; leave precision at fp32.")
     if precision == "bf16" and engine != "openvino":
         to_bf16(upstream)
     if engine == "eager":
@@ -190,6 +184,8 @@ class CompiledUpstream(_GraphUpstream):
 class _ArrayUpstream(_GraphUpstream):
     """Runs an ONNX file outside of torch, on the CPU; results are moved to where the input is."""
 
+    cpu_only = True
+
     def load(self, last: int, statistics: Sequence[Tensor]) -> Callable[[Sequence[Tensor]], Sequence[Tensor]]:
         session = self.session(cached(self.eager, last, statistics, "graph.onnx", write_onnx))
 
@@ -237,7 +233,7 @@ class OpenVinoUpstream(_ArrayUpstream):
             request = core.compile_model(core.read_model(str(path)), "CPU", settings).create_infer_request()
         except Exception as error:  # it raises RuntimeError for an operator that it lacks, and others
             raise ConfigError(
-                f"OpenVINO cannot run {_named(self)} ({_last_line(error)}); use engine=onnx or eager."
+                f"OpenVINO cannot run {self.called} ({_last_line(error)}); use engine=onnx or eager."
             ) from error
 
         def run(inputs: list[Any]) -> Sequence[Any]:
@@ -255,5 +251,5 @@ def _last_line(error: Exception) -> str:
 
 def _frozen(upstream: EngineUpstream) -> ConfigError:
     return ConfigError(
-        f"engine={upstream.engine} is for frozen encoders; to train {_named(upstream)}, use engine=eager."
+        f"engine={upstream.engine} is for frozen encoders; to train {upstream.called}, use engine=eager."
     )
