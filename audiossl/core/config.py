@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
-from audiossl.core.errors import ConfigError, did_you_mean
+from audiossl.core.errors import ConfigError, did_you_mean, first_line
 
 C = TypeVar("C")
 
@@ -33,7 +33,7 @@ def structured(schema: type[C], *layers: Mapping[str, Any] | DictConfig, where: 
     except MissingMandatoryValue as error:
         raise ConfigError(f"In the {where}: {error.full_key!r} has no value; set {error.full_key}=...") from error
     except OmegaConfBaseException as error:
-        raise ConfigError(f"In the {where}: {_first_line(error)}") from error
+        raise ConfigError(f"In the {where}: {first_line(error)}") from error
     return made
 
 
@@ -45,21 +45,21 @@ def read_yaml(path: str | Path) -> DictConfig:
     try:
         layer = OmegaConf.load(path)
     except Exception as error:  # yaml and omegaconf raise unrelated types here
-        raise ConfigError(f"{path} is not readable YAML: {_first_line(error)}") from error
+        raise ConfigError(f"{path} is not readable YAML: {first_line(error)}") from error
     if not isinstance(layer, DictConfig):
         raise ConfigError(f"{path} must hold `key: value` lines at its top level.")
     return layer
 
 
-def parse_overrides(pairs: Sequence[str]) -> DictConfig:
-    """`["trainer.steps=2000", "upstream=tera_mini"]` as a config layer."""
+def parse_overrides(pairs: Sequence[str], *, example: str = "trainer.steps=2000") -> DictConfig:
+    """`["trainer.steps=2000", "upstream=tera_mini"]` as a config layer; example: for the error of what is none."""
     for pair in pairs:
         if "=" not in pair or pair.startswith(("=", "-")):
-            raise ConfigError(f"{pair!r} is not an override; write key=value, for instance trainer.steps=2000.")
+            raise ConfigError(f"{pair!r} is not an override; write key=value, for instance {example}.")
     try:
         return OmegaConf.from_dotlist(list(pairs))
     except Exception as error:
-        raise ConfigError(f"Cannot read the overrides {list(pairs)}: {_first_line(error)}") from error
+        raise ConfigError(f"Cannot read the overrides {list(pairs)}: {first_line(error)}") from error
 
 
 def as_dict(config: Any) -> dict[str, Any]:
@@ -93,8 +93,4 @@ def _explain(error: OmegaConfBaseException, schema: type) -> str:
         known = [f.name for f in dataclasses.fields(owner)]  # type: ignore[arg-type]
         known = [".".join([*parents, name]) for name in known]
         return f"there is no key {key!r}. {did_you_mean('.'.join([*parents, last]), known)}"
-    return f"{key!r}: {_first_line(error)}" if key else _first_line(error)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0]
+    return f"{key!r}: {first_line(error)}" if key else first_line(error)

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from audiossl.core.errors import ManifestError
+from audiossl.core.errors import ManifestError, first_line
 from audiossl.core.files import atomic_write
 
 if TYPE_CHECKING:
@@ -75,9 +75,9 @@ class _Rows:
             try:
                 row = deserialize_item(json.loads(line))
             except Exception as error:  # json has one error, lhotse any, depending on what is in the row
-                reason = str(error).strip().split("\n")[0]
                 raise ManifestError(
-                    f"{self.path} line {number} is not a manifest row as JSON ({reason}); make the manifest again."
+                    f"{self.path} line {number} is not a manifest row as JSON ({first_line(error)}); make the manifest "
+                    f"again."
                 ) from error
             if not isinstance(row, Cut):
                 raise ManifestError(

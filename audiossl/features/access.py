@@ -34,14 +34,20 @@ def open_source(
     *,
     layers: Iterable[int],
     precision: str = "fp32",
-    device: torch.device | str = "cpu",
+    device: torch.device | str | None = None,
     world: int = 1,
     beside: FeatureSource | None = None,
 ) -> FeatureSource:
     """A source of hidden states of an upstream, with the entry of the cache that is its own.
 
-    fingerprint: `audiossl.core.tensors.fingerprint(upstream)`; world: processes that share the budget; beside: another
-    source in the same cache, which shares it too.
+    fingerprint: `audiossl.core.tensors.fingerprint(upstream)`.
+    cache: where the cache is, how large it may be and in which type it keeps hidden states.
+    form: what is kept, see `FeatureSource`.
+    layers: the numbers of those that are kept.
+    precision: of autocast.
+    device: where the encoder runs; the best one where it is left out.
+    world: processes that share the budget.
+    beside: another source in the same cache, which shares the budget too.
     """
     chosen, dtype = tuple(layers), cache.dtype_of(form)
     description = describe(upstream, fingerprint, layers=chosen, form=form, dtype=dtype, precision=precision)

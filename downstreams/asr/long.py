@@ -14,7 +14,7 @@ import torch
 from lhotse.cut import Cut
 from torch import Tensor
 
-from audiossl.encoders.long_audio import encode_long, plan, recording_of
+from audiossl.encoders.long_audio import MovingWindow, encode_long, plan, recording_of
 
 if TYPE_CHECKING:
     from audiossl.downstreams.asr.task import Asr
@@ -26,7 +26,7 @@ def long_log_probs(task: Asr, cut: Cut, window_s: float, overlap_s: float) -> It
     num_frames = upstream.num_frames(recording_of(cut, upstream.sample_rate_hz).num_samples)
     steps_per_s = upstream.frame_rate_hz / joined
     size, shared = max(int(window_s * steps_per_s), 2), 2 * int(overlap_s * steps_per_s / 2)
-    frames = _Frames(_sequence(task, cut, window_s, overlap_s))
+    frames = MovingWindow(_sequence(task, cut, window_s, overlap_s), "frame")
     for part in plan(task.head.num_steps(num_frames), size, min(shared, size - 1)):
         x = frames.part(part.start * joined, min(part.stop * joined, num_frames))
         log_probs = task.log_probs_of(x[None], torch.tensor([len(x)], device=x.device))[0][0]
@@ -39,21 +39,3 @@ def _sequence(task: Asr, cut: Cut, window_s: float, overlap_s: float) -> Iterato
     windows = encode_long(task.upstream, cut, chunk_s=window_s, overlap_s=overlap_s, up_to_layer=last)
     for _, features in windows:
         yield task.interface(features)[0]
-
-
-class _Frames:
-    """The frames of a stream from one place on, moved forward."""
-
-    def __init__(self, parts: Iterator[Tensor]) -> None:
-        self.parts, self.begin, self.end = parts, 0, 0
-        self.held: list[Tensor] = []
-
-    def part(self, begin: int, end: int) -> Tensor:
-        """Frames begin to end; what lies before `begin` is forgotten."""
-        while self.end < end:
-            part = next(self.parts)
-            self.held.append(part)
-            self.end += len(part)
-        frames = torch.cat(self.held)[begin - self.begin :]
-        self.begin, self.held = begin, [frames]
-        return frames[: end - begin]

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from audiossl.core.errors import CheckpointError, ConfigError
+from audiossl.core.errors import CheckpointError, ConfigError, first_line
 from audiossl.core.tensors import config_of
 from audiossl.encoders.building import build_upstream
 from audiossl.encoders.formats.converter import Converter
@@ -114,7 +114,7 @@ def _read_encoder(folder: Path, kind: Kind, described: dict[str, Any]) -> Any:
         with _quiet():
             whole, found = reader.from_pretrained(str(folder), output_loading_info=True, **options)
     except Exception as error:  # transformers, safetensors and torch raise their own, at times of many lines
-        reason = str(error).strip().split("\n")[0]
+        reason = first_line(error)
         raise CheckpointError(f"The weights in {folder} cannot be read as {reader.__name__}: {reason}") from error
     # A head may be missing, the encoder may not.
     prefix = f"{kind.part}." if kind.part else ""

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from audiossl.core.errors import AudioError, ConfigError
+from audiossl.core.errors import AudioError, ConfigError, first_line
 from audiossl.core.registry import import_target
 from audiossl.encoders.upstream import Upstream
 from audiossl.upstreams.huggingface.kinds import Kind, import_transformers, kind_of
@@ -139,7 +139,7 @@ def make_config(kind: Kind, fields: dict[str, Any]) -> Any:
     try:
         config = mapping[fields["model_type"]].from_dict(dict(fields))
     except Exception as error:  # each version of transformers validates with errors of its own
-        reason = str(error).strip().split("\n")[0] or type(error).__name__
+        reason = first_line(error)
         raise ConfigError(f"transformers cannot use the {fields['model_type']} configuration: {reason}") from error
     # A recogniser's configuration may hold that of its encoder (Parakeet).
     config = getattr(config, "encoder_config", config)
@@ -154,7 +154,7 @@ def make_extractor(kind: Kind, settings: dict[str, Any]) -> Any:
     try:
         return getattr(import_transformers(), kind.extractor)(**settings)
     except (TypeError, ValueError, AttributeError, ImportError) as error:
-        reason = str(error).strip().split("\n")[0]
+        reason = first_line(error)
         raise ConfigError(f"transformers cannot make the preprocessor {kind.extractor}: {reason}") from error
 
 

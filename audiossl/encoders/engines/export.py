@@ -15,8 +15,9 @@ from torch import Tensor
 
 from audiossl.core.errors import ConfigError
 from audiossl.encoders.engines.graph import require, traced, write_onnx
+from audiossl.encoders.layers import last_layer
 from audiossl.encoders.testing import noise, relative_distance
-from audiossl.encoders.upstream import Upstream, name_of
+from audiossl.encoders.upstream import Upstream
 
 FORMATS = ("onnx", "torch-export")
 
@@ -39,9 +40,7 @@ def export(upstream: Upstream, path: Path, form: str, *, up_to_layer: int | None
     """
     if form not in FORMATS:
         raise ConfigError(f"--format {form!r}: choose {' or '.join(FORMATS)}.")
-    last = upstream.num_layers - 1 if up_to_layer is None else up_to_layer
-    if not 0 <= last < upstream.num_layers:
-        raise ConfigError(f"--up-to-layer {last}: this upstream has layers 0 to {upstream.num_layers - 1}.")
+    last = last_layer(up_to_layer, upstream.num_layers)
     dtype = next((parameter.dtype for parameter in upstream.parameters()), torch.float32)
     if form == "onnx":
         if dtype != torch.float32:
@@ -64,7 +63,7 @@ def export(upstream: Upstream, path: Path, form: str, *, up_to_layer: int | None
         error = largest_difference(upstream, _loaded(made, form), last, shortest)
         if not error <= TOLERANCES[dtype]:
             raise ConfigError(
-                f"The {form} graph of {name_of(upstream)} differs from eager by {error:.1e}, "
+                f"The {form} graph of {upstream.display_name} differs from eager by {error:.1e}, "
                 f"more than {TOLERANCES[dtype]:g}, so nothing was written; use the encoder itself, and report this."
             )
         for file_path in sorted(folder.iterdir(), reverse=True):  # the weights before the graph that names them

@@ -20,10 +20,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from audiossl.core.errors import ConfigError
+from audiossl.core.errors import ConfigError, first_line
 from audiossl.core.files import cache_folder
 from audiossl.core.tensors import fingerprint
-from audiossl.encoders.upstream import Upstream, name_of
+from audiossl.encoders.devices import device_of
+from audiossl.encoders.upstream import Upstream
 from audiossl.nn.position import PositionConv
 
 _log = logging.getLogger(__name__)
@@ -84,7 +85,7 @@ def traced(upstream: Upstream, last: int, statistics: Sequence[Tensor] = ()) -> 
     # Two seconds and a rest: a length that is a special case (one frame, a multiple of anything) would be taken for
     # the rule.
     samples = 2 * upstream.sample_rate_hz + upstream.min_samples + 37
-    wav = torch.zeros(1, samples, device=next((p.device for p in upstream.parameters()), None))
+    wav = torch.zeros(1, samples, device=device_of(upstream))
     given = [torch.ones_like(value) for value in statistics]
     shapes: tuple[Any, ...] = ({1: torch.export.Dim.DYNAMIC},)
     if given:
@@ -94,9 +95,8 @@ def traced(upstream: Upstream, last: int, statistics: Sequence[Tensor] = ()) -> 
         with torch.no_grad():
             return torch.export.export(graph, (wav, *given), dynamic_shapes=shapes, strict=False)
     except Exception as error:  # torch.export raises errors of many kinds
-        reason = str(error).strip().split("\n")[0] or type(error).__name__
         raise ConfigError(
-            f"{name_of(upstream)} cannot be written as a graph ({reason}); use engine eager or compile."
+            f"{upstream.display_name} cannot be written as a graph ({first_line(error)}); use engine eager or compile."
         ) from error
 
 
@@ -114,9 +114,9 @@ def write_compiled(program: Any, path: Path) -> None:
     try:
         torch._inductor.aoti_compile_and_package(program, package_path=str(path))
     except Exception as error:  # the C++ compiler's, among others
-        reason = str(error).strip().split("\n")[0] or type(error).__name__
         raise ConfigError(
-            f"torch could not compile the encoder ({reason}); it needs a C++ compiler on the path, or use engine=eager."
+            f"torch could not compile the encoder ({first_line(error)}); it needs a C++ compiler on the path, or use "
+            f"engine=eager."
         ) from error
 
 
@@ -132,7 +132,7 @@ def cached(
     write: writes a traced program to a path.
     """
     packages = {package: version(package) for package in ("torch", "onnx", "onnxscript") if find_spec(package)}
-    device = str(next((p.device for p in upstream.parameters()), "cpu"))
+    device = str(device_of(upstream))
     described = [fingerprint(upstream), _code(upstream), last, len(statistics), name, device, packages]
     folder = cache_folder() / "engines" / hashlib.sha256(json.dumps(described).encode()).hexdigest()[:24]
     if not (folder / name).is_file():

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from audiossl.core.errors import ConfigError
 from audiossl.encoders.engines.graph import cached, require, write_compiled, write_onnx
-from audiossl.encoders.upstream import Upstream, name_of
+from audiossl.encoders.upstream import Upstream
 
 ENGINES = ("eager", "compile", "onnx", "openvino")
 
@@ -42,8 +42,7 @@ def with_engine(upstream: Upstream, engine: str, precision: str) -> Upstream:
     if engine == "onnx" and precision == "bf16":
         raise ConfigError("ONNX Runtime computes in float32 on a CPU; for bf16 choose engine openvino or compile.")
     if precision == "bf16" and not any(True for _ in upstream.parameters()):
-        raise ConfigError(f"{name_of(upstream)} has no weights, and spectra need float32; leave precision at fp32.")
-    # What OpenVINO is given stays in float32: it casts by itself.
+        raise ConfigError(f"{upstream.display_name} has no weights, and spectra need float32; leave precision at fp32.")
     if precision == "bf16" and engine != "openvino":
         to_bf16(upstream)
     if engine == "eager":
@@ -186,6 +185,8 @@ class CompiledUpstream(_GraphUpstream):
 class _ArrayUpstream(_GraphUpstream):
     """Runs an ONNX file outside of torch, on the CPU. Results are moved to where the input is."""
 
+    cpu_only = True
+
     def load(self, last: int, statistics: Sequence[Tensor]) -> Callable[[Sequence[Tensor]], Sequence[Tensor]]:
         session = self.session(cached(self.eager, last, statistics, "graph.onnx", write_onnx))
 
@@ -233,7 +234,7 @@ class OpenVinoUpstream(_ArrayUpstream):
             request = core.compile_model(core.read_model(str(path)), "CPU", settings).create_infer_request()
         except Exception as error:  # it raises RuntimeError for an operator that it lacks, and others
             raise ConfigError(
-                f"OpenVINO cannot run {name_of(self)} ({_last_line(error)}); use engine=onnx or eager."
+                f"OpenVINO cannot run {self.display_name} ({_last_line(error)}); use engine=onnx or eager."
             ) from error
 
         def run(inputs: list[Any]) -> Sequence[Any]:
@@ -251,5 +252,5 @@ def _last_line(error: Exception) -> str:
 
 def _frozen(upstream: EngineUpstream) -> ConfigError:
     return ConfigError(
-        f"engine={upstream.engine} is for frozen encoders; to train {name_of(upstream)}, use engine=eager."
+        f"engine={upstream.engine} is for frozen encoders; to train {upstream.display_name}, use engine=eager."
     )
