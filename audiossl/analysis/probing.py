@@ -29,17 +29,20 @@ _SPLITS = ("train", "dev", "test")
 
 @dataclass(frozen=True)
 class ProbeOptions:
-    """What the command line offers.
-
-    layers: 'all', or numbers with commas; group: what the bootstrap draws as a whole.
-    """
+    """What the command line offers."""
 
     field: str = "label"
+    """The column with the classes."""
     probes: str = "linear,knn,svm,mlp"
+    """Of linear, knn, svm and mlp, with commas."""
     layers: str = "all"
+    """'all', or numbers with commas."""
     metric: str = "uar"
+    """'uar', 'accuracy' or 'f1'."""
     group: str = "recording"
+    """What the bootstrap draws as a whole: 'recording', 'speaker' or another field."""
     seed: int = 0
+    """Seed of the MLP."""
 
 
 def probe_upstream(

@@ -42,15 +42,22 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class EmbedOptions:
-    """What the command line offers; chunk_s 0: every recording in one piece."""
+    """What the command line offers."""
 
     layer: str = "all"
+    """Layers to write: 'all', 'last', or a number from 0."""
     pool: str = "none"
+    """'none' for every frame, or 'mean' for one vector a recording."""
     batch_size: int = 8
+    """Most recordings in a batch, on which results do not depend."""
     chunk_s: float = 0.0
+    """Seconds in a chunk, for long recordings. 0 for every recording in one piece."""
     overlap_s: float = 5.0
+    """Seconds that neighbouring chunks share."""
     precision: str = "fp32"
+    """'fp32' or 'bf16'."""
     engine: str = "eager"
+    """'eager', 'compile', 'onnx' or 'openvino'."""
 
 
 def embed_inputs(name: str, inputs: Sequence[str], out: Path, options: EmbedOptions) -> dict[str, Any]:
