@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from audiossl.core.cards import UpstreamCard
 from audiossl.core.errors import ConfigError, UnknownNameError, did_you_mean, first_line
 from audiossl.core.files import cache_folder
-from audiossl.core.registry import DOWNSTREAMS, INTERFACES, UPSTREAMS
+from audiossl.core.registry import KINDS
 
 if TYPE_CHECKING:
     from audiossl.encoders.upstream import Upstream
@@ -32,22 +32,31 @@ class Finding(NamedTuple):
 
 
 def describe_name(name: str, options: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """A card as plain data, with what the code adds for an encoder; a checkpoint's facts by its path or source.
+    """A card as plain data, with its settings and what the code adds for an encoder. A checkpoint's facts by its path.
 
     options: the encoder's own. Raises UnknownNameError, CheckpointError, ConfigError.
     """
     options = options or {}
-    for registry in (UPSTREAMS, DOWNSTREAMS, INTERFACES):
+    for registry in KINDS.values():
         if name in registry:
             card = registry.card(name)
             facts: dict[str, Any] = {"kind": registry.kind, **card.as_json(), "owner": registry.owner(name)}
             if options and not isinstance(card, UpstreamCard):
                 raise ConfigError(f"--option is for encoders, which {name!r} is not; leave it out.")
-            return facts | (_upstream_facts(name, options, card) if isinstance(card, UpstreamCard) else {})
+            facts |= _upstream_facts(name, options, card) if isinstance(card, UpstreamCard) else {}
+            return facts | _settings(registry.kind, name)
     if Path(name).exists() or ":" in name:
         return {"kind": "upstream", "name": name} | _upstream_facts(name, options)
-    known = [*UPSTREAMS.names(), *DOWNSTREAMS.names(), *INTERFACES.names()]
+    known = [known for registry in KINDS.values() for known in registry.names()]
     raise UnknownNameError(f"There is nothing named {name!r}. {did_you_mean(name, known)}")
+
+
+def _settings(kind: str, name: str) -> dict[str, Any]:
+    from audiossl.core.settings import leaves
+    from audiossl.experiments.settings import plugin_settings
+
+    settings = [setting.as_json() for setting in leaves(plugin_settings(kind, name))]
+    return {"settings": settings} if settings else {}
 
 
 def _upstream_facts(name: str, options: Mapping[str, Any], card: UpstreamCard | None = None) -> dict[str, Any]:

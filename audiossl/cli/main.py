@@ -11,7 +11,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from audiossl.cli import cache, data, probing
+from audiossl.cli import cache, config, data, probing
 from audiossl.cli.options import AsJson, Precision, UpstreamName, UpstreamOptions, takes_fields_of, upstream_options
 from audiossl.core.errors import AudiosslError, ConfigError
 from audiossl.encoders.config import EmbedOptions
@@ -65,12 +65,22 @@ def describe(
     if as_json:
         print(json.dumps(facts, indent=2))
         return
+    settings = facts.pop("settings", [])
     table = _table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for key, value in facts.items():
         table.add_row(key, value if isinstance(value, str) else json.dumps(value))
     _console().print(table)
+    if settings:
+        table = _table("setting", "default", "meaning", box=None, pad_edge=False)
+        for setting in settings:
+            default = "required" if setting["required"] else json.dumps(setting["default"])
+            table.add_row(*map(_escaped, (setting["name"], default, setting["doc"])))
+        _console().print("", table)
+
+
+app.command("config")(config.config)
 
 
 @app.command()

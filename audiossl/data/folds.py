@@ -13,7 +13,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -29,22 +29,24 @@ KINDS = ("leave_one_out", "column", "k")
 
 @dataclass(frozen=True)
 class FoldsConfig:
-    """How rows become folds; `folds=k:5` is short for `folds.by=k:5`.
+    """How rows become folds. `folds: k:5` is short for `by: k:5`."""
 
-    by: '' for none; 'leave_one_out:COLUMN', where each value of a column of the manifest is tested in turn; 'k:N', N
-    folds drawn from the seed; 'column:COLUMN', the same as the first for folds that come with a corpus, which are
-    taken as they are even where they share speakers. dev: share of a fold's training part that becomes its dev part.
-    group: column whose values stay together in what is drawn, and may not be in two folds; '' for none. Where no row
-    has it, rows are drawn one by one. stratify: column whose values should have equal shares in what is drawn.
-    dev_shares_groups: dev is any share of the training rows, so that it has voices that were trained on. Published
-    protocols do that; a checkpoint is then chosen for how well it remembers them.
-    """
+    SHORT: ClassVar[str] = "by"
 
     by: str = ""
+    """What makes a fold: 'leave_one_out:COLUMN', where each value of a column of the manifest is tested in turn, 'k:N',
+    N folds drawn from the seed, or 'column:COLUMN', the same as the first for folds that come with a corpus, which are
+    taken as they are even where they share speakers. Empty for no folds."""
     dev: float = 0.2
+    """Share of a fold's training part that becomes its dev part."""
     group: str = "speaker"
+    """Column whose values stay together in what is drawn, and may not be in two folds. Where no row has it, rows are
+    drawn one by one. Empty for none."""
     stratify: str = "label"
+    """Column whose values should have equal shares in what is drawn. Empty for none."""
     dev_shares_groups: bool = False
+    """Whether dev is any share of the training rows, so that it has voices that were trained on. Published protocols do
+    that, and a checkpoint is then chosen for how well it remembers them."""
 
     def __post_init__(self) -> None:
         if not 0 < self.dev < 1:

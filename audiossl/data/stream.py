@@ -36,27 +36,29 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class LoaderConfig:
-    """How rows become batches.
-
-    batch_size: most rows in a batch; max_duration_s: most seconds in a batch with its padding (rows times the
-    longest); at least one of the two. num_buckets: in training, rows are grouped into this many classes of duration,
-    so that little is padding (1: none); pool_size: rows held in memory, within which they are shuffled and grouped.
-    min_duration_s: in training, shorter rows are left out and counted in the log; max_crop_s: in training, longer
-    rows are cut to a random part of this length. balance: a field of the rows ('speaker', 'label', ...) of which every
-    value is drawn equally often in training, as many rows in an epoch as there are. speeds: in training, each row is
-    played at one of these speeds, drawn anew in every epoch, [0.9, 1.0, 1.1] for instance; pitch changes with it (speed
-    perturbation, Ko et al., 2015). num_workers: processes that read sound ahead (0: none).
-    """
+    """How rows become batches: by number, by seconds or by both."""
 
     batch_size: int | None = 32
+    """Most rows in a batch. Null for no such limit, which needs max_duration_s."""
     max_duration_s: float | None = None
+    """Most seconds in a batch with its padding, which is the rows times the longest. Null for no such limit, which
+    needs batch_size."""
     num_buckets: int = 10
+    """In training, into how many classes of duration rows are grouped, so that little is padding. 1 for no grouping."""
     pool_size: int = 20000
+    """Rows held in memory, within which they are shuffled and grouped."""
     min_duration_s: float = 0.0
+    """In training, shorter rows are left out and counted in the log. 0 leaves out none."""
     max_crop_s: float | None = None
+    """In training, longer rows are cut to a random part of this length. Null for whole rows."""
     balance: str = ""
+    """In training, a field of the rows ('speaker', 'label', ...) of which every value is drawn equally often, as many
+    rows in an epoch as there are. Empty for each row once."""
     speeds: list[float] = field(default_factory=list)
+    """In training, each row is played at one of these speeds, drawn anew in every epoch, [0.9, 1.0, 1.1] for instance.
+    Pitch changes with it (speed perturbation, Ko et al., 2015). Empty for none."""
     num_workers: int = 0
+    """Processes that read sound ahead. 0 for none."""
 
     def __post_init__(self) -> None:
         if self.batch_size is None and self.max_duration_s is None:

@@ -16,7 +16,7 @@ class EmbedOptions:
     pool: str = "none"
     """none (every frame) or mean (one vector a recording)."""
     batch_size: int = 8
-    """Most recordings in a batch; results do not depend on it."""
+    """Most recordings in a batch, on which results do not depend."""
     chunk_s: float = 0.0
     """Seconds in a chunk, for long recordings (0: whole)."""
     overlap_s: float = 5.0

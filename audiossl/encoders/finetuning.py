@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -24,25 +24,32 @@ _ATTENTION = ("qkv", "out")  # what our blocks call their attention projections
 
 @dataclass(frozen=True)
 class FinetuneConfig:
-    """Which parameters of the upstream train beside the head.
+    """Which parameters of the upstream train beside the head. `finetune: lora` is short for `mode: lora`.
 
-    mode: 'none' (frozen), 'all', 'top_k' (its last `top_k` blocks), 'norm_and_bias' (affine maps of norms, and all
-    biases) or 'lora' (low-rank matrices beside the linear layers of its blocks that are called `lora_targets`; empty:
-    their attention projections). Blocks beyond the last layer that the interface reads are never run and not counted.
-    lr: peak learning rate of the upstream, None for trainer.lr. freeze_steps: first steps in which only the head
-    trains. freeze_stem: whether the convolutional stem never trains, in any mode.
-    lora_rank: r; lora_alpha: the update is (lora_alpha / r) B A x; lora_dropout: on x, in the update alone.
+    Blocks beyond the last layer that the interface reads are never run and not counted.
     """
 
+    SHORT: ClassVar[str] = "mode"
+
     mode: Literal["none", "all", "top_k", "norm_and_bias", "lora"] = "none"
+    """What trains: nothing ('none'), everything ('all'), the last `top_k` blocks ('top_k'), the affine maps of norms
+    and all biases ('norm_and_bias'), or low-rank matrices beside linear layers of the blocks ('lora')."""
     top_k: int = 0
+    """How many of the last blocks train with mode top_k, which needs at least 1."""
     lr: float | None = None
+    """Peak learning rate of the upstream. Null for trainer.lr."""
     freeze_steps: int = 0
+    """First steps in which only the head trains. 0 for none."""
     freeze_stem: bool = True
+    """Whether the convolutional stem never trains, in any mode."""
     lora_rank: int = 8
+    """Rank r of the matrices A and B."""
     lora_alpha: float = 16.0
+    """Scale of the update, which is (lora_alpha / r) B A x."""
     lora_dropout: float = 0.0
+    """Dropout on x, in the update alone."""
     lora_targets: list[str] = field(default_factory=list)
+    """What the linear layers are called that get such matrices. Empty for the attention projections."""
 
     def __post_init__(self) -> None:
         if self.mode == "top_k" and self.top_k < 1:

@@ -31,28 +31,32 @@ _CROP_S = 0.05  # by how much a supervision may exceed its row before the row co
 
 @dataclass(frozen=True)
 class AsrConfig:
-    """Units, head and augmentation.
-
-    text_field: 'text' (the transcript) or another column of the manifest; text: units and normalisation;
-    unknown_symbols: what a symbol outside the units is in the transcripts that are scored: an 'error' that names it, or
-    'count', an error of the recogniser like any other (in training it is always the former);
-    average: over what the loss is a mean: all 'units' of a step's targets, or 'items', each divided by its number of
-    units, so that a unit of a short target counts for more (torch's and SUPERB's mean);
-    append_space: a space ends every target, as in SUPERB; append_eos: and then an end of sentence, a class of its own;
-    longest_s: longer recordings are recognised in windows of `window_s` that share `overlap_s` (none: always whole).
-    """
+    """Units, head and augmentation."""
 
     text_field: str = "text"
+    """What is recognised: 'text' (the transcript) or another column of the manifest."""
     text: TextConfig = field(default_factory=TextConfig)
+    """Units, and the normalisation of transcripts."""
     head: HeadConfig = field(default_factory=HeadConfig)
+    """From the sequence to a score for every unit."""
     spec_augment: SpecAugmentConfig = field(default_factory=SpecAugmentConfig)
+    """Masks of the sequence in training."""
     unknown_symbols: Literal["error", "count"] = "error"
+    """What a symbol outside the units is in the transcripts that are scored: an 'error' that names it, or 'count', an
+    error of the recogniser like any other. In training it is always the former."""
     average: Literal["units", "items"] = "units"
+    """Over what the loss is a mean: all 'units' of a step's targets, or 'items', each divided by its number of units,
+    so that a unit of a short target counts for more (torch's and SUPERB's mean)."""
     append_space: bool = False
+    """Whether a space ends every target, as in SUPERB."""
     append_eos: bool = False
+    """Whether an end of sentence, a class of its own, comes after that."""
     longest_s: float | None = 60.0
+    """Longer recordings are recognised in windows. Null for always whole."""
     window_s: float = 30.0
+    """Seconds of such a window."""
     overlap_s: float = 5.0
+    """Seconds that neighbouring windows share."""
 
     def __post_init__(self) -> None:
         if self.append_space and self.text.kind != "characters":

@@ -26,38 +26,41 @@ from audiossl.upstreams.tera.views import contrastive_loss, random_view
 
 @dataclass(frozen=True)
 class AlterationConfig:
-    """The published settings.
+    """The published settings of the alteration along time, frequency and magnitude.
 
-    With `contrast`, every item is altered and reconstructed in two views, whose mean states a second term compares.
-    Views are shifted by a smooth random curve over the bands.
+    With `contrast`, every item is altered and reconstructed in two views. A smooth curve over the bands shifts each.
     """
 
     time: float = 0.15
-    """Share of the frames chosen in blocks (per utterance 80 % zeroed, 10 % replaced, 10 % left), 0 for none."""
+    """Share of frames that are chosen in blocks, which are zeroed (80 %), replaced (10 %) or left (10 %), by one draw
+    an utterance. 0 for none."""
     time_block: int = 7
-    """Frames of a block."""
+    """Frames in such a block."""
     frequency: float = 0.2
-    """Largest share of the channels that is zeroed, 0 for none."""
+    """Largest share of channels that are zeroed. 0 for none."""
     magnitude: float = 0.15
-    """Chance that a batch has noise N(0, noise_std) added, 0 for never."""
+    """Probability, a batch, of adding noise N(0, noise_std). 0 for never."""
     noise_std: float = 0.2
     """Standard deviation of that noise."""
     position_jitter: int = 0
-    """Largest random position code of a batch's first frame, so that crops meet late positions, 0 to begin at 0."""
+    """In training, the first frame of a batch has a position code drawn from 0 to this many frames, so that a model
+    trained on short crops has met the positions of long recordings. It fails on them otherwise, and the published
+    models were trained on 15 s. 0 for none."""
     max_statistics: int = 500
-    """Batches read to estimate the mean and variance of normalize='global'."""
+    """Batches that are read to estimate a global mean and variance."""
     contrast: float = 0.0
-    """Weight of the contrastive term beside the reconstruction, 0 for none."""
+    """Weight of the contrastive term beside the reconstruction. 0 for none, and no views."""
     shortest_view: float = 0.5
-    """Smallest share of the item that a view has."""
+    """Smallest share of the item that a view may be."""
     channel_std: float = 0.5
-    """Spread of the curve over the bands, in standard deviations of the input where that is normalised."""
+    """Spread of the curve that a view is shifted by, in standard deviations of the input where that is normalised."""
     temperature: float = 0.1
-    """Temperature of the contrastive term's softmax."""
+    """Temperature of the softmax of the contrastive term."""
     longest_view_s: float = 0.0
-    """Longest view in seconds, 0 for as long as the item."""
+    """Most seconds of a view. 0 for as long as the item."""
     apart_s: float = 0.0
-    """Length in seconds from which an item has one view in each half, which share no words, 0 for views anywhere."""
+    """Items of at least this many seconds have one view in each half, which share the voice and no words. 0 for both
+    views anywhere, which mostly overlap."""
     seed: int = 0
     """Seed of all draws."""
 
