@@ -18,8 +18,6 @@ from audiossl.metrics.classification import classification_metrics, confusion_ma
 from audiossl.report import build_report
 
 LABELS = ("zero", "one", "two")
-
-
 PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
