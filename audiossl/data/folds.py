@@ -1,8 +1,9 @@
 """The folds of a cross-validation: which rows each is trained, chosen and tested on.
 
-Every row is tested once. The dev part of a fold, by which its checkpoint is chosen, comes from its training part; rows
-of one speaker stay together, so that neither test nor dev has a voice that was trained on. What is drawn depends on
-the seed and the rows alone, not on their order.
+Every row is tested once. The dev part of a fold, by which its checkpoint is chosen, comes from its training part. The
+rows of one speaker are a group, which stays together, so that neither test nor dev has a voice that was trained on.
+Parts are stratified: each has about its share of every label. What is drawn depends on the seed and the rows alone, not
+on their order. (`audiossl.data.splits` draws parts of given shares, once.)
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -28,22 +29,24 @@ KINDS = ("leave_one_out", "column", "k")
 
 @dataclass(frozen=True)
 class FoldsConfig:
-    """How rows become folds; `folds=k:5` is short for `folds.by=k:5`.
+    """How rows become folds. `folds: k:5` is short for `by: k:5`."""
 
-    by: '' for none; 'leave_one_out:COLUMN', where each value of a column of the manifest is tested in turn; 'k:N', N
-    folds drawn from the seed; 'column:COLUMN', the same as the first for folds that come with a corpus, which are
-    taken as they are even where they share speakers. dev: share of a fold's training part that becomes its dev part.
-    group: column whose values stay together in what is drawn, and may not be in two folds; '' for none. Where no row
-    has it, rows are drawn one by one. stratify: column whose values should have equal shares in what is drawn.
-    dev_shares_groups: dev is any share of the training rows, so that it has voices that were trained on. Published
-    protocols do that; a checkpoint is then chosen for how well it remembers them.
-    """
+    SHORT: ClassVar[str] = "by"
 
     by: str = ""
+    """What makes a fold: 'leave_one_out:COLUMN', where each value of a column of the manifest is tested in turn, 'k:N',
+    N folds drawn from the seed, or 'column:COLUMN', the same as the first for folds that come with a corpus, which are
+    taken as they are even where they share speakers. Empty for no folds."""
     dev: float = 0.2
+    """Share of a fold's training part that becomes its dev part."""
     group: str = "speaker"
+    """Column whose values stay together in what is drawn, and may not be in two folds. Where no row has it, rows are
+    drawn one by one. Empty for none."""
     stratify: str = "label"
+    """Column whose values should have equal shares in what is drawn. Empty for none."""
     dev_shares_groups: bool = False
+    """Whether dev is any share of the training rows, so that it has voices that were trained on. Published protocols do
+    that, and a checkpoint is then chosen for how well it remembers them."""
 
     def __post_init__(self) -> None:
         if not 0 < self.dev < 1:
@@ -215,7 +218,7 @@ def _nested_dev(rows: Sequence[Cut], config: FoldsConfig, seed: int, where: str)
 
 
 def _strata(rows: Sequence[Cut], column: str) -> list[str]:
-    """What is stratified by: all the same where the column is not asked for, or not in every row."""
+    """The label of each row by which parts are stratified, all the same where not every row has one, or none counts."""
     values = [read_field(row, column) if column else None for row in rows]
     return [""] * len(rows) if None in values else [str(value) for value in values]
 
@@ -223,7 +226,7 @@ def _strata(rows: Sequence[Cut], column: str) -> list[str]:
 def _draw(
     rows: Sequence[Cut], groups: Sequence[str] | None, stratify: str, num_parts: int, seed: int
 ) -> list[list[int]]:
-    """Indices of `num_parts` disjoint parts of about equal size."""
+    """Indices of `num_parts` disjoint parts of about equal size, drawn by group and stratified."""
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     labels = _strata(rows, stratify)

@@ -32,25 +32,26 @@ class TextError(LabelError):
 
 @dataclass(frozen=True)
 class TextConfig:
-    """Units and how a transcript becomes a sequence of them.
-
-    kind: 'characters' (space included), 'bpe' or 'unigram' (pieces of sentencepiece, arXiv:1808.06226), 'words', or
-    'phones' (what white space separates in the transcript, or the phones of its words with a `lexicon`).
-    size: number of pieces; case: 'keep', 'upper' or 'lower'; punctuation: 'keep', or 'strip', which makes a space of
-    every punctuation mark but an apostrophe within a word. White space is always reduced to single spaces.
-    lexicon: a file with a word, white space and its phones a line, of which the first of a word counts.
-    symbols_file: a file with one unit a line, where they are not to be those of the training text.
-    symbols, model: the units, and the sentencepiece model; `fit_units` fills them in where they are empty.
-    """
+    """Units and how a transcript becomes a sequence of them. White space is always reduced to single spaces."""
 
     kind: Literal["characters", "bpe", "unigram", "words", "phones"] = "characters"
+    """What the units are: 'characters' (space included), 'bpe' or 'unigram' (pieces of sentencepiece,
+    arXiv:1808.06226), 'words', or 'phones' (what white space separates in the transcript, or the phones of its words
+    with a `lexicon`)."""
     size: int = 500
+    """Number of pieces of bpe and unigram."""
     case: Literal["keep", "upper", "lower"] = "keep"
+    """What becomes of upper and lower case in transcripts."""
     punctuation: Literal["keep", "strip"] = "keep"
+    """Whether punctuation marks stay. 'strip' makes a space of each but an apostrophe within a word."""
     lexicon: str = ""
+    """A file with a word, white space and its phones a line, of which the first of a word counts. Empty for none."""
     symbols_file: str = ""
+    """A file with one unit a line, where they are not to be those of the training text. Empty for none."""
     symbols: list[str] = field(default_factory=list)
+    """The units. Empty for those of the training text, which are filled in before training."""
     model: str = ""
+    """The sentencepiece model, packed. Empty for one of the training text, which is filled in before training."""
 
     def __post_init__(self) -> None:
         if self.lexicon and self.kind != "phones":

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -24,25 +24,32 @@ _ATTENTION = ("qkv", "out")  # what our blocks call their attention projections
 
 @dataclass(frozen=True)
 class FinetuneConfig:
-    """Which parameters of the upstream train beside the head.
+    """Which parameters of the upstream train beside the head. `finetune: lora` is short for `mode: lora`.
 
-    mode: 'none' (frozen), 'all', 'top_k' (its last `top_k` blocks), 'norm_and_bias' (affine maps of norms, and all
-    biases) or 'lora' (low-rank matrices beside the linear layers of its blocks that are called `lora_targets`; empty:
-    their attention projections). Blocks beyond the last layer that the interface reads are never run and not counted.
-    lr: peak learning rate of the upstream, None for trainer.lr. freeze_steps: first steps in which only the head
-    trains. freeze_stem: whether the convolutional stem never trains, in any mode.
-    lora_rank: r; lora_alpha: the update is (lora_alpha / r) B A x; lora_dropout: on x, in the update alone.
+    Blocks beyond the last layer that the interface reads are never run and not counted.
     """
 
+    SHORT: ClassVar[str] = "mode"
+
     mode: Literal["none", "all", "top_k", "norm_and_bias", "lora"] = "none"
+    """What trains: nothing ('none'), everything ('all'), the last `top_k` blocks ('top_k'), the affine maps of norms
+    and all biases ('norm_and_bias'), or low-rank matrices beside linear layers of the blocks ('lora')."""
     top_k: int = 0
+    """How many of the last blocks train with mode top_k, which needs at least 1."""
     lr: float | None = None
+    """Peak learning rate of the upstream. Null for trainer.lr."""
     freeze_steps: int = 0
+    """First steps in which only the head trains. 0 for none."""
     freeze_stem: bool = True
+    """Whether the convolutional stem never trains, in any mode."""
     lora_rank: int = 8
+    """Rank r of the matrices A and B."""
     lora_alpha: float = 16.0
+    """Scale of the update, which is (lora_alpha / r) B A x."""
     lora_dropout: float = 0.0
+    """Dropout on x, in the update alone."""
     lora_targets: list[str] = field(default_factory=list)
+    """What the linear layers are called that get such matrices. Empty for the attention projections."""
 
     def __post_init__(self) -> None:
         if self.mode == "top_k" and self.top_k < 1:
@@ -74,7 +81,8 @@ def make_trainable(upstream: Upstream, config: FinetuneConfig, up_to_layer: int 
             parameter.requires_grad_(True)
     if not any(parameter.requires_grad for parameter in upstream.parameters()):
         raise ConfigError(
-            f"finetune.mode={config.mode}: {_name(upstream)} has nothing to train in this mode; leave finetune out."
+            f"finetune.mode={config.mode}: {upstream.display_name} has nothing to train in this mode; leave "
+            f"finetune out."
         )
 
 
@@ -114,8 +122,8 @@ def _chosen(upstream: Upstream, config: FinetuneConfig, up_to_layer: int | None)
         blocks = _blocks_run(upstream, up_to_layer, config.mode)
         if config.top_k > len(blocks):
             raise ConfigError(
-                f"finetune.top_k={config.top_k}: {_name(upstream)} runs {len(blocks)} block(s) for this interface; "
-                f"choose at most as many, or finetune.mode=all."
+                f"finetune.top_k={config.top_k}: {upstream.display_name} runs {len(blocks)} block(s) for this "
+                f"interface; choose at most as many, or finetune.mode=all."
             )
         for block in blocks[len(blocks) - config.top_k :]:
             yield from block.parameters()
@@ -143,7 +151,7 @@ def _blocks_run(upstream: Upstream, up_to_layer: int | None, mode: str) -> list[
     blocks = list(getattr(upstream, "blocks", ()))
     if not blocks:
         raise ConfigError(
-            f"finetune.mode={mode} needs an encoder with `blocks`, and {_name(upstream)} has none; choose "
+            f"finetune.mode={mode} needs an encoder with `blocks`, and {upstream.display_name} has none; choose "
             f"finetune.mode=all or norm_and_bias."
         )
     # Hidden state l is the output of block l - 1, unless one block stands for several or some layers are no block's.
@@ -164,8 +172,8 @@ def _add_lora(upstream: Upstream, config: FinetuneConfig, blocks: list[nn.Module
     unknown = [name for name in wanted if name not in known]
     if unknown or not wanted:
         raise ConfigError(
-            f"finetune.lora_targets={list(config.lora_targets)}: the blocks of {_name(upstream)} that are run have no "
-            f"linear layer {unknown[0] if unknown else _ATTENTION[0]!r}. {did_you_mean('', known)}"
+            f"finetune.lora_targets={list(config.lora_targets)}: the blocks of {upstream.display_name} that are run "
+            f"have no linear layer {unknown[0] if unknown else _ATTENTION[0]!r}. {did_you_mean('', known)}"
         )
     targets = [name for name in linears if name.rpartition(".")[2] in wanted]
     options = peft.LoraConfig(
@@ -183,7 +191,3 @@ def _peft() -> Any:
             "LoRA needs the package peft, which is not installed; run `pip install audiossl-toolkit[lora]`."
         ) from error
     return peft
-
-
-def _name(upstream: Upstream) -> str:
-    return upstream.name or type(upstream).__name__

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from omegaconf import DictConfig
 
-from audiossl.core.config import parse_overrides, read_yaml, structured
+from audiossl.core.config import parse_overrides, read_yaml, structured, with_long_forms
 from audiossl.core.errors import ConfigError
 from audiossl.core.registry import DOWNSTREAMS
 from audiossl.data.folds import FoldsConfig
@@ -20,27 +20,25 @@ from audiossl.encoders.finetuning import FinetuneConfig
 from audiossl.features.config import CacheConfig
 from audiossl.training.config import TrainerConfig
 
-SHORT = {"finetune": "mode", "folds": "by"}  # settings that stand for one of their keys
-
-
 _AXES = ("interface", "task", "lr", "seed")  # in the order in which they name a member
 
 
 @dataclass(frozen=True)
 class SweepConfig:
-    """Values to try; each combination of those that are given is a member. None are given by default.
-
-    lr: of trainer.lr; seed: of seed; interface: names, or mappings such as {name: layer, index: 3} for one with options
-    of its own, beside interface_options; task: options of the head, as in [{pooling: mean}, {pooling: max}], over those
-    of `task`. stack: 'auto' computes small heads that differ in nothing but the learning rate as one (their results
-    then differ from those of separate runs by rounding); 'off' lets them take turns, which is equal bit by bit.
-    """
+    """Values to try. Each combination of those that are given is a member. None are given by default."""
 
     lr: list[float] = field(default_factory=list)
+    """Values of trainer.lr. Empty for no sweep over it."""
     seed: list[int] = field(default_factory=list)
+    """Values of seed. Empty for no sweep over it."""
     interface: list[Any] = field(default_factory=list)
+    """Names of interfaces, or mappings such as {name: layer, index: 3} for one with options of its own beside
+    interface_options. Empty for no sweep over them."""
     task: list[dict[str, Any]] = field(default_factory=list)
+    """Options of the head, as in [{pooling: mean}, {pooling: max}], over those of `task`. Empty for no such sweep."""
     stack: Literal["auto", "off"] = "auto"
+    """'auto' computes small heads that differ in nothing but the learning rate as one, whose results then differ from
+    those of separate runs by rounding. 'off' lets them take turns, which is equal bit by bit."""
 
     def __post_init__(self) -> None:
         for lr in self.lr:
@@ -69,16 +67,21 @@ def _text(value: Any) -> str:
 
 @dataclass(frozen=True)
 class DataConfig(LoaderConfig):
-    """dir: folder of the manifests; train, dev, test: their names in it (or paths of their own); all: of the rows that
-    folds are drawn from, instead of the three. disjoint: a field of the rows (speaker, ...) of which no two splits may
-    share a value; 'recording' makes an error of what else is a warning."""
+    """Where the rows of each split are, and how they become batches."""
 
     dir: str = "data"
+    """Folder of the manifests."""
     train: str = "train.jsonl.gz"
+    """Manifest of the training rows, by its name in `dir` or a path of its own."""
     dev: str = "dev.jsonl.gz"
+    """Manifest of the rows by which a checkpoint is chosen, likewise."""
     test: str = "test.jsonl.gz"
+    """Manifest of the rows that are scored at last, likewise."""
     all: str = "all.jsonl.gz"
+    """Manifest of the rows that folds are drawn from, instead of the three."""
     disjoint: str = ""
+    """A field of the rows (speaker, ...) of which no two splits may share a value. 'recording' makes an error of what
+    else is a warning. Empty for none."""
 
     def path(self, split: str) -> Path:
         """The manifest of a split; another name than train, dev, test and all is a file `<split>.jsonl.gz` in `dir`."""
@@ -89,48 +92,67 @@ class DataConfig(LoaderConfig):
 class Experiment:
     """A head on an encoder that is frozen or, by `finetune`, trained with it.
 
-    setting: a YAML of the downstream's folder that lies under this configuration. features: whether hidden states of a
-    frozen encoder are computed once and kept: 'frames', 'pooled' (their mean over time), 'off', or 'auto' for what
-    changes nothing and fits into the `cache`; see `audiossl.experiments.feature_form`. checkpoint: which weights are
-    evaluated and predict; 'averaged' is the mean of the best, and needs trainer.average_best. folds: a cross-validation
-    on the rows of `data.all`, by `folds=leave_one_out:speaker` for instance; see `audiossl.data.folds`. sweep: several
-    learning rates, seeds, interfaces or heads at once; see `audiossl.experiments.sweeps`.
+    More of `features` is in `audiossl.experiments.feature_form`, of `folds` in `audiossl.data.folds` and of `sweep` in
+    `audiossl.experiments.sweeps`.
     """
 
     downstream: str = "utterance_classification"
+    """The task, by a name of `audiossl list downstreams`."""
     setting: str = ""
+    """A YAML of the downstream's folder that lies under this configuration, by its name. Empty for none."""
     task: dict[str, Any] = field(default_factory=dict)
+    """Options of the downstream, which `audiossl config DOWNSTREAM` lists."""
     upstream: str = "tera_mini"
+    """The encoder: a name of `audiossl list upstreams`, a path, a run, or <toolkit>:<file or repository>."""
     upstream_options: dict[str, Any] = field(default_factory=dict)
+    """Options of the encoder, which `audiossl config UPSTREAM` lists, and of how it is loaded: weights, seed,
+    precision, engine."""
     interface: str = "weighted_sum"
+    """What makes one sequence of the encoder's layers, by a name of `audiossl list interfaces`."""
     interface_options: dict[str, Any] = field(default_factory=dict)
+    """Options of the interface, which `audiossl config INTERFACE` lists."""
     finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
+    """Which parameters of the encoder train beside the head."""
     data: DataConfig = field(default_factory=DataConfig)
+    """Manifests, and how their rows become batches."""
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    """Optimizer, schedule, evaluations and checkpoints."""
     features: Literal["auto", "frames", "pooled", "stats", "off"] = "auto"
+    """Whether hidden states of a frozen encoder are computed once and kept: 'frames', 'pooled' (their mean over time),
+    'off', or 'auto' for what changes nothing and fits into the `cache`. 'stats' is refused, with the reason."""
     cache: CacheConfig = field(default_factory=CacheConfig)
+    """Where hidden states are kept, and how many."""
     checkpoint: Literal["best", "last", "averaged"] = "best"
+    """Which weights are evaluated and predict. 'averaged' is the mean of the best, and needs trainer.average_best."""
     folds: FoldsConfig = field(default_factory=FoldsConfig)
+    """A cross-validation on the rows of `data.all`, by `folds=leave_one_out:speaker` for instance."""
     sweep: SweepConfig = field(default_factory=SweepConfig)
+    """Several learning rates, seeds, interfaces or heads at once."""
     seed: int = 0
+    """Seed of the head's first weights, of the order of the rows and of the folds."""
 
 
 @dataclass(frozen=True)
 class PretrainExperiment:
-    """An encoder with its own objective.
-
-    name: what the result is called; init: the folder of an earlier pre-training run to go on from, with other settings
-    (its best weights, the heads of the objective included; the optimizer starts afresh).
-    """
+    """An encoder with its own objective."""
 
     name: str = "encoder"
+    """What the result is called."""
     init: str = ""
+    """Folder of an earlier pre-training run to go on from with other settings: its best weights, the heads of the
+    objective included, while the optimizer starts afresh. Empty for none."""
     upstream: str = "tera"
+    """The encoder, by a name of `audiossl list upstreams` that has an objective."""
     upstream_options: dict[str, Any] = field(default_factory=dict)
+    """Options of the encoder, which `audiossl config UPSTREAM` lists."""
     objective: dict[str, Any] = field(default_factory=dict)
+    """Options of the encoder's objective."""
     data: DataConfig = field(default_factory=DataConfig)
+    """Manifests, and how their rows become batches."""
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    """Optimizer, schedule, evaluations and checkpoints."""
     seed: int = 0
+    """Seed of the first weights and of the order of the rows."""
 
 
 def read_experiment(path: Path | None, overrides: Sequence[str] = (), *, pretrain: bool = False) -> Any:
@@ -138,13 +160,13 @@ def read_experiment(path: Path | None, overrides: Sequence[str] = (), *, pretrai
 
     `finetune=lora` stands for `finetune.mode=lora` and `folds=k:5` for `folds.by=k:5`, in YAML too.
     """
-    layers: list[DictConfig | Mapping[str, Any]] = [read_settings(path)] if path else []
-    layers.append(parse_settings(overrides))
     schema = PretrainExperiment if pretrain else Experiment
+    layers: list[DictConfig | Mapping[str, Any]] = [read_yaml(path)] if path else []
+    layers.append(parse_overrides(overrides, schema))
     where = f"configuration {path}" if path else "configuration"
     config: Any = structured(schema, *layers, where=where)
     if not pretrain and config.setting:
-        layers.insert(0, _setting(config.downstream, config.setting))
+        layers.insert(0, read_setting(config.downstream, config.setting))
         config = structured(schema, *layers, where=where)
     return config
 
@@ -160,38 +182,28 @@ def default_out(path: Path | None, config: Any) -> Path:
     return Path("runs") / name / f"{upstream}-{config.interface}{finetuned}-{last}"
 
 
-def read_settings(path: Path) -> DictConfig:
-    """A YAML file, `finetune: lora` and `folds: k:5` written out."""
-    layer = read_yaml(path)
-    for name, key in SHORT.items():
-        if isinstance(layer.get(name), str):
-            layer[name] = {key: layer[name]}
-    return _off_as_text(layer)
-
-
-def _off_as_text(layer: DictConfig) -> DictConfig:
-    """YAML reads a bare `off` as false."""
-    if layer.get("features") is False:
-        layer.features = "off"
-    if isinstance(sweep := layer.get("sweep"), DictConfig) and sweep.get("stack") is False:
-        sweep.stack = "off"
-    return layer
+def read_settings(path: Path) -> dict[str, Any]:
+    """A run's YAML as a config layer, `finetune: lora` and `folds: k:5` written out."""
+    return with_long_forms(Experiment, read_yaml(path))
 
 
 def parse_settings(pairs: Sequence[str]) -> DictConfig:
-    """`key=value`s, `finetune=lora` written out (but not `finetune={mode: lora, top_k: 2}`)."""
-    written_out = []
-    for pair in pairs:
-        name, _, value = pair.partition("=")
-        written_out.append(f"{name}.{SHORT[name]}={value}" if name in SHORT and "{" not in value else pair)
-    return _off_as_text(parse_overrides(written_out))
+    """`key=value`s for a run, `finetune=lora` written out."""
+    return parse_overrides(pairs, Experiment)
 
 
-def _setting(downstream: str, setting: str) -> DictConfig:
-    module = sys.modules[DOWNSTREAMS.load(downstream).__module__]
-    folder = Path(str(module.__file__)).parent
-    path = folder / f"{setting}.yaml"
-    if not path.is_file():
-        known = ", ".join(sorted(file.stem for file in folder.glob("*.yaml"))) or "none"
-        raise ConfigError(f"{downstream} has no setting {setting!r}; it has: {known}.")
-    return read_settings(path)
+def setting_names(downstream: str) -> list[str]:
+    """The settings that lie in a downstream's folder, sorted."""
+    return sorted(file.stem for file in _folder_of(downstream).glob("*.yaml"))
+
+
+def read_setting(downstream: str, setting: str) -> DictConfig:
+    """The YAML of a downstream's setting as a config layer. Raises ConfigError for one that it does not have."""
+    known = setting_names(downstream)
+    if setting not in known:
+        raise ConfigError(f"{downstream} has no setting {setting!r}; it has: {', '.join(known) or 'none'}.")
+    return read_yaml(_folder_of(downstream) / f"{setting}.yaml")
+
+
+def _folder_of(downstream: str) -> Path:
+    return Path(str(sys.modules[DOWNSTREAMS.load(downstream).__module__].__file__)).parent

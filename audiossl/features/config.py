@@ -7,25 +7,25 @@ from typing import Literal
 
 from audiossl.core.errors import ConfigError
 
-Form = Literal["off", "frames", "pooled"]
+Form = Literal["off", "frames", "pooled", "statistics"]
 Asked = Literal["auto", "frames", "pooled", "stats", "off"]
 
 
 @dataclass(frozen=True)
 class CacheConfig:
-    """Where hidden states are kept, how many of them and in which type.
-
-    dir: folder of the cache, '' for `features` in $AUDIOSSL_CACHE; max_gb: most gigabytes (1e9 bytes) in it, over all
-    encoders, None for what it holds and half of what is free on the disk; dtype: 'fp16', 'bf16', 'fp32', 'int8' (with
-    one scale for each frame and layer) or 'auto': 'fp16' for frames, 'fp32' for their means, which are small; batch_s:
-    most seconds of sound, padding included, that are encoded at once when the cache is filled (a longer recording is
-    alone in its batch); None for 20, on a GPU 160.
-    """
+    """Where hidden states are kept, how many of them and in which type."""
 
     dir: str = ""
+    """Folder of the cache. Empty for `features` in $AUDIOSSL_CACHE."""
     max_gb: float | None = None
+    """Most gigabytes (1e9 bytes) in the cache, over all encoders. Null for what it holds and half of what is free on
+    the disk."""
     dtype: Literal["auto", "fp16", "bf16", "fp32", "int8"] = "auto"
+    """Type of what is kept, of which int8 has one scale for each frame and layer. 'auto' is fp16 for frames and fp32
+    for their means, which are small."""
     batch_s: float | None = None
+    """Most seconds of sound, padding included, that are encoded at once when the cache is filled. A longer recording is
+    alone in its batch. Null for 20, on a GPU 160."""
 
     def __post_init__(self) -> None:
         if self.max_gb is not None and not self.max_gb >= 0:
@@ -36,5 +36,5 @@ class CacheConfig:
     def dtype_of(self, form: Form) -> str:
         """The type in which hidden states of that form are kept."""
         if self.dtype == "auto":
-            return "fp32" if form == "pooled" else "fp16"
+            return "fp16" if form == "frames" else "fp32"
         return self.dtype

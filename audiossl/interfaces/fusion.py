@@ -23,6 +23,7 @@ class Concat(Interface):
     @dataclass(frozen=True)
     class Config:
         width: int | None = None
+        """Width of what comes out. Null for that of the first layer."""
 
     def __init__(self, widths: Sequence[int], config: Config | None = None) -> None:
         super().__init__(widths)
@@ -54,10 +55,10 @@ class HierarchicalConv(Interface):
 
     @dataclass(frozen=True)
     class Config:
-        """chunk_frames: frames convolved at once; a longer batch is recomputed in the backward pass, by chunks."""
-
         width: int | None = None
+        """Width of what comes out. Null for that of the first layer."""
         chunk_frames: int = 2048
+        """Frames that are mixed at once. A longer batch is recomputed in the backward pass, by chunks."""
 
     def __init__(self, widths: Sequence[int], config: Config | None = None) -> None:
         super().__init__(widths)
@@ -91,13 +92,16 @@ class ClsPooling(Interface):
 
     @dataclass(frozen=True)
     class Config:
-        """expansion: inner width of the feed-forward part, in widths; chunk_frames: as in hierarchical_conv."""
-
         width: int | None = None
+        """Width of what comes out. Null for that of the first layer."""
         num_heads: int = 8
+        """Attention heads, or the largest number below it that divides the layers' width."""
         expansion: int = 4
+        """Inner width of the feed-forward part, in widths of the layers."""
         dropout: float = 0.0
+        """Dropout of the attention and of the feed-forward part."""
         chunk_frames: int = 2048
+        """Frames that are mixed at once. A longer batch is recomputed in the backward pass, by chunks."""
 
     def __init__(self, widths: Sequence[int], config: Config | None = None) -> None:
         super().__init__(widths)

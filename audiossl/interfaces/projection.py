@@ -29,6 +29,7 @@ class Pca(Interface):
     @dataclass(frozen=True)
     class Config:
         width: int | None = None
+        """How many components there are in all. Null for the width of the first layer."""
 
     fitted: Tensor
 

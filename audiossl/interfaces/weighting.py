@@ -43,7 +43,9 @@ class Layer(Interface):
     @dataclass(frozen=True)
     class Config:
         width: int | None = None
+        """Width of what comes out. Null for that of the chosen layer."""
         index: int = -1
+        """Which layer, from 0. Negative ones count from the end."""
 
     def __init__(self, widths: Sequence[int], config: Config | None = None) -> None:
         super().__init__(widths)
@@ -75,6 +77,7 @@ class Last(Interface):
     @dataclass(frozen=True)
     class Config:
         width: int | None = None
+        """Width of what comes out. Null for that of the last layer."""
 
     def __init__(self, widths: Sequence[int], config: Config | None = None) -> None:
         super().__init__(widths)
@@ -135,10 +138,10 @@ class WeightedSum(Interface):
 
     @dataclass(frozen=True)
     class Config:
-        """normalize: parameter-free layer norm of each layer before the sum (off in SUPERB)."""
-
         width: int | None = None
+        """Width of what comes out. Null for that of the first layer."""
         normalize: bool = False
+        """Whether each layer goes through a layer norm without parameters before the sum, which SUPERB leaves out."""
 
     def __init__(self, widths: Sequence[int], config: Config | None = None) -> None:
         super().__init__(widths)
@@ -170,8 +173,11 @@ class GroupedWeightedSum(Interface):
     @dataclass(frozen=True)
     class Config:
         width: int | None = None
+        """Width of what comes out. Null for that of the first layer."""
         num_groups: int = 2
+        """How many groups of neighbouring layers have a sum of their own."""
         normalize: bool = False
+        """Whether each layer goes through a layer norm without parameters before the sums."""
 
     def __init__(self, widths: Sequence[int], config: Config | None = None) -> None:
         super().__init__(widths)

@@ -11,34 +11,47 @@ from audiossl.core.errors import ConfigError
 
 @dataclass(frozen=True)
 class TrainerConfig:
-    """batches_per_step: batches in one update, over all processes; clip: largest L2 norm of the gradient (0: any).
-
-    weight_decay spares biases and normalisation. schedule: after `warmup_steps` of linear warm-up; 'tri_stage' holds
-    the peak for `hold_share` of all steps and then decays exponentially to `final_share` of it (arXiv:2006.11477, 4.3).
-    eval_every: steps between evaluations on dev (0: only at the end). average_best: also write the mean of the weights
-    of that many best evaluations (0: none). patience: stop after that many evaluations without a better one (0: never).
-    max_nonfinite: consecutive steps with a non-finite loss or gradient, each skipped, before giving up.
-    """
+    """The optimizer, its schedule, and what is evaluated and saved when."""
 
     steps: int = 2000
+    """Updates of the parameters in all."""
     batches_per_step: int = 1
+    """Batches in one update, over all processes."""
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    """What makes an update of the gradients."""
     lr: float = 1e-3
+    """Peak learning rate."""
     betas: tuple[float, float] = (0.9, 0.999)
+    """Decay rates of the two moments of adam and adamw, the first of which is the momentum of sgd."""
     weight_decay: float = 0.0
+    """Weight decay of matrices, which spares biases and normalisation. 0 for none."""
     clip: float = 1.0
+    """Largest L2 norm of the gradient. 0 for any."""
     schedule: Literal["constant", "linear", "cosine", "inverse_sqrt", "tri_stage"] = "constant"
+    """Course of the learning rate after the warm-up. 'tri_stage' holds the peak for `hold_share` of all steps and then
+    decays exponentially to `final_share` of it (arXiv:2006.11477, 4.3)."""
     warmup_steps: int = 0
+    """First steps, in which the learning rate grows linearly to its peak. 0 for none."""
     hold_share: float = 0.4
+    """Share of all steps in which tri_stage holds the peak."""
     final_share: float = 0.05
+    """Share of the peak to which tri_stage decays."""
     precision: Literal["fp32", "bf16"] = "fp32"
+    """Numbers of the forward and backward pass. The parameters themselves stay fp32."""
     device: Literal["auto", "cpu"] = "auto"
+    """Where it is computed: 'auto' for a GPU where there is one, or 'cpu'."""
     eval_every: int = 200
+    """Steps between evaluations on dev. 0 for one at the end only."""
     save_every: int = 200
+    """Steps between checkpoints that a run can go on from."""
     log_every: int = 10
+    """Steps between lines of the log."""
     average_best: int = 0
+    """Also write the mean of the weights of that many best evaluations. 0 for none."""
     patience: int = 0
+    """Stop after that many evaluations without a better one. 0 for never."""
     max_nonfinite: int = 10
+    """Consecutive steps with a non-finite loss or gradient, each skipped, before giving up."""
 
     def __post_init__(self) -> None:
         for name in ("steps", "batches_per_step", "save_every", "log_every", "max_nonfinite"):

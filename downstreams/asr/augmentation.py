@@ -17,16 +17,20 @@ from audiossl.training.objective import Pretraining
 
 @dataclass(frozen=True)
 class SpecAugmentConfig:
-    """num_time_masks, time_width: spans of 0 to time_width - 1 frames; longest_share: a span is at most that share of
-    the item; num_feature_masks, feature_width: likewise of neighbouring channels. No masks: 0.
-    """
+    """Spans of frames and bands of channels that are set to zero in training."""
 
     num_time_masks: int = 2
+    """Spans of frames in each item. 0 for none."""
     time_width: int = 20
+    """A span has 0 to time_width - 1 frames."""
     longest_share: float = 0.2
+    """A span is at most that share of the item."""
     num_feature_masks: int = 2
+    """Bands of neighbouring channels in each item. 0 for none."""
     feature_width: int = 16
+    """A band has 0 to feature_width - 1 channels."""
     seed: int = 0
+    """Seed of the masks, beside the epoch and the item."""
 
     def __post_init__(self) -> None:
         counts = (self.num_time_masks, self.num_feature_masks, self.time_width, self.feature_width)

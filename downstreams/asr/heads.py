@@ -19,20 +19,23 @@ from audiossl.nn.masking import valid_frames
 
 @dataclass(frozen=True)
 class HeadConfig:
-    """kind: 'bilstm' or 'linear'. frame_s: as many neighbouring frames are joined as last this long (0: none are).
-
-    normalize: layer normalisation of each frame first (spectral features are far from mean 0 and variance 1);
-    projector_width: of the linear layer that follows, none for no such layer; hidden: width of an LSTM in one
-    direction; num_layers: how many of them; dropout: on the output of each.
-    """
+    """From the sequence to a score for every unit."""
 
     kind: Literal["bilstm", "linear"] = "bilstm"
+    """'bilstm' has LSTMs in both directions, 'linear' is the same without them."""
     frame_s: float = 0.02
+    """As many neighbouring frames are joined as last this long. 0 for none."""
     normalize: bool = True
+    """Whether each frame goes through layer normalisation first, as spectral features are far from mean 0 and variance
+    1."""
     projector_width: int | None = 512
+    """Width of the linear layer that follows. Null for no such layer."""
     hidden: int = 512
+    """Width of an LSTM in one direction."""
     num_layers: int = 2
+    """How many LSTMs there are, one on the other."""
     dropout: float = 0.2
+    """Dropout on the output of each LSTM."""
 
     def __post_init__(self) -> None:
         if self.frame_s < 0 or self.hidden < 1 or self.num_layers < 1 or not 0 <= self.dropout < 1:
@@ -107,6 +110,11 @@ class CtcHead(nn.Module):
     def num_steps(self, num_frames: int) -> int:
         """Steps that a sequence of `num_frames` frames gives."""
         return -(-num_frames // self.joined)
+
+    def log_probs(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, T, D) of any precision, (B,) frames -> log probabilities (B, T', num_classes), (B,) steps."""
+        scores, steps = self(x.to(self.output.weight.dtype), lengths)
+        return scores.float().log_softmax(dim=-1), steps
 
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """(B, T, D), (B,) -> scores (B, T', num_classes), (B,) steps."""

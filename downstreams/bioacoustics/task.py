@@ -20,15 +20,14 @@ from audiossl.training.task import Monitor, Prediction
 
 @dataclass(frozen=True)
 class BioacousticsConfig(UtteranceClassificationConfig):
-    """Head and label as in utterance classification.
-
-    hidden: widths of layers between the pooling and the classifier, each with layer norm and ReLU (none: linear).
-    group_field: what the bootstrap draws as a whole: 'recording' (the column of that name, else the sound file),
-    'speaker' for the individual, or any other field; calls of one recording are not independent.
-    """
+    """Head and label as in utterance classification."""
 
     hidden: list[int] = field(default_factory=list)
+    """Widths of layers between the pooling and the classifier, each with layer norm and ReLU. Empty for a linear
+    classifier."""
     group_field: str = "recording"
+    """What the bootstrap draws as a whole, as calls of one recording are not independent: 'recording' (the column of
+    that name, else the sound file), 'speaker' for the individual, or any other field."""
 
 
 class Bioacoustics(UtteranceClassification):

@@ -33,19 +33,26 @@ _AT_ONCE = 32  # windows of a long recording in a batch
 
 @dataclass(frozen=True)
 class BioacousticWindowsConfig(UtteranceClassificationConfig):
-    """Head as in utterance classification; the label field lists labels with `|` between them, or is empty.
+    """Head as in utterance classification, with several labels for an item."""
 
-    hidden, group_field: as in bioacoustics. class_weights: weight the windows with a class by how many there are
-    without it for each with it. threshold: of what counts as heard. window_s: of long recordings, 0 for the longest
-    window of the training data; hop_s: 0 for half of that. num_items: windows in training; filled in.
-    """
-
+    label_field: str = "label"
+    """Column that lists the labels of a window with `|` between them, or is empty where there is none."""
+    class_weights: bool = False
+    """Whether the windows with a class weigh as much as there are windows without it for each with it."""
     hidden: list[int] = field(default_factory=list)
+    """Widths of layers between the pooling and the classifier, each with layer norm and ReLU. Empty for a linear
+    classifier."""
     group_field: str = "recording"
+    """What the bootstrap draws as a whole, as calls of one recording are not independent: 'recording' (the column of
+    that name, else the sound file), 'speaker' for the individual, or any other field."""
     threshold: float = 0.5
+    """Score from which on a class counts as heard."""
     window_s: float = 0.0
+    """Seconds of a window of a long recording. 0 for the longest window of the training data."""
     hop_s: float = 0.0
+    """Seconds from one window to the next. 0 for half a window."""
     num_items: int = 0
+    """Windows in training. It is filled in from the training data."""
 
     def __post_init__(self) -> None:
         if not 0 < self.threshold < 1:

@@ -20,12 +20,11 @@ from audiossl.training.task import Monitor, Prediction
 
 @dataclass(frozen=True)
 class EmotionConfig(UtteranceClassificationConfig):
-    """Head and label as in utterance classification. monitor: the metric on dev by which checkpoints are chosen.
-
-    'ua' cannot be won by naming the most frequent emotion; 'wa' is what published protocols choose by.
-    """
+    """Head and label as in utterance classification."""
 
     monitor: Literal["ua", "wa", "f1"] = "ua"
+    """Metric on dev by which checkpoints are chosen. 'ua' cannot be won by naming the most frequent emotion, 'wa' is
+    what published protocols choose by."""
 
 
 class Emotion(UtteranceClassification):

@@ -51,37 +51,49 @@ XVECTOR_TDNN = [[512, 5, 1], [512, 3, 2], [512, 3, 3], [512, 1, 1], [1500, 1, 1]
 
 @dataclass(frozen=True)
 class SpeakerVerificationConfig:
-    """The head, the loss and the trials. The defaults are the sound setting; `superb.yaml` has the published one.
-
-    head: 'pooled' (projection, pooling, embedding), 'xvector' (with time-delay layers before the pooling) or 'ecapa';
-    projector_width: of the linear layer before, none for no such layer (not in ecapa); tdnn: [width, context, dilation]
-    of each layer of the x-vector, norm: layer normalisation after each; pooling: of pooled and xvector;
-    segment_layers: see `XVector`; ecapa_channels: 512 or 1024 in the paper; dropout: on the pooled vector (in ecapa, on
-    every convolution).
-    loss: 'softmax', 'am' or 'aam', with margin and scale; margin_warmup_steps: steps in which the margin grows from 0.
-    trials, enrolment: list files by split, relative to the working folder; a split without a list has all its pairs as
-    trials, at most max_pairs. subtract_mean: the mean embedding of dev is taken out before the cosine.
-    speakers: the training speakers, in the order of the classes; filled from the training data.
-    """
+    """The head, the loss and the trials. The defaults are the sound setting, `superb.yaml` has the published one."""
 
     head: Literal["pooled", "xvector", "ecapa"] = "xvector"
+    """What makes an embedding: 'pooled' (projection, pooling, embedding), 'xvector' (with time-delay layers before the
+    pooling) or 'ecapa'."""
     projector_width: int | None = 512
+    """Width of the linear layer before pooled and xvector. Null for no such layer."""
     tdnn: list[list[int]] = field(default_factory=lambda: [list(layer) for layer in XVECTOR_TDNN])
+    """[width, context, dilation] of each time-delay layer of xvector."""
     norm: bool = False
+    """Whether layer normalisation follows each time-delay layer."""
     pooling: str = "attentive_statistics"
+    """Pooling over time of pooled and xvector: 'mean', 'max', 'attention', 'statistics' or 'attentive_statistics'."""
     segment_layers: int = 1
+    """Linear layers after the pooling of xvector: 1, whose output is compared and trained, or 2 with a ReLU after each,
+    as in SUPERB, of which trials compare the first and the loss sees the second."""
     embedding_width: int = 192
+    """Width of an embedding."""
     ecapa_channels: int = 512
+    """Channels of ecapa, a multiple of 8, 512 or 1024 in the paper."""
     dropout: float = 0.0
+    """Dropout on the pooled vector, in ecapa on every convolution."""
     loss: Literal["softmax", "am", "aam"] = "aam"
+    """Softmax over the training speakers: as it is, with an additive margin ('am') or with an additive angular margin
+    ('aam')."""
     margin: float = 0.2
+    """Margin of am and aam."""
     scale: float = 30.0
+    """Factor of the cosines in am and aam."""
     margin_warmup_steps: int = 0
+    """First steps, in which the margin grows from 0. 0 for none."""
     trials: dict[str, str] = field(default_factory=dict)
+    """List files of trials by split, relative to the working folder. A split without a list has all its pairs as
+    trials."""
     enrolment: dict[str, str] = field(default_factory=dict)
+    """List files of the recordings that each model is enrolled with, by split, likewise. Empty for trials of two
+    recordings."""
     max_pairs: int = 200_000
+    """Most pairs that are trials of a split without a list."""
     subtract_mean: bool = False
+    """Whether the mean embedding of dev is taken out before the cosine."""
     speakers: list[str] = field(default_factory=list)
+    """The training speakers, in the order of the classes. It is filled in from the training data."""
 
 
 class SpeakerVerification(Downstream):

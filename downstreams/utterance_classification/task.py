@@ -25,24 +25,24 @@ from audiossl.training.task import Monitor, Prediction
 
 @dataclass(frozen=True)
 class UtteranceClassificationConfig:
-    """The head and the label it predicts. The defaults are the published head.
-
-    label_field: 'label' or another custom column of the manifest, or 'speaker', 'language', 'text';
-    labels: the classes, in the order of the scores; taken from the training data where it is empty;
-    label_counts: how many training items each label has; filled from the training data;
-    projector_width: width of the linear layer before the pooling, none for no such layer;
-    pooling: 'mean', 'max', 'attention' or 'statistics'; dropout: on the pooled vector;
-    class_weights: weight an item by 1 / (number of training items of its class), with mean 1 over training.
-    """
+    """The head and the label it predicts. The defaults are the published head."""
 
     label_field: str = "label"
+    """What is predicted: 'label' or another custom column of the manifest, or 'speaker', 'language', 'text'."""
     projector_width: int | None = 256
+    """Width of the linear layer before the pooling. Null for no such layer."""
     pooling: str = "mean"
+    """How frames become one vector: 'mean', 'max', 'attention', 'statistics' or 'attentive_statistics'."""
     dropout: float = 0.0
+    """Dropout on the pooled vector."""
     label_smoothing: float = 0.0
+    """Share of the target that all classes have alike. 0 for none."""
     class_weights: bool = False
+    """Whether an item weighs 1 / (number of training items of its class), with mean 1 over training."""
     labels: list[str] = field(default_factory=list)
+    """The classes, in the order of the scores. Empty for those of the training data, sorted."""
     label_counts: list[int] = field(default_factory=list)
+    """How many training items each label has. It is filled in from the training data."""
 
 
 class UtteranceClassification(Downstream):

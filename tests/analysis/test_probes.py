@@ -10,9 +10,7 @@ from sklearn.preprocessing import StandardScaler
 from toys.probes import SPLITS, blobs
 
 from audiossl.analysis.probes import PROBES, best_layers, run_probes
-from audiossl.analysis.probing import chosen_layers
 from audiossl.core.errors import ConfigError, LabelError
-from audiossl.encoders.loading import load_upstream
 
 torch.set_num_threads(1)
 
@@ -69,9 +67,3 @@ def test_wrong_use() -> None:
         LabelError, match=r"1 label\(s\) of test were not seen in training, for instance 'd' \(item 'i5'\)"
     ):
         run_probes({**SPLITS, "test": SPLITS["test"]._replace(labels=labels)}, ["knn"])
-    upstream = load_upstream("tera_mini")
-    assert chosen_layers("all", upstream) == [0, 1, 2, 3]
-    assert chosen_layers("-1,0,3", upstream) == [0, 3]
-    for text in ("4", "last", ""):
-        with pytest.raises(ConfigError, match="layers 0 to 3"):
-            chosen_layers(text, upstream)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from toys.core import TINY_TERA
 
-from audiossl.core.errors import AudiosslError, ConfigError
+from audiossl.core.errors import AudiosslError
 from audiossl.features import manage
 from audiossl.features.shards import Shard
 
@@ -167,7 +167,7 @@ def test_an_unknown_key_is_named(call: Call, corpus: Path, tmp_path: Path) -> No
         ("--shard=3/2", "write i/n with i from 1 to n"),
         ("--layers=5", "has layers 0 to 2"),
         ("--layers=a", "write all, last, or numbers"),
-        ("--form=stats", "choose frames or pooled"),
+        ("--form=stats", "choose frames, pooled or statistics"),
         ("--dtype=fp8", "dtype"),
     ],
 )
@@ -175,16 +175,3 @@ def test_wrong_options_are_one_sentence(call: Call, corpus: Path, option: str, m
     code, out = call("extract", "tera", corpus / "dev.jsonl.gz", *OPTIONS, option)
     assert code == 2
     assert message in out
-
-
-def test_layers_in_words() -> None:
-    from types import SimpleNamespace
-
-    from audiossl.encoders.layers import parse_layers
-
-    upstream: Any = SimpleNamespace(num_layers=13)
-    assert parse_layers("all", upstream) == list(range(13))
-    assert parse_layers("last", upstream) == [12]
-    assert parse_layers("0, 6-8,7", upstream) == [0, 6, 7, 8]
-    with pytest.raises(ConfigError):
-        parse_layers("8-6", upstream)

@@ -18,7 +18,7 @@ def test_command(tmp_path: Path) -> None:
     command = [
         "probe",
         "tera_mini",
-        "weights=random",
+        "--option=weights=random",
         "--data",
         str(manifests),
         "--out",

@@ -1,22 +1,17 @@
-"""Annotation tables in and out, the manifests that are made of them, splits by group and leaks between splits."""
+"""Annotation tables in and out."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lhotse import CutSet
 from toys.annotations import AUDACITY, CSV, RAVEN
 
 from audiossl.core.errors import ManifestError
 from audiossl.data.annotations import Annotation, read_annotations, write_annotations
-from audiossl.data.fields import read_field
-from audiossl.data.leaks import check_leaks
-from audiossl.data.splits import split_cuts
 
 
 def test_raven(table: Callable[..., Path]) -> None:
@@ -129,64 +124,3 @@ def test_another_encoding(table: Callable[..., Path]) -> None:
     assert read_annotations(path, encoding="latin-1")[0].label == "étourneau"
     assert read_annotations(table("bom.csv", "\ufeff" + CSV))[0].label == "phee"
     assert read_annotations(table("wide.csv", CSV.encode("utf-16")), encoding="utf-16")[1].label == "twitter"
-
-
-def rows_of(row, num_recordings: int = 12, per_recording: int = 6) -> list:  # type: ignore[no-untyped-def, type-arg]
-    made = []
-    for recording in range(num_recordings):
-        for number in range(per_recording):
-            cut = row(f"r{recording}-{number}", 8000, path=f"r{recording}.wav", start=number * 100, kept=100)
-            from lhotse import SupervisionSegment
-
-            custom = {"label": "ab"[(recording + number) % 2]}
-            cut.supervisions = [
-                SupervisionSegment(cut.id, cut.id, 0, 0.01, speaker=f"s{recording // 2}", custom=custom)
-            ]
-            made.append(cut)
-    return made
-
-
-def test_split_by_recording_spreads_labels(row) -> None:  # type: ignore[no-untyped-def]
-    rows, shares = rows_of(row), {"train": 0.5, "dev": 0.25, "test": 0.25}
-    splits = split_cuts(rows, shares, seed=1)
-    assert sum(len(cuts) for cuts in splits.values()) == len(rows)
-    assert check_leaks(splits, "recording") == []
-    assert {split: len(cuts) for split, cuts in splits.items()} == {"train": 36, "dev": 18, "test": 18}
-    for cuts in splits.values():
-        counts = Counter(read_field(cut, "label") for cut in cuts)
-        assert counts["a"] == counts["b"]
-    again = split_cuts(list(reversed(rows)), shares, seed=1)
-    assert {s: sorted(c.id for c in cuts) for s, cuts in again.items()} == {
-        s: sorted(c.id for c in cuts) for s, cuts in splits.items()
-    }
-    assert [c.id for c in split_cuts(rows, shares, seed=2)["test"]] != [c.id for c in splits["test"]]
-    by_speaker = split_cuts(rows, shares, by="speaker")
-    assert check_leaks(by_speaker, "speaker") == []
-    with pytest.raises(ManifestError, match=r"1 group\(s\) by recording for 3 splits"):
-        split_cuts(rows[:6], shares)
-    with pytest.raises(ManifestError, match="must each be above 0 and sum to 1"):
-        split_cuts(rows, {"train": 0.9, "test": 0.3})
-    with pytest.raises(ManifestError, match=r"Row r0-0 has nothing in the field 'bird'"):
-        split_cuts(rows, shares, by="bird")
-
-
-def test_every_split_has_a_group_even_if_one_is_huge(row) -> None:  # type: ignore[no-untyped-def]
-    rows = [*rows_of(row, 1, 40), *[cut for cut in rows_of(row, 3, 1) if cut.id != "r0-0"]]
-    splits = split_cuts(rows, {"train": 0.8, "dev": 0.1, "test": 0.1})
-    assert sorted(len(cuts) for cuts in splits.values()) == [1, 1, 40]
-
-
-def test_leaks_are_named(row) -> None:  # type: ignore[no-untyped-def]
-    rows = rows_of(row, 3)
-    splits = {"train": CutSet.from_cuts(rows[:8]), "test": CutSet.from_cuts(rows[8:])}
-    (sentence,) = check_leaks(splits)
-    assert sentence.startswith("train & test share 1 source recording(s), for instance r1.wav: ")
-    with pytest.raises(ManifestError, match=r"train & test share 1 of recording, for instance 'r1\.wav'"):
-        check_leaks(splits, "recording")
-    with pytest.raises(ManifestError, match=r"train & test share 1 of speaker, for instance 's0'"):
-        check_leaks(splits, "speaker")
-    with pytest.raises(ManifestError, match=r"Row r0-0 of train has nothing in the field 'bird'"):
-        check_leaks(splits, "bird")
-    for cut in rows:  # pieces of one tape in files of their own
-        cut.supervisions[0].custom["recording"] = "tape"
-    assert "for instance tape" in check_leaks(splits)[0]

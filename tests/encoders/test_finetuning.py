@@ -23,6 +23,8 @@ from audiossl.core.tensors import fingerprint, load_strict, read_tensors
 from audiossl.core.types import Batch, Features
 from audiossl.data.loader import make_loader
 from audiossl.data.manifests import read_manifest
+from audiossl.data.stream import StreamPlan
+from audiossl.encoders.encoder_file import EncoderFile
 from audiossl.encoders.finetuning import FinetuneConfig, make_trainable, merge_lora, set_training_mode
 from audiossl.encoders.upstream import Upstream
 from audiossl.encoders.waveform.to_transformers import write_folder
@@ -76,7 +78,7 @@ def completed(config: Experiment) -> Experiment:
 
 def a_batch(config: Experiment, split: str = "train") -> Batch:
     cuts = read_manifest(config.data.path(split))
-    return next(iter(make_loader(cuts, config.data, sample_rate_hz=16000, seed=0, train=False, min_samples=400)))
+    return next(iter(make_loader(cuts, StreamPlan(config.data, sample_rate_hz=16000, min_samples=400))))
 
 
 def log_of(run: Path, split: str = "train") -> list[dict[str, Any]]:
@@ -283,10 +285,19 @@ def test_the_encoder_of_a_run_is_an_upstream(tera: Make, experiment: Make, tmp_p
 
 
 def test_a_pretraining_run_without_its_encoder_says_how_to_go_on(tmp_path: Path) -> None:
-    (tmp_path / "run.json").write_text('{"command": "audiossl pretrain"}')
-    (tmp_path / "config.yaml").write_text("upstream: tera\n")
+    EncoderFile(weights="upstream.safetensors").write(tmp_path)
     with pytest.raises(CheckpointError, match="pre-training has not ended; go on with `audiossl pretrain --resume"):
         load_upstream(str(tmp_path))
+
+
+def test_a_run_of_an_earlier_version_says_what_adds_its_encoder(tera: Make, tmp_path: Path) -> None:
+    run = train(tera("finetune=all", "trainer.steps=2"), tmp_path / "run")
+    (run / "encoder.json").unlink()
+    with pytest.raises(CheckpointError, match="earlier version.* `audiossl evaluate .* adds encoder.json"):
+        load_upstream(str(run))
+    load_run(run, device="cpu").evaluate("test")
+    tuned = load_run(run, device="cpu").task.upstream
+    assert fingerprint(load_upstream(str(run))) == fingerprint(tuned)
 
 
 def test_a_folder_of_another_toolkit_may_hold_a_config_yaml(tmp_path: Path) -> None:

@@ -26,35 +26,43 @@ from audiossl.upstreams.tera.views import contrastive_loss, random_view
 
 @dataclass(frozen=True)
 class AlterationConfig:
-    """The published settings; 0 switches an axis off.
+    """The published settings of the alteration along time, frequency and magnitude.
 
-    time: share of frames chosen, in blocks of `time_block` frames (80 % zeroed, 10 % replaced, 10 % left, one draw
-    an utterance); frequency: the largest share of channels zeroed; magnitude: probability, a batch, of adding noise
-    N(0, noise_std); position_jitter: in training, a batch's first frame has a position code drawn from 0 to this many
-    frames, so that a model trained on short crops has met the positions of long recordings (it fails on them
-    otherwise; the published models were trained on 15 s); max_statistics: batches read to estimate a global mean and
-    variance; seed: of all draws.
-    contrast: weight of the contrastive term beside the reconstruction (0: none); with it, every item is altered and
-    reconstructed in two views, each at least `shortest_view` of the item, shifted by a smooth curve over the bands of
-    spread `channel_std` (in standard deviations of the input where that is normalised); temperature: of its softmax;
-    longest_view_s: a view lasts no longer (0: as long as the item); apart_s: items of at least this length have one
-    view in each half, which share the voice and no words (0: both views are anywhere, and mostly overlap).
+    With `contrast`, every item is altered and reconstructed in two views. A smooth curve over the bands shifts each.
     """
 
     time: float = 0.15
+    """Share of frames that are chosen in blocks, which are zeroed (80 %), replaced (10 %) or left (10 %), by one draw
+    an utterance. 0 for none."""
     time_block: int = 7
+    """Frames in such a block."""
     frequency: float = 0.2
+    """Largest share of channels that are zeroed. 0 for none."""
     magnitude: float = 0.15
+    """Probability, a batch, of adding noise N(0, noise_std). 0 for never."""
     noise_std: float = 0.2
+    """Standard deviation of that noise."""
     position_jitter: int = 0
+    """In training, the first frame of a batch has a position code drawn from 0 to this many frames, so that a model
+    trained on short crops has met the positions of long recordings. It fails on them otherwise, and the published
+    models were trained on 15 s. 0 for none."""
     max_statistics: int = 500
+    """Batches that are read to estimate a global mean and variance."""
     contrast: float = 0.0
+    """Weight of the contrastive term beside the reconstruction. 0 for none, and no views."""
     shortest_view: float = 0.5
+    """Smallest share of the item that a view may be."""
     channel_std: float = 0.5
+    """Spread of the curve that a view is shifted by, in standard deviations of the input where that is normalised."""
     temperature: float = 0.1
+    """Temperature of the softmax of the contrastive term."""
     longest_view_s: float = 0.0
+    """Most seconds of a view. 0 for as long as the item."""
     apart_s: float = 0.0
+    """Items of at least this many seconds have one view in each half, which share the voice and no words. 0 for both
+    views anywhere, which mostly overlap."""
     seed: int = 0
+    """Seed of all draws."""
 
 
 _SHOWN_FRAMES = 400  # of a picture: more would be too narrow to see a block of 7

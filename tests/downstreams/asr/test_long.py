@@ -28,7 +28,7 @@ def test_a_window_that_holds_the_recording_is_the_recording(head: dict[str, Any]
     sound, _ = soundfile.read(tmp_path / "x.wav", dtype="float32")
     batch = Batch(torch.from_numpy(sound)[None], torch.tensor([len(sound)]), (cut,))
     with torch.no_grad():
-        whole = task.log_probs_of(*task.sequence(batch))[0][0]
+        whole = task.head.log_probs(*task.sequence(batch))[0][0]
         parts = list(task.long_log_probs(cut))
     assert torch.equal(torch.cat(parts), whole)
     assert task.predict_long(cut) == task.predict(batch)[0]

@@ -42,9 +42,9 @@ def test_it_is_registered() -> None:
 @pytest.mark.parametrize("head", HEADS)
 def test_a_batch_equals_its_items_one_by_one(head: dict[str, Any]) -> None:
     task, batch = toy_asr(head=head).eval(), spoken_batch(5)
-    together, steps = task.log_probs_of(*task.sequence(batch))
+    together, steps = task.head.log_probs(*task.sequence(batch))
     for row in range(5):
-        alone, count = task.log_probs_of(*task.sequence(rows_of(batch, slice(row, row + 1))))
+        alone, count = task.head.log_probs(*task.sequence(rows_of(batch, slice(row, row + 1))))
         assert int(count) == int(steps[row]) == alone.shape[1]
         torch.testing.assert_close(alone[0], together[row, : int(count)], atol=1e-5, rtol=1e-5)
 
@@ -54,7 +54,7 @@ def test_loss_is_ctc_and_batches_add_up(average: str) -> None:
     task, batch = toy_asr(average=average, append_space=True, append_eos=True).eval(), spoken_batch(6)
     whole = task.loss(batch)
     values, sizes = [], []
-    log_probs, steps = task.log_probs_of(*task.sequence(batch))
+    log_probs, steps = task.head.log_probs(*task.sequence(batch))
     for row, cut in enumerate(batch.cuts):
         target = [1 + [" ", *LETTERS].index(symbol) for symbol in f"{cut.supervisions[0].text} "] + [5]
         arguments = (torch.tensor(target), steps[row : row + 1], torch.tensor([len(target)]))

@@ -71,7 +71,8 @@ def test_spectrogram_has_the_energy_of_the_signal(wav: torch.Tensor) -> None:
 @pytest.mark.parametrize(
     ("stored", "name", "options", "tolerance"),
     [
-        ("fbank", "fbank", {}, 5e-5),
+        # From float64, the stored values of s3prl are up to 5.0e-5 away, ours 3.9e-5 (AVX-512) to 7.0e-5 (AVX2).
+        ("fbank", "fbank", {}, 1.5e-4),
         ("mfcc", "mfcc", {}, 5e-5),
         ("mel", "log_mel", {"cmvn": True}, 1e-4),
     ],

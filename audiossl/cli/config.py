@@ -1,0 +1,31 @@
+"""`audiossl config`."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+
+def config(
+    name: Annotated[
+        str,
+        typer.Argument(help="A downstream, upstream, interface or objective; train, pretrain or a section of these."),
+    ],
+    kind: Annotated[
+        str, typer.Option(help="upstream, downstream, interface or objective, where two share a name.")
+    ] = "",
+    setting: Annotated[str, typer.Option(help="Show the values of this published setting of a downstream.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")] = False,
+) -> None:
+    """Print all settings of a task, encoder, interface, objective or experiment as commented YAML, a recipe to edit."""
+    from audiossl.core.settings import leaves
+    from audiossl.experiments.settings import settings_sheet
+
+    sheet = settings_sheet(name, kind, setting)
+    if as_json:
+        settings = [setting.as_json() for setting in leaves(sheet.settings)]
+        print(json.dumps({"name": sheet.name, "kind": sheet.kind, "settings": settings}, indent=2))
+        return
+    print(sheet.as_yaml(), end="")
