@@ -133,29 +133,6 @@ def test_embed_takes_any_name_and_writes_only_into_its_folder(audiossl: Cli, tmp
     assert not list((tmp_path / "a").glob("*.npz"))
 
 
-def test_data_commands(audiossl: Cli, corpus: Path, tmp_path: Path) -> None:
-    assert audiossl("data", "from-csv", corpus.parent / "table.csv", tmp_path / "made").code == 0
-    assert {path.name for path in (tmp_path / "made").iterdir()} == {f"{s}.jsonl.gz" for s in ("train", "dev", "test")}
-    assert audiossl("data", "validate", tmp_path / "made" / "train.jsonl.gz").code == 0
-    counted = json.loads(audiossl("data", "stats", tmp_path / "made" / "test.jsonl.gz", "--json").out)
-    assert counted["splits"]["test"]["labels"] == dict.fromkeys(LABELS, 4)
-
-
-def test_doctor(audiossl: Cli) -> None:
-    findings = {finding["check"]: finding for finding in json.loads(audiossl("doctor", "--json").out)}
-    assert findings["torch"]["status"] == "ok"
-    assert {"python", "devices", "cache folder", "sound formats"} <= set(findings)
-    assert "torch" in audiossl("doctor").out
-
-
-def test_doctor_survives_a_probe_that_fails(audiossl: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "soundfile", None)
-    done = audiossl("doctor", "--json")
-    wrong = [finding["check"] for finding in json.loads(done.out) if finding["status"] == "wrong"]
-    assert wrong == ["soundfile", "sound formats"]
-    assert done.code == 1
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
