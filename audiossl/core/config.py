@@ -85,7 +85,7 @@ def with_long_forms(schema: type, layer: Mapping[str, Any] | DictConfig) -> dict
     if isinstance(layer, DictConfig):
         layer = OmegaConf.to_container(layer, resolve=False)  # type: ignore[assignment]
     hints = field_types(schema)
-    return {key: _long_value(hints.get(key), value) for key, value in layer.items()}
+    return {str(key): _long_value(hints.get(str(key)), value) for key, value in layer.items()}
 
 
 def as_dict(config: Any) -> dict[str, Any]:

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from audiossl.core.cards import UpstreamCard
 from audiossl.core.config import field_docs, field_types
 from audiossl.core.errors import ConfigError, UnknownNameError, did_you_mean
-from audiossl.core.registry import KINDS
+from audiossl.core.registry import REGISTRIES
 from audiossl.core.settings import Setting, comment_lines, only, section, settings_of, yaml_lines
 from audiossl.encoders.hub import published
 from audiossl.experiments.config import Experiment, PretrainExperiment, read_setting, setting_names
 
+KINDS = {registry.kind: registry for registry in REGISTRIES}
 EXPERIMENTS = {"train": Experiment, "pretrain": PretrainExperiment}
 # The key of an experiment under which the options of a plug-in of that kind are.
 OPTIONS = {
@@ -92,7 +93,7 @@ def _sections() -> dict[str, tuple[type, str]]:
         name: (kind, field_docs(schema).get(name, ""))
         for schema in EXPERIMENTS.values()
         for name, kind in field_types(schema).items()
-        if dataclasses.is_dataclass(kind)
+        if isinstance(kind, type) and dataclasses.is_dataclass(kind)
     }
 
 
@@ -141,7 +142,7 @@ def _with_setting(downstream: str, setting: str) -> Iterator[Setting]:
     where = f"setting {setting} of {downstream}"
     schema = KINDS["downstream"].load(downstream).Config
     yield section("task", settings_of(schema, layer.get("task") or {}, within="task", where=where))
-    others = {key: value for key, value in layer.items() if key != "task"}
+    others = {str(key): value for key, value in layer.items() if key != "task"}
     yield from only(settings_of(Experiment, others, where=where), others)
 
 
