@@ -18,6 +18,7 @@ from audiossl.core.files import read_jsonl
 from audiossl.data.manifests import write_manifests
 from audiossl.data.sources import cuts_from_csv
 from audiossl.experiments.config import read_experiment
+from audiossl.experiments.folder import RunFolder
 from audiossl.experiments.start import train
 from audiossl.features.manage import kept_in
 from audiossl.training.log import read_log
@@ -61,7 +62,7 @@ def _run(folder: Path, form: str, dtype: str, seed: int, arguments: Namespace) -
     settings += [f"cache.dir={folder / f'{form}-{dtype}'}", "data.batch_size=16"]
     out = train(read_experiment(None, settings), folder / f"run-{form}-{dtype}-{seed}")
     accuracy = load_run(out, device="cpu").evaluate("test")["accuracy"].value
-    predicted = [row["predicted"] for row in read_jsonl(out / "test" / "predictions.jsonl")]
+    predicted = [row["predicted"] for row in read_jsonl(RunFolder(out).split("test").predictions)]
     return [line["loss"] for line in read_log(out) if line["split"] == "train"], predicted, accuracy
 
 

@@ -17,7 +17,7 @@ import torch
 
 from audiossl.data.loader import make_loader
 from audiossl.data.sources import cuts_from_csv, cuts_from_files
-from audiossl.data.stream import LoaderConfig
+from audiossl.data.stream import LoaderConfig, StreamPlan
 from benchmarks.common import interleaved, make_sound, parser, publish, table
 
 if TYPE_CHECKING:
@@ -87,10 +87,10 @@ def _plain(paths: Sequence[str]) -> None:
 
 
 def _loader(cuts: CutSet, workers: int) -> Callable[[], object]:
-    config = LoaderConfig(batch_size=BATCH_SIZE, num_workers=workers)
+    plan = StreamPlan(LoaderConfig(batch_size=BATCH_SIZE, num_workers=workers), sample_rate_hz=RATE_HZ)
 
     def run() -> None:
-        items = sum(len(batch) for batch in make_loader(cuts, config, sample_rate_hz=RATE_HZ, seed=0, train=False))
+        items = sum(len(batch) for batch in make_loader(cuts, plan))
         if items != len(cuts):
             raise RuntimeError(f"{items} of {len(cuts)} recordings were read.")
 

@@ -36,6 +36,7 @@ from audiossl.core.tensors import fingerprint
 from audiossl.data.loader import make_loader
 from audiossl.data.manifests import read_manifest, write_manifests
 from audiossl.data.sources import cuts_from_csv
+from audiossl.data.stream import BatchStream, LoaderConfig, StreamPlan
 from audiossl.encoders.waveform.to_transformers import write_folder
 from audiossl.experiments.building import build_downstream, completed
 from audiossl.experiments.config import Experiment, read_experiment
@@ -261,7 +262,7 @@ def _plain(config: Experiment, folder: Path) -> Curve:
         return head(torch.stack(states), model._get_feat_extract_output_lengths(batch.lengths)), targets
 
     def loader(split: str) -> Iterator[Any]:
-        return iter(make_loader(cuts[split], config.data, sample_rate_hz=16000, seed=0, train=split == "train"))
+        return iter(make_loader(cuts[split], StreamPlan(config.data, sample_rate_hz=16000, train=split == "train")))
 
     found = Curve({}, [])
     for step, batch in zip(range(1, config.trainer.steps + 1), loader("train"), strict=False):
@@ -312,11 +313,9 @@ def _page(
 
 def _padding(splits: Mapping[str, CutSet], batch_size: int) -> float:
     """Of the batches of the first epoch: samples with padding over samples."""
-    from audiossl.data.stream import LoaderConfig, make_stream
-
-    stream = make_stream(splits["train"], LoaderConfig(batch_size=batch_size), sample_rate_hz=16000, seed=0, train=True)
+    plan = StreamPlan(LoaderConfig(batch_size=batch_size), sample_rate_hz=16000, train=True)
     padded = useful = 0.0
-    for item in stream:
+    for item in BatchStream(splits["train"], plan):
         if item.position.epoch:
             break
         padded += len(item.cuts) * max(cut.duration for cut in item.cuts)

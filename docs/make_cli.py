@@ -40,14 +40,16 @@ def _section(command: Any, name: str) -> Iterator[str]:
 
 
 def _usage(command: Any, name: str) -> str:
-    arguments = [p for p in command.params if p.param_type_name == "argument"]
+    arguments = [p for p in command.params if p.param_type_name == "argument" and not p.hidden]
     shown = [p.name.upper() if p.required else f"[{p.name.upper()}]" for p in arguments]
     many = ["..." if p.nargs == -1 else "" for p in arguments]
     return " ".join([name, *map("".join, zip(shown, many, strict=True)), "[OPTIONS]"])
 
 
 def _parameters(command: Any) -> Iterator[str]:
-    rows = [_row(command, parameter) for parameter in command.params if parameter.name != "help"]
+    rows = [
+        _row(command, parameter) for parameter in command.params if parameter.name != "help" and not parameter.hidden
+    ]
     if rows:
         yield "| | meaning | default |\n| --- | --- | --- |"
         yield "\n".join(rows) + "\n"

@@ -7,10 +7,11 @@ from dataclasses import fields, is_dataclass
 from html import escape
 from typing import Any
 
-from audiossl.core.config import field_docs, field_types
+from audiossl.core.config import field_types
+from audiossl.core.field_docs import field_docs
 from audiossl.core.registry import Registry
 from audiossl.core.settings import Setting, in_yaml, leaves, settings_of
-from audiossl.experiments.settings import EXPERIMENTS, KINDS, OPTIONS, plugin_settings, settings_sheet
+from audiossl.experiments.settings import BY_KIND, EXPERIMENTS, OPTIONS, plugin_settings, settings_sheet
 
 _HEAD = """# Settings
 
@@ -47,7 +48,7 @@ def _experiments() -> Iterator[str]:
 
 
 def _plugins() -> Iterator[str]:
-    for kind, registry in sorted(KINDS.items(), key=lambda item: list(_TITLES).index(item[0])):
+    for kind, registry in sorted(BY_KIND.items(), key=lambda item: list(_TITLES).index(item[0])):
         yield f"## {_TITLES[kind]}\n\n{_ABOUT[kind]}\n"
         if kind == "upstream":
             yield from _families(registry)

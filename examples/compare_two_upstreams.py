@@ -13,6 +13,7 @@ from audiossl.core.files import read_jsonl
 from audiossl.data.manifests import write_manifests
 from audiossl.data.sources import cuts_from_folder
 from audiossl.experiments.config import read_experiment
+from audiossl.experiments.folder import RunFolder
 from audiossl.experiments.start import train
 from audiossl.metrics.bootstrap import paired_bootstrap
 
@@ -31,7 +32,7 @@ def main() -> None:
         settings = [f"upstream={name}", f"data.dir={manifests}", f"trainer.steps={arguments.steps}"]
         run = train(read_experiment(None, settings), arguments.out / name, overwrite=True)
         print(name, "accuracy", load_run(run).evaluate("test")["accuracy"])
-        rows = read_jsonl(run / "test" / "predictions.jsonl")
+        rows = read_jsonl(RunFolder(run).split("test").predictions)
         correct.append([row["predicted"] == row["target"] for row in rows])
     print(paired_bootstrap(*correct))
 

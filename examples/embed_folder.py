@@ -9,7 +9,7 @@ import torch
 from audiossl import load_upstream
 from audiossl.data.inputs import cuts_of
 from audiossl.data.loader import make_loader
-from audiossl.data.stream import LoaderConfig
+from audiossl.data.stream import LoaderConfig, StreamPlan
 
 
 def main() -> None:
@@ -19,11 +19,10 @@ def main() -> None:
     parser.add_argument("--layer", type=int, default=-1)
     arguments = parser.parse_args()
     upstream = load_upstream(arguments.upstream)
-    rate_hz, shortest = upstream.sample_rate_hz, upstream.min_samples
-    config = LoaderConfig(batch_size=16)
+    plan = StreamPlan.of(upstream, LoaderConfig(batch_size=16))
     cuts = cuts_of([arguments.folder])
     vectors: dict[str, torch.Tensor] = {}
-    for batch in make_loader(cuts, config, sample_rate_hz=rate_hz, seed=0, train=False, min_samples=shortest):
+    for batch in make_loader(cuts, plan):
         with torch.inference_mode():
             features = upstream(batch.wavs, batch.lengths)
         vectors |= {cut.id: features.item(i)[arguments.layer].mean(0) for i, cut in enumerate(batch.cuts)}

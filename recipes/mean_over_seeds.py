@@ -7,7 +7,6 @@ Of several seeds, the interval is Student's t over them; of one, the bootstrap i
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import sys
@@ -17,6 +16,9 @@ from typing import Any
 
 import numpy as np
 from scipy.stats import t as student_t
+
+from audiossl.core.files import read_json
+from audiossl.experiments.folder import RunFolder
 
 METRICS = ("accuracy", "uar", "ua", "wa", "f1")
 
@@ -36,7 +38,7 @@ def table(runs: list[Path]) -> str:
     groups: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
     for run in runs:
         key = (run.parent.name, re.sub(r"-seed\d+$", "", run.name))
-        groups[key].append(json.loads((run / "test" / "metrics.json").read_text(encoding="utf-8")))
+        groups[key].append(read_json(RunFolder(run).split("test").metrics))
     names = [name for name in METRICS if any(name in facts["metrics"] for found in groups.values() for facts in found)]
     header = ["task", "upstream", "runs", "items", *(f"{name} (%)" for name in names)]
     lines = [header, ["---"] * len(header)]

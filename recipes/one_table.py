@@ -7,13 +7,14 @@ Each cell has the metric that the task is monitored by, its 95 % interval, and t
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from pathlib import Path
 from typing import Any
 
+from audiossl.core.files import read_json
 from audiossl.core.types import Metric
+from audiossl.experiments.folder import RunFolder
 from audiossl.metrics.formatting import interval_written, with_unit, written
 
 
@@ -23,8 +24,7 @@ def rows_of(out: Path) -> dict[str, dict[str, tuple[str, str, str]]]:
     for line in (out / "seconds.tsv").read_text(encoding="utf-8").splitlines():
         task, upstream, seconds = line.split("\t")
         folder = re.sub("[/:]", "_", upstream)  # as the recipes name it
-        path = out / task / f"{folder}-seed0" / "test" / "metrics.json"
-        facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        facts: dict[str, Any] = read_json(RunFolder(out / task / f"{folder}-seed0").split("test").metrics)
         name = facts["monitor"]
         metric = Metric(**facts["metrics"][name])
         figure = f"{written(name, metric.value)} {interval_written(name, metric)}".strip()

@@ -1,11 +1,18 @@
-"""What all tests share."""
+"""What all tests share: a toy corpus, a toy encoder with a name, small experiments, the command line in-process."""
 
 from __future__ import annotations
 
+import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
+from toys.core import ToyUpstream, write_corpus
+
+from audiossl.core.registry import UPSTREAMS
+from audiossl.experiments.config import Experiment, read_experiment
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -24,3 +31,91 @@ def lazy_modules_have_no_file() -> None:
         for module in list(sys.modules.values()):
             if isinstance(module, speechbrain.LazyModule):
                 vars(module).setdefault("__file__", None)
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the toy corpus's manifests; its sound is in ../audio/<split>/<label>_<n>.wav."""
+    return write_corpus(tmp_path_factory.mktemp("corpus"))
+
+
+@pytest.fixture
+def own_corpus(tmp_path: Path) -> Path:
+    """As `corpus`, for tests that change its files."""
+    return write_corpus(tmp_path / "corpus", {"train": 2, "dev": 1, "test": 1})
+
+
+@pytest.fixture
+def toy_upstream() -> Iterator[str]:
+    """The name under which the toy encoder can be loaded while the test runs."""
+    UPSTREAMS.register("toy_frames")(ToyUpstream)
+    yield "toy_frames"
+    del UPSTREAMS._decorated["toy_frames"]
+
+
+@pytest.fixture
+def experiment(corpus: Path, toy_upstream: str) -> Callable[..., Experiment]:
+    """A small experiment on the toy corpus; each argument is an override as on the command line."""
+
+    def make(*overrides: str) -> Experiment:
+        base = [
+            f"data.dir={corpus}",
+            "data.batch_size=6",
+            f"upstream={toy_upstream}",
+            "trainer.steps=40",
+            "trainer.lr=0.02",
+            "trainer.eval_every=20",
+            "trainer.log_every=1",
+        ]
+        made: Experiment = read_experiment(None, [*base, *overrides])
+        return made
+
+    return make
+
+
+@pytest.fixture
+def cached_experiment(corpus: Path, toy_upstream: str, tmp_path: Path) -> Iterator[Callable[..., Experiment]]:
+    """As `experiment`, shorter and with a cache in the test's folder."""
+
+    def make(*overrides: str, **paths: Any) -> Experiment:
+        base = [
+            f"data.dir={paths.get('corpus', corpus)}",
+            f"cache.dir={tmp_path / 'features'}",
+            "data.batch_size=4",
+            f"upstream={toy_upstream}",
+            "trainer.steps=12",
+            "trainer.lr=0.02",
+            "trainer.eval_every=6",
+            "trainer.log_every=1",
+        ]
+        made: Experiment = read_experiment(None, [*base, *overrides])
+        return made
+
+    yield make
+    shutil.rmtree(tmp_path / "features", ignore_errors=True)
+
+
+class Outcome(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def audiossl(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+    """`audiossl <arguments>` in this process, through its entry point."""
+    from audiossl.cli.main import main
+
+    def run(*arguments: object) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["audiossl", *map(str, arguments)])
+        monkeypatch.setenv("COLUMNS", "200")
+        capfd.readouterr()
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 1
+        captured = capfd.readouterr()
+        return Outcome(code, captured.out, captured.err)
+
+    return run

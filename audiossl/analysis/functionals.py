@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from audiossl.core.errors import LabelError
 from audiossl.core.terminal import progress
+from audiossl.core.types import Batch
 from audiossl.data.fields import read_field
 from audiossl.data.leaks import source_of
-from audiossl.data.loader import make_loader
-from audiossl.data.stream import LoaderConfig
+from audiossl.data.stream import LoaderConfig, StreamPlan
+from audiossl.encoders.encoding import encode_rows, num_batches
 from audiossl.encoders.upstream import Upstream
-from audiossl.nn.pooling import StatisticsPooling
+from audiossl.features.access import cached_batches
+from audiossl.features.source import FeatureSource, statistics_of
 
 if TYPE_CHECKING:
     from lhotse import CutSet
@@ -35,43 +38,65 @@ class Functionals(NamedTuple):
 
 
 def functionals_of(
-    upstream: Upstream,
+    encoder: Upstream | FeatureSource,
     cuts: CutSet,
     layers: Sequence[int],
     *,
     field: str = "label",
     group: str = "recording",
     batch_size: int = 16,
-    device: torch.device | str = "cpu",
-    what: str = "Encoding",
+    device: torch.device | str | None = None,
+    title: str = "Encoding",
 ) -> Functionals:
-    """One pass of the encoder over the rows; of the frames nothing is kept but mean and deviation (see
-    `StatisticsPooling`), so that padding and batches change nothing. Raises LabelError for a row without the field."""
-    loader = make_loader(
-        cuts,
-        LoaderConfig(batch_size=batch_size),
-        sample_rate_hz=upstream.sample_rate_hz,
-        min_samples=upstream.min_samples,
-        seed=0,
-        train=False,
-    )
-    upstream = upstream.to(device).eval()
-    poolings = {layer: StatisticsPooling(upstream.widths[layer]) for layer in layers}
+    """Means and deviations of rows (see `StatisticsPooling`), so that padding and batches change nothing.
+
+    encoder: run once over the rows, of whose frames nothing is kept; or a source in the form 'statistics', which reads
+    what was kept and runs its encoder for the rest alone.
+    field: of the rows, with the labels.
+    group: the field that says what a bootstrap draws as a whole; 'recording' for the file that a row is a part of.
+    device: where the encoder runs; the best one where it is left out. A source knows its own.
+    title: of the progress bar.
+    Raises LabelError for a row without the field, ManifestError, AudioError.
+    """
+    config = LoaderConfig(batch_size=batch_size)
     rows: list[tuple[str, str, str | None]] = []
     parts: dict[int, list[Vectors]] = {layer: [] for layer in layers}
-    for batch in progress(loader, what, total=-(-len(cuts) // batch_size)):
+    if isinstance(encoder, FeatureSource):
+        batches = _kept(encoder, cuts, layers, config, title)
+    else:
+        batches = _encoded(encoder.eval(), cuts, layers, config, device, title)
+    for batch, pooled in batches:
         for cut in batch.cuts:
             label = read_field(cut, field)
             if label is None:
                 raise LabelError(f"Item {cut.id!r} has nothing in the field {field!r}; fill it in, or drop the item.")
             rows.append((cut.id, label, source_of(cut) if group == "recording" else read_field(cut, group)))
-        moved = batch.to(device)
-        with torch.inference_mode():
-            features = upstream(moved.wavs, moved.lengths, up_to_layer=max(layers))
-            for layer, pooling in poolings.items():
-                pooled = pooling(features.layers[layer].float(), features.lengths)
-                parts[layer].append(pooled.cpu().numpy())
+        for layer, vectors in zip(layers, pooled, strict=True):
+            parts[layer].append(vectors.cpu().numpy())
     order = sorted(range(len(rows)), key=lambda place: rows[place][0])
-    vectors = {layer: np.concatenate(found)[order] for layer, found in parts.items()}
+    stacked = {layer: np.concatenate(found)[order] for layer, found in parts.items()}
     ids, labels, groups = (list(column) for column in zip(*(rows[place] for place in order), strict=True))
-    return Functionals(ids, labels, groups, vectors)  # type: ignore[arg-type]
+    return Functionals(ids, labels, groups, stacked)  # type: ignore[arg-type]
+
+
+def _encoded(
+    upstream: Upstream,
+    cuts: CutSet,
+    layers: Sequence[int],
+    config: LoaderConfig,
+    device: torch.device | str | None,
+    title: str,
+) -> Iterator[tuple[Batch, list[Tensor]]]:
+    """(B, 2 D_l) of each layer, batch by batch."""
+    for batch, features in encode_rows(upstream, cuts, config, up_to_layer=max(layers), device=device, title=title):
+        yield batch, [statistics_of(features.layers[layer], features.lengths) for layer in layers]
+
+
+def _kept(
+    source: FeatureSource, cuts: CutSet, layers: Sequence[int], config: LoaderConfig, title: str
+) -> Iterator[tuple[Batch, list[Tensor]]]:
+    """As `_encoded`, in the same batches, from what is kept."""
+    batches = cached_batches(source, cuts, StreamPlan.of(source.upstream, config))
+    for batch in progress(batches, title, total=num_batches(cuts, config)):
+        assert batch.features is not None
+        yield batch, [batch.features.layers[layer][:, 0] for layer in layers]

@@ -5,67 +5,74 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from audiossl.analysis.config import ProbeOptions
 from audiossl.analysis.functionals import Functionals, functionals_of
 from audiossl.analysis.probes import Probed, best_layers, check_labels, run_probes
-from audiossl.core.errors import ConfigError
 from audiossl.core.files import atomic_write, write_json
 from audiossl.core.tensors import fingerprint
 from audiossl.core.types import metrics_as_json
 from audiossl.data.leaks import check_leaks
 from audiossl.data.manifests import read_manifest
+from audiossl.encoders.layers import parse_layers
 from audiossl.encoders.loading import load_upstream
 from audiossl.encoders.upstream import Upstream
+from audiossl.features.access import open_source
+from audiossl.features.config import CacheConfig
+from audiossl.features.source import FeatureSource
 from audiossl.metrics.formatting import interval_written, with_unit, written
 
 _log = logging.getLogger(__name__)
 _SPLITS = ("train", "dev", "test")
 
 
-@dataclass(frozen=True)
-class ProbeOptions:
-    """What the command line offers."""
-
-    field: str = "label"
-    """The column with the classes."""
-    probes: str = "linear,knn,svm,mlp"
-    """Of linear, knn, svm and mlp, with commas."""
-    layers: str = "all"
-    """'all', or numbers with commas."""
-    metric: str = "uar"
-    """'uar', 'accuracy' or 'f1'."""
-    group: str = "recording"
-    """What the bootstrap draws as a whole: 'recording', 'speaker' or another field."""
-    seed: int = 0
-    """Seed of the MLP."""
-
-
 def probe_upstream(
-    name: str, data: Path, out: Path, options: ProbeOptions, upstream_options: Mapping[str, Any]
+    name: str,
+    data: Path,
+    out: Path,
+    options: ProbeOptions,
+    upstream_options: Mapping[str, Any] | None = None,
+    cache: CacheConfig | None = None,
 ) -> dict[str, Any]:
-    """Probe every chosen layer and write the results into `out`; returns what probes.json holds."""
-    upstream = load_upstream(name, **dict(upstream_options))
-    layers = chosen_layers(options.layers, upstream)
+    """Probe every chosen layer and write the results into `out`; returns what probes.json holds.
+
+    name: of an encoder, as `load_upstream` takes it.
+    data: a folder with the manifests train, dev and test.
+    upstream_options: the encoder's own.
+    cache: where means and deviations are kept, so that the encoder runs once; None for nowhere.
+    Raises ConfigError, LabelError, and what loading the encoder and reading the sound raise.
+    """
+    upstream_options = dict(upstream_options or {})
+    upstream = load_upstream(name, **upstream_options)
+    layers = parse_layers(options.layers, upstream.num_layers)
     cuts = {split: read_manifest(data / f"{split}.jsonl.gz") for split in _SPLITS}
     for sentence in check_leaks(cuts):
         _log.warning("Warning: %s", sentence)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     began = time.perf_counter()
-    splits = {
-        split: functionals_of(
-            upstream, rows, layers, field=options.field, group=options.group, device=device, what=f"Encoding {split}"
-        )
-        for split, rows in cuts.items()
-    }
+    weights = fingerprint(upstream)
+    source = _source(upstream, weights, cache, layers)
+    try:
+        splits = {
+            split: functionals_of(
+                source or upstream,
+                rows,
+                layers,
+                field=options.field,
+                group=options.group,
+                title=f"Encoding {split}",
+            )
+            for split, rows in cuts.items()
+        }
+    finally:
+        if source is not None:
+            source.store.close()
     check_labels(splits)
     encoded = time.perf_counter()
     found = run_probes(splits, options.probes.split(","), metric=options.metric, seed=options.seed)
-    facts = _facts(name, upstream, upstream_options, options, splits, found)
+    facts = {"upstream": name, "upstream_options": upstream_options, "upstream_fingerprint": weights}
+    facts |= _facts(options, splits, found)
     facts["seconds"] = {"encoding": round(encoded - began, 2), "probing": round(time.perf_counter() - encoded, 2)}
     write_json(out / "probes.json", facts)
     with atomic_write(out / "probes.md") as temporary:
@@ -74,20 +81,14 @@ def probe_upstream(
     return facts
 
 
-def chosen_layers(text: str, upstream: Upstream) -> list[int]:
-    """'all', or numbers with commas, negative ones from the end. Raises ConfigError."""
-    count = upstream.num_layers
-    if text == "all":
-        return list(range(count))
-    try:
-        numbers = [int(part) for part in text.split(",")]
-    except ValueError:
-        numbers = [count]
-    if not all(-count <= number < count for number in numbers):
-        raise ConfigError(
-            f"--layers {text}: this upstream has layers 0 to {count - 1}; write all, or 0,2 for instance."
-        )
-    return sorted({number % count for number in numbers})
+def _source(
+    upstream: Upstream, fingerprint: str, cache: CacheConfig | None, layers: Sequence[int]
+) -> FeatureSource | None:
+    """Where means and deviations are read from and kept; None where nothing is to be, or can be, kept."""
+    # With legacy padding, hidden states depend on the batch that a recording is in.
+    if cache is None or getattr(getattr(upstream, "config", None), "padding", "exact") != "exact":
+        return None
+    return open_source(upstream, fingerprint, cache, "statistics", layers=layers)
 
 
 def probes_markdown(found: Sequence[Probed], metric: str) -> str:
@@ -147,19 +148,9 @@ def draw_curves(found: Sequence[Probed], metric: str, path: Path, *, chance: flo
     figure.savefig(path, dpi=120, bbox_inches="tight", metadata={"Software": None})
 
 
-def _facts(
-    name: str,
-    upstream: Upstream,
-    upstream_options: Mapping[str, Any],
-    options: ProbeOptions,
-    splits: Mapping[str, Functionals],
-    found: Sequence[Probed],
-) -> dict[str, Any]:
+def _facts(options: ProbeOptions, splits: Mapping[str, Functionals], found: Sequence[Probed]) -> dict[str, Any]:
     best = best_layers(found, options.metric)
     return {
-        "upstream": name,
-        "upstream_options": dict(upstream_options),
-        "upstream_fingerprint": fingerprint(upstream),
         "field": options.field,
         "metric": options.metric,
         "group": options.group,

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from audiossl.cli.options import AsJson, CacheFolder, MaxGb, UpstreamName, UpstreamOptions, upstream_options
+
 app = typer.Typer(no_args_is_help=True, help="List, check and remove hidden states that are kept.")
 
-Dir = Annotated[Path | None, typer.Option("--dir", help="Folder of the cache; $AUDIOSSL_CACHE/features.")]
 Key = Annotated[str, typer.Argument(help="The beginning of a key of `audiossl cache list`.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
 
 
 @app.command("list")
-def list_entries(folder: Dir = None, as_json: AsJson = False) -> None:
+def list_entries(folder: CacheFolder = None, as_json: AsJson = False) -> None:
     """List what is kept, the last used first."""
     from rich.console import Console
     from rich.table import Table
@@ -41,7 +41,7 @@ def list_entries(folder: Dir = None, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def info(key: Key, folder: Dir = None) -> None:
+def info(key: Key, folder: CacheFolder = None) -> None:
     """Print all that is known of one entry, as JSON."""
     from audiossl.features.manage import find
 
@@ -54,7 +54,7 @@ def prune(
     max_gb: Annotated[float | None, typer.Option(help="Delete the least recently used until so much is left.")] = None,
     older_than_days: Annotated[float | None, typer.Option(help="Delete what was not used for so long.")] = None,
     unused: Annotated[bool, typer.Option(help="Delete what the installed code does not read any more.")] = False,
-    folder: Dir = None,
+    folder: CacheFolder = None,
     as_json: AsJson = False,
 ) -> None:
     """Make room: delete entries that no process has open; without options, only what was abandoned or damaged."""
@@ -74,7 +74,7 @@ def prune(
 def verify(
     key: Annotated[str, typer.Argument(help="One entry; all of them where it is left out.")] = "",
     audio: Annotated[list[Path] | None, typer.Option(help="Also compare the sound of this manifest's rows.")] = None,
-    folder: Dir = None,
+    folder: CacheFolder = None,
     as_json: AsJson = False,
 ) -> None:
     """Read everything that is kept; damaged parts are put aside, with exit code 1."""
@@ -97,7 +97,7 @@ def verify(
 
 
 @app.command()
-def rm(key: Key, folder: Dir = None) -> None:
+def rm(key: Key, folder: CacheFolder = None) -> None:
     """Delete one entry."""
     from audiossl.core.errors import AudiosslError
     from audiossl.features.manage import find, remove
@@ -109,31 +109,30 @@ def rm(key: Key, folder: Dir = None) -> None:
 
 
 def extract(
-    upstream: Annotated[str, typer.Argument(help="A name, a checkpoint path, or <toolkit>:<file or repository>.")],
+    upstream: UpstreamName,
     manifests: Annotated[list[Path], typer.Argument(help="Manifest files (.jsonl or .jsonl.gz).")],
-    form: Annotated[str, typer.Option(help="frames, or pooled for their mean over time.")] = "frames",
-    layers: Annotated[str, typer.Option(help="all, last, or numbers and ranges such as 0,6-8.")] = "all",
+    form: Annotated[
+        str, typer.Option(help="frames, pooled (their mean over time) or statistics (mean and deviation).")
+    ] = "frames",
+    layers: Annotated[str, typer.Option(help="all, last, or numbers and ranges such as 0,6-8 or -1.")] = "all",
     dtype: Annotated[str, typer.Option(help="fp16, bf16, fp32, int8 or auto.")] = "auto",
     shard: Annotated[str, typer.Option(help="The i-th of n disjoint parts, as i/n.")] = "1/1",
-    option: Annotated[list[str] | None, typer.Option(help="The encoder's own, as in weights=random.")] = None,
-    max_gb: Annotated[float | None, typer.Option(help="Most gigabytes in the whole cache.")] = None,
+    option: UpstreamOptions = None,
+    max_gb: MaxGb = None,
     num_workers: Annotated[int, typer.Option(help="Processes that read sound ahead.")] = 0,
-    folder: Dir = None,
+    folder: CacheFolder = None,
     as_json: AsJson = False,
 ) -> None:
     """Compute hidden states once and keep them, for any number of trainings (also under torchrun)."""
-    from omegaconf import OmegaConf
-
-    from audiossl.core.config import parse_overrides, structured
+    from audiossl.core.config import structured
     from audiossl.features import extraction as command
     from audiossl.features.config import CacheConfig
 
-    made: Any = OmegaConf.to_container(parse_overrides(option or []))
     settings = {"dir": str(folder or ""), "max_gb": max_gb, "dtype": dtype}
     facts = command.extract(
         upstream,
         manifests,
-        options=made,
+        options=upstream_options(option),
         form=form,  # type: ignore[arg-type]
         layers=layers,
         cache=structured(CacheConfig, settings, where="settings of the cache"),

@@ -6,13 +6,14 @@ import importlib
 import os
 import platform
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from audiossl.core.cards import UpstreamCard
-from audiossl.core.errors import UnknownNameError, did_you_mean
+from audiossl.core.errors import ConfigError, UnknownNameError, did_you_mean, first_line
+from audiossl.core.files import cache_folder
 from audiossl.core.registry import REGISTRIES
 
 if TYPE_CHECKING:
@@ -30,19 +31,22 @@ class Finding(NamedTuple):
     fix: str = ""
 
 
-def describe_name(name: str) -> dict[str, Any]:
+def describe_name(name: str, options: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """A card as plain data, with its settings and what the code adds for an encoder. A checkpoint's facts by its path.
 
-    Raises UnknownNameError, CheckpointError.
+    options: the encoder's own. Raises UnknownNameError, CheckpointError, ConfigError.
     """
+    options = options or {}
     for registry in REGISTRIES:
         if name in registry:
             card = registry.card(name)
             facts: dict[str, Any] = {"kind": registry.kind, **card.as_json(), "owner": registry.owner(name)}
-            facts |= _upstream_facts(name, card) if isinstance(card, UpstreamCard) else {}
+            if options and not isinstance(card, UpstreamCard):
+                raise ConfigError(f"--option is for encoders, which {name!r} is not; leave it out.")
+            facts |= _upstream_facts(name, options, card) if isinstance(card, UpstreamCard) else {}
             return facts | _settings(registry.kind, name)
     if Path(name).exists() or ":" in name:
-        return {"kind": "upstream", "name": name} | _upstream_facts(name)
+        return {"kind": "upstream", "name": name} | _upstream_facts(name, options)
     known = [known for registry in REGISTRIES for known in registry.names()]
     raise UnknownNameError(f"There is nothing named {name!r}. {did_you_mean(name, known)}")
 
@@ -55,16 +59,16 @@ def _settings(kind: str, name: str) -> dict[str, Any]:
     return {"settings": settings} if settings else {}
 
 
-def _upstream_facts(name: str, card: UpstreamCard | None = None) -> dict[str, Any]:
+def _upstream_facts(name: str, options: Mapping[str, Any], card: UpstreamCard | None = None) -> dict[str, Any]:
     from audiossl.encoders.hub import published
     from audiossl.encoders.loading import load_upstream
 
     if card is not None and (card.architecture or published(card.weights)):
-        if not card.num_parameters:  # an architecture without a size of its own
+        if not card.num_parameters and not options:  # an architecture without a size of its own
             return {}
-        upstream = _without_weights(card)
+        upstream = _without_weights(card, options)
     else:
-        upstream = load_upstream(name)
+        upstream = load_upstream(name, **options)
     return {
         "layers": upstream.num_layers,
         "widths": list(dict.fromkeys(upstream.widths)),
@@ -75,14 +79,16 @@ def _upstream_facts(name: str, card: UpstreamCard | None = None) -> dict[str, An
     }
 
 
-def _without_weights(card: UpstreamCard) -> Upstream:
+def _without_weights(card: UpstreamCard, options: Mapping[str, Any]) -> Upstream:
     """The encoder that a card describes, with shapes but no numbers: nothing is fetched or drawn."""
     import torch
 
     from audiossl.encoders.building import build_upstream
 
+    # How it is loaded changes none of the facts.
+    shaped = {key: value for key, value in options.items() if key not in ("weights", "seed", "precision", "engine")}
     with torch.device("meta"):
-        return build_upstream(card.name, card.options, seed=0)
+        return build_upstream(card.name, {**card.options, **shaped}, seed=0)
 
 
 def diagnose() -> list[Finding]:
@@ -90,7 +96,8 @@ def diagnose() -> list[Finding]:
     findings = [Finding("ok", "python", platform.python_version())]
     findings += [_package(name) for name in ("torch", "numpy", "soundfile", "soxr", "lhotse", "accelerate")]
     findings.append(_torchaudio())
-    findings += [_probe("sound formats", _sound_library), _probe("devices", _devices), _probe("cache folder", _cache)]
+    findings += [_probe("sound formats", _sound_library), _probe("devices", _devices)]
+    findings += [_probe("cache folder", _own_cache), _probe("hub cache folder", _hub_cache)]
     findings += [_extra(name, extra) for name, extra in _EXTRAS.items()]
     return findings
 
@@ -100,14 +107,14 @@ def _probe(check: str, look: Callable[[], Finding]) -> Finding:
     try:
         return look()
     except Exception as error:
-        return Finding("wrong", check, f"cannot be found out ({_first_line(error)}).")
+        return Finding("wrong", check, f"cannot be found out ({first_line(error)}).")
 
 
 def _package(name: str) -> Finding:
     try:
         importlib.import_module(name)
     except Exception as error:  # a broken binary raises OSError, RuntimeError, anything
-        return Finding("wrong", name, f"does not import ({_first_line(error)}).", f"Run: pip install --force {name}")
+        return Finding("wrong", name, f"does not import ({first_line(error)}).", f"Run: pip install --force {name}")
     return Finding("ok", name, version(name))
 
 
@@ -122,7 +129,7 @@ def _torchaudio() -> Finding:
     try:
         importlib.import_module("torchaudio")
     except Exception as error:
-        return Finding("missing", "torchaudio", f"{pair} does not import ({_first_line(error)}).", fix)
+        return Finding("missing", "torchaudio", f"{pair} does not import ({first_line(error)}).", fix)
     if torch.split("+")[0].split(".")[:2] != audio.split("+")[0].split(".")[:2]:
         return Finding("missing", "torchaudio", f"{pair}: not a matching pair.", fix)
     return Finding("ok", "torchaudio", pair)
@@ -143,15 +150,24 @@ def _devices() -> Finding:
     return Finding("ok", "devices", ", ".join([*names, cpu]))
 
 
-def _cache() -> Finding:
+def _own_cache() -> Finding:
+    """Of what audiossl computes and fetches itself: hidden states, graphs, checksums."""
+    return _folder("cache folder", cache_folder(), "AUDIOSSL_CACHE")
+
+
+def _hub_cache() -> Finding:
+    """Of what is fetched from Hugging Face."""
     from huggingface_hub.constants import HF_HUB_CACHE
 
-    folder = Path(HF_HUB_CACHE)
+    return _folder("hub cache folder", Path(HF_HUB_CACHE), "HF_HOME")
+
+
+def _folder(check: str, folder: Path, variable: str) -> Finding:
     there = next(parent for parent in (folder, *folder.parents) if parent.exists())
     free_gb = shutil.disk_usage(there).free / 1e9
     if not os.access(there, os.W_OK):
-        return Finding("wrong", "cache folder", f"{folder} cannot be written.", "Set HF_HOME to a folder that can.")
-    return Finding("ok", "cache folder", f"{folder} ({free_gb:.0f} GB free)")
+        return Finding("wrong", check, f"{folder} cannot be written.", f"Set {variable} to a folder that can.")
+    return Finding("ok", check, f"{folder} ({free_gb:.0f} GB free)")
 
 
 def _extra(name: str, extra: str) -> Finding:
@@ -159,7 +175,3 @@ def _extra(name: str, extra: str) -> Finding:
         return Finding("ok", name, version(name))
     except PackageNotFoundError:
         return Finding("missing", name, f"optional. Run: pip install audiossl-toolkit[{extra}]")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).strip().split("\n")[0]

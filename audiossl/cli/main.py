@@ -12,7 +12,9 @@ from typing import Annotated, Any, Optional
 import typer
 
 from audiossl.cli import cache, config, data, probing
+from audiossl.cli.options import AsJson, Precision, UpstreamName, UpstreamOptions, takes_fields_of, upstream_options
 from audiossl.core.errors import AudiosslError, ConfigError
+from audiossl.encoders.config import EmbedOptions
 
 app = typer.Typer(
     help="Self-supervised learning for speech and audio: encoders, layer weighting, tasks, evaluation.",
@@ -24,11 +26,9 @@ app.add_typer(data.app, name="data", help="Make, check and describe manifests.")
 app.add_typer(cache.app, name="cache", help="List, check and remove hidden states that are kept.")
 
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
 Overrides = Annotated[Optional[list[str]], typer.Argument(help="Settings as key=value.", show_default=False)]  # noqa: UP045
 OutFolder = Annotated[Optional[Path], typer.Option("--out", help="The run folder.", show_default=False)]  # noqa: UP045
 Resume = Annotated[Optional[Path], typer.Option(help="Go on with this run, exactly.", show_default=False)]  # noqa: UP045
-Precision = Annotated[str, typer.Option(help="fp32 or bf16.")]
 Overwrite = Annotated[bool, typer.Option(help="Replace a run that is there.")]
 
 
@@ -54,12 +54,14 @@ def list_names(
 
 @app.command()
 def describe(
-    name: Annotated[str, typer.Argument(help="An upstream, downstream or interface.")], as_json: AsJson = False
+    name: Annotated[str, typer.Argument(help="An upstream, downstream or interface.")],
+    option: UpstreamOptions = None,
+    as_json: AsJson = False,
 ) -> None:
     """Say what a name stands for: its card, and for an encoder its layers and frames."""
     from audiossl.cli.inspect import describe_name
 
-    facts = describe_name(name)
+    facts = describe_name(name, upstream_options(option))
     if as_json:
         print(json.dumps(facts, indent=2))
         return
@@ -82,33 +84,28 @@ app.command("config")(config.config)
 
 
 @app.command()
+@takes_fields_of(EmbedOptions)
 def embed(
-    upstream: Annotated[str, typer.Argument(help="A name, a checkpoint path, or s3prl:<file>.")],
+    upstream: UpstreamName,
     inputs: Annotated[list[str], typer.Argument(help="Sound files, folders, patterns or manifests.")],
     to: Annotated[Path, typer.Option("--out", help="One .npz file, or a folder for one file a recording.")],
-    layer: Annotated[str, typer.Option(help="all, last, or a number from 0.")] = "all",
-    pool: Annotated[str, typer.Option(help="none (every frame) or mean (one vector a recording).")] = "none",
-    batch_size: Annotated[int, typer.Option(help="Most recordings in a batch; results do not depend on it.")] = 8,
-    chunk_s: Annotated[float, typer.Option(help="Seconds in a chunk, for long recordings (0: whole).")] = 0.0,
-    overlap_s: Annotated[float, typer.Option(help="Seconds that neighbouring chunks share.")] = 5.0,
-    precision: Precision = "fp32",
-    engine: Annotated[str, typer.Option(help="eager, compile, onnx or openvino.")] = "eager",
+    options: EmbedOptions,
+    option: UpstreamOptions = None,
     as_json: AsJson = False,
 ) -> None:
     """Write the hidden states of recordings: an array (L, T, D) each, or (T, D) for one layer."""
-    from audiossl.encoders.embedding import EmbedOptions, embed_inputs
+    from audiossl.encoders.embedding import embed_inputs
 
-    options = EmbedOptions(layer, pool, batch_size, chunk_s, overlap_s, precision, engine)
-    summary = embed_inputs(upstream, inputs, to, options)
+    made = embed_inputs(upstream, inputs, to, options, upstream_options(option))
     if as_json:
-        print(json.dumps(summary))
+        print(json.dumps(made._asdict()))
     else:
-        print(f"{summary['num_recordings']} recording(s), layers {summary['layers']} -> {to}")
+        print(f"{made.num_recordings} recording(s), layers {made.layers} -> {to}")
 
 
 @app.command()
 def export(
-    upstream: Annotated[str, typer.Argument(help="A name, a checkpoint path, or <toolkit>:<file or repository>.")],
+    upstream: UpstreamName,
     form: Annotated[str, typer.Option("--format", help="onnx or torch-export.")],
     to: Annotated[Path, typer.Option("--out", help="The file to write.")],
     up_to_layer: Annotated[
@@ -116,13 +113,15 @@ def export(
         typer.Option(help="Leave out the layers after this one.", show_default=False),
     ] = None,
     precision: Precision = "fp32",
+    option: UpstreamOptions = None,
     as_json: AsJson = False,
 ) -> None:
     """Write an encoder as a graph from wav (1, S) to its layers, checked against the encoder itself."""
     from audiossl.encoders.engines.export import export as write
     from audiossl.encoders.loading import load_upstream
 
-    made = write(load_upstream(upstream, precision=precision), to, form, up_to_layer=up_to_layer)
+    loaded = load_upstream(upstream, **{"precision": precision, **upstream_options(option)})
+    made = write(loaded, to, form, up_to_layer=up_to_layer)
     if as_json:
         print(json.dumps(made))
     else:
@@ -134,14 +133,15 @@ def export(
 
 @app.command()
 def convert(
-    source: Annotated[str, typer.Argument(help="A name, a checkpoint path, or <toolkit>:<file or repository>.")],
+    source: UpstreamName,
     destination: Annotated[Path, typer.Argument(help="A .safetensors file, or a folder for transformers.")],
+    option: UpstreamOptions = None,
     as_json: AsJson = False,
 ) -> None:
     """Write an encoder as a safetensors file of audiossl or as a folder that transformers loads."""
     from audiossl.encoders.conversion import convert as write
 
-    made = write(source, destination)
+    made = write(source, destination, **upstream_options(option))
     if as_json:
         print(json.dumps(made))
     else:
@@ -259,7 +259,7 @@ app.command()(probing.probe)
 
 @app.command()
 def doctor(as_json: AsJson = False) -> None:
-    """Check the installation: versions, the torch and torchaudio pair, devices, cache folder, optional extras."""
+    """Check the installation: versions, the torch and torchaudio pair, devices, cache folders, optional extras."""
     from audiossl.cli.inspect import diagnose
 
     findings = diagnose()
@@ -312,6 +312,7 @@ def _run(
     pretrain: bool,
 ) -> None:
     from audiossl.experiments.config import default_out, read_experiment
+    from audiossl.experiments.folder import RunFolder
     from audiossl.training.trainer import Interrupted
 
     if resume and recipe and "=" in str(recipe):  # `--resume RUN key=value`: the first argument is no recipe
@@ -320,7 +321,7 @@ def _run(
         raise ConfigError("--resume reads the run's own configuration; leave the recipe out.")
     if recipe is None and not resume:
         raise ConfigError("Give a recipe's YAML, for instance recipes/fsdd/keyword_spotting.yaml, or --resume RUN.")
-    config = read_experiment(resume / "config.yaml" if resume else recipe, overrides, pretrain=pretrain)
+    config = read_experiment(RunFolder(resume).config_path if resume else recipe, overrides, pretrain=pretrain)
     folder = resume or to or default_out(recipe, config)
     try:
         action(config, folder, resume=resume is not None, overwrite=overwrite)

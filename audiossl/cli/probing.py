@@ -8,34 +8,41 @@ from typing import Annotated, Optional
 
 import typer
 
+from audiossl.analysis.config import ProbeOptions
+from audiossl.cli.options import (
+    AsJson,
+    CacheFolder,
+    MaxGb,
+    UpstreamName,
+    UpstreamOptions,
+    takes_fields_of,
+    upstream_options,
+)
 
+
+@takes_fields_of(ProbeOptions)
 def probe(
-    upstream: Annotated[str, typer.Argument(help="A name, or a checkpoint.")],
-    options: Annotated[
-        Optional[list[str]],  # noqa: UP045
-        typer.Argument(help="Options of the upstream as key=value, for instance weights=random.", show_default=False),
-    ] = None,
+    upstream: UpstreamName,
+    options: ProbeOptions,
+    # As this command took them before `--option` was for all.
+    settings: Annotated[Optional[list[str]], typer.Argument(hidden=True, metavar="")] = None,  # noqa: UP045
     data: Annotated[Path, typer.Option(help="Folder with train, dev and test manifests.")] = Path("data"),
     to: Annotated[Path, typer.Option("--out", help="Folder for probes.json, probes.md and probes.png.")] = Path(
         "probe"
     ),
-    field: Annotated[str, typer.Option(help="The column with the classes.")] = "label",
-    probes: Annotated[str, typer.Option(help="Of linear, knn, svm and mlp, with commas.")] = "linear,knn,svm,mlp",
-    layers: Annotated[str, typer.Option(help="all, or numbers with commas.")] = "all",
-    metric: Annotated[str, typer.Option(help="uar, accuracy or f1.")] = "uar",
-    group: Annotated[str, typer.Option(help="What intervals draw as a whole: recording, speaker, ...")] = "recording",
-    seed: Annotated[int, typer.Option(help="Seed of the MLP.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")] = False,
+    option: UpstreamOptions = None,
+    cache: Annotated[bool, typer.Option(help="Keep what is encoded, and read what is kept.")] = True,
+    folder: CacheFolder = None,
+    max_gb: MaxGb = None,
+    as_json: AsJson = False,
 ) -> None:
     """Classify from each layer's mean and deviation over time: what does which layer know?"""
-    from omegaconf import OmegaConf
+    from audiossl.analysis.probing import probe_upstream
+    from audiossl.features.config import CacheConfig
 
-    from audiossl.analysis.probing import ProbeOptions, probe_upstream
-    from audiossl.core.config import parse_overrides
-
-    of_upstream = OmegaConf.to_container(parse_overrides(options or []))
-    chosen = ProbeOptions(field, probes, layers, metric, group, seed)
-    facts = probe_upstream(upstream, data, to, chosen, of_upstream)  # type: ignore[arg-type]
+    given = upstream_options([*(settings or []), *(option or [])])
+    kept = CacheConfig(dir=str(folder or ""), max_gb=max_gb) if cache else None
+    facts = probe_upstream(upstream, data, to, options, given, kept)
     if as_json:
         print(json.dumps(facts))
         return

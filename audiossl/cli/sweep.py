@@ -13,7 +13,7 @@ from rich.table import Table
 
 from audiossl.core.types import Metric, metrics_as_json
 from audiossl.experiments.loading import load_run
-from audiossl.experiments.sweeps.record import Entry, SweepRecord, read_sweep, runs_of
+from audiossl.experiments.sweeps.record import MemberRecord, SweepRecord, read_sweep, runs_of
 
 
 def evaluate_sweep(folder: Path, split: str, checkpoint: str, overrides: Sequence[str], *, as_json: bool) -> None:
@@ -22,13 +22,12 @@ def evaluate_sweep(folder: Path, split: str, checkpoint: str, overrides: Sequenc
     Raises TrainingError where no member is finished.
     """
     found = {run.name: load_run(run, checkpoint, overrides=overrides).evaluate(split) for run in runs_of(folder)}
+    record = read_sweep(folder)
     if as_json:
-        facts = json.loads((folder / "sweep.json").read_text(encoding="utf-8"))
         evaluated = {name: metrics_as_json(metrics) for name, metrics in found.items()}
-        print(json.dumps({**facts, "split": split, "evaluated": evaluated, "over_seeds": over_seeds(found)}))
+        print(json.dumps({**record.as_json(), "split": split, "evaluated": evaluated, "over_seeds": over_seeds(found)}))
         return
     console = Console(soft_wrap=True)
-    record = read_sweep(folder)
     console.print(members_table(record, f"{folder}: {record.metric} on dev"))
     console.print(figures_table(found, f"Chosen on dev, evaluated on {split}"))
 
@@ -49,7 +48,7 @@ def members_table(record: SweepRecord, title: str) -> Table:
     return table
 
 
-def _remark(entry: Entry, best: Entry | None, chosen: set[str]) -> str:
+def _remark(entry: MemberRecord, best: MemberRecord | None, chosen: set[str]) -> str:
     if entry is best:
         return "best"
     if entry.name in chosen:

@@ -1,7 +1,7 @@
 """Configuration: frozen dataclasses beside what they configure, read from YAML and `key.sub=value` by OmegaConf.
 
 The defaults in the code are the published settings. Everything is checked against the dataclass: an unknown key or a
-wrong type is one sentence with the closest key. The string under a field says what it is, see `field_docs`.
+wrong type is one sentence with the closest key. The string under a field says what it is (`audiossl.core.field_docs`).
 
 A dataclass may name the field that a bare string stands for, as `SHORT: ClassVar[str] = "mode"`: where it is nested,
 `finetune: lora` is then short for `finetune: {mode: lora}`. YAML reads a bare `off` as false, which counts as 'off' for
@@ -10,22 +10,19 @@ a field that is a Literal with that choice.
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import inspect
-import textwrap
 import types
 import typing
 from collections.abc import Mapping, Sequence
 from functools import cache
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
-from audiossl.core.errors import ConfigError, did_you_mean
+from audiossl.core.errors import ConfigError, did_you_mean, first_line
 
 C = TypeVar("C")
 
@@ -38,7 +35,7 @@ def structured(schema: type[C], *layers: Mapping[str, Any] | DictConfig, where: 
     except MissingMandatoryValue as error:
         raise ConfigError(f"In the {where}: {error.full_key!r} has no value; set {error.full_key}=...") from error
     except OmegaConfBaseException as error:
-        raise ConfigError(f"In the {where}: {_first_line(error)}") from error
+        raise ConfigError(f"In the {where}: {first_line(error)}") from error
     return made
 
 
@@ -59,25 +56,28 @@ def read_yaml(path: str | Path) -> DictConfig:
     try:
         layer = OmegaConf.load(path)
     except Exception as error:  # yaml and omegaconf raise unrelated types here
-        raise ConfigError(f"{path} is not readable YAML: {_first_line(error)}") from error
+        raise ConfigError(f"{path} is not readable YAML: {first_line(error)}") from error
     if not isinstance(layer, DictConfig):
         raise ConfigError(f"{path} must hold `key: value` lines at its top level.")
     return layer
 
 
-def parse_overrides(pairs: Sequence[str], schema: type | None = None) -> DictConfig:
+def parse_overrides(
+    pairs: Sequence[str], schema: type | None = None, *, example: str = "trainer.steps=2000"
+) -> DictConfig:
     """`["trainer.steps=2000", "upstream=tera_mini"]` as a config layer.
 
     schema: what the layer is for. Its short forms are written out here, so that of `finetune=lora finetune.lora_rank=4`
     the second does not replace the first.
+    example: for the error of what is no override.
     """
     for pair in pairs:
         if "=" not in pair or pair.startswith(("=", "-")):
-            raise ConfigError(f"{pair!r} is not an override; write key=value, for instance trainer.steps=2000.")
+            raise ConfigError(f"{pair!r} is not an override; write key=value, for instance {example}.")
     try:
         return OmegaConf.from_dotlist([_long_pair(pair, schema) for pair in pairs])
     except Exception as error:
-        raise ConfigError(f"Cannot read the overrides {list(pairs)}: {_first_line(error)}") from error
+        raise ConfigError(f"Cannot read the overrides {list(pairs)}: {first_line(error)}") from error
 
 
 def with_long_forms(schema: type, layer: Mapping[str, Any] | DictConfig) -> dict[str, Any]:
@@ -104,20 +104,6 @@ def field_types(schema: type) -> dict[str, Any]:
     """The type of each field of a dataclass, by its name, in order."""
     hints = typing.get_type_hints(schema)
     return {field.name: hints[field.name] for field in dataclasses.fields(schema)}
-
-
-@cache
-def field_docs(schema: type) -> dict[str, str]:
-    """What the string under each field of a dataclass says, in one line, by the field's name.
-
-    Fields of its bases are among them. A field without such a string is left out, and so is a class without source, for
-    instance one that was typed into an interpreter.
-    """
-    found: dict[str, str] = {}
-    for owner in reversed(schema.__mro__):
-        if dataclasses.is_dataclass(owner):
-            found |= _docs_in_source(owner)
-    return {name: found[name] for name in field_types(schema) if name in found}
 
 
 def choices_of(kind: Any) -> tuple[Any, ...]:
@@ -173,22 +159,6 @@ def _long_pair(pair: str, schema: type | None) -> str:
     return f"{path}.{short}={value}" if short and "{" not in value else pair
 
 
-def _docs_in_source(schema: type) -> dict[str, str]:
-    """Of the fields that the class itself has, without its bases."""
-    try:
-        source = textwrap.dedent(inspect.getsource(schema))
-    except (OSError, TypeError):
-        return {}
-    tree = ast.parse(source).body[0]
-    assert isinstance(tree, ast.ClassDef)
-    return {
-        field.target.id: " ".join(said.value.value.split())
-        for field, said in pairwise(tree.body)
-        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
-        if isinstance(said, ast.Expr) and isinstance(said.value, ast.Constant) and isinstance(said.value.value, str)
-    }
-
-
 def _explain(error: OmegaConfBaseException, schema: type) -> str:
     key = error.full_key or str(error.key or "")
     if isinstance(error, ConfigKeyError):
@@ -197,8 +167,4 @@ def _explain(error: OmegaConfBaseException, schema: type) -> str:
         known = [f.name for f in dataclasses.fields(owner)]  # type: ignore[arg-type]
         known = [".".join([*parents, name]) for name in known]
         return f"there is no key {key!r}. {did_you_mean('.'.join([*parents, last]), known)}"
-    return f"{key!r}: {_first_line(error)}" if key else _first_line(error)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0]
+    return f"{key!r}: {first_line(error)}" if key else first_line(error)

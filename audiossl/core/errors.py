@@ -41,6 +41,15 @@ class UnknownNameError(AudiosslError, KeyError):
         return str(self.args[0])
 
 
+def first_line(error: BaseException) -> str:
+    """What an error of another library says, without its details; the name of its class where it says nothing.
+
+    >>> first_line(ValueError("no such key\\n  while reading x")), first_line(KeyError())
+    ('no such key', 'KeyError')
+    """
+    return (str(error).strip() or type(error).__name__).split("\n")[0]
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A sentence with the closest known names, or with all of them if there are few and none is close.
 

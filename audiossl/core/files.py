@@ -74,8 +74,10 @@ def read_json(path: Path) -> dict[str, Any]:
     """What `write_json` wrote. Raises AudiosslError for a file that is missing, unreadable or no JSON object."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise AudiosslError(f"{path} cannot be read ({str(error).strip().splitlines()[0]}).") from error
+    except OSError as error:
+        raise AudiosslError(f"{path} cannot be read ({error.strerror or error}).") from error
+    except ValueError as error:
+        raise AudiosslError(f"{path} is not readable JSON ({error}); write it again.") from error
     if not isinstance(value, dict):
         raise AudiosslError(f"{path} must hold a JSON object, not a {type(value).__name__}.")
     return value

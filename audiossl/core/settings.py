@@ -17,7 +17,8 @@ from typing import Any, Literal
 import yaml
 from omegaconf import DictConfig
 
-from audiossl.core.config import choices_of, field_docs, field_types, plain_values
+from audiossl.core.config import choices_of, field_types, plain_values
+from audiossl.core.field_docs import field_docs
 
 _WIDTH = 100
 _REQUIRED = "???"  # omegaconf's MISSING

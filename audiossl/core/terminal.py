@@ -11,7 +11,7 @@ from types import FrameType
 from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 
 T = TypeVar("T")
 PATIENCE_S = 2.0
@@ -41,15 +41,12 @@ def on_signals(ask: Callable[[], None]) -> Iterator[None]:
 
 def progress_bar(shown: bool) -> Progress:
     """On standard error: steps done, time left and a note."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, TextColumn("{task.fields[note]}"), console=Console(stderr=True), disable=not shown)
+    return _bar(MofNCompleteColumn(), TextColumn("{task.fields[note]}"), shown=shown)
 
 
 def progress(items: Iterable[T], title: str, total: int | None = None) -> Iterator[T]:
     """The items; on a terminal, with a bar on stderr from two seconds on. total: how many, if `len` does not say."""
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    bar = _bar(MofNCompleteColumn(), shown=_is_watched(), transient=True)
     task = bar.add_task(title, total=len(items) if total is None and isinstance(items, Sized) else total)
     begin, shown = time.monotonic(), False
     try:
@@ -66,7 +63,14 @@ def progress(items: Iterable[T], title: str, total: int | None = None) -> Iterat
 
 def share_bar(total_s: float | None, *, shown: bool) -> Progress:
     """On standard error: the share done and the time left; nothing where no terminal looks or the total is unknown."""
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
-    off = not (shown and console.is_terminal) or not total_s
-    return Progress(*columns, TimeRemainingColumn(), console=console, disable=off)
+    return _bar(TextColumn("{task.percentage:>3.0f} %"), shown=shown and _is_watched() and bool(total_s))
+
+
+def _bar(done: ProgressColumn, *more: ProgressColumn, shown: bool, transient: bool = False) -> Progress:
+    """On standard error: a title, the bar, what is done, the time left and whatever else."""
+    columns = (TextColumn("{task.description}"), BarColumn(), done, TimeRemainingColumn(), *more)
+    return Progress(*columns, console=Console(stderr=True), disable=not shown, transient=transient)
+
+
+def _is_watched() -> bool:
+    return Console(stderr=True).is_terminal

@@ -1,8 +1,9 @@
 """The folds of a cross-validation: which rows each is trained, chosen and tested on.
 
-Every row is tested once. The dev part of a fold, by which its checkpoint is chosen, comes from its training part; rows
-of one speaker stay together, so that neither test nor dev has a voice that was trained on. What is drawn depends on
-the seed and the rows alone, not on their order.
+Every row is tested once. The dev part of a fold, by which its checkpoint is chosen, comes from its training part. The
+rows of one speaker are a group, which stays together, so that neither test nor dev has a voice that was trained on.
+Parts are stratified: each has about its share of every label. What is drawn depends on the seed and the rows alone, not
+on their order. (`audiossl.data.splits` draws parts of given shares, once.)
 """
 
 from __future__ import annotations
@@ -217,7 +218,7 @@ def _nested_dev(rows: Sequence[Cut], config: FoldsConfig, seed: int, where: str)
 
 
 def _strata(rows: Sequence[Cut], column: str) -> list[str]:
-    """What is stratified by: all the same where the column is not asked for, or not in every row."""
+    """The label of each row by which parts are stratified, all the same where not every row has one, or none counts."""
     values = [read_field(row, column) if column else None for row in rows]
     return [""] * len(rows) if None in values else [str(value) for value in values]
 
@@ -225,7 +226,7 @@ def _strata(rows: Sequence[Cut], column: str) -> list[str]:
 def _draw(
     rows: Sequence[Cut], groups: Sequence[str] | None, stratify: str, num_parts: int, seed: int
 ) -> list[list[int]]:
-    """Indices of `num_parts` disjoint parts of about equal size."""
+    """Indices of `num_parts` disjoint parts of about equal size, drawn by group and stratified."""
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     labels = _strata(rows, stratify)

@@ -1,13 +1,4 @@
-"""From manifest rows to batches: a stream that many processes share, that resumes exactly and that pads little.
-
-Every process walks the same stream of batches (rows only, no sound) and reads the sound of its share of them. Two
-processes therefore consume exactly what one consumes with two batches a step, and a run can go on with another number
-of processes.
-
-Batches are packed here rather than by lhotse's dynamic samplers because those stop one row too late (a long row after
-short ones exceeds max_duration), choose the same sequence of buckets in every epoch, and leave a partial batch in
-every bucket, which is most of the batches of a small corpus.
-"""
+"""From manifest rows to batches of sound: what `audiossl.data.stream` puts in order is read here."""
 
 from __future__ import annotations
 
@@ -20,11 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 from audiossl.core.errors import AudioError, AudiosslError
 from audiossl.core.types import Batch, Position
 from audiossl.data.reading import path_of, read_cut
-from audiossl.data.stream import (
-    Item,
-    LoaderConfig,
-    make_stream,
-)
+from audiossl.data.stream import BatchStream, Item, StreamPlan
 
 if TYPE_CHECKING:
     from lhotse import CutSet
@@ -50,41 +37,17 @@ def collate(
     return Batch(wavs, lengths, tuple(cuts), position)
 
 
-def make_loader(
-    cuts: CutSet,
-    config: LoaderConfig,
-    *,
-    sample_rate_hz: int,
-    seed: int,
-    train: bool,
-    rank: int = 0,
-    world_size: int = 1,
-    start: Position | None = None,
-    min_samples: int = 1,
-) -> DataLoader[Batch]:
-    """A loader of `Batch`es that are ready for the network, for one process of `world_size`.
+def make_loader(cuts: CutSet, plan: StreamPlan) -> DataLoader[Batch]:
+    """A loader of `Batch`es that are ready for the network, for the process that `plan` is for.
 
-    train: endless and shuffled; else one pass in a fixed order, in which each row occurs exactly once.
-    min_samples: the shortest row that the network can use, at `sample_rate_hz`.
     Raises ManifestError at once for rows that cannot be used, AudioError for sound that cannot when it is read.
     """
-    stream = make_stream(
-        cuts,
-        config,
-        sample_rate_hz=sample_rate_hz,
-        seed=seed,
-        train=train,
-        rank=rank,
-        world_size=world_size,
-        start=start,
-        min_samples=min_samples,
-    )
     workers: dict[str, Any] = {}
-    if config.num_workers:
-        workers = {"num_workers": config.num_workers, "persistent_workers": train, "prefetch_factor": 4}
+    if plan.config.num_workers:
+        workers = {"num_workers": plan.config.num_workers, "persistent_workers": plan.train, "prefetch_factor": 4}
     return _Loader(
-        _Reader(sample_rate_hz, min_samples),
-        sampler=stream,
+        _Reader(plan.sample_rate_hz, plan.min_samples),
+        sampler=BatchStream(cuts, plan),
         batch_size=None,
         pin_memory=torch.cuda.is_available(),
         **workers,
@@ -92,8 +55,10 @@ def make_loader(
 
 
 class _Reader(Dataset[Any]):
-    """Reads one batch of the stream. The stream itself stays in the main process, so the order never depends on
-    the number of workers."""
+    """Reads one batch of the stream.
+
+    The stream itself stays in the main process, so the order never depends on the number of workers.
+    """
 
     def __init__(self, sample_rate_hz: int, min_samples: int) -> None:
         self.sample_rate_hz, self.min_samples = sample_rate_hz, min_samples

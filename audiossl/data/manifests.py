@@ -1,7 +1,8 @@
 """Manifests: lhotse cut sets, one row for each recording or segment, one JSONL file for each split.
 
-A row's sound is `cut.recording`'s one file; its supervision holds the transcript (`text`), `speaker`, `language` and,
-in `custom`, the `label` and every other column of the table that it comes from.
+A row's sound is `cut.recording`'s one file. Its supervision holds the transcript (`text`), `speaker`, `language` and,
+in `custom`, the `label` and every other column of the table that it comes from. What the cut itself has in `custom`
+are its frame labels (`audiossl.data.frame_labels`).
 """
 
 from __future__ import annotations
@@ -13,25 +14,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from audiossl.core.errors import ManifestError
+from audiossl.core.errors import ManifestError, first_line
 from audiossl.core.files import atomic_write
-from audiossl.data.checks import Problem, stats, validate
-from audiossl.data.sources import cuts_from_csv, cuts_from_folder, cuts_from_kaldi
 
 if TYPE_CHECKING:
     from lhotse import CutSet
     from lhotse.cut import Cut
-
-__all__ = [
-    "Problem",
-    "cuts_from_csv",
-    "cuts_from_folder",
-    "cuts_from_kaldi",
-    "read_manifest",
-    "stats",
-    "validate",
-    "write_manifests",
-]
 
 
 def write_manifests(splits: Mapping[str, CutSet], out_dir: str | Path) -> dict[str, Path]:
@@ -53,7 +41,7 @@ def write_manifests(splits: Mapping[str, CutSet], out_dir: str | Path) -> dict[s
 def read_manifest(path: str | Path) -> CutSet:
     """A manifest file, read row by row whenever it is iterated.
 
-    Raises ManifestError if it is missing, empty or not JSONL of cuts; at once for the first row, else when it is met.
+    Raises ManifestError if it is missing, empty or not JSONL of cuts, for the first row at once, else when it is met.
     """
     from lhotse import CutSet
 
@@ -68,7 +56,7 @@ def read_manifest(path: str | Path) -> CutSet:
 
 
 class _Rows:
-    """The cuts of a manifest file; each iteration reads it afresh."""
+    """The cuts of a manifest file, which each iteration reads afresh."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -87,9 +75,9 @@ class _Rows:
             try:
                 row = deserialize_item(json.loads(line))
             except Exception as error:  # json has one error, lhotse any, depending on what is in the row
-                reason = str(error).strip().split("\n")[0]
                 raise ManifestError(
-                    f"{self.path} line {number} is not a manifest row as JSON ({reason}); make the manifest again."
+                    f"{self.path} line {number} is not a manifest row as JSON ({first_line(error)}); make the manifest "
+                    f"again."
                 ) from error
             if not isinstance(row, Cut):
                 raise ManifestError(

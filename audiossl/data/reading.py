@@ -17,7 +17,7 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
-from audiossl.core.errors import AudioError
+from audiossl.core.errors import AudioError, first_line
 
 if TYPE_CHECKING:
     from lhotse.cut import Cut
@@ -244,9 +244,7 @@ def _read_through_lhotse(cut: Cut, sample_rate_hz: int) -> Wave:
     try:
         samples = np.atleast_2d(cut.load_audio())  # (channels, samples)
     except Exception as error:  # each kind of source has errors of its own
-        raise AudioError(
-            f"The manifest row {cut.id} cannot be read ({str(error).strip().split(chr(10))[0]})."
-        ) from error
+        raise AudioError(f"The manifest row {cut.id} cannot be read ({first_line(error)}).") from error
     if samples.shape[1] == 0 or not np.isfinite(samples).all():
         raise AudioError(f"The manifest row {cut.id} is empty, or holds NaN or infinity; leave it out.")
     return resample(_mean(np.ascontiguousarray(samples.T, dtype=np.float32)), cut.sampling_rate, sample_rate_hz)

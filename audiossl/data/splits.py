@@ -1,4 +1,8 @@
-"""Train, dev and test by group: all rows of a recording (or of an individual, ...) go to one split."""
+"""Train, dev and test of given shares, drawn by group: all rows of a recording (or of a speaker, ...) stay together.
+
+`audiossl.data.folds` draws the parts of a cross-validation, of equal size. In both, rows with one value of a column
+are a group, which stays together, and parts are stratified by another column: each has about its share of every label.
+"""
 
 from __future__ import annotations
 
@@ -19,12 +23,17 @@ if TYPE_CHECKING:
 def split_cuts(
     cuts: Iterable[Cut], shares: Mapping[str, float], *, by: str = "recording", stratify: str = "label", seed: int = 0
 ) -> dict[str, CutSet]:
-    """Rows by split, so that no value of `by` is in two of them and each has about its share of every label.
+    """Rows by split, drawn by group and stratified.
 
-    by: 'recording' (the column of that name, else the sound file), or any field, such as 'speaker'; 'item' draws row by
-    row, which leaks. shares: of each split; they sum to 1. stratify: the field whose values are spread ('' for none).
-    Groups are taken in turn, the largest first and equals in an order drawn with `seed`, and each goes to where it
-    brings the counts of all labels nearest to their shares. Raises ManifestError for fewer groups than splits.
+    cuts: all rows, in any order.
+    shares: of each split, which sum to 1.
+    by: the column whose values are groups, such as 'speaker'. 'recording' is the column of that name, else the sound
+        file. 'item' draws row by row, which leaks.
+    stratify: the column whose values have about equal shares in all splits ('' for none).
+    seed: of the order in which groups of equal size are taken.
+
+    Groups are taken in turn, the largest first, and each goes to where it brings the counts of all labels nearest to
+    their shares. Raises ManifestError for fewer groups than splits.
     """
     if any(share <= 0 for share in shares.values()) or abs(sum(shares.values()) - 1) > 1e-6:
         told = ", ".join(f"{name} {share:g}" for name, share in shares.items())
@@ -80,7 +89,7 @@ def _assigned(groups: Mapping[str, list[Cut]], shares: Mapping[str, float], stra
 
 
 def _counts(rows: Iterable[Cut], stratify: str) -> Counter[str]:
-    """Rows by label, a row with several labels under each; all together under ''."""
+    """Rows by label, a row with several labels under each, and all together under ''."""
     counts: Counter[str] = Counter()
     for cut in rows:
         counts[""] += 1

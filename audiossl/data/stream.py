@@ -1,4 +1,13 @@
-"""TODO."""
+"""The order of batches: which rows come together, and which process gets them.
+
+Every process walks the same stream of batches (rows only, no sound) and takes its share of them. Two processes
+therefore consume exactly what one consumes with two batches a step, and a run can go on with another number of
+processes.
+
+Batches are packed here rather than by lhotse's dynamic samplers. Those stop one row too late (a long row after short
+ones exceeds max_duration), choose the same sequence of buckets in every epoch, and leave a partial batch in every
+bucket, which is most of the batches of a small corpus.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +15,9 @@ import logging
 import random
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
 from itertools import chain, islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 
 from torch.utils.data import Sampler
 
@@ -70,6 +79,68 @@ class LoaderConfig:
         return not too_many and (self.max_duration_s is None or num_rows * longest_s <= self.max_duration_s)
 
 
+class HasInputFormat(Protocol):
+    """Anything that says which sound it takes, as an encoder does."""
+
+    @property
+    def sample_rate_hz(self) -> int: ...
+    @property
+    def min_samples(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class StreamPlan:
+    """All that determines the batches of one process; without `at`, those of a process that is alone and starts anew.
+
+    Raises ConfigError for crops that are too short for who takes the sound, ValueError for a rank that is none.
+    """
+
+    config: LoaderConfig
+    """How rows become batches."""
+    _: KW_ONLY
+    sample_rate_hz: int
+    """Rate of the sound in the batches."""
+    min_samples: int = 1
+    """The shortest sound that can be used, at that rate."""
+    seed: int = 0
+    """What is drawn in training depends on it."""
+    train: bool = False
+    """Endless and shuffled, else one pass in a fixed order in which each row occurs exactly once."""
+    start: Position | None = None
+    """The last position of the last step, over all processes (positions compare like tuples), None for the beginning.
+
+    The stream goes on after it as if it had never stopped."""
+    rank: int = 0
+    """Which of the processes this one is, from 0."""
+    world_size: int = 1
+    """How many processes share the batches."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.rank < self.world_size:
+            raise ValueError(f"rank={self.rank} must be from 0 to world_size - 1 = {self.world_size - 1}.")
+        longest_s = self.config.max_crop_s
+        if self.train and longest_s is not None and longest_s < self.shortest_s:
+            raise ConfigError(
+                f"The loader's max_crop_s={longest_s:g} is below the {self.min_samples} samples at "
+                f"{self.sample_rate_hz} Hz that are needed; set at least {self.min_samples / self.sample_rate_hz:g}."
+            )
+
+    @classmethod
+    def of(cls, encoder: HasInputFormat, config: LoaderConfig, *, seed: int = 0, train: bool = False) -> Self:
+        """The plan of batches for an encoder."""
+        rate, shortest = encoder.sample_rate_hz, encoder.min_samples
+        return cls(config, sample_rate_hz=rate, min_samples=shortest, seed=seed, train=train)
+
+    def at(self, start: Position | None, rank: int, world_size: int) -> Self:
+        """The same plan for one process of `world_size`, after the position `start`."""
+        return replace(self, start=start, rank=rank, world_size=world_size)
+
+    @property
+    def shortest_s(self) -> float:
+        """What a row must last, where resampling rounds to the nearest sample."""
+        return (self.min_samples - 0.5) / self.sample_rate_hz
+
+
 class Item(NamedTuple):
     """One batch before its sound is read."""
 
@@ -78,58 +149,45 @@ class Item(NamedTuple):
 
 
 class BatchStream(Sampler[Item]):
-    """The batches of one process as (Position, rows); endless where `shuffle`, else every row exactly once.
+    """The batches of one process as (Position, rows), as its plan has them.
 
-    A batch's Position is the same in every process and for every number of processes: process `rank` gets the batches
-    whose running number since `start` (whatever epoch they are in) is `rank` modulo `world_size`. With `start`, the
-    stream goes on after that position, as if it had never stopped: give the *last* position of the last step, over all
-    processes (positions compare like tuples). Rows are all that is read to get there.
+    A batch's Position is the same in every process and for every number of processes. The process `rank` gets the
+    batches whose running number since `start` (whatever epoch they are in) is `rank` modulo `world_size`. Rows are all
+    that is read to get there.
     Raises ManifestError if no row is left, for an id that occurs twice and for a row that no batch can hold.
     """
 
-    def __init__(
-        self,
-        cuts: CutSet,
-        config: LoaderConfig,
-        *,
-        seed: int,
-        rank: int = 0,
-        world_size: int = 1,
-        start: Position | None = None,
-        shuffle: bool = True,
-        shortest_s: float = 0.0,
-    ) -> None:
-        if not 0 <= rank < world_size:
-            raise ValueError(f"rank={rank} must be from 0 to world_size - 1 = {world_size - 1}.")
-        self.config, self.seed, self.shuffle = config, seed, shuffle
-        self.rank, self.world_size, self.start = rank, world_size, start
+    def __init__(self, cuts: CutSet, plan: StreamPlan) -> None:
+        self.plan, config = plan, plan.config
         # What fits into the pool is read from its file once, not in every epoch.
-        balanced = shuffle and bool(config.balance)  # which needs to know all rows
+        balanced = plan.train and bool(config.balance)  # which needs to know all rows
         held = list(cuts if balanced else islice(cuts, config.pool_size + 1))
         self.cuts: Iterable[Cut] = held if balanced or len(held) <= config.pool_size else cuts
-        num_short = _check_rows(self.cuts, config, shortest_s, train=shuffle)
+        num_short = _check_rows(self.cuts, plan)
         if num_short:
             _log.warning("%d rows shorter than %g s are left out of training.", num_short, config.min_duration_s)
 
     def __iter__(self) -> Iterator[Item]:
-        return islice(self._items(), self.rank, None, self.world_size)
+        return islice(self._items(), self.plan.rank, None, self.plan.world_size)
 
     def _items(self) -> Iterator[Item]:
         """All batches of all processes, from the one after `start`."""
-        first, skipped = (self.start.epoch, self.start.batch + 1) if self.start else (0, 0)
+        start = self.plan.start
+        first, skipped = (start.epoch, start.batch + 1) if start else (0, 0)
         epoch = first
-        while self.shuffle or epoch == 0:
+        while self.plan.train or epoch == 0:
             batches = enumerate(self._epoch(epoch))
             for number, cuts in islice(batches, skipped if epoch == first else 0, None):
                 yield Item(Position(epoch, number), cuts)
             epoch += 1
 
     def _epoch(self, epoch: int) -> Iterator[list[Cut]]:
-        rng = random.Random(f"{self.seed} {epoch}") if self.shuffle else None
+        config = self.plan.config
+        rng = random.Random(f"{self.plan.seed} {epoch}") if self.plan.train else None
         rows = self._rows(epoch)
         left_over: list[Cut] = []
-        while pool := left_over + list(islice(rows, self.config.pool_size)):
-            batches = pack(_arranged(pool, self.config.num_buckets, rng), self.config)
+        while pool := left_over + list(islice(rows, config.pool_size)):
+            batches = pack(_arranged(pool, config.num_buckets, rng), config)
             upcoming = next(rows, None)
             # The last batch of a pool is rarely full: its rows wait for the next pool.
             left_over = batches.pop() if upcoming is not None else []
@@ -139,19 +197,20 @@ class BatchStream(Sampler[Item]):
             yield from batches
 
     def _rows(self, epoch: int) -> Iterator[Cut]:
-        if not self.shuffle:
+        config, seed = self.plan.config, self.plan.seed
+        if not self.plan.train:
             yield from self.cuts
             return
-        rows: Iterable[Cut] = (cut for cut in self.cuts if cut.duration >= self.config.min_duration_s)
-        if self.config.balance:
-            rows = balanced_rows(list(rows), self.config.balance, f"{self.seed} {epoch}")
-        longest_s, speeds, uses = self.config.max_crop_s, self.config.speeds, Counter[str]()
+        rows: Iterable[Cut] = (cut for cut in self.cuts if cut.duration >= config.min_duration_s)
+        if config.balance:
+            rows = balanced_rows(list(rows), config.balance, f"{seed} {epoch}")
+        longest_s, speeds, uses = config.max_crop_s, config.speeds, Counter[str]()
         for cut in rows:
             draw = uses[cut.id]
             uses[cut.id] += 1  # a row that is drawn again is changed otherwise
             if speeds:
-                cut = at_speed(cut, _random_of(cut, self.seed, epoch, draw, " speed").choice(speeds))
-            yield cut if longest_s is None else crop(cut, longest_s, self.seed, epoch, draw)
+                cut = at_speed(cut, _random_of(cut, seed, epoch, draw, " speed").choice(speeds))
+            yield cut if longest_s is None else crop(cut, longest_s, seed, epoch, draw)
 
 
 def pack(cuts: Iterable[Cut], config: LoaderConfig) -> list[list[Cut]]:
@@ -196,7 +255,11 @@ def balanced_rows(rows: Sequence[Cut], field: str, seed: str) -> list[Cut]:
 
 
 def crop(cut: Cut, longest_s: float, seed: int, epoch: int, draw: int = 0) -> Cut:
-    """The row itself, or a part of it that lasts `longest_s` and depends on (seed, epoch, the row's id, draw) alone."""
+    """The row itself, or a part of it that lasts `longest_s`, by (seed, epoch, the row's id, draw) alone.
+
+    longest_s: rows that last no longer stay as they are.
+    draw: how often the epoch had the row before.
+    """
     rate = cut.sampling_rate
     kept = round(longest_s * rate)
     if cut.num_samples <= kept:
@@ -206,7 +269,7 @@ def crop(cut: Cut, longest_s: float, seed: int, epoch: int, draw: int = 0) -> Cu
 
 
 def at_speed(cut: Cut, speed: float) -> Cut:
-    """The row played `speed` times as fast; its id stays."""
+    """The row played `speed` times as fast, under its old id."""
     return cut if speed == 1 else cut.perturb_speed(speed, affix_id=False)
 
 
@@ -215,33 +278,12 @@ def _random_of(cut: Cut, seed: int, epoch: int, draw: int, what: str = "") -> ra
     return random.Random(f"{seed} {epoch} {cut.id}" + (f" {draw}" if draw else "") + what)
 
 
-def make_stream(
-    cuts: CutSet,
-    config: LoaderConfig,
-    *,
-    sample_rate_hz: int,
-    seed: int,
-    train: bool,
-    rank: int = 0,
-    world_size: int = 1,
-    start: Position | None = None,
-    min_samples: int = 1,
-) -> BatchStream:
-    """The rows of the batches that `make_loader` gives with the same arguments."""
-    shortest_s = (min_samples - 0.5) / sample_rate_hz  # resampling rounds to the nearest sample
-    if train and config.max_crop_s is not None and config.max_crop_s < shortest_s:
-        raise ConfigError(
-            f"The loader's max_crop_s={config.max_crop_s:g} is below the {min_samples} samples at {sample_rate_hz} Hz "
-            f"that are needed; set at least {min_samples / sample_rate_hz:g}."
-        )
-    return BatchStream(
-        cuts, config, seed=seed, rank=rank, world_size=world_size, start=start, shuffle=train, shortest_s=shortest_s
-    )
-
-
 def _arranged(pool: list[Cut], num_buckets: int, rng: random.Random | None) -> list[Cut]:
-    """Rows so that neighbours last about the same: without `rng` from the longest to the shortest, which shows at once
-    whether the memory suffices; with it in classes of equal size, in random order within each."""
+    """Rows so that neighbours last about the same.
+
+    Without `rng` from the longest to the shortest, which shows at once whether the memory suffices. With it in classes
+    of equal size, in random order within each.
+    """
     ordered = sorted(pool, key=lambda cut: (-cut.duration, cut.id))
     if rng is None:
         return ordered
@@ -252,8 +294,9 @@ def _arranged(pool: list[Cut], num_buckets: int, rng: random.Random | None) -> l
     return [cut for members in classes for cut in members]
 
 
-def _check_rows(cuts: Iterable[Cut], config: LoaderConfig, shortest_s: float, *, train: bool) -> int:
-    """Raise ManifestError for what would otherwise stop a run in the middle; return how many rows are left out."""
+def _check_rows(cuts: Iterable[Cut], plan: StreamPlan) -> int:
+    """How many rows are left out. Raises ManifestError for what would otherwise stop a run in the middle."""
+    config, train = plan.config, plan.train
     seen: set[str] = set()
     num_short = 0
     slowest, fastest = (min(config.speeds), max(config.speeds)) if train and config.speeds else (1.0, 1.0)
@@ -265,10 +308,10 @@ def _check_rows(cuts: Iterable[Cut], config: LoaderConfig, shortest_s: float, *,
             raise ManifestError(f"The manifest has two rows with the id {cut.id}; ids must be unique: make it again.")
         seen.add(cut.id)
         least_s, most_s = cut.duration / fastest, cut.duration / slowest
-        if least_s < shortest_s:
+        if least_s < plan.shortest_s:
             raise ManifestError(
                 f"Row {cut.id} ({path_of(cut)}) lasts {least_s:g} s{_at(fastest)}, too short for this encoder, which "
-                f"needs {shortest_s:g} s; leave it out, or set the loader's min_duration_s in training."
+                f"needs {plan.shortest_s:g} s; leave it out, or set the loader's min_duration_s in training."
             )
         if not config.fits(1, min(most_s, config.max_crop_s or most_s) if train else most_s):
             raise ManifestError(

@@ -81,7 +81,8 @@ def make_trainable(upstream: Upstream, config: FinetuneConfig, up_to_layer: int 
             parameter.requires_grad_(True)
     if not any(parameter.requires_grad for parameter in upstream.parameters()):
         raise ConfigError(
-            f"finetune.mode={config.mode}: {_name(upstream)} has nothing to train in this mode; leave finetune out."
+            f"finetune.mode={config.mode}: {upstream.display_name} has nothing to train in this mode; leave "
+            f"finetune out."
         )
 
 
@@ -121,8 +122,8 @@ def _chosen(upstream: Upstream, config: FinetuneConfig, up_to_layer: int | None)
         blocks = _blocks_run(upstream, up_to_layer, config.mode)
         if config.top_k > len(blocks):
             raise ConfigError(
-                f"finetune.top_k={config.top_k}: {_name(upstream)} runs {len(blocks)} block(s) for this interface; "
-                f"choose at most as many, or finetune.mode=all."
+                f"finetune.top_k={config.top_k}: {upstream.display_name} runs {len(blocks)} block(s) for this "
+                f"interface; choose at most as many, or finetune.mode=all."
             )
         for block in blocks[len(blocks) - config.top_k :]:
             yield from block.parameters()
@@ -150,7 +151,7 @@ def _blocks_run(upstream: Upstream, up_to_layer: int | None, mode: str) -> list[
     blocks = list(getattr(upstream, "blocks", ()))
     if not blocks:
         raise ConfigError(
-            f"finetune.mode={mode} needs an encoder with `blocks`, and {_name(upstream)} has none; choose "
+            f"finetune.mode={mode} needs an encoder with `blocks`, and {upstream.display_name} has none; choose "
             f"finetune.mode=all or norm_and_bias."
         )
     # Hidden state l is the output of block l - 1, unless one block stands for several or some layers are no block's.
@@ -171,8 +172,8 @@ def _add_lora(upstream: Upstream, config: FinetuneConfig, blocks: list[nn.Module
     unknown = [name for name in wanted if name not in known]
     if unknown or not wanted:
         raise ConfigError(
-            f"finetune.lora_targets={list(config.lora_targets)}: the blocks of {_name(upstream)} that are run have no "
-            f"linear layer {unknown[0] if unknown else _ATTENTION[0]!r}. {did_you_mean('', known)}"
+            f"finetune.lora_targets={list(config.lora_targets)}: the blocks of {upstream.display_name} that are run "
+            f"have no linear layer {unknown[0] if unknown else _ATTENTION[0]!r}. {did_you_mean('', known)}"
         )
     targets = [name for name in linears if name.rpartition(".")[2] in wanted]
     options = peft.LoraConfig(
@@ -190,7 +191,3 @@ def _peft() -> Any:
             "LoRA needs the package peft, which is not installed; run `pip install audiossl-toolkit[lora]`."
         ) from error
     return peft
-
-
-def _name(upstream: Upstream) -> str:
-    return upstream.name or type(upstream).__name__

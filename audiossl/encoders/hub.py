@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from audiossl.core.cards import Card
-from audiossl.core.errors import CheckpointError, did_you_mean
+from audiossl.core.errors import CheckpointError, did_you_mean, first_line
 from audiossl.core.files import atomic_write, cache_folder, file_sha256
 
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
@@ -168,8 +168,7 @@ def _download(repository: str, revision: str, *, local: bool = False) -> list[Pa
 
 
 def _not_fetched(what: str, error: Exception, fix: str) -> CheckpointError:
-    reason = (str(error) or type(error).__name__).strip().split("\n")[0]
-    return CheckpointError(f"{what[0].upper()}{what[1:]} could not be fetched ({reason}); {fix}.")
+    return CheckpointError(f"{what[0].upper()}{what[1:]} could not be fetched ({first_line(error)}); {fix}.")
 
 
 def _check(known: dict[str, Any], name: str, path: Path, what: str) -> None:

@@ -6,13 +6,23 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from audiossl.core.cards import Card
+from audiossl.core.config import structured
 from audiossl.core.errors import CheckpointError, ConfigError
 from audiossl.core.registry import UPSTREAMS
-from audiossl.core.tensors import read_tensors
+from audiossl.core.tensors import config_of, fingerprint, load_strict, read_tensors
 from audiossl.encoders.building import build_upstream, passed_on
+from audiossl.encoders.encoder_file import has_encoder_file, read_encoder_file
+from audiossl.encoders.engines.running import with_engine
+from audiossl.encoders.finetuning import FinetuneConfig, make_trainable, merge_lora
+from audiossl.encoders.formats.loading import load_original
+from audiossl.encoders.hub import local_path, packaged_weights, published
 from audiossl.encoders.upstream import Upstream
-from audiossl.encoders.weights import _load_state
+from audiossl.encoders.weights import load_state, load_upstream_weights
+
+_FINISHED = "upstream.safetensors"  # what `audiossl pretrain` writes at its end
 
 
 def differences(config: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
@@ -29,15 +39,21 @@ def _same(value: Any) -> Any:
 
 
 def load_from_reference(reference: str, options: Mapping[str, Any], *, random_init: bool, seed: int) -> Upstream:
-    """An encoder from a path (of our own or of another toolkit), or from `<toolkit>:<file, folder or repository>`."""
-    from audiossl.encoders.formats.loading import load_original
-    from audiossl.encoders.hub import local_path
+    """An encoder from a path (of our own or of another toolkit), or from `<toolkit>:<file, folder or repository>`.
 
+    reference: as `load_upstream` takes it.
+    options: fields of the encoder's configuration to change.
+    random_init: the same architecture with parameters drawn from `seed`.
+    Raises CheckpointError, ConfigError.
+    """
     path, source = local_path(reference)
-    # What `audiossl train` writes; what `audiossl pretrain` has finished holds upstream.safetensors.
-    if not source and (path / "run.json").is_file() and not (path / "upstream.safetensors").is_file():
-        return _encoder_of_run(path, options, random_init=random_init)
-    own = path / "upstream.safetensors" if path.is_dir() and not (path / "config.json").is_file() else path
+    if not source and path.is_dir() and not (path / _FINISHED).is_file():
+        if has_encoder_file(path):
+            return _tuned(path, options, random_init=random_init, seed=seed)
+        if (path / "run.json").is_file():
+            raise _without_encoder(path)
+    # A folder is ours unless it looks like one of transformers.
+    own = path / _FINISHED if path.is_dir() and not (path / "config.json").is_file() else path
     if source or own.suffix != ".safetensors":
         return load_original(path, source, options, random_init=random_init)
     state, description = read_tensors(own)
@@ -47,28 +63,53 @@ def load_from_reference(reference: str, options: Mapping[str, Any], *, random_in
     name = description["upstream"]
     again = passed_on(name, random_init=True, seed=seed) if random_init else {}
     upstream = build_upstream(name, {**description["options"], **again, **options}, seed)
-    _load_state(upstream, state, buffers_only=random_init)
+    load_state(upstream, state, buffers_only=random_init)
     return upstream
 
 
-def _encoder_of_run(folder: Path, options: Mapping[str, Any], *, random_init: bool) -> Upstream:
-    """The encoder as a run has fine-tuned it, LoRA merged. Raises AudiosslError where there is none."""
-    from audiossl.encoders.finetuning import merge_lora
-    from audiossl.experiments.folder import read_facts
-    from audiossl.experiments.loading import load_run
-    from audiossl.experiments.sweeps.record import is_sweep
+def _without_encoder(folder: Path) -> CheckpointError:
+    return CheckpointError(
+        f"{folder} does not say which encoder it has: an earlier version of audiossl wrote it; `audiossl evaluate "
+        f"{folder}` adds encoder.json to a trained head, `audiossl pretrain --resume {folder}` ends a pre-training."
+    )
 
-    if not is_sweep(folder) and "upstream_fingerprint" not in read_facts(folder):
-        raise CheckpointError(
-            f"{folder} has no upstream.safetensors, for its pre-training has not ended; go on with "
-            f"`audiossl pretrain --resume {folder}`."
+
+def _tuned(folder: Path, options: Mapping[str, Any], *, random_init: bool, seed: int) -> Upstream:
+    """The encoder as training left it in a folder, LoRA merged. Raises CheckpointError, ConfigError."""
+    file = read_encoder_file(folder)
+    if len(file.runs) > 1:
+        raise ConfigError(
+            f"{folder} is a cross-validation; name the run of one of its folds, for instance {folder / file.runs[0]}."
         )
-    if options or random_init:
+    if file.upstream and (options or random_init):
         raise ConfigError(f"{folder} is a run, whose encoder is as it was trained; leave the upstream's options out.")
-    run = load_run(folder, device="cpu")
-    if run.config.folds.by:
-        raise ConfigError(f"{folder} is a cross-validation; name the run of one of its folds, {folder}/folds/NAME.")
-    return merge_lora(run.task.upstream).requires_grad_(True)
+    if file.runs:
+        return _tuned(folder / file.runs[0], options, random_init=random_init, seed=seed)
+    if not file.upstream:
+        raise CheckpointError(
+            f"{folder} has no {file.weights}, for its pre-training has not ended; go on with `audiossl pretrain "
+            f"--resume {folder}`."
+        )
+    upstream = load_upstream(file.upstream, **file.options)
+    require_fingerprint(upstream, file.fingerprint, file.upstream, folder)
+    if not (folder / file.weights).is_file():
+        raise CheckpointError(f"{folder} has no {file.weights} yet; go on with `audiossl train --resume {folder}`.")
+    tensors, _ = read_tensors(folder / file.weights)
+    state = {name.removeprefix(file.prefix): value for name, value in tensors.items() if name.startswith(file.prefix)}
+    with torch.random.fork_rng(devices=[]):  # what LoRA draws is overwritten at once
+        make_trainable(upstream, structured(FinetuneConfig, file.finetune), file.up_to_layer)
+    trained = {name: value for name, value in upstream.named_parameters() if value.requires_grad}
+    load_strict(upstream, state, expected=trained, what=f"the encoder {file.upstream!r}, fine-tuned as {folder} says")
+    return merge_lora(upstream).requires_grad_(True)
+
+
+def require_fingerprint(upstream: Upstream, expected: str, name: str, folder: Path) -> None:
+    """Raise CheckpointError for an encoder that is not the one with which the run in `folder` was trained."""
+    if fingerprint(upstream) != expected:
+        raise CheckpointError(
+            f"The upstream {name!r} is not the one that {folder} was trained with (its weights or settings changed); "
+            f"restore it, or train again."
+        )
 
 
 def load_upstream(
@@ -94,7 +135,6 @@ def load_upstream(
     >>> load_upstream("log_mel").widths
     (80,)
     """
-
     if weights not in ("pretrained", "random"):
         raise ConfigError(f"weights={weights!r}: choose 'pretrained' or 'random'.")
     if name not in UPSTREAMS and (":" in name or Path(name).exists() or "/" in name):
@@ -104,15 +144,10 @@ def load_upstream(
     upstream = upstream.eval()
     if (precision, engine) == ("fp32", "eager"):
         return upstream
-    from audiossl.encoders.engines.running import with_engine
-
     return with_engine(upstream, engine, precision)
 
 
 def _load_named(name: str, options: Mapping[str, Any], *, random_init: bool, seed: int) -> Upstream:
-    from audiossl.encoders.hub import packaged_weights, published
-    from audiossl.encoders.weights import load_upstream_weights
-
     card = UPSTREAMS.card(name)
     weights: str = getattr(card, "weights", "")
     if published(weights) and not random_init:
@@ -136,10 +171,6 @@ def _load_named(name: str, options: Mapping[str, Any], *, random_init: bool, see
 
 def _load_published(card: Card, options: Mapping[str, Any]) -> Upstream:
     """Weights from where they are published; their shape must be what the card says."""
-    from audiossl.core.tensors import config_of
-    from audiossl.encoders.formats.loading import load_original
-    from audiossl.encoders.hub import local_path
-
     weights: str = getattr(card, "weights", "")
     path, source = local_path(weights)
     upstream = load_original(path, source, {**_behaviour(card), **options})

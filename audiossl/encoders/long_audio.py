@@ -27,6 +27,8 @@ from torch import Tensor
 from audiossl.core.errors import AudioError, ConfigError
 from audiossl.core.types import Features
 from audiossl.data.reading import audio_facts, cut_blocks, num_samples_of, path_of, read_cut
+from audiossl.encoders.devices import device_of
+from audiossl.encoders.layers import last_layer
 from audiossl.encoders.upstream import Upstream
 
 if TYPE_CHECKING:
@@ -70,9 +72,7 @@ def encode_long(
     size, shared = chunk_frames(upstream, chunk_s, overlap_s)
     if upstream.training:
         raise ConfigError("Chunks are for frozen encoders; call upstream.eval() first.")
-    last = upstream.num_layers - 1 if up_to_layer is None else up_to_layer
-    if not 0 <= last < upstream.num_layers:
-        raise ValueError(f"up_to_layer={up_to_layer}: this upstream has layers 0 to {upstream.num_layers - 1}.")
+    last = last_layer(up_to_layer, upstream.num_layers)
     recording = recording_of(source, upstream.sample_rate_hz)
     if recording.num_samples < upstream.min_samples:
         raise AudioError(
@@ -134,9 +134,9 @@ def recording_of(source: Tensor | str | Path | Cut, sample_rate_hz: int) -> Reco
 def _encode(
     upstream: Upstream, recording: Recording, size: int, shared: int, last: int
 ) -> Iterator[tuple[int, Features]]:
-    frames, device = upstream.num_frames(recording.num_samples), _device(upstream)
+    frames, device = upstream.num_frames(recording.num_samples), device_of(upstream)
     statistics = upstream.statistics(recording.blocks()) if frames > size else ()
-    window = _Window(recording.blocks())
+    window = MovingWindow(recording.blocks(), "sample")
     # A length with exactly `size` frames; what it has beyond the last frame's samples is of no consequence.
     enough = (2 * size - upstream.num_frames(size * upstream.stride)) * upstream.stride
     for chunk in plan(frames, size, shared):
@@ -150,26 +150,27 @@ def _encode(
         yield chunk.first, Features(kept, lengths)
 
 
-class _Window:
-    """The samples of a stream from one place on, moved forward."""
+class MovingWindow:
+    """A stream that comes in parts, from one place on, moved forward.
 
-    def __init__(self, blocks: Iterator[Tensor]) -> None:
-        self.blocks, self.begin = blocks, 0
+    parts: tensors (n, ...) that follow each other; unit: what one element is, for the error.
+    """
+
+    def __init__(self, parts: Iterator[Tensor], unit: str) -> None:
+        self.parts, self.unit = parts, unit
+        self.begin = self.end = 0  # of what is held
         self.held: list[Tensor] = []
 
     def part(self, begin: int, end: int) -> Tensor:
-        """Samples begin to end; what lies before `begin` is forgotten."""
-        held = self.begin + sum(len(block) for block in self.held)
-        while held < end:
-            block = next(self.blocks, None)
-            if block is None:
-                raise AudioError(f"The recording ends at sample {held} of {end}; it changed while it was read.")
-            self.held.append(block)
-            held += len(block)
-        samples = torch.cat(self.held)[begin - self.begin :]
-        self.begin, self.held = begin, [samples]
-        return samples[: end - begin]
-
-
-def _device(upstream: Upstream) -> torch.device:
-    return next((parameter.device for parameter in upstream.parameters()), torch.device("cpu"))
+        """Elements begin to end; what lies before `begin` is forgotten. Raises AudioError where the stream ends."""
+        while self.end < end:
+            part = next(self.parts, None)
+            if part is None:
+                raise AudioError(
+                    f"The recording ends at {self.unit} {self.end} of {end}; it changed while it was read."
+                )
+            self.held.append(part)
+            self.end += len(part)
+        kept = torch.cat(self.held)[begin - self.begin :]
+        self.begin, self.held = begin, [kept]
+        return kept[: end - begin]

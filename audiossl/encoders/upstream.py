@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from audiossl.core.errors import AudioError
 from audiossl.core.types import Features
+from audiossl.encoders.layers import last_layer
 
 
 class Upstream(nn.Module, ABC):
@@ -23,7 +24,7 @@ class Upstream(nn.Module, ABC):
     Two more are optional, for fine-tuning: `blocks`, a ModuleList of the Transformer blocks in their order, and `stem`,
     the convolutional front. training_only: parameters that only training mode uses, such as a mask embedding.
     loads_encoder: True for a front end around another upstream that it loads by name; its Config has the fields
-    `weights` and `seed`, which it gets from `load_upstream` and passes on.
+    `weights` and `seed`, which it gets from `load_upstream` and passes on. cpu_only: True for what no GPU can run.
     The contract, checked by `audiossl.encoders.testing.check_upstream`: a batch equals its items one by one.
     `num_frames` is exact. Eval is deterministic. Gradients reach every trainable parameter.
     """
@@ -31,6 +32,7 @@ class Upstream(nn.Module, ABC):
     Config: ClassVar[type | None] = None
     training_only: ClassVar[tuple[str, ...]] = ()
     loads_encoder: ClassVar[bool] = False
+    cpu_only: ClassVar[bool] = False
     name: str = ""  # the registered name that it was built from
     sample_rate_hz: int = 16000
     widths: tuple[int, ...]
@@ -42,6 +44,11 @@ class Upstream(nn.Module, ABC):
     def __init__(self) -> None:
         super().__init__()
         self.register_module("stem", None)  # a class attribute None would hide the module that a subclass sets
+
+    @property
+    def display_name(self) -> str:
+        """What messages call it: its registered name, or that of its class where it has none."""
+        return self.name or type(self).__name__
 
     @property
     def num_layers(self) -> int:
@@ -89,12 +96,11 @@ class Upstream(nn.Module, ABC):
 
         wavs: (B, S) float32 in [-1, 1] at `sample_rate_hz`; lengths: (B,) samples, all S if left out;
         up_to_layer: stop after this layer (0 is the first) and return only layers 0 to it.
-        Raises AudioError for an item too short for one frame, ValueError for a wrong shape.
+        Raises AudioError for an item too short for one frame, ConfigError for a layer that is not
+        there, ValueError for a wrong shape.
         """
         wavs, lengths = self._checked(wavs, lengths)
-        last = self.num_layers - 1 if up_to_layer is None else up_to_layer
-        if not 0 <= last < self.num_layers:
-            raise ValueError(f"up_to_layer={up_to_layer}: this upstream has layers 0 to {self.num_layers - 1}.")
+        last = last_layer(up_to_layer, self.num_layers)
         layers = tuple(self.encode(wavs, lengths, last))
         return Features(layers, self.num_frames(lengths))
 

@@ -30,10 +30,11 @@ def load_upstream_weights(upstream: Upstream, path: Path, sha256: str = "", *, b
         raise CheckpointError(
             f"{path} has sha256 {found[:12]}..., not {sha256[:12]}... as the card says; get it again."
         )
-    _load_state(upstream, read_tensors(path)[0], buffers_only)
+    load_state(upstream, read_tensors(path)[0], buffers_only)
 
 
-def _load_state(upstream: Upstream, state: Mapping[str, Tensor], buffers_only: bool) -> None:
+def load_state(upstream: Upstream, state: Mapping[str, Tensor], buffers_only: bool) -> None:
+    """Strictly load tensors into an upstream of the same shape, or only those that are no parameters."""
     drawn = {name: value.clone() for name, value in upstream.named_parameters()} if buffers_only else {}
     load_strict(upstream, state, expected=upstream.state_dict(), what=type(upstream).__name__)
     upstream.load_state_dict(drawn, strict=False)

@@ -1,38 +1,34 @@
-"""Experiments: a configuration becomes a run folder (`audiossl.experiments.run` makes predictions of it).
-
-RUN/config.yaml (all settings), run.json (command, versions, weights), log.jsonl, tensorboard/, checkpoints/,
-interface.json and figures/.
-"""
+"""The parts of an experiment from its configuration: completed settings, checked rows, task, batches and trainer."""
 
 from __future__ import annotations
 
 import dataclasses
 import logging
-import os
 from collections.abc import Iterable, Mapping
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import Accelerator
 from lhotse import CutSet
+from lhotse.cut import Cut
 
 from audiossl.core.config import as_dict, structured
 from audiossl.core.errors import ConfigError
+from audiossl.core.processes import is_main
 from audiossl.core.registry import DOWNSTREAMS, UPSTREAMS, import_target
-from audiossl.core.types import Batch, BatchSource, Position
+from audiossl.core.types import BatchSource
 from audiossl.data.leaks import check_leaks
 from audiossl.data.loader import make_loader
 from audiossl.data.manifests import read_manifest
-from audiossl.data.stream import at_speed
+from audiossl.data.stream import StreamPlan, at_speed
 from audiossl.encoders.building import build_upstream
 from audiossl.encoders.loading import load_upstream
 from audiossl.encoders.upstream import Upstream
-from audiossl.experiments.config import (
-    DataConfig,
-    Experiment,
-    PretrainExperiment,
-)
+from audiossl.experiments.cached_batches import Served
+from audiossl.experiments.config import DataConfig, Experiment, PretrainExperiment
+from audiossl.training.config import TrainerConfig
 from audiossl.training.downstream import Downstream
 from audiossl.training.interface import build_interface
 from audiossl.training.objective import Pretraining
@@ -42,35 +38,43 @@ from audiossl.training.trainer import Trainer
 _log = logging.getLogger(__name__)
 
 
-def check_rows(task: Downstream, data: DataConfig, cuts: Mapping[str, CutSet]) -> None:
-    """Raise LabelError, ... for rows that the task cannot use, in training also at the highest of its speeds."""
+def check_rows(task: Downstream, data: DataConfig, cuts: Mapping[str, Iterable[Cut]], where: str = "") -> None:
+    """Raise LabelError, ... for rows that the task cannot use, in training also at the highest of its speeds.
+
+    task: what is to use them.
+    data: how they are read.
+    cuts: the rows by split.
+    where: what errors call the rows, with {split} in it; '' for the paths of the manifests.
+    """
     for split, rows in cuts.items():
         if split == "train" and data.speeds:
-            rows = CutSet.from_cuts(at_speed(cut, max(data.speeds)) for cut in rows)
-        task.check_cuts(rows, str(data.path(split)))
+            rows = [at_speed(cut, max(data.speeds)) for cut in rows]
+        task.check_cuts(rows, where.format(split=split) if where else str(data.path(split)))
         task.check_split(rows, split)
 
 
 def warn_of_leaks(data: DataConfig, cuts: Mapping[str, CutSet]) -> None:
     """Say once by name what the splits share; the test split counts where it is there already."""
-    if os.environ.get("RANK", "0") != "0":
+    if not is_main():
         return
     test = {"test": read_manifest(data.path("test"))} if data.path("test").is_file() else {}
     for sentence in check_leaks({**cuts, **test}, data.disjoint):
         _log.warning("Warning: %s", sentence)
 
 
-def completed(config: Experiment, cuts: CutSet) -> Experiment:
+def completed(config: Experiment, cuts: Iterable[Cut]) -> Experiment:
     """With the options of the task that its training rows determine. Raises ConfigError, LabelError, ..."""
     task_type = DOWNSTREAMS.load(config.downstream)
     options = structured(task_type.Config, config.task, where=f"task options of {config.downstream}")
     return dataclasses.replace(config, task=as_dict(task_type.complete(options, cuts)))
 
 
-def build_downstream(config: Experiment, upstream: Upstream | None = None) -> Downstream:
+def build_downstream(config: Experiment, upstream: Upstream | None = None, *, finetune: bool = True) -> Downstream:
     """Upstream, interface and head of a completed configuration; the new parameters are drawn from the seed.
 
-    upstream: the one that `config` names, where it is loaded already.
+    config: what to build.
+    upstream: the encoder that it names, where it is loaded already.
+    finetune: False where others share the encoder, so that nothing is added to it.
     """
     upstream = upstream or load_upstream(config.upstream, **config.upstream_options)
     task_type = DOWNSTREAMS.load(config.downstream)
@@ -79,7 +83,8 @@ def build_downstream(config: Experiment, upstream: Upstream | None = None) -> Do
         torch.manual_seed(config.seed)
         interface = build_interface(config.interface, upstream.widths, config.interface_options)
         task: Downstream = task_type(upstream, interface, task_config)
-        task.finetune(config.finetune)
+        if finetune:
+            task.finetune(config.finetune)
     return task
 
 
@@ -97,41 +102,28 @@ def build_pretraining(config: PretrainExperiment) -> Pretraining:
     return task
 
 
-def trainer_of(task: Task, config: Any, out: Path, cuts: Mapping[str, CutSet]) -> Trainer:
-    """A trainer in the run folder `out`, on batches of sound of `train` and `dev`."""
+def accelerator_of(config: TrainerConfig) -> Accelerator:
+    """The process, the number of them and the device that a trainer will have: all accelerators share one state."""
+    return Accelerator(cpu=config.device == "cpu")
+
+
+def trainer_of(task: Task, config: Any, out: Path, cuts: Mapping[str, CutSet], served: Served | None = None) -> Trainer:
+    """A trainer of a task.
+
+    task: what is trained.
+    config: an `Experiment` or a `PretrainExperiment`.
+    out: the run folder.
+    cuts: the rows of `train` and `dev`.
+    served: where hidden states come from; None for batches of sound.
+    """
     upstream: Upstream = task.upstream  # type: ignore[assignment]
 
-    def source(split: str, training: bool) -> BatchSource:
-        def batches(start: Position | None, rank: int, world: int) -> Iterable[Batch]:
-            return batches_of(cuts[split], config.data, upstream, training, config.seed, start, rank, world)
-
-        return batches
+    def source(split: str, train: bool) -> BatchSource:
+        plan = StreamPlan.of(upstream, config.data, seed=config.seed, train=train)
+        sound: BatchSource = lambda start, rank, world: make_loader(cuts[split], plan.at(start, rank, world))  # noqa: E731
+        return (served.batches(split, config.seed) if served else None) or sound
 
     return Trainer(task, config.trainer, out, source("train", True), source("dev", False), seed=config.seed)
-
-
-def batches_of(
-    cuts: CutSet,
-    data: DataConfig,
-    upstream: Upstream,
-    train: bool = False,
-    seed: int = 0,
-    start: Position | None = None,
-    rank: int = 0,
-    world: int = 1,
-) -> Iterable[Batch]:
-    """Batches of sound as the upstream wants it; see `make_loader`."""
-    return make_loader(
-        cuts,
-        data,
-        sample_rate_hz=upstream.sample_rate_hz,
-        min_samples=upstream.min_samples,
-        seed=seed,
-        train=train,
-        start=start,
-        rank=rank,
-        world_size=world,
-    )
 
 
 def fit_statistics(task: Task, trainer: Trainer) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -12,8 +12,8 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
-from audiossl.core.types import Batch, BatchSource, Position
-from audiossl.data.stream import LoaderConfig
+from audiossl.core.types import Batch, BatchSource
+from audiossl.data.stream import LoaderConfig, StreamPlan
 from audiossl.experiments.config import (
     Experiment,
 )
@@ -23,24 +23,11 @@ from audiossl.features.config import Asked, CacheConfig, Form
 from audiossl.features.source import FeatureSource, Survey
 from audiossl.training.config import TrainerConfig
 from audiossl.training.downstream import Downstream
-from audiossl.training.trainer import Trainer
 
 if TYPE_CHECKING:
     from lhotse import CutSet
 
 _log = logging.getLogger(__name__)
-
-
-def feed_of(
-    config: Experiment,
-    task: Downstream,
-    fingerprint: str,
-    form: Form | None,
-    precision: str = "fp32",
-    device: torch.device | str = "cpu",
-) -> Feed:
-    """form: which an earlier part of the run used."""
-    return Feed(task, fingerprint, config.data, config.cache, config.features, form, precision, device)
 
 
 @dataclass(frozen=True)
@@ -63,15 +50,11 @@ class Served:
 
     def batches(self, split: str, seed: int) -> BatchSource | None:
         """Batches of `train` (endless, shuffled) or of another split, for a trainer; None where the cache is off."""
-        source = self.source
+        source, cuts = self.source, self.cuts[split]
         if source is None:
             return None
-
-        def batches(start: Position | None, rank: int, world: int) -> Iterable[Batch]:
-            place: Any = {"seed": seed, "start": start, "rank": rank, "world": world, "means": self.means}
-            return cached_batches(source, self.cuts[split], self.data, train=split == "train", **place)
-
-        return batches
+        plan = StreamPlan.of(source.upstream, self.data, seed=seed, train=split == "train")
+        return lambda start, rank, world: cached_batches(source, cuts, plan.at(start, rank, world), means=self.means)
 
 
 @dataclass(frozen=True)
@@ -126,14 +109,6 @@ class Feed:
         """Whether the mean over time is all that is needed, also of frames."""
         return not why_not_pooled(self.task)
 
-    @contextmanager
-    def serving(self, trainer: Trainer, cuts: Mapping[str, CutSet]) -> Iterator[Form]:
-        """Let a trainer read hidden states of `train` and `dev` from the cache, where that changes nothing."""
-        with opened([self], trainer, cuts) as (served,):
-            trainer.train_batches = served.batches("train", trainer.seed) or trainer.train_batches
-            trainer.dev_batches = served.batches("dev", trainer.seed) or trainer.dev_batches
-            yield served.form
-
     def evaluate(self, cuts: CutSet) -> Iterator[Batch] | None:
         """Batches of one pass over the rows, from the cache; None where it is off, or too small for them."""
         choice = self.choose([cuts])
@@ -149,19 +124,35 @@ class Feed:
     def _one_pass(self, source: FeatureSource, cuts: CutSet, survey: Survey) -> Iterator[Batch]:
         try:
             source.extract(cuts, num_workers=self.data.num_workers, total_s=survey.missing_s)
-            yield from cached_batches(source, cuts, self.data, means=self.means and source.form == "frames")
+            plan = StreamPlan.of(source.upstream, self.data)
+            yield from cached_batches(source, cuts, plan, means=self.means and source.form == "frames")
         finally:
             source.store.close()
 
 
-@contextmanager
-def opened(feeds: Sequence[Feed], trainer: Trainer, cuts: Mapping[str, CutSet]) -> Iterator[list[Served]]:
-    """What `trainer`, and others like it, can read instead of sound, with all computed that was missing.
+def feed_of(config: Experiment, task: Downstream, fingerprint: str, form: Form | None) -> Feed:
+    """What a head needs of the cache in training.
 
-    feeds: of one encoder and the same data, each with needs of its own; the encoder runs once for all of them. The
-    choices are the same in every process.
+    config: the completed configuration.
+    task: the head on its encoder.
+    fingerprint: of the encoder.
+    form: which an earlier part of the run used; None for none.
     """
-    accelerator = trainer.accelerator
+    return Feed(task, fingerprint, config.data, config.cache, config.features, form, config.trainer.precision)
+
+
+@contextmanager
+def opened(
+    feeds: Sequence[Feed], accelerator: Accelerator, trainer: TrainerConfig, cuts: Mapping[str, CutSet]
+) -> Iterator[list[Served]]:
+    """What trainers can read instead of sound, with all computed that was missing.
+
+    feeds: of one encoder and the same data, each with needs of its own; the encoder runs once for all of them.
+    accelerator: which process this is, of how many, and on which device.
+    trainer: the settings that say how often each row will be read.
+    cuts: the rows of `train` and `dev`.
+    The choices are the same in every process.
+    """
     rank, world = accelerator.process_index, accelerator.num_processes
     feeds = [replace(feed, device=accelerator.device) for feed in feeds]
     splits = {split: _used(rows, feeds[0].data) if split == "train" else rows for split, rows in cuts.items()}
@@ -178,7 +169,7 @@ def opened(feeds: Sequence[Feed], trainer: Trainer, cuts: Mapping[str, CutSet]) 
         served.append(Served(choice.form, sources.get(key), cuts, feed.data, feed.means and choice.form == "frames"))
     try:
         if sources:
-            _fill(list(sources.values()), splits, feeds[0].data, accelerator, trainer.config)
+            _fill(list(sources.values()), splits, feeds[0].data, accelerator, trainer)
         yield served
     finally:
         for source in sources.values():

@@ -1,120 +1,305 @@
-"""The folder of a run: who may write it, what it says of itself, and the weights that it keeps."""
+"""The folder of a run: what lies where in it, what it says of itself, and who may write it.
+
+RUN/config.yaml        all settings; it is written last, and makes the folder one that can be gone on with
+RUN/run.json           command, versions, sizes, fingerprint of the encoder (`RunFacts`)
+RUN/encoder.json       the encoder that the run leaves (`audiossl.encoders.encoder_file`)
+RUN/log.jsonl, tensorboard/, figures/, checkpoints/      what training writes
+RUN/interface.json     weights of the layers; a run that has it is finished
+RUN/<split>/           predictions.jsonl, metrics.json and pictures of an evaluation
+RUN/sweep.json, RUN/<member>/                            of a sweep, with a run in each member
+RUN/folds.json, manifests/<fold>/, folds/<fold>/         of a cross-validation, with a run in each fold
+"""
 
 from __future__ import annotations
 
 import fcntl
-import json
-import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal, NamedTuple
 
-from audiossl.core.config import save_yaml
+from audiossl.core.config import save_yaml, structured
 from audiossl.core.errors import AudiosslError, CheckpointError, TrainingError
-from audiossl.core.files import write_json
+from audiossl.core.files import read_json, write_json
+from audiossl.core.processes import is_main
 from audiossl.core.tensors import read_tensors
-from audiossl.training.downstream import Downstream
+from audiossl.encoders.encoder_file import EncoderFile, has_encoder_file
+from audiossl.experiments.config import Experiment, parse_settings, read_settings
+from audiossl.features.config import Form
+from audiossl.training.log import read_log
+from audiossl.training.task import Task
 
-if TYPE_CHECKING:
-    from audiossl.experiments.config import Experiment
-    from audiossl.features.config import Form
-    from audiossl.training.task import Task
-    from audiossl.training.trainer import Trainer
+Kind = Literal["single", "sweep", "cross_validation", "pretraining"]
 
 
-@contextmanager
-def run_folder(out: Path, *, resume: bool, overwrite: bool) -> Iterator[None]:
-    """Make sure that `out` may be written, and that nobody else writes it at the same time."""
-    first = int(os.environ.get("RANK", "0")) == 0  # torchrun and accelerate launch set it
-    if resume and not (out / "config.yaml").is_file():
-        raise TrainingError(f"{out} is not a run folder, so nothing can be resumed; start without --resume.")
-    if not first:
-        yield
-        return
-    if (out / "config.yaml").is_file() and not (resume or overwrite):
-        raise TrainingError(f"{out} has a run already: go on with --resume {out}, or replace it with --overwrite.")
-    out.mkdir(parents=True, exist_ok=True)
-    with open(out / ".lock", "w", encoding="utf-8") as lock:
+def this_command() -> str:
+    """The command line of this process, as it is kept in run.json."""
+    return " ".join(["audiossl", *sys.argv[1:]])
+
+
+def now() -> str:
+    """The time in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in ("torch", "numpy", "lhotse", "accelerate")}
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What run.json says. Facts that a kind of run does not have stay None and are not written."""
+
+    command: str = field(default_factory=this_command)
+    created: str = field(default_factory=now)
+    num_parameters: int | None = None
+    num_trainable: int | None = None
+    processes: int | None = None
+    versions: dict[str, str] = field(default_factory=_versions)
+    num_trainable_head: int | None = None
+    num_trainable_upstream: int | None = None
+    upstream_fingerprint: str | None = None
+    features: Form | None = None
+    members: list[str] | None = None
+    folds: list[str] | None = None
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> RunFacts:
+        """What was written, also by a version that knew other facts."""
+        known = {each.name for each in fields(cls)}
+        empty: dict[str, Any] = {"command": "", "created": "", "versions": {}}
+        return cls(**{**empty, **{key: value for key, value in stored.items() if key in known}})
+
+    def as_json(self) -> dict[str, Any]:
+        return {key: value for key, value in asdict(self).items() if value is not None}
+
+
+class LayerWeights(NamedTuple):
+    """What interface.json says: the interface's name, and the weight of each layer by group of layers."""
+
+    name: str
+    layer_weights: dict[str, list[float]]
+
+
+class SplitFolder(NamedTuple):
+    """What an evaluation wrote: RUN/<split>/."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def predictions(self) -> Path:
+        """One row a line, as the task assembled them."""
+        return self.path / "predictions.jsonl"
+
+    @property
+    def metrics(self) -> Path:
+        """Metrics with intervals, and what the evaluation was of."""
+        return self.path / "metrics.json"
+
+
+class RunFolder:
+    """What lies where in the run folder `path`, which need not exist yet."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    @property
+    def config_path(self) -> Path:
+        return self.path / "config.yaml"
+
+    @property
+    def facts_path(self) -> Path:
+        return self.path / "run.json"
+
+    @property
+    def log_path(self) -> Path:
+        return self.path / "log.jsonl"
+
+    @property
+    def interface_path(self) -> Path:
+        return self.path / "interface.json"
+
+    @property
+    def sweep_path(self) -> Path:
+        return self.path / "sweep.json"
+
+    @property
+    def folds_path(self) -> Path:
+        return self.path / "folds.json"
+
+    @property
+    def figures_path(self) -> Path:
+        return self.path / "figures"
+
+    @property
+    def upstream_path(self) -> Path:
+        """The encoder that a pre-training has made."""
+        return self.path / "upstream.safetensors"
+
+    @property
+    def is_run(self) -> bool:
+        """Whether a run was begun here, so that it can be gone on with."""
+        return self.config_path.is_file()
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the head of a single run was trained to its end."""
+        return self.interface_path.is_file()
+
+    @property
+    def can_resume(self) -> bool:
+        """Whether there is a checkpoint to go on from."""
+        return self.checkpoint("last").is_file()
+
+    @property
+    def kind(self) -> Kind:
+        """What was trained here. Raises AudiosslError for a folder that is no run."""
+        if self.sweep_path.is_file():
+            return "sweep"
+        if not self.is_run:
+            raise AudiosslError(
+                f"{self} is not a run folder (it has no config.yaml); give what `audiossl train` wrote."
+            )
+        settings = read_settings(self.config_path)
+        if (settings.get("folds") or {}).get("by"):
+            return "cross_validation"
+        return "single" if "downstream" in settings else "pretraining"
+
+    def config(self, overrides: Sequence[str] = ()) -> Experiment:
+        """The configuration of a run that trained heads, changed by `key=value`s. Raises ConfigError."""
+        layers = [read_settings(self.config_path), parse_settings(overrides)]
+        return structured(Experiment, *layers, where=str(self.config_path))
+
+    @property
+    def facts(self) -> RunFacts:
+        """Raises AudiosslError for a missing or damaged run.json."""
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise TrainingError(f"Another process is training in {out}; choose another folder with --out.") from error
-        yield
+            return RunFacts.from_json(read_json(self.facts_path))
+        except AudiosslError as error:
+            raise AudiosslError(f"{str(error).rstrip('.')}; train again with --overwrite.") from error
 
+    @property
+    def log(self) -> list[dict[str, Any]]:
+        """The lines of log.jsonl."""
+        return read_log(self.path)
 
-def empty(out: Path) -> None:
-    """Remove what an earlier run left, but for the lock that is held."""
-    if (out / "config.yaml").is_file():
-        for path in out.iterdir():
+    @property
+    def interface(self) -> LayerWeights:
+        """Raises AudiosslError where the run is not finished."""
+        stored = read_json(self.interface_path)
+        return LayerWeights(str(stored.get("name", "")), stored.get("layer_weights") or {})
+
+    def split(self, name: str) -> SplitFolder:
+        """Where the evaluation of a split lies."""
+        return SplitFolder(self.path / name)
+
+    @property
+    def evaluated(self) -> list[SplitFolder]:
+        """The splits that were evaluated, by name."""
+        return [SplitFolder(file.parent) for file in sorted(self.path.glob("*/metrics.json"))]
+
+    def checkpoint(self, name: str) -> Path:
+        """The file of the weights `best`, `last` or `averaged`."""
+        return self.path / "checkpoints" / f"{name}.safetensors"
+
+    def member(self, name: str) -> RunFolder:
+        """A run of a sweep."""
+        return RunFolder(self.path / name)
+
+    def fold(self, name: str) -> RunFolder:
+        """A run of a cross-validation."""
+        return RunFolder(self.path / "folds" / name)
+
+    def fold_manifests(self, name: str) -> Path:
+        """The folder with the rows of a fold, by part."""
+        return self.path / "manifests" / name
+
+    def restore(self, task: Task, checkpoint: str) -> None:
+        """Load weights (best, last or averaged) into a task. Raises CheckpointError."""
+        path = self.checkpoint(checkpoint)
+        if not path.is_file():
+            known = ", ".join(sorted(file.stem for file in path.parent.glob("*.safetensors"))) or "none"
+            raise CheckpointError(f"{self} has no checkpoint {checkpoint!r}; it has: {known}.")
+        state, _ = read_tensors(path)
+        prefix = checkpoint_prefix(checkpoint)
+        task.load_trainable_state({name.removeprefix(prefix): state[name] for name in state if name.startswith(prefix)})
+
+    @contextmanager
+    def writing(self, *, resume: bool, overwrite: bool) -> Iterator[None]:
+        """Make sure that the folder may be written, and that nobody else writes it at the same time.
+
+        Raises TrainingError.
+        """
+        if resume and not self.is_run:
+            raise TrainingError(f"{self} is not a run folder, so nothing can be resumed; start without --resume.")
+        if not is_main():
+            yield
+            return
+        if self.is_run and not (resume or overwrite):
+            raise TrainingError(
+                f"{self} has a run already: go on with --resume {self}, or replace it with --overwrite."
+            )
+        self.path.mkdir(parents=True, exist_ok=True)
+        with open(self.path / ".lock", "w", encoding="utf-8") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise TrainingError(
+                    f"Another process is training in {self}; choose another folder with --out."
+                ) from error
+            yield
+
+    def begin(self, config: Any, facts: RunFacts, encoder: EncoderFile | None = None, *, resume: bool = False) -> None:
+        """Say what is trained here; what an earlier run left is removed, unless it is gone on with.
+
+        config: an `Experiment` or a `PretrainExperiment`.
+        facts: what run.json is to say.
+        encoder: what encoder.json is to say; None for a sweep, which has none until a member is finished.
+        resume: whether the run goes on.
+        """
+        if not resume:
+            self.clear()
+        write_json(self.facts_path, facts.as_json())
+        if encoder is not None:
+            encoder.write(self.path)
+        self.write_config(config)
+
+    def write_config(self, config: Any) -> None:
+        """config.yaml; to be written last."""
+        save_yaml(config, self.config_path)
+
+    def write_interface(self, weights: LayerWeights) -> None:
+        """interface.json, of a run that is finished."""
+        write_json(self.interface_path, weights._asdict())
+
+    def add_encoder(self, encoder: EncoderFile) -> None:
+        """Write encoder.json where an earlier version left none."""
+        if not has_encoder_file(self.path):
+            encoder.write(self.path)
+
+    def clear(self) -> None:
+        """Remove what an earlier run left, but for the lock that is held."""
+        if not self.is_run:
+            return
+        for path in self.path.iterdir():
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             elif path.name != ".lock":
                 path.unlink()
 
 
-def describe(
-    out: Path, config: Any, task: Task, trainer: Trainer, resume: bool, print_of_upstream: str | None = None
-) -> None:
-    """config.yaml and run.json; a resumed run keeps the fingerprint it started with, and must still match it."""
-    if not trainer.accelerator.is_main_process:
-        return
-    facts: dict[str, Any] = {
-        "command": " ".join(["audiossl", *sys.argv[1:]]),
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "num_parameters": sum(p.numel() for p in task.parameters()),
-        "num_trainable": sum(p.numel() for p in task.parameters() if p.requires_grad),
-        "processes": trainer.world,
-        "versions": {name: version(name) for name in ("torch", "numpy", "lhotse", "accelerate")},
-    }
-    if isinstance(task, Downstream):
-        upstream_trains = sum(p.numel() for p in task.upstream.parameters() if p.requires_grad)
-        facts["num_trainable_head"] = facts["num_trainable"] - upstream_trains
-        facts["num_trainable_upstream"] = upstream_trains
-        facts["upstream_fingerprint"] = print_of_upstream
-        stored = read_facts(out) if resume else facts
-        if stored.get("upstream_fingerprint") != facts["upstream_fingerprint"]:
-            raise CheckpointError(f"The upstream {config.upstream!r} changed since {out} was started; train again.")
-        if "features" in stored:
-            facts["features"] = stored["features"]
-    if not resume:
-        empty(out)
-    write_json(out / "run.json", facts)
-    save_yaml(config, out / "config.yaml")
-
-
-def read_facts(folder: Path) -> dict[str, Any]:
-    """What `describe` wrote into run.json."""
-    try:
-        facts: dict[str, Any] = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
-        raise AudiosslError(f"{folder / 'run.json'} cannot be read; train again with --overwrite.") from error
-    return facts
-
-
-def form_of(folder: Path) -> Form | None:
-    """The form of features that a run was started with; None before it was chosen."""
-    form: Form | None = read_facts(folder).get("features")
-    return form
-
-
-def restore(task: Task, folder: Path, checkpoint: str) -> None:
-    """Load the weights `checkpoint` (best, last or averaged) of a run folder. Raises CheckpointError."""
-    path = folder / "checkpoints" / f"{checkpoint}.safetensors"
-    if not path.is_file():
-        known = ", ".join(sorted(file.stem for file in path.parent.glob("*.safetensors"))) or "none"
-        raise CheckpointError(f"{folder} has no checkpoint {checkpoint!r}; it has: {known}.")
-    state, _ = read_tensors(path)
-    if checkpoint == "last":  # holds the optimizer as well
-        state = {name.removeprefix("model/"): value for name, value in state.items() if name.startswith("model/")}
-    task.load_trainable_state(state)
-
-
-def write_interface(task: Downstream, config: Experiment, out: Path) -> None:
-    """interface.json of a finished run, of its best weights, which the task has afterwards."""
-    restore(task, out, "best")
-    write_json(out / "interface.json", {"name": config.interface, "layer_weights": task.interface.layer_weights()})
+def checkpoint_prefix(checkpoint: str) -> str:
+    """What the names of a task's tensors begin with in a checkpoint: the last one holds the optimizer as well."""
+    return "model/" if checkpoint == "last" else ""

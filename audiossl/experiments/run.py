@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +14,19 @@ import torch
 from lhotse import CutSet
 from lhotse.cut import Cut
 
+from audiossl.core.config import as_dict
 from audiossl.core.files import write_json, write_jsonl
 from audiossl.core.types import Metric, Table, metrics_as_json
+from audiossl.data.loader import make_loader
 from audiossl.data.manifests import read_manifest
 from audiossl.data.reading import path_of
-from audiossl.experiments.building import batches_of
-from audiossl.experiments.cached_batches import feed_of
+from audiossl.data.stream import StreamPlan
+from audiossl.encoders.encoder_file import EncoderFile
+from audiossl.encoders.loading import load_upstream, require_fingerprint
+from audiossl.experiments.building import build_downstream
+from audiossl.experiments.cached_batches import Feed
 from audiossl.experiments.config import Experiment
-from audiossl.experiments.folder import form_of
+from audiossl.experiments.folder import RunFolder, checkpoint_prefix, now
 from audiossl.training.downstream import Downstream
 from audiossl.training.prediction import predict_all
 from audiossl.training.task import Prediction
@@ -50,7 +54,8 @@ class Run:
         Hidden states are kept in the form that the run was trained with.
         """
         predictions = self.predictions_of(split)
-        write_jsonl(self.folder / split / "predictions.jsonl", predictions)
+        write_jsonl(RunFolder(self.folder).split(split).predictions, predictions)
+        RunFolder(self.folder).add_encoder(encoder_file_of(self.config, self.task, self.fingerprint))
         return rescore(self, split, predictions)
 
     def predictions_of(self, split: str) -> list[Prediction]:
@@ -77,11 +82,13 @@ class Run:
         return rows + (predict_whole(CutSet.from_cuts(whole)) if whole else [])
 
     def _encoded(self, cuts: CutSet) -> list[Prediction]:
-        return predict_all(self.task, batches_of(cuts, self.config.data, self.task.upstream), self.device)
+        loader = make_loader(cuts, StreamPlan.of(self.task.upstream, self.config.data))
+        return predict_all(self.task, loader, self.device)
 
     def _from_cache(self, cuts: CutSet) -> list[Prediction]:
         """From hidden states that are kept, where they are."""
-        feed = feed_of(self.config, self.task, self.fingerprint, form_of(self.folder), device=self.device)
+        config, form = self.config, RunFolder(self.folder).facts.features
+        feed = Feed(self.task, self.fingerprint, config.data, config.cache, config.features, form, device=self.device)
         batches = feed.evaluate(cuts) if self.fingerprint and self.config.features != "off" else None
         return self._encoded(cuts) if batches is None else predict_all(self.task, batches, self.device)
 
@@ -94,9 +101,16 @@ def rescore(
     tables: Sequence[Table] = (),
     facts: Mapping[str, Any] | None = None,
 ) -> dict[str, Metric]:
-    """Metrics, tables and pictures from predictions alone; tables, facts: more of them, where the caller has any."""
+    """Metrics, tables and pictures from predictions alone.
+
+    run: what made the predictions.
+    split: what they are of.
+    predictions: the rows that are scored.
+    tables: more tables, where the caller has any.
+    facts: more of what metrics.json says.
+    """
     metrics = run.task.score(predictions)
-    config, folder = run.config, run.folder / split
+    config, place = run.config, RunFolder(run.folder).split(split)
     written = {
         "upstream": config.upstream,
         "interface": config.interface,
@@ -110,11 +124,48 @@ def rescore(
         **run.task.facts(predictions),
         **(facts or {}),
         "tables": [table._asdict() for table in [*tables, *run.task.tables(predictions)]],
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "created": now(),
     }
-    write_json(folder / "metrics.json", written)
-    run.task.figures(folder, predictions)
+    write_json(place.metrics, written)
+    run.task.figures(place.path, predictions)
     return metrics
+
+
+def load_single(folder: Path, checkpoint: str = "", device: str | None = None, overrides: Sequence[str] = ()) -> Run:
+    """The run of one head, for prediction.
+
+    folder: what `audiossl train` wrote.
+    checkpoint: best, last or averaged; '' for what the run is configured to use.
+    device: where it runs; None for a GPU where there is one.
+    overrides: changes to its configuration, for instance data.dir=elsewhere.
+    Raises CheckpointError where weights are missing or the encoder is another one.
+    """
+    place = RunFolder(folder)
+    config, stored = place.config(overrides), place.facts.upstream_fingerprint or ""
+    upstream = load_upstream(config.upstream, **config.upstream_options)
+    require_fingerprint(upstream, stored, config.upstream, folder)
+    task = build_downstream(config, upstream)
+    place.restore(task, checkpoint or config.checkpoint)
+    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    return Run(folder, config, task.to(where).eval(), where, stored)
+
+
+def encoder_file_of(config: Experiment, task: Downstream, fingerprint: str) -> EncoderFile:
+    """What encoder.json says of the encoder under a head.
+
+    config: of the run.
+    task: the head on its encoder.
+    fingerprint: of the encoder as it was loaded.
+    """
+    return EncoderFile(
+        upstream=config.upstream,
+        options=dict(config.upstream_options),
+        fingerprint=fingerprint,
+        finetune=as_dict(config.finetune),
+        up_to_layer=task.interface.up_to_layer,
+        weights=f"checkpoints/{config.checkpoint}.safetensors",
+        prefix=f"{checkpoint_prefix(config.checkpoint)}upstream.",
+    )
 
 
 def _with_audio(predictions: Iterable[Prediction], cuts: Iterable[Cut]) -> list[Prediction]:

@@ -2,37 +2,138 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+from audiossl.core.errors import CheckpointError
+from audiossl.core.tensors import fingerprint
 from audiossl.data.manifests import read_manifest
+from audiossl.encoders.encoder_file import EncoderFile
+from audiossl.encoders.loading import load_upstream
 from audiossl.encoders.weights import save_upstream
 from audiossl.experiments.building import (
+    accelerator_of,
+    build_downstream,
     build_pretraining,
+    check_rows,
+    completed,
     fit_statistics,
     trainer_of,
+    warn_of_leaks,
 )
-from audiossl.experiments.config import (
-    PretrainExperiment,
-)
-from audiossl.experiments.folder import describe, restore, run_folder
+from audiossl.experiments.cached_batches import feed_of, opened
+from audiossl.experiments.config import Experiment, PretrainExperiment
+from audiossl.experiments.folder import LayerWeights, RunFacts, RunFolder
+from audiossl.experiments.run import encoder_file_of
+from audiossl.features.config import Form
+from audiossl.training.downstream import Downstream
+from audiossl.training.task import Task
+
+
+def train_one(config: Experiment, out: Path, *, resume: bool = False, overwrite: bool = False) -> Path:
+    """Train one head in the run folder `out`.
+
+    config: what to train.
+    out: the run folder.
+    resume: go on with the run that is there.
+    overwrite: replace it.
+    Raises TrainingError if there is a run already, ConfigError, LabelError, ... before any training.
+    """
+    run = RunFolder(out)
+    with run.writing(resume=resume, overwrite=overwrite):
+        cuts = {split: read_manifest(config.data.path(split)) for split in ("train", "dev")}
+        config = completed(config, cuts["train"])
+        upstream = load_upstream(config.upstream, **config.upstream_options)
+        print_of_upstream = fingerprint(upstream)  # of the weights as they come, before anything is added to them
+        task = build_downstream(config, upstream)
+        check_rows(task, config.data, cuts)
+        warn_of_leaks(config.data, cuts)
+        feed = feed_of(config, task, print_of_upstream, run.facts.features if resume else None)
+        feed.check()
+        accelerator = accelerator_of(config.trainer)
+        with opened([feed], accelerator, config.trainer, cuts) as (served,):
+            trainer = trainer_of(task, config, out, cuts, served)
+            if accelerator.is_main_process:
+                facts = facts_of(task, accelerator.num_processes, print_of_upstream, served.form)
+                begin_single(run, config, task, facts, resume=resume)
+            if not resume:
+                fit_statistics(task, trainer)
+            trainer.fit(resume=resume)
+        if accelerator.is_main_process:
+            finish_single(run, config, task)
+    return out
+
+
+def facts_of(
+    task: Task, processes: int, print_of_upstream: str | None = None, features: Form | None = None
+) -> RunFacts:
+    """What run.json says of a run at its beginning.
+
+    task: what is trained.
+    processes: how many train it.
+    print_of_upstream: fingerprint of the encoder as it was loaded; None in pre-training.
+    features: the form in which hidden states are read; None in pre-training.
+    """
+    trainable = sum(p.numel() for p in task.parameters() if p.requires_grad)
+    facts = RunFacts(
+        num_parameters=sum(p.numel() for p in task.parameters()),
+        num_trainable=trainable,
+        processes=processes,
+        upstream_fingerprint=print_of_upstream,
+        features=features,
+    )
+    if not isinstance(task, Downstream):
+        return facts
+    inside = sum(p.numel() for p in task.upstream.parameters() if p.requires_grad)
+    return replace(facts, num_trainable_head=trainable - inside, num_trainable_upstream=inside)
+
+
+def begin_single(run: RunFolder, config: Experiment, task: Downstream, facts: RunFacts, *, resume: bool) -> None:
+    """Say what a head is trained on. Raises CheckpointError for a resumed run whose encoder is another one now.
+
+    run: the folder.
+    config: the completed configuration.
+    task: the head on its encoder.
+    facts: what run.json is to say.
+    resume: whether the run goes on; it keeps the fingerprint that it started with.
+    """
+    if resume and run.facts.upstream_fingerprint != facts.upstream_fingerprint:
+        raise CheckpointError(f"The upstream {config.upstream!r} changed since {run} was started; train again.")
+    run.begin(config, facts, encoder_file_of(config, task, facts.upstream_fingerprint or ""), resume=resume)
+
+
+def finish_single(run: RunFolder, config: Experiment, task: Downstream) -> None:
+    """interface.json of a finished run, of its best weights, which the task has afterwards."""
+    run.restore(task, "best")
+    run.write_interface(LayerWeights(config.interface, task.interface.layer_weights()))
 
 
 def pretrain(config: PretrainExperiment, out: Path, *, resume: bool = False, overwrite: bool = False) -> Path:
-    """Pre-train an encoder in the run folder `out`; writes `upstream.safetensors`, which `load_upstream(out)` reads."""
-    with run_folder(out, resume=resume, overwrite=overwrite):
+    """Pre-train an encoder in the run folder `out`; writes `upstream.safetensors`, which `load_upstream(out)` reads.
+
+    config: what to train.
+    out: the run folder.
+    resume: go on with the run that is there.
+    overwrite: replace it.
+    Raises TrainingError if there is a run already, ConfigError for an encoder that the objective cannot train.
+    """
+    run = RunFolder(out)
+    with run.writing(resume=resume, overwrite=overwrite):
         cuts = {split: read_manifest(config.data.path(split)) for split in ("train", "dev")}
         task = build_pretraining(config)
         trainer = trainer_of(task, config, out, cuts)
-        describe(out, config, task, trainer, resume)
+        if trainer.accelerator.is_main_process:
+            encoder = EncoderFile(weights=run.upstream_path.name)
+            run.begin(config, facts_of(task, trainer.world), encoder, resume=resume)
         if config.init and not resume:
-            restore(task, Path(config.init), "best")
+            RunFolder(config.init).restore(task, "best")
         if not resume:
             fit_statistics(task, trainer)
         state = trainer.fit(resume=resume)
         if trainer.accelerator.is_main_process:
-            restore(task, out, "best")
+            run.restore(task, "best")
             kept = state.best[0] if state.best else None
             card = {"name": config.name, "step": kept.step if kept else state.step, "seed": config.seed}
             card |= {"dev_loss": kept.value} if kept else {}
-            save_upstream(task.upstream, out / "upstream.safetensors", card)
+            save_upstream(task.upstream, run.upstream_path, card)
     return out

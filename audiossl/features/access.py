@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from audiossl.core.files import cache_folder
-from audiossl.core.types import Batch, Position
-from audiossl.data.stream import LoaderConfig, make_stream
+from audiossl.core.types import Batch
+from audiossl.data.stream import BatchStream, StreamPlan
 from audiossl.encoders.upstream import Upstream
 from audiossl.features.config import CacheConfig, Form
 from audiossl.features.identity import describe
@@ -34,14 +34,20 @@ def open_source(
     *,
     layers: Iterable[int],
     precision: str = "fp32",
-    device: torch.device | str = "cpu",
+    device: torch.device | str | None = None,
     world: int = 1,
     beside: FeatureSource | None = None,
 ) -> FeatureSource:
     """A source of hidden states of an upstream, with the entry of the cache that is its own.
 
-    fingerprint: `audiossl.core.tensors.fingerprint(upstream)`; world: processes that share the budget; beside: another
-    source in the same cache, which shares it too.
+    fingerprint: `audiossl.core.tensors.fingerprint(upstream)`.
+    cache: where the cache is, how large it may be and in which type it keeps hidden states.
+    form: what is kept, see `FeatureSource`.
+    layers: the numbers of those that are kept.
+    precision: of autocast.
+    device: where the encoder runs; the best one where it is left out.
+    world: processes that share the budget.
+    beside: another source in the same cache, which shares the budget too.
     """
     chosen, dtype = tuple(layers), cache.dtype_of(form)
     description = describe(upstream, fingerprint, layers=chosen, form=form, dtype=dtype, precision=precision)
@@ -71,31 +77,14 @@ def joint_survey(surveys: Sequence[Survey]) -> Survey:
     )
 
 
-def cached_batches(
-    source: FeatureSource,
-    cuts: CutSet,
-    data: LoaderConfig,
-    *,
-    train: bool = False,
-    seed: int = 0,
-    start: Position | None = None,
-    rank: int = 0,
-    world: int = 1,
-    means: bool = False,
-) -> Iterator[Batch]:
-    """The batches of `make_loader`, in its order, with hidden states, or their means over time, instead of sound."""
-    stream = make_stream(
-        cuts,
-        data,
-        sample_rate_hz=source.upstream.sample_rate_hz,
-        seed=seed,
-        train=train,
-        rank=rank,
-        world_size=world,
-        start=start,
-        min_samples=source.upstream.min_samples,
-    )
-    return source.batches(stream, means=means)
+def cached_batches(source: FeatureSource, cuts: CutSet, plan: StreamPlan, *, means: bool = False) -> Iterator[Batch]:
+    """The batches of `make_loader`, in its order, with hidden states instead of sound.
+
+    source: where hidden states are kept, and computed where they are not.
+    plan: of the source's upstream (`StreamPlan.of`).
+    means: whether a recording is the mean of its frames over time.
+    """
+    return source.batches(BatchStream(cuts, plan), means=means)
 
 
 def announcement(what: str, survey: Survey) -> str:

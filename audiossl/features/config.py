@@ -7,7 +7,7 @@ from typing import Literal
 
 from audiossl.core.errors import ConfigError
 
-Form = Literal["off", "frames", "pooled"]
+Form = Literal["off", "frames", "pooled", "statistics"]
 Asked = Literal["auto", "frames", "pooled", "stats", "off"]
 
 
@@ -36,5 +36,5 @@ class CacheConfig:
     def dtype_of(self, form: Form) -> str:
         """The type in which hidden states of that form are kept."""
         if self.dtype == "auto":
-            return "fp32" if form == "pooled" else "fp16"
+            return "fp16" if form == "frames" else "fp32"
         return self.dtype

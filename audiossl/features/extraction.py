@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from audiossl.core.errors import ConfigError
+from audiossl.core.processes import is_main, rank, world_size
 from audiossl.core.tensors import fingerprint
 from audiossl.data.manifests import read_manifest
 from audiossl.encoders.layers import parse_layers
@@ -35,9 +33,9 @@ def extract(
     shard: 'i/n' for the i-th of n disjoint parts, the first being 1; under torchrun each process takes its part of
     that part. say: called with a line before a manifest starts. Raises ConfigError.
     """
-    if form not in ("frames", "pooled"):
-        raise ConfigError(f"--form {form}: choose frames or pooled.")
-    rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    if form not in ("frames", "pooled", "statistics"):
+        raise ConfigError(f"--form {form}: choose frames, pooled or statistics.")
+    number, world = rank(), world_size()
     which, total = parse_shard(shard)
     cuts = [read_manifest(path) for path in manifests]
     upstream = load_upstream(name, **options)
@@ -46,16 +44,15 @@ def extract(
         fingerprint(upstream),
         cache,
         form,
-        layers=parse_layers(layers, upstream),
-        device=f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu",
+        layers=parse_layers(layers, upstream.num_layers),
         world=world,
     )
     num_computed = num_rows = num_bytes = 0
     try:
         for path, rows in zip(manifests, cuts, strict=True):
             survey = source.survey(rows)
-            share = (which * world + rank, total * world)
-            if rank == 0:
+            share = (which * world + number, total * world)
+            if is_main():
                 say(announcement(str(path), survey))
             missing_s = survey.missing_s / share[1]
             num_computed += source.extract(rows, share=share, num_workers=num_workers, total_s=missing_s)

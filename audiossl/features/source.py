@@ -6,7 +6,7 @@ import hashlib
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,13 +14,16 @@ from torch import Tensor
 from audiossl.core.errors import ConfigError
 from audiossl.core.terminal import share_bar
 from audiossl.core.types import Batch, Features, Position
-from audiossl.data.loader import collate, make_loader
+from audiossl.data.loader import collate
 from audiossl.data.stream import BatchStream, LoaderConfig
+from audiossl.encoders.devices import best_device_for
+from audiossl.encoders.encoding import Encoded, encode_batch, encode_rows
 from audiossl.encoders.upstream import Upstream
 from audiossl.features.codec import Codec
 from audiossl.features.config import Form
 from audiossl.features.identity import Rows
 from audiossl.features.store import Store
+from audiossl.nn.pooling import StatisticsPooling
 
 if TYPE_CHECKING:
     from lhotse.cut import Cut
@@ -52,7 +55,8 @@ class _Item(NamedTuple):
 class FeatureSource:
     """Hidden states `layers` of a frozen upstream, as stored in `store`; any number of heads can read its batches.
 
-    form: 'frames', or 'pooled' for the mean of each layer over the frames, which then counts as one frame.
+    form: 'frames', 'pooled' for the mean of each layer over the frames, or 'statistics' for mean and deviation, (2 D_l)
+    numbers as `StatisticsPooling` gives them; the latter two count as one frame.
     precision: of autocast. A batch has the layers up to the last of `layers`; those between that are not stored have
     no frames.
     """
@@ -66,17 +70,18 @@ class FeatureSource:
         form: Form,
         dtype: str = "fp16",
         precision: str = "fp32",
-        device: torch.device | str = "cpu",
+        device: torch.device | str | None = None,
         batch_s: float | None = None,
         rows: Rows | None = None,
     ) -> None:
         self.upstream, self.store, self.layers, self.form = upstream, store, tuple(layers), form
-        self.codec = Codec(dtype, tuple(upstream.widths[layer] for layer in layers))
-        self.precision, self.device = precision, torch.device(device)
+        self.widths = tuple(_width_kept(width, form) for width in upstream.widths)
+        self.codec = Codec(dtype, tuple(self.widths[layer] for layer in layers))
+        self.precision, self.device = precision, torch.device(device or best_device_for(upstream))
         # A CPU gains nothing from more at once, and long recordings take memory; a GPU idles with less.
         self.batch_s = batch_s or (20.0 if self.device.type == "cpu" else 160.0)
         self.rows = rows or Rows()
-        self._warned = self._placed = False
+        self._warned = False
 
     def batches(self, stream: BatchStream, *, means: bool = False) -> Iterator[Batch]:
         """The stream's batches in their order, without sound; means: of frames over time, as in the form 'pooled'."""
@@ -131,8 +136,7 @@ class FeatureSource:
                 while _any_writable(every) and (pool := list(islice(rows, LoaderConfig.pool_size))):
                     ordered = sorted(pool, key=lambda cut: (-cut.duration, cut.id))[share[0] :: share[1]]
                     missing = [cut for cut in ordered if any(source._is_missing(cut) for source in every)]
-                    for batch in self._sounds(missing, num_workers):
-                        features = self._encoded(batch, last)
+                    for batch, features in self._encoded_rows(missing, last, num_workers):
                         for source in every:
                             source._kept(batch, features)
                         num_computed += len(batch)
@@ -145,7 +149,7 @@ class FeatureSource:
         return num_computed
 
     def _num_frames(self, cut: Cut) -> int:
-        if self.form == "pooled":
+        if self.form != "frames":
             return 1
         num_samples: int = round(cut.duration * self.upstream.sample_rate_hz)
         return self.upstream.num_frames(num_samples)
@@ -154,18 +158,18 @@ class FeatureSource:
         utterance = self.rows.utterance(cut)
         return utterance is not None and utterance not in self.store
 
-    def _sounds(self, cuts: Sequence[Cut], num_workers: int) -> Iterator[Batch]:
-        """Recordings of about the same length together, so that little is padding."""
+    def _encoded_rows(self, cuts: Sequence[Cut], last: int, num_workers: int) -> Iterator[Encoded]:
+        """Layers 0 to `last`; recordings of about the same length together, so that little is padding."""
         from lhotse import CutSet
 
         if not cuts:
             return
         longest_s = max(cut.duration for cut in cuts)
         config = LoaderConfig(batch_size=None, max_duration_s=max(self.batch_s, longest_s), num_workers=num_workers)
-        rate, shortest = self.upstream.sample_rate_hz, self.upstream.min_samples
-        yield from make_loader(
-            CutSet.from_cuts(cuts), config, sample_rate_hz=rate, min_samples=shortest, seed=0, train=False
-        )
+        how: Any = {"up_to_layer": last, "device": self.device, "precision": self.precision}
+        for encoded in encode_rows(self.upstream, CutSet.from_cuts(cuts), config, **how):
+            _check_exact(encoded.features)
+            yield encoded
 
     def _stored(self, cut: Cut) -> _Item | None:
         utterance = self.rows.utterance(cut)
@@ -186,36 +190,33 @@ class FeatureSource:
 
     def _computed(self, sounds: Batch) -> list[_Item]:
         """Run the encoder, and keep what may be kept. What is read now and what is read later is the same."""
-        return self._kept(sounds, self._encoded(sounds, max(self.layers)))
-
-    @torch.no_grad()
-    def _encoded(self, sounds: Batch, last: int) -> Features:
-        """Layers 0 to `last`."""
-        batch = sounds.to(self.device)
-        if not self._placed:  # once: an engine forgets its graph whenever it is moved
-            self.upstream.to(self.device)
-            self._placed = True
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            features: Features = self.upstream(batch.wavs, batch.lengths, up_to_layer=last)
-        if not features.exact:
-            raise ConfigError(
-                "Hidden states of this upstream depend on the batch that a recording is in (padding=legacy), so they "
-                "cannot be kept; set features=off."
-            )
-        return features
+        last = max(self.layers)
+        features = encode_batch(self.upstream, sounds, up_to_layer=last, device=self.device, precision=self.precision)
+        _check_exact(features)
+        return self._kept(sounds, features)
 
     def _kept(self, sounds: Batch, features: Features) -> list[_Item]:
         items = []
-        for index, cut in enumerate(sounds.cuts):
+        for index, (cut, chosen) in enumerate(zip(sounds.cuts, self._chosen(features), strict=True)):
             num_samples = int(sounds.lengths[index])
-            states = features.item(index)
-            chosen = [states[layer] for layer in self.layers]
-            if self.form == "pooled":
-                chosen = [state.float().mean(dim=0, keepdim=True) for state in chosen]
             record = self.codec.encode(chosen)
             items.append(_Item(record, [] if record is not None else chosen, len(chosen[0]), num_samples))
             self._keep(cut, items[-1], sounds.wavs[index, :num_samples])
         return items
+
+    def _chosen(self, features: Features) -> Iterator[list[Tensor]]:
+        """What is kept of each item, layer by layer."""
+        if self.form == "statistics":
+            # Of the whole batch at once, so that sums round as they do for a reader of the batch.
+            pooled = [statistics_of(features.layers[layer], features.lengths) for layer in self.layers]
+            yield from ([layer[index, None] for layer in pooled] for index in range(len(features.lengths)))
+            return
+        for index in range(len(features.lengths)):
+            states = features.item(index)
+            chosen = [states[layer] for layer in self.layers]
+            if self.form == "pooled":
+                chosen = [state.float().mean(dim=0, keepdim=True) for state in chosen]
+            yield chosen
 
     def _keep(self, cut: Cut, item: _Item, sound: Tensor) -> None:
         if item.record is None:
@@ -248,7 +249,7 @@ class FeatureSource:
         return Features(tuple(layers[places[n]] if n in places else self._empty(len(items), n) for n in upto), lengths)
 
     def _empty(self, num_items: int, layer: int) -> Tensor:
-        return torch.zeros(num_items, 0, self.upstream.widths[layer], dtype=self.codec.read_as)
+        return torch.zeros(num_items, 0, self.widths[layer], dtype=self.codec.read_as)
 
     def _padded(self, items: Sequence[_Item], num_frames: int) -> list[Tensor]:
         whole = all(item.record is not None for item in items)
@@ -262,6 +263,24 @@ class FeatureSource:
 
 def _any_writable(sources: Sequence[FeatureSource]) -> bool:
     return any(source.store.writable for source in sources)
+
+
+def statistics_of(states: Tensor, lengths: Tensor) -> Tensor:
+    """Mean and deviation over time (B, 2 D), in single precision, of states (B, T, D) with lengths (B,) frames."""
+    pooled: Tensor = StatisticsPooling(states.shape[-1])(states.float(), lengths)
+    return pooled
+
+
+def _width_kept(width: int, form: Form) -> int:
+    return 2 * width if form == "statistics" else width
+
+
+def _check_exact(features: Features) -> None:
+    if not features.exact:
+        raise ConfigError(
+            "Hidden states of this upstream depend on the batch that a recording is in (padding=legacy), so they "
+            "cannot be kept; set features=off."
+        )
 
 
 def hash_of(sound: Tensor) -> str:

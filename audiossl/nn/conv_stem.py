@@ -1,6 +1,6 @@
 """The convolutional waveform front end of the wav2vec 2.0 family (arXiv:2006.11477, section 2).
 
-Seven convolutions without padding, so that a frame depends on the samples of its receptive field alone; the one thing
+Seven convolutions without padding, so that a frame depends on the samples of its receptive field alone. The one thing
 that looks further is the GroupNorm of the base style, whose statistics run over the whole of an item.
 """
 
@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from audiossl.nn.convolution import convolve
 from audiossl.nn.masking import valid_frames
 
 # Rows that are multiplied, normalised and squashed at a time: 1024 x 512 float32 stay in a core's cache.
@@ -38,8 +39,12 @@ def stride_and_receptive_field(kernels: Sequence[int], strides: Sequence[int]) -
 class ConvStem(nn.Module):
     """Convolution, norm, GELU, for each layer.
 
+    widths: channels of each layer.
+    kernels: taps of each layer.
+    strides: of each layer.
     norm: 'group' (one channel a group, over time, in the first layer only: base style) or 'layer' (over channels, in
     every layer: large style).
+    bias: whether the convolutions have one.
     """
 
     def __init__(
@@ -68,14 +73,15 @@ class ConvStem(nn.Module):
     ) -> Tensor:
         """(B, S) -> (B, T, C), by convolutions.
 
-        lengths: (B,) samples of each item; None where none is padded (or padding may leak). moments: for a part of a
-        recording, mean and variance (C,) of the first convolution over the whole of it, in the GroupNorm's place.
+        lengths: (B,) samples of each item, None where none is padded (or padding may leak).
+        moments: for a part of a recording, mean and variance (C,) of the first convolution over the whole of it, in
+        the GroupNorm's place.
         """
         if moments is None and lengths is not None and self.norm == "group":
             moments = self.moments(wavs, lengths)
         x = wavs[:, None]  # (B, 1, S)
-        for number, conv in enumerate(self.convs):
-            x = conv(x)
+        for number, (conv, stride) in enumerate(zip(self.convs, self.strides, strict=True)):
+            x = convolve(x, cast(nn.Conv1d, conv).weight, cast(nn.Conv1d, conv).bias, stride=stride)
             if self.norm == "layer":
                 x = self.norms[number](x.transpose(1, 2)).transpose(1, 2)
             elif number == 0 and moments is None:
@@ -87,7 +93,7 @@ class ConvStem(nn.Module):
         return x.transpose(1, 2)
 
     def rows(self, wavs: Sequence[Tensor], moments: tuple[Tensor, Tensor] | None = None) -> list[Tensor]:
-        """Items (S_i,) -> (T_i, C) each, without padding; the same as `forward`, as matrix products.
+        """Items (S_i,) -> (T_i, C) each, without padding: the same as `forward`, as matrix products.
 
         Frames are rows from the start, so that a layer norm needs no transposition, and a GroupNorm is folded into the
         first weights. On a CPU this is the faster way, most of all in bfloat16.
@@ -125,6 +131,7 @@ class ConvStem(nn.Module):
             taps, start = weight.shape[1] // inputs, group * stride
             shape, steps = (frames, taps * inputs), (stride * inputs, 1)
             views.append(x.as_strided(shape, steps, x.storage_offset() + start * inputs))
+        # A piece at a time, so that what is multiplied is still in the cache when it is normalised.
         blocks = range(0, frames, frames if torch.is_grad_enabled() else _ROWS)
         made = []
         for start in blocks:
@@ -147,7 +154,7 @@ class ConvStem(nn.Module):
         return channel_moments(cast(nn.Conv1d, self.convs[0]), mean, covariance)
 
     def _affine(self, moments: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        """The GroupNorm with known mean and variance, as scale and shift of its input; float64."""
+        """The GroupNorm with known mean and variance, as scale and shift of its input in float64."""
         norm, (mean, variance) = cast(nn.GroupNorm, self.norms[0]), moments
         scale = norm.weight.double() * torch.rsqrt(variance.double() + norm.eps)
         return scale, norm.bias.double() - mean.double() * scale

@@ -18,7 +18,12 @@ from audiossl.nn.masking import valid_frames
 
 
 class Frontend(nn.Module, ABC):
-    """win, hop: window and step in samples; edge: samples mirrored at each end (0 where frames are whole windows)."""
+    """A waveform to frames of bands.
+
+    win: window in samples.
+    hop: step in samples.
+    edge: samples mirrored at each end, 0 where frames are whole windows.
+    """
 
     win: int
     hop: int
@@ -38,7 +43,14 @@ class Frontend(nn.Module, ABC):
 
 
 class LogMel(Frontend):
-    """Log mel power spectrum, centred Hann windows, HTK mel scale without area normalisation: log(mel + eps)."""
+    """Log mel power spectrum, centred Hann windows, HTK mel scale without area normalisation: log(mel + eps).
+
+    sample_rate_hz: of the waveform.
+    num_mels: bands, from 0 Hz to half of the rate.
+    win_ms: window in milliseconds.
+    hop_ms: step in milliseconds.
+    eps: added to power before the logarithm.
+    """
 
     window: Tensor
     filters: Tensor
@@ -62,7 +74,7 @@ class LogMel(Frontend):
 
 
 class Spectrogram(Frontend):
-    """Log power spectrum with win // 2 + 1 bins, framed as LogMel."""
+    """Log power spectrum with win // 2 + 1 bins, framed as LogMel and with arguments of the same meaning."""
 
     window: Tensor
 
@@ -81,6 +93,11 @@ class KaldiFbank(Frontend):
     """Kaldi's log mel filterbank: DC removal, pre-emphasis 0.97, Povey window, FFT of the next power of two, no dither.
 
     Its filters are triangles on the mel axis, not on the frequency axis, from 20 Hz to the Nyquist frequency.
+
+    sample_rate_hz: of the waveform.
+    num_mels: bands.
+    win_ms: window in milliseconds.
+    hop_ms: step in milliseconds.
     """
 
     window: Tensor
@@ -106,7 +123,13 @@ class KaldiFbank(Frontend):
 
 
 class KaldiMfcc(Frontend):
-    """Kaldi's cepstra: orthonormal DCT-II of 23 log mel bands, liftered (1 + 11 sin(pi k / 22)), c0 kept."""
+    """Kaldi's cepstra: orthonormal DCT-II of 23 log mel bands, liftered (1 + 11 sin(pi k / 22)), c0 kept.
+
+    sample_rate_hz: of the waveform.
+    num_ceps: cepstra, c0 included.
+    num_mels: bands that the transform is taken of.
+    lifter: L of the liftering 1 + L / 2 sin(pi k / L).
+    """
 
     dct: Tensor
 
@@ -128,7 +151,13 @@ class KaldiMfcc(Frontend):
 
 
 def power_spectrum(wavs: Tensor, lengths: Tensor, window: Tensor, hop: int) -> Tensor:
-    """Centred short-time power spectrum (B, 1 + S // hop, win // 2 + 1), each item reflected at its own end."""
+    """Centred short-time power spectrum (B, 1 + S // hop, win // 2 + 1), each item reflected at its own end.
+
+    wavs: (B, S), zero beyond the lengths.
+    lengths: (B,) samples.
+    window: (win,).
+    hop: step in samples.
+    """
     win = window.numel()
     padded = reflect_ends(wavs, lengths, win // 2)
     spectrum = torch.stft(padded, win, hop, window=window, center=False, return_complex=True)
@@ -149,7 +178,7 @@ def reflect_ends(wavs: Tensor, lengths: Tensor, pad: int) -> Tensor:
 
 
 def set_level(wavs: Tensor, lengths: Tensor, level_db: float) -> Tensor:
-    """Scale each item to a root mean square of `level_db` dB full scale; silence stays silence."""
+    """Scale each item to a root mean square of `level_db` dB full scale. Silence stays silence."""
     power = wavs.square().sum(1, keepdim=True) / lengths[:, None]  # zeros beyond lengths add nothing
     return wavs * (10 ** (level_db / 20) / power.sqrt().clamp(min=1e-10))
 
@@ -158,6 +187,11 @@ def add_deltas(x: Tensor, lengths: Tensor, order: int = 2, win: int = 5) -> Tens
     """Append deltas up to `order` over `win` frames, edges repeated: (B, T, D) -> (B, T, D (order + 1)).
 
     d_t = sum_n n (x_{t+n} - x_{t-n}) / (2 sum_n n^2), n = 1 .. win // 2.
+
+    x: features.
+    lengths: (B,) frames.
+    order: how often differences are taken.
+    win: frames that a difference looks at.
     """
     reach = win // 2
     time = torch.arange(x.shape[1], device=x.device)
@@ -174,7 +208,7 @@ def add_deltas(x: Tensor, lengths: Tensor, order: int = 2, win: int = 5) -> Tens
 
 
 def normalize_utterance(x: Tensor, lengths: Tensor, eps: float = 1e-10) -> Tensor:
-    """Cepstral mean and variance normalisation over each item's own frames (unbiased); zeros beyond them.
+    """Cepstral mean and variance normalisation over each item's own frames (unbiased), zeros beyond them.
 
     A single frame has no variance: it becomes zero.
     """
@@ -188,7 +222,12 @@ def normalize_utterance(x: Tensor, lengths: Tensor, eps: float = 1e-10) -> Tenso
 
 
 def kaldi_mel_filters(num_mels: int, fft: int, sample_rate_hz: int, low_hz: float = 20.0) -> Tensor:
-    """Triangles that are linear in mel = 1127 ln(1 + f / 700): (fft // 2 + 1, num_mels); the Nyquist bin has no weight.
+    """Triangles that are linear in mel = 1127 ln(1 + f / 700), as (fft // 2 + 1, num_mels).
+
+    num_mels: triangles.
+    fft: points of the transform, whose Nyquist bin has no weight.
+    sample_rate_hz: of the waveform.
+    low_hz: where the first triangle begins.
 
     In float32 throughout, as Kaldi has it: exact arithmetic would move the edges by 1e-5, and log bands by 2e-4.
     """

@@ -18,9 +18,7 @@ from torch.autograd.function import once_differentiable
 
 _PIECE = {"cpu": 2**16}  # numbers of a layer that are widened at once; on a CPU, all layers' should fit into its cache
 
-
 _LARGE_PIECE = 2**20
-
 
 _every_type: ContextVar[bool] = ContextVar("every_type", default=False)
 

@@ -4,7 +4,7 @@ The score of a class is the cosine between an embedding and the class's directio
 in training: cos(t) - m (AM, Wang et al., 2018, arXiv:1801.05599) or cos(t + m) (AAM, Deng et al., 2019,
 arXiv:1801.07698). Scores are then scaled and go into cross entropy.
 
-speechbrain has both margins; here only the right class is touched, so that no matrix of (B, C) one-hot targets is made,
+speechbrain has both margins. Here only the right class is touched, so that no matrix of (B, C) one-hot targets is made,
 and importing them does not take seconds. The tests compare.
 """
 
@@ -24,8 +24,11 @@ LOSSES = ("softmax", "am", "aam")
 class MarginSoftmax(nn.Module):
     """Cross entropy of embeddings (B, D) for `num_classes`, in float32 also under autocast.
 
-    kind: 'softmax' (a linear layer with a bias, no cosine, no margin, no scale), 'am' or 'aam'; margin: in cosine (am)
-    or radians (aam); it may be set between steps. scale: of the cosines.
+    width: D of the embeddings.
+    num_classes: C.
+    kind: 'softmax' (a linear layer with a bias, no cosine, no margin, no scale), 'am' or 'aam'.
+    margin: in cosine (am) or radians (aam). It may be set between steps.
+    scale: of the cosines.
     """
 
     def __init__(

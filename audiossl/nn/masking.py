@@ -9,7 +9,7 @@ from torch import Tensor
 def valid_frames(lengths: Tensor, num_frames: int) -> Tensor:
     """(B, T) bool with T = num_frames: True for frame t of item b where t < lengths[b].
 
-    lengths: (B,) integers; the result is on their device. Nothing is read back from the device.
+    The result is on the device of the lengths, (B,) integers. Nothing is read back from it.
 
     >>> valid_frames(torch.tensor([1, 3]), 3).tolist()
     [[True, False, False], [True, True, True]]

@@ -41,21 +41,21 @@ class Pooling(nn.Module, ABC):
 
 
 class MeanPooling(Pooling):
-    """Mean over time; nothing to learn."""
+    """Mean over time, with nothing to learn."""
 
     def pool(self, x: Tensor, valid: Tensor) -> Tensor:
         return x.sum(dim=1) / valid.sum(dim=1)
 
 
 class MaxPooling(Pooling):
-    """Maximum over time of each channel; nothing to learn."""
+    """Maximum over time of each channel, with nothing to learn."""
 
     def pool(self, x: Tensor, valid: Tensor) -> Tensor:
         return torch.where(valid, x, x.new_full((), -torch.inf)).amax(dim=1)
 
 
 class AttentionPooling(Pooling):
-    """Weighted mean over time; a linear layer scores each frame (self-attention pooling, Safari et al., 2020)."""
+    """Weighted mean over time, for which a linear layer scores each frame (Safari et al., 2020)."""
 
     def __init__(self, width: int) -> None:
         super().__init__(width)
@@ -88,11 +88,11 @@ class StatisticsPooling(Pooling):
 
 
 class AttentiveStatisticsPooling(Pooling):
-    """Weighted mean and standard deviation over time, concatenated; each channel has weights of its own.
+    """Weighted mean and standard deviation over time, concatenated. Each channel has weights of its own.
 
     A frame's scores come from the frame and from the recording's mean and deviation through `hidden` units, as in
-    ECAPA-TDNN (Desplanques et al., 2020, section 3.3; attention over statistics: Okabe et al., 2018). One frame has a
-    deviation of 0.
+    ECAPA-TDNN (Desplanques et al., 2020, section 3.3, after the attention over statistics of Okabe et al., 2018). One
+    frame has a deviation of 0.
     """
 
     def __init__(self, width: int, hidden: int = 128) -> None:

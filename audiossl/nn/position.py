@@ -7,10 +7,13 @@ Three forms are published: weight-normalised (wav2vec 2.0, HuBERT, WavLM), with 
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from audiossl.nn.convolution import convolve
 
 
 class PositionConv(nn.Module):
@@ -46,7 +49,7 @@ class PositionConv(nn.Module):
 
     def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
         """(B, T, D), zero in the padding -> (B, T, D)."""
-        made = F.conv1d(x.transpose(1, 2), self.weight(), self.bias, padding=self.padding, groups=self.groups)
+        made = convolve(x.transpose(1, 2), self.weight(), self.bias, padding=self.padding, groups=self.groups)
         return F.gelu(_trimmed(made, self.surplus)).transpose(1, 2)
 
 
@@ -60,17 +63,24 @@ class BatchNormPositionConv(nn.Module):
         self.conv = nn.Conv1d(width, width, kernel, padding=kernel // 2, groups=groups)
 
     def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
-        """(B, T, D) -> (B, T, D); valid (B, T): what the norm adds to the padding is taken away again."""
+        """(B, T, D) -> (B, T, D). With valid (B, T), what the norm adds to the padding is taken away again."""
         norm = self.norm
         # Statistics of a padded batch would depend on the padding, and those of a small one are worth little.
         x = F.batch_norm(x.transpose(1, 2), norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)
         if valid is not None:
             x = torch.where(valid[:, None], x, x.new_zeros(()))
-        return F.gelu(_trimmed(self.conv(x), self.surplus)).transpose(1, 2)
+        return F.gelu(_trimmed(_run(self.conv, x), self.surplus)).transpose(1, 2)
 
 
 class StackedPositionConv(nn.Module):
-    """`depth` times: convolution, layer norm without parameters, GELU. Kernel: max(3, K // depth)."""
+    """`depth` times: convolution, layer norm without parameters, GELU.
+
+    width: D.
+    kernel: K, of which each convolution has max(3, K // depth).
+    groups: of channels that are kept apart.
+    depth: how many convolutions.
+    eps: of the layer norms.
+    """
 
     def __init__(self, width: int, kernel: int, groups: int, depth: int, eps: float = 1e-5) -> None:
         super().__init__()
@@ -81,9 +91,9 @@ class StackedPositionConv(nn.Module):
         )
 
     def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
-        """(B, T, D), zero in the padding -> (B, T, D); valid (B, T) keeps it zero from layer to layer."""
+        """(B, T, D), zero in the padding -> (B, T, D). With valid (B, T) it stays zero from layer to layer."""
         for conv in self.convs:
-            made = _trimmed(conv(x.transpose(1, 2)), self.surplus).transpose(1, 2)
+            made = _trimmed(_run(cast(nn.Conv1d, conv), x.transpose(1, 2)), self.surplus).transpose(1, 2)
             x = F.gelu(F.layer_norm(made, made.shape[-1:], eps=self.eps))
             if valid is not None:
                 x = torch.where(valid[..., None], x, x.new_zeros(()))
@@ -94,6 +104,11 @@ def _tap_norms(direction: Tensor) -> Tensor:
     """(D, D / groups, K) -> (1, 1, K)."""
     norms: Tensor = torch.linalg.vector_norm(direction, dim=(0, 1), keepdim=True)
     return norms
+
+
+def _run(conv: nn.Conv1d, x: Tensor) -> Tensor:
+    padding = cast(int, conv.padding[0])
+    return convolve(x, conv.weight, conv.bias, padding=padding, groups=conv.groups)
 
 
 def _trimmed(x: Tensor, surplus: int) -> Tensor:

@@ -1,7 +1,7 @@
 """Statistics of a whole recording from one pass over its blocks, so that a part of it can be encoded as in the whole.
 
 The waveform's mean and variance are running sums. The GroupNorm of the base style needs mean and variance of each
-channel of the first convolution; both follow from the mean (K,) and covariance (K, K) of its windows.
+channel of the first convolution. Both follow from the mean (K,) and covariance (K, K) of its windows.
 """
 
 from __future__ import annotations
@@ -15,8 +15,12 @@ from torch import Tensor, nn
 from audiossl.nn.conv_stem import channel_moments
 
 
-class Windows:
-    """Sums, in float64, over the samples of a recording and over the windows of a convolution on it."""
+class WindowSums:
+    """Sums, in float64, over the samples of a recording and over the windows of a convolution on it.
+
+    kernel: samples of a window.
+    stride: samples from one window to the next.
+    """
 
     def __init__(self, kernel: int, stride: int) -> None:
         self.kernel, self.stride = kernel, stride
@@ -54,9 +58,9 @@ class Windows:
             return channel_moments(on_cpu, scale * (mean - offset), scale.square() * covariance)
 
 
-def windows_of(blocks: Iterable[Tensor], kernel: int, stride: int) -> Windows:
+def sum_windows(blocks: Iterable[Tensor], kernel: int, stride: int) -> WindowSums:
     """Sums over all blocks of a recording."""
-    windows = Windows(kernel, stride)
+    sums = WindowSums(kernel, stride)
     for block in blocks:
-        windows.add(block)
-    return windows
+        sums.add(block)
+    return sums

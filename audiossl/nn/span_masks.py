@@ -9,9 +9,14 @@ from torch import Tensor
 def span_mask(lengths: Tensor, size: int, prob: float, span: int) -> Tensor:
     """(B, size) bool: spans of `span` positions within each item's first `lengths` (B,), True where masked.
 
-    prob: share of positions that spans would cover if none overlapped. The number of spans is prob * length / span,
-    rounded up or down at random so that its mean is exact; starts are drawn without replacement from the positions
-    from which a whole span fits. An item shorter than a span is left alone.
+    lengths: positions of each item.
+    size: of the mask.
+    prob: share of positions that spans would cover if none overlapped.
+    span: positions of a span.
+
+    The number of spans is prob * length / span, rounded up or down at random so that its mean is exact. Starts are
+    drawn without replacement from the positions from which a whole span fits. An item shorter than a span is left
+    alone.
     """
     device = lengths.device
     starts = (lengths - span + 1).clamp(min=0)  # (B,) positions where a span may start

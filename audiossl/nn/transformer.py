@@ -1,8 +1,8 @@
 """A Transformer over frames, without padding or with it.
 
-Two layouts hold the frames of a batch. *Packed*: the real frames of all items, one after the other, (N, D); nothing is
+Two layouts hold the frames of a batch. *Packed*: the real frames of all items, one after the other, (N, D). Nothing is
 spent on padding and an item is computed from itself alone. *Padded*: (B, T, D) with a mask, for accelerators. Linear
-layers and norms do not see the difference; attention does, and is asked of the layout.
+layers and norms do not see the difference. Attention does, and is asked of the layout.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ _BIASED_QUERIES = 1024
 class Relative(NamedTuple):
     """A bias of the attention scores by distance, scaled for each query.
 
-    by_distance: (H, 2 R + 1), entry R + d for key - query = d, R at least T - 1; gate: (..., H), one for each query.
+    by_distance: (H, 2 R + 1), entry R + d for key - query = d, R at least T - 1.
+    gate: (..., H), one for each query.
     """
 
     by_distance: Tensor
@@ -64,7 +65,7 @@ class Packed:
         return [None] * len(self.lengths) if relative is None else relative.gate.split(self.lengths)
 
     def spread(self, x: Tensor, frames: int) -> Tensor:
-        """(N, D) -> (B, frames, D), zero beyond each item; without a copy where nothing is to be padded."""
+        """(N, D) -> (B, frames, D), zero beyond each item, without a copy where nothing is to be padded."""
         if all(length == frames for length in self.lengths):
             return x.view(len(self.lengths), frames, x.shape[-1])
         spread = pad_sequence(list(x.split(self.lengths)), batch_first=True)
@@ -73,7 +74,7 @@ class Packed:
 
 @dataclass(frozen=True)
 class Padded:
-    """(B, T, D); valid (B, T) is True for frames that may be attended to, None for all."""
+    """(B, T, D), where valid (B, T) is True for frames that may be attended to, None for all."""
 
     frames: int
     valid: Tensor | None = None
@@ -90,7 +91,13 @@ class Padded:
 def attention(
     q: Tensor, k: Tensor, v: Tensor, valid: Tensor | None, relative: Relative | None, dropout: float
 ) -> Tensor:
-    """softmax(q k^T / sqrt(D / H) + bias) v by the fused kernel; q, k, v (B, H, T, D / H), valid (B, T)."""
+    """softmax(q k^T / sqrt(D / H) + bias) v by the fused kernel -> (B, H, T, D / H).
+
+    q, k, v: (B, H, T, D / H).
+    valid: (B, T), True for the keys that may be attended to, None for all.
+    relative: the bias by distance, None for none.
+    dropout: share of the weights dropped.
+    """
     mask = None if valid is None else valid[:, None, None]
     if relative is None:
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
@@ -132,7 +139,18 @@ class Adapter(nn.Module):
 
 
 class Block(nn.Module):
-    """Self-attention and a feed-forward layer, normalised before (large style) or after (base style) each."""
+    """Self-attention and a feed-forward layer, normalised before (large style) or after (base style) each.
+
+    width: D.
+    num_heads: H, which divides D.
+    ffn_width: hidden units of the feed-forward layer.
+    pre_norm: normalise before each part, not after it.
+    eps: of the norms.
+    dropout: after each part.
+    attention_dropout: of the attention's weights.
+    activation_dropout: of the hidden units.
+    adapter_width: bottleneck of an adapter behind the block, 0 for none.
+    """
 
     def __init__(
         self,
@@ -158,12 +176,13 @@ class Block(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.activation_dropout = nn.Dropout(activation_dropout)
         self.adapter = Adapter(width, adapter_width, eps) if adapter_width else nn.Identity()
+        # As BERT is initialised, and the family in fairseq (`init_bert_params`).
         for linear in (self.qkv, self.out, self.up, self.down):
             nn.init.normal_(linear.weight, std=0.02)
             nn.init.zeros_(linear.bias)
 
     def gate(self, x: Tensor) -> Tensor | None:
-        """(..., D), the attention's input -> (..., H), what scales relative biases for each query; None for none."""
+        """(..., D), the attention's input -> (..., H), what scales relative biases for each query, None for none."""
         return None
 
     def forward(self, x: Tensor, layout: Layout, by_distance: Tensor | None = None) -> Tensor:

@@ -14,13 +14,12 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-import audiossl
 from audiossl.core.types import Metric
 from audiossl.metrics.formatting import interval_written, scaled, with_unit, written
 from audiossl.report import figures
 from audiossl.report.cells import Players, shown_tables
 from audiossl.report.comparison import comparisons, is_right
-from audiossl.report.runs import Evaluation, Run, read_runs
+from audiossl.report.runs import Evaluation, RunSummary, read_runs
 from audiossl.report.summary import metric_names, upstream_written
 
 NUM_MISTAKES = 10
@@ -51,7 +50,7 @@ def build_report(runs: Sequence[Path], out: Path) -> Path:
     return out / "index.html"
 
 
-def page_facts(runs: Sequence[Run]) -> dict[str, Any]:
+def page_facts(runs: Sequence[RunSummary]) -> dict[str, Any]:
     """All that the template shows, by name."""
     number, players = itertools.count(), Players()
 
@@ -71,7 +70,7 @@ def page_facts(runs: Sequence[Run]) -> dict[str, Any]:
     }
 
 
-def results_table(runs: Sequence[Run]) -> dict[str, Any]:
+def results_table(runs: Sequence[RunSummary]) -> dict[str, Any]:
     """Titles of the metric columns, the task if it is the same for all, a row for each evaluated split of each run."""
     evaluated = [(run, evaluation) for run in runs for evaluation in run.evaluations.values()]
     names = metric_names(evaluation for _, evaluation in evaluated)
@@ -97,7 +96,7 @@ def results_table(runs: Sequence[Run]) -> dict[str, Any]:
     }
 
 
-def pretraining_table(runs: Sequence[Run]) -> list[dict[str, str]]:
+def pretraining_table(runs: Sequence[RunSummary]) -> list[dict[str, str]]:
     """Where the losses of the pre-training runs began and ended."""
     rows = []
     for run in runs:
@@ -118,7 +117,7 @@ def pretraining_table(runs: Sequence[Run]) -> list[dict[str, str]]:
     return rows
 
 
-def estimate_charts(runs: Sequence[Run], chart: Callable[[str, str], Chart]) -> Iterator[Chart]:
+def estimate_charts(runs: Sequence[RunSummary], chart: Callable[[str, str], Chart]) -> Iterator[Chart]:
     """For each task: the first metric of every run, with its interval, on the split that stands for the run."""
     evaluated = [(place, run, best) for place, run in enumerate(runs) if (best := run.best_evaluation)]
     for task, split in dict.fromkeys((run.downstream, best.split) for _, run, best in evaluated):
@@ -130,7 +129,7 @@ def estimate_charts(runs: Sequence[Run], chart: Callable[[str, str], Chart]) -> 
         yield chart(figures.estimates_figure(dots, with_unit(name)), f"{task or 'pre-training'}, {split} split")
 
 
-def curve_charts(runs: Sequence[Run], chart: Callable[[str, str], Chart]) -> Iterator[Chart]:
+def curve_charts(runs: Sequence[RunSummary], chart: Callable[[str, str], Chart]) -> Iterator[Chart]:
     """For each task: training loss, then what was logged on the development set; its runs share a chart."""
     tasks = dict.fromkeys(run.downstream for run in runs)
     for task in tasks:
@@ -143,7 +142,7 @@ def curve_charts(runs: Sequence[Run], chart: Callable[[str, str], Chart]) -> Ite
                 yield chart(figures.curves_figure(lines, f"{split} {with_unit(name)}"), f"{split} {name}{where}")
 
 
-def run_facts(run: Run, place: int, chart: Callable[[str, str], Chart], players: Players) -> dict[str, Any]:
+def run_facts(run: RunSummary, place: int, chart: Callable[[str, str], Chart], players: Players) -> dict[str, Any]:
     """What the page shows about one run alone."""
     best = run.best_evaluation
     charts = []
@@ -188,25 +187,25 @@ def mistakes(evaluation: Evaluation | None, players: Players) -> list[dict[str, 
     ]
 
 
-def commands(run: Run) -> list[str]:
+def commands(run: RunSummary) -> list[str]:
     """What was typed to make the run, and what gives its figures again."""
-    typed = run.facts.get("command")
-    return ([str(typed)] if typed else []) + [
-        f"audiossl evaluate {run.path} --split {split}" for split in run.evaluations
-    ]
+    typed = run.facts.command if run.facts else ""
+    return ([typed] if typed else []) + [f"audiossl evaluate {run.path} --split {split}" for split in run.evaluations]
 
 
-def versions(runs: Sequence[Run]) -> dict[str, str]:
+def versions(runs: Sequence[RunSummary]) -> dict[str, str]:
     """Versions that wrote this page, then those that each run says it was made with, and when."""
-    found = {"audiossl": audiossl.__version__, "python": platform.python_version()}
+    found = {"audiossl": importlib.metadata.version("audiossl-toolkit"), "python": platform.python_version()}
     for package in _PACKAGES:
         try:
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             found[package] = "not installed"
     for run in runs:
-        made = [f"{name} {version}" for name, version in (run.facts.get("versions") or {}).items()]
-        made += [f"started {run.facts['created']}"] if run.facts.get("created") else []
+        made: list[str] = []
+        if run.facts:
+            made += [f"{name} {version}" for name, version in run.facts.versions.items()]
+            made += [f"started {run.facts.created}"] if run.facts.created else []
         for evaluation in run.evaluations.values():
             made += (
                 [f"{evaluation.split} evaluated {evaluation.facts['created']}"] if "created" in evaluation.facts else []
@@ -235,12 +234,12 @@ def data_uri(file: Path) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(file.read_bytes()).decode('ascii')}"
 
 
-def _estimate(run: Run, place: int, metric: Metric, name: str) -> figures.Estimate:
+def _estimate(run: RunSummary, place: int, metric: Metric, name: str) -> figures.Estimate:
     low, high = (None if bound is None else scaled(name, bound) for bound in (metric.low, metric.high))
     return figures.Estimate(run.name, scaled(name, metric.value), low, high, place)
 
 
-def _line(run: Run, place: int, split: str, name: str) -> figures.Series:
+def _line(run: RunSummary, place: int, split: str, name: str) -> figures.Series:
     steps, values = run.series(split, name)
     return figures.Series(run.name, steps, [scaled(name, value) for value in values], place)
 

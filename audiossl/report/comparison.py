@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from audiossl.core.errors import LabelError
 from audiossl.metrics.bootstrap import Difference, paired_bootstrap
 from audiossl.metrics.verification import paired_eer, sides_of
-from audiossl.report.runs import Evaluation, Run
+from audiossl.report.runs import Evaluation, RunSummary
 
 Row = dict[str, Any]
 
@@ -29,9 +29,9 @@ class Comparison(NamedTuple):
     measure: str = "accuracy"
 
 
-def comparisons(runs: Sequence[Run]) -> list[Comparison]:
+def comparisons(runs: Sequence[RunSummary]) -> list[Comparison]:
     """Paired difference of each run to the first one of the same task and split that has predictions."""
-    baselines: dict[tuple[str, str], tuple[Run, Evaluation]] = {}
+    baselines: dict[tuple[str, str], tuple[RunSummary, Evaluation]] = {}
     rows = []
     for run in runs:
         for evaluation in run.evaluations.values():
@@ -45,7 +45,7 @@ def comparisons(runs: Sequence[Run]) -> list[Comparison]:
     return rows
 
 
-def compare(run: Run, evaluation: Evaluation, baseline: Run, reference: Evaluation) -> Comparison:
+def compare(run: RunSummary, evaluation: Evaluation, baseline: RunSummary, reference: Evaluation) -> Comparison:
     """Accuracy (or error rate, or EER) of `run` minus that of `baseline`, on the items of both."""
     mine, theirs = evaluation.comparable(), reference.comparable()
     pairs = [(row, theirs[name]) for name, row in mine.items() if name in theirs]

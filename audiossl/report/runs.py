@@ -1,7 +1,7 @@
 """Reading run folders: configuration, log, layer weights, evaluations and pictures. Everything but the log may lack.
 
 A page about runs must not fail because one of them is unfinished, so what is missing stays empty and is said in
-`Run.notes`; what is there but cannot be read is an error that names the file.
+`RunSummary.notes`; what is there but cannot be read is an error that names the file.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from omegaconf import OmegaConf
 
 from audiossl.core.config import read_yaml
 from audiossl.core.errors import TrainingError
+from audiossl.core.files import read_json
 from audiossl.core.registry import UPSTREAMS
 from audiossl.core.types import Metric
+from audiossl.experiments.folder import LayerWeights, RunFacts, RunFolder
 from audiossl.experiments.sweeps.record import runs_of
 
 SPLITS = ("test", "dev", "train")  # the order in which a split stands for its run
@@ -49,16 +51,16 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
-class Run:
-    """One run folder. facts: run.json (command, versions, sizes); log: the lines of log.jsonl."""
+class RunSummary:
+    """One run folder. facts: None where there is no run.json; log: the lines of log.jsonl."""
 
     path: Path
     name: str
     config: dict[str, Any]
     config_text: str
-    facts: dict[str, Any]
+    facts: RunFacts | None
     log: list[dict[str, Any]]
-    interface_facts: dict[str, Any]
+    interface_weights: LayerWeights | None
     evaluations: dict[str, Evaluation]
     pictures: list[Path]
     notes: list[str] = field(default_factory=list)
@@ -73,7 +75,7 @@ class Run:
 
     @property
     def interface(self) -> str:
-        return self._part("interface") or str(self.interface_facts.get("name", ""))
+        return self._part("interface") or (self.interface_weights.name if self.interface_weights else "")
 
     @property
     def downstream(self) -> str:
@@ -87,7 +89,7 @@ class Run:
     @property
     def layer_weights(self) -> dict[str, list[float]]:
         """Learnt weight of each layer by group; empty for an interface that has none."""
-        groups = self.interface_facts.get("layer_weights") or {}
+        groups = self.interface_weights.layer_weights if self.interface_weights else {}
         return {group: [float(value) for value in values] for group, values in groups.items() if values}
 
     @property
@@ -98,16 +100,15 @@ class Run:
     @property
     def num_parameters(self) -> int | None:
         """All parameters of the trained model, or those of its upstream as its card says, or None."""
-        if self.facts.get("num_parameters"):
-            return int(self.facts["num_parameters"])
+        if self.facts and self.facts.num_parameters:
+            return self.facts.num_parameters
         if self.upstream not in UPSTREAMS:
             return None
         return getattr(UPSTREAMS.card(self.upstream), "num_parameters", 0) or None
 
     @property
     def num_trainable(self) -> int | None:
-        found = self.facts.get("num_trainable")
-        return None if found is None else int(found)
+        return self.facts.num_trainable if self.facts else None
 
     def series(self, split: str, key: str) -> tuple[list[int], list[float]]:
         """(steps, values) of a logged number; what is not finite is left out."""
@@ -128,7 +129,7 @@ class Run:
         return _name_of(self.config.get(key))
 
 
-def read_runs(paths: Sequence[Path]) -> list[Run]:
+def read_runs(paths: Sequence[Path]) -> list[RunSummary]:
     """Runs in the given order, with names that tell them apart; of a sweep, those that stand for it.
 
     Raises TrainingError for a folder that is no run, and for a sweep of which no member is finished.
@@ -140,28 +141,29 @@ def read_runs(paths: Sequence[Path]) -> list[Run]:
     return [_renamed(run, name) for run, name in zip(runs, names, strict=True)]
 
 
-def read_run(path: Path) -> Run:
+def read_run(path: Path) -> RunSummary:
     """One run folder. Raises TrainingError if it is not one, or if a file in it is damaged."""
     if not path.is_dir():
         raise TrainingError(f"There is no run folder {path}; give a folder that `audiossl train` wrote.")
-    if not (path / "config.yaml").is_file() and not (path / "log.jsonl").is_file():
+    run = RunFolder(path)
+    if not run.is_run and not run.log_path.is_file():
         raise TrainingError(
             f"{path} is not a run: it has neither config.yaml nor log.jsonl; give a folder that `audiossl train` wrote."
         )
     notes: list[str] = []
-    config, config_text = _read_config(path / "config.yaml", notes)
-    log = _read_lines(path / "log.jsonl", notes, missing="has no log.jsonl, so there are no learning curves")
-    evaluations = {evaluation.split: evaluation for evaluation in _read_evaluations(path, notes)}
-    facts = _read_json(path / "run.json")
-    interface_facts = _read_json(path / "interface.json")
-    pictures = _pictures(path / "figures")
+    config, config_text = _read_config(run.config_path, notes)
+    log = _read_lines(run.log_path, notes, missing="has no log.jsonl, so there are no learning curves")
+    evaluations = {evaluation.split: evaluation for evaluation in _read_evaluations(run, notes)}
+    facts = run.facts if run.facts_path.is_file() else None
+    weights = run.interface if run.is_finished else None
+    pictures = _pictures(run.figures_path)
     name = path.resolve().name
-    run = Run(path, name, config, config_text, facts, log, interface_facts, evaluations, pictures, notes)
-    if log and not run.logged("dev"):
+    summary = RunSummary(path, name, config, config_text, facts, log, weights, evaluations, pictures, notes)
+    if log and not summary.logged("dev"):
         notes.append("has no dev lines in its log, so there is no dev curve")
-    if not run.is_pretraining and not evaluations:
+    if not summary.is_pretraining and not evaluations:
         notes.append("has not been evaluated yet")
-    return run
+    return summary
 
 
 def distinct_names(paths: Sequence[Path]) -> list[str]:
@@ -178,8 +180,8 @@ def distinct_names(paths: Sequence[Path]) -> list[str]:
     return [f"{each[-1]} ({number})" for number, each in enumerate(parts, start=1)]
 
 
-def _renamed(run: Run, name: str) -> Run:
-    return Run(**{**run.__dict__, "name": name})
+def _renamed(run: RunSummary, name: str) -> RunSummary:
+    return RunSummary(**{**run.__dict__, "name": name})
 
 
 def _read_config(path: Path, notes: list[str]) -> tuple[dict[str, Any], str]:
@@ -190,22 +192,22 @@ def _read_config(path: Path, notes: list[str]) -> tuple[dict[str, Any], str]:
     return dict(plain), path.read_text(encoding="utf-8")  # type: ignore[arg-type]
 
 
-def _read_evaluations(run: Path, notes: list[str]) -> Iterator[Evaluation]:
-    found = {file.parent.name: file for file in sorted(run.glob("*/metrics.json"))}
-    for split in sorted(found, key=lambda name: (SPLITS.index(name) if name in SPLITS else len(SPLITS), name)):
-        facts = _read_json(found[split])
-        missing = f"has no {split}/predictions.jsonl, so there are no mistakes and no comparison on {split}"
-        predictions = _read_lines(run / split / "predictions.jsonl", notes, missing=missing)
+def _read_evaluations(run: RunFolder, notes: list[str]) -> Iterator[Evaluation]:
+    found = {split.name: split for split in run.evaluated}
+    for name in sorted(found, key=lambda name: (SPLITS.index(name) if name in SPLITS else len(SPLITS), name)):
+        facts = read_json(found[name].metrics)
+        missing = f"has no {name}/predictions.jsonl, so there are no mistakes and no comparison on {name}"
+        predictions = _read_lines(found[name].predictions, notes, missing=missing)
         yield Evaluation(
-            split=split,
-            metrics=_metrics(facts.get("metrics") or {}, found[split]),
+            split=name,
+            metrics=_metrics(facts.get("metrics") or {}, found[name].metrics),
             num_items=int(facts.get("num_items") or len(predictions)),
             labels=[str(label) for label in facts.get("labels") or []],
             confusion=facts.get("confusion") or [],
             predictions=predictions,
             facts=facts,
             # The page draws the confusion matrix itself, so that it follows the reader's theme.
-            pictures=[file for file in _pictures(run / split) if file.name != "confusion.png"],
+            pictures=[file for file in _pictures(found[name].path) if file.name != "confusion.png"],
         )
 
 
@@ -214,19 +216,6 @@ def _metrics(raw: Mapping[str, Any], path: Path) -> dict[str, Metric]:
         return {name: Metric(float(row["value"]), row.get("low"), row.get("high")) for name, row in raw.items()}
     except (KeyError, TypeError, ValueError) as error:
         raise TrainingError(f"{path} has a metric without a value ({error}); evaluate the run again.") from error
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    """A JSON object, empty where there is no such file."""
-    if not path.is_file():
-        return {}
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise TrainingError(f"{path} is not readable JSON ({error}); write it again.") from error
-    if not isinstance(value, dict):
-        raise TrainingError(f"{path} must hold a JSON object, not a {type(value).__name__}.")
-    return value
 
 
 def _read_lines(path: Path, notes: list[str], missing: str) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.table import Table
 
 from audiossl.metrics.formatting import PERCENT, interval_written, with_unit, written
-from audiossl.report.runs import Evaluation, Run, read_runs
+from audiossl.report.runs import Evaluation, RunSummary, read_runs
 
 _FIXED = ("run", "upstream", "interface", "task", "split", "items")
 
@@ -44,7 +44,7 @@ def metric_names(evaluations: Iterable[Evaluation | None]) -> list[str]:
     return [name for name in PERCENT if name in found] + [name for name in found if name not in PERCENT]
 
 
-def upstream_written(run: Run) -> str:
+def upstream_written(run: RunSummary) -> str:
     """The upstream as a reader should see it: random weights are said, and options that are words.
 
     An encoder behind a front end is thus `bandwidth (tera_mini, time_expand)`.
@@ -62,7 +62,7 @@ def _summary(paths: Sequence[Path]) -> tuple[list[str], list[list[str]]]:
     return header, [_row(run, names) for run in runs]
 
 
-def _row(run: Run, names: Sequence[str]) -> list[str]:
+def _row(run: RunSummary, names: Sequence[str]) -> list[str]:
     evaluation = run.best_evaluation
     split, items = ("-" if run.is_pretraining else "not evaluated"), "-"
     if evaluation:

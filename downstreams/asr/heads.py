@@ -111,6 +111,11 @@ class CtcHead(nn.Module):
         """Steps that a sequence of `num_frames` frames gives."""
         return -(-num_frames // self.joined)
 
+    def log_probs(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, T, D) of any precision, (B,) frames -> log probabilities (B, T', num_classes), (B,) steps."""
+        scores, steps = self(x.to(self.output.weight.dtype), lengths)
+        return scores.float().log_softmax(dim=-1), steps
+
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """(B, T, D), (B,) -> scores (B, T', num_classes), (B,) steps."""
         x, lengths = join_frames(self.norm(x), lengths, self.joined)

@@ -18,7 +18,7 @@ from audiossl.data.text import TextConfig, TextError, TextUnits, fit_units
 from audiossl.downstreams.asr.augmentation import SpecAugmentConfig, spec_augment
 from audiossl.downstreams.asr.decoding import Clock, best_path, merge, steps_needed, words_of
 from audiossl.downstreams.asr.heads import CtcHead, HeadConfig, frames_joined
-from audiossl.downstreams.asr.long import long_log_probs
+from audiossl.downstreams.asr.long import Recogniser, long_log_probs
 from audiossl.downstreams.asr.tables import error_tables
 from audiossl.encoders.upstream import Upstream
 from audiossl.metrics.error_rate import Edits, count_edits, error_rates
@@ -136,18 +136,13 @@ class Asr(Downstream):
             numbers.append(1 + self.units.index[" "])
         return [*numbers, 1 + len(self.units)] if self.config.append_eos else numbers
 
-    def log_probs_of(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """The sequence (B, T, D) and (B,) frames -> log probabilities (B, T', C) and (B,) steps."""
-        scores, steps = self.head(x.to(self.head.output.weight.dtype), lengths)
-        return scores.float().log_softmax(dim=-1), steps
-
     def loss(self, batch: Batch) -> Loss:
         """CTC, a mean over the units or the items."""
         x, lengths = self.sequence(batch)
         if self.training:
             epoch = batch.position.epoch if batch.position else 0
             x = spec_augment(x, lengths.tolist(), [cut.id for cut in batch.cuts], epoch, self.config.spec_augment)
-        log_probs, steps = self.log_probs_of(x, lengths)
+        log_probs, steps = self.head.log_probs(x, lengths)
         targets = [self.target(cut) for cut in batch.cuts]
         for cut, target, available in zip(batch.cuts, targets, steps.tolist(), strict=True):
             _check_whole(cut)
@@ -165,7 +160,7 @@ class Asr(Downstream):
     def predict(self, batch: Batch) -> list[Prediction]:
         """Rows as in `prediction`."""
         with torch.no_grad():
-            log_probs, steps = self.log_probs_of(*self.sequence(batch))
+            log_probs, steps = self.head.log_probs(*self.sequence(batch))
             classes, probabilities = best_path(log_probs)
         return [
             self.prediction(cut, classes[row, :count], probabilities[row, :count])
@@ -180,7 +175,8 @@ class Asr(Downstream):
 
     def long_log_probs(self, cut: Cut) -> Iterator[Tensor]:
         """(T_i, C) log probabilities of consecutive parts of a row."""
-        return long_log_probs(self, cut, self.config.window_s, self.config.overlap_s)
+        recogniser = Recogniser(self.upstream, self.interface, self.head)
+        return long_log_probs(recogniser, cut, self.config.window_s, self.config.overlap_s)
 
     def prediction(self, cut: Cut, classes: Tensor, probabilities: Tensor) -> Prediction:
         """id, target (None if the item has no transcript), predicted, words ([word, start_s, end_s, confidence]),

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from audiossl.analysis.functionals import Functionals, functionals_of
 from audiossl.analysis.probes import PROBES, best_layers, run_probes
-from audiossl.analysis.probing import chosen_layers, draw_curves, probes_markdown
+from audiossl.analysis.probing import draw_curves, probes_markdown
 from audiossl.cli.main import add_commands_of_tasks, app
 from audiossl.core.errors import ConfigError, LabelError
 from audiossl.data.manifests import read_manifest, write_manifests
@@ -103,12 +103,6 @@ def test_wrong_use() -> None:
         LabelError, match=r"1 label\(s\) of test were not seen in training, for instance 'd' \(item 'i5'\)"
     ):
         run_probes({**SPLITS, "test": SPLITS["test"]._replace(labels=labels)}, ["knn"])
-    upstream = load_upstream("tera_mini")
-    assert chosen_layers("all", upstream) == [0, 1, 2, 3]
-    assert chosen_layers("-1,0,3", upstream) == [0, 3]
-    for text in ("4", "last", ""):
-        with pytest.raises(ConfigError, match="layers 0 to 3"):
-            chosen_layers(text, upstream)
 
 
 def test_curves_and_table(tmp_path: Path) -> None:
@@ -160,7 +154,7 @@ def test_command(manifests: Path, tmp_path: Path) -> None:
     command = [
         "probe",
         "tera_mini",
-        "weights=random",
+        "--option=weights=random",
         "--data",
         str(manifests),
         "--out",

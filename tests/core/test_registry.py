@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import torch
-from core_toys import ROOT, ToyUpstream
+from toys.core import ROOT, ToyUpstream
 
 from audiossl import DOWNSTREAMS, INTERFACES, UPSTREAMS, load_upstream
 from audiossl.core.cards import Card, UpstreamCard
@@ -84,7 +84,7 @@ def test_a_name_with_two_owners_is_an_error_and_the_first_stays(registry: Regist
         assert registry.card("log_mel").summary.startswith("Log mel")
     else:
         registry.register("log_mel")(ToyUpstream)
-        with pytest.raises(ConfigError, match=r"audiossl\.upstreams\.baselines .* core_toys .*Rename one of them"):
+        with pytest.raises(ConfigError, match=r"audiossl\.upstreams\.baselines .* toys\.core .*Rename one of them"):
             registry.names()
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from lhotse import MonoCut, Recording
+from lhotse import MonoCut, Recording, SupervisionSegment
 from lhotse.audio import AudioSource
 
 torch.set_num_threads(1)
@@ -42,5 +42,23 @@ def row() -> Callable[..., MonoCut]:
         recording = Recording(name, [AudioSource("file", [0], str(path))], rate, num_samples, num_samples / rate)
         duration = (num_samples - start if kept is None else kept) / rate
         return MonoCut(id=name, start=start / rate, duration=duration, channel=0, recording=recording, supervisions=[])
+
+    return make
+
+
+@pytest.fixture
+def rows_of(row: Callable[..., MonoCut]) -> Callable[..., list[MonoCut]]:
+    """Rows of several recordings, two recordings a speaker, with the labels a and b in turn."""
+
+    def make(num_recordings: int = 12, per_recording: int = 6) -> list[MonoCut]:
+        made = []
+        for recording in range(num_recordings):
+            for number in range(per_recording):
+                cut = row(f"r{recording}-{number}", 8000, path=f"r{recording}.wav", start=number * 100, kept=100)
+                label, speaker = "ab"[(recording + number) % 2], f"s{recording // 2}"
+                said = SupervisionSegment(cut.id, cut.id, 0, 0.01, speaker=speaker, custom={"label": label})
+                cut.supervisions = [said]
+                made.append(cut)
+        return made
 
     return make

@@ -1,8 +1,7 @@
-"""Annotation tables in and out, the manifests that are made of them, splits by group and leaks between splits."""
+"""Annotation tables in and out, and the manifests that are made of them."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -12,7 +11,6 @@ import pytest
 import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lhotse import CutSet
 from typer.testing import CliRunner
 
 from audiossl.cli.data import app
@@ -20,10 +18,8 @@ from audiossl.core.errors import AudioError, ManifestError
 from audiossl.data.annotated import Windows, cuts_of_calls, cuts_of_windows, located
 from audiossl.data.annotations import Annotation, read_annotations, write_annotations
 from audiossl.data.fields import read_field, read_labels
-from audiossl.data.leaks import check_leaks
 from audiossl.data.manifests import read_manifest
 from audiossl.data.reading import read_cut
-from audiossl.data.splits import split_cuts
 
 RAVEN = (
     "Selection\tView\tChannel\tBegin Time (s)\tEnd Time (s)\tLow Freq (Hz)\tHigh Freq (Hz)\tAnnotation\n"
@@ -300,67 +296,6 @@ def test_windows_cover_a_recording_and_stay_inside(duration_s: float, window_s: 
     assert all(start >= 0 and end <= duration_s + 1e-3 for start, end in spans)
     assert all(later[0] <= earlier[1] + 1e-6 for earlier, later in pairwise(spans))
     assert all(later[0] > earlier[0] for earlier, later in pairwise(spans))
-
-
-def rows_of(row, num_recordings: int = 12, per_recording: int = 6) -> list:  # type: ignore[no-untyped-def, type-arg]
-    made = []
-    for recording in range(num_recordings):
-        for number in range(per_recording):
-            cut = row(f"r{recording}-{number}", 8000, path=f"r{recording}.wav", start=number * 100, kept=100)
-            from lhotse import SupervisionSegment
-
-            custom = {"label": "ab"[(recording + number) % 2]}
-            cut.supervisions = [
-                SupervisionSegment(cut.id, cut.id, 0, 0.01, speaker=f"s{recording // 2}", custom=custom)
-            ]
-            made.append(cut)
-    return made
-
-
-def test_split_by_recording_spreads_labels(row) -> None:  # type: ignore[no-untyped-def]
-    rows, shares = rows_of(row), {"train": 0.5, "dev": 0.25, "test": 0.25}
-    splits = split_cuts(rows, shares, seed=1)
-    assert sum(len(cuts) for cuts in splits.values()) == len(rows)
-    assert check_leaks(splits, "recording") == []
-    assert {split: len(cuts) for split, cuts in splits.items()} == {"train": 36, "dev": 18, "test": 18}
-    for cuts in splits.values():
-        counts = Counter(read_field(cut, "label") for cut in cuts)
-        assert counts["a"] == counts["b"]
-    again = split_cuts(list(reversed(rows)), shares, seed=1)
-    assert {s: sorted(c.id for c in cuts) for s, cuts in again.items()} == {
-        s: sorted(c.id for c in cuts) for s, cuts in splits.items()
-    }
-    assert [c.id for c in split_cuts(rows, shares, seed=2)["test"]] != [c.id for c in splits["test"]]
-    by_speaker = split_cuts(rows, shares, by="speaker")
-    assert check_leaks(by_speaker, "speaker") == []
-    with pytest.raises(ManifestError, match=r"1 group\(s\) by recording for 3 splits"):
-        split_cuts(rows[:6], shares)
-    with pytest.raises(ManifestError, match="must each be above 0 and sum to 1"):
-        split_cuts(rows, {"train": 0.9, "test": 0.3})
-    with pytest.raises(ManifestError, match=r"Row r0-0 has nothing in the field 'bird'"):
-        split_cuts(rows, shares, by="bird")
-
-
-def test_every_split_has_a_group_even_if_one_is_huge(row) -> None:  # type: ignore[no-untyped-def]
-    rows = [*rows_of(row, 1, 40), *[cut for cut in rows_of(row, 3, 1) if cut.id != "r0-0"]]
-    splits = split_cuts(rows, {"train": 0.8, "dev": 0.1, "test": 0.1})
-    assert sorted(len(cuts) for cuts in splits.values()) == [1, 1, 40]
-
-
-def test_leaks_are_named(row) -> None:  # type: ignore[no-untyped-def]
-    rows = rows_of(row, 3)
-    splits = {"train": CutSet.from_cuts(rows[:8]), "test": CutSet.from_cuts(rows[8:])}
-    (sentence,) = check_leaks(splits)
-    assert sentence.startswith("train & test share 1 source recording(s), for instance r1.wav: ")
-    with pytest.raises(ManifestError, match=r"train & test share 1 of recording, for instance 'r1\.wav'"):
-        check_leaks(splits, "recording")
-    with pytest.raises(ManifestError, match=r"train & test share 1 of speaker, for instance 's0'"):
-        check_leaks(splits, "speaker")
-    with pytest.raises(ManifestError, match=r"Row r0-0 of train has nothing in the field 'bird'"):
-        check_leaks(splits, "bird")
-    for cut in rows:  # pieces of one tape in files of their own
-        cut.supervisions[0].custom["recording"] = "tape"
-    assert "for instance tape" in check_leaks(splits)[0]
 
 
 def test_commands(table, day, tmp_path) -> None:  # type: ignore[no-untyped-def]

@@ -11,7 +11,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 from audiossl.core.settings import leaves
-from audiossl.experiments.settings import EXPERIMENTS, KINDS, plugin_settings, settings_sheet
+from audiossl.experiments.settings import BY_KIND, EXPERIMENTS, plugin_settings, settings_sheet
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -28,12 +28,12 @@ def test_every_setting_is_a_row(page: str) -> None:
     assert all(len(re.findall(r"(?<!\\)\|", row)) == 4 for row in rows)
     named = {row.split("`")[1] for row in rows}
     sheets = [settings_sheet(name).settings for name in EXPERIMENTS]
-    sheets += [plugin_settings(kind, name) for kind, registry in KINDS.items() for name in registry.names()]
+    sheets += [plugin_settings(kind, name) for kind, registry in BY_KIND.items() for name in registry.names()]
     assert {setting.name for settings in sheets for setting in leaves(settings)} == named
 
 
 def test_every_name_is_there_with_its_defaults(page: str) -> None:
-    for registry in KINDS.values():
+    for registry in BY_KIND.values():
         assert [name for name in registry.names() if f"`{name}`" not in page] == []
     row = next(line for line in page.splitlines() if line.startswith("| `trainer.optimizer`"))
     assert "| `adam` |" in row

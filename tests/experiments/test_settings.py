@@ -16,9 +16,9 @@ from audiossl.core.errors import ConfigError, UnknownNameError
 from audiossl.core.registry import DOWNSTREAMS, INTERFACES, UPSTREAMS
 from audiossl.encoders.hub import published
 from audiossl.experiments.config import Experiment, PretrainExperiment, read_experiment, setting_names
-from audiossl.experiments.settings import EXPERIMENTS, KINDS, OPTIONS, plugin_settings, settings_sheet
+from audiossl.experiments.settings import BY_KIND, EXPERIMENTS, OPTIONS, plugin_settings, settings_sheet
 
-PLUGINS = [(kind, name) for kind, registry in KINDS.items() for name in registry.names()]
+PLUGINS = [(kind, name) for kind, registry in BY_KIND.items() for name in registry.names()]
 SETTINGS = [(name, setting) for name in DOWNSTREAMS.names() for setting in setting_names(name)]
 
 
@@ -47,7 +47,7 @@ def test_a_plugin(kind: str, name: str, tmp_path: Path) -> None:
     pretrain = kind == "objective"
     again = read_again(sheet.as_yaml(), tmp_path, pretrain=pretrain)
     options = getattr(again, OPTIONS[kind])
-    schema, card = KINDS[kind].load(name).Config, KINDS[kind].card(name)
+    schema, card = BY_KIND[kind].load(name).Config, BY_KIND[kind].card(name)
     if sheet.of_checkpoint:
         assert options == {}
     else:

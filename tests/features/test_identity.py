@@ -9,13 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import core_toys
 import numpy as np
 import pytest
 import soundfile
 import torch
-from core_toys import RATE_HZ, ToyConfig, ToyUpstream, sound_of
+import toys.core
 from lhotse import CutSet
+from toys.core import RATE_HZ, ToyConfig, ToyUpstream, sound_of
 
 from audiossl.core.tensors import fingerprint
 from audiossl.data.manifests import read_manifest, write_manifests
@@ -95,12 +95,12 @@ def test_every_setting_makes_an_entry_of_its_own(monkeypatch: pytest.MonkeyPatch
 def test_another_version_of_the_code_makes_another_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     upstream = encoder()
     modules = identity.code_modules(upstream)
-    assert {"core_toys", "audiossl.nn", "audiossl.data.reading", "audiossl.encoders.upstream"} <= set(modules)
+    assert {"toys.core", "audiossl.nn", "audiossl.data.reading", "audiossl.encoders.upstream"} <= set(modules)
     assert not [name for name in modules if name.split(".")[0] == "torch"]
     before = identity.code_version(modules)
-    changed = tmp_path / "core_toys.py"
-    changed.write_text(Path(core_toys.__file__).read_text(encoding="utf-8") + "\n# changed\n", encoding="utf-8")
-    monkeypatch.setattr(core_toys, "__file__", str(changed))
+    changed = tmp_path / "core.py"
+    changed.write_text(Path(toys.core.__file__).read_text(encoding="utf-8") + "\n# changed\n", encoding="utf-8")
+    monkeypatch.setattr(toys.core, "__file__", str(changed))
     assert identity.code_version(modules) != before
 
 

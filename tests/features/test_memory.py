@@ -8,21 +8,22 @@ import sys
 from pathlib import Path
 
 import pytest
-from core_toys import ROOT
+from toys.core import ROOT
 
 CHILD = """
 import sys
 from pathlib import Path
-sys.path.insert(0, {core!r})
+sys.path.insert(0, {tests!r})
 import numpy as np
 import soundfile
 import torch
-from core_toys import ToyConfig, ToyUpstream
+from toys.core import ToyConfig, ToyUpstream
 from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
 from audiossl import load_run
 from audiossl.data.manifests import write_manifests
-from audiossl.experiments.building import read_experiment, train
 from audiossl.core.registry import UPSTREAMS
+from audiossl.experiments.config import read_experiment
+from audiossl.experiments.start import train
 
 class Wide(ToyUpstream):
     def __init__(self, config):
@@ -59,7 +60,7 @@ print(sum(path.stat().st_size for path in (folder / "kept").rglob("*.shard")) / 
 
 @pytest.mark.slow
 def test_an_hour_of_thirteen_layers_in_two_gigabytes(tmp_path: Path) -> None:
-    code = CHILD.format(folder=str(tmp_path), core=str(Path(__file__).parents[1] / "core"))
+    code = CHILD.format(folder=str(tmp_path), tests=str(ROOT / "tests"))
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]

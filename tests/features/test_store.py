@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import torch
-from core_toys import ROOT
+from toys.core import ROOT
 
 from audiossl.features import store as store_module
 from audiossl.features.codec import Codec
@@ -327,7 +327,7 @@ def test_the_budget_counts_what_is_there_and_is_shared(tmp_path: Path) -> None:
 WRITER = """
 import sys
 from pathlib import Path
-sys.path[:0] = [{tests!r}, {core!r}]
+sys.path[:0] = [{room!r}, {tests!r}]
 from test_store import opened, put
 from audiossl.features import store
 store.SHARD_BYTES = 12_000
@@ -341,8 +341,9 @@ print("done", flush=True)
 
 
 def writer(root: Path, first: int, last: int) -> subprocess.Popen[str]:
-    tests = Path(__file__).parent
-    code = WRITER.format(root=str(root), first=first, last=last, tests=str(tests), core=str(tests.parent / "core"))
+    code = WRITER.format(
+        root=str(root), first=first, last=last, room=str(Path(__file__).parent), tests=str(ROOT / "tests")
+    )
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment)
 

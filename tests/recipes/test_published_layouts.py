@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from test_recipes import RECIPES, needs_recordings, noise, prepare, rows_of, run_script
+from toys.recipes import RECIPES, needs_recordings, noise, prepare, rows_of, run_script
 
 from audiossl import load_run
 from audiossl.core.errors import AudiosslError

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
 import os
 import runpy
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +17,7 @@ import pytest
 import soundfile
 import torch
 from lhotse import CutSet
+from toys.recipes import RATE_HZ, RECIPES, needs_recordings, noise, prepare, rows_of, run_script
 
 from audiossl.core.config import read_yaml
 from audiossl.core.errors import AudiosslError
@@ -30,23 +29,11 @@ from audiossl.experiments.training import pretrain
 
 torch.set_num_threads(1)
 
-ROOT = Path(__file__).resolve().parents[2]
-RECIPES = ROOT / "recipes"
 SETTINGS = sorted(RECIPES.glob("*/*.yaml"))
 SCRIPTS = sorted(RECIPES.glob("*/run.sh"))
 NAMES = [str(path.relative_to(RECIPES)) for path in SETTINGS]
 FLAGS = ("--stage", "--stop-stage", "--data", "--upstream")
-RATE_HZ = 8000
 WORDS = ("NO", "YES")
-
-needs_recordings = pytest.mark.skipif("AUDIOSSL_DATA" not in os.environ, reason="AUDIOSSL_DATA names no recordings")
-
-
-def noise(path: Path, seed: int, seconds: float = 0.5) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    samples = 0.1 * np.random.default_rng(seed).standard_normal(int(seconds * RATE_HZ))
-    soundfile.write(path, samples, RATE_HZ, subtype="PCM_16")
-    return path
 
 
 def foldable(folder: Path) -> CutSet:
@@ -106,24 +93,6 @@ def recognition(settings: Path, folder: Path) -> list[str]:
         (folder / "lexicon.txt").write_text("YES Y EH1 S\nNO N OW1\n")
         overrides.append(f"task.text.lexicon={folder}/lexicon.txt")
     return overrides
-
-
-def run_script(script: Path, *arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    full = {**os.environ, "PYTHON": sys.executable, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment}
-    full = {name: value for name, value in full.items() if value}
-    command = [str(script), *arguments]
-    return subprocess.run(command, cwd=cwd, env=full, capture_output=True, text=True, check=False)
-
-
-def rows_of(manifest: Path) -> list[dict[str, Any]]:
-    with gzip.open(manifest, "rt", encoding="utf-8") as file:
-        return [json.loads(line) for line in file]
-
-
-def prepare(recipe: str, monkeypatch: pytest.MonkeyPatch, *arguments: Path | str) -> None:
-    script = RECIPES / recipe / "prepare.py"
-    monkeypatch.setattr(sys, "argv", [str(script), *map(str, arguments)])
-    runpy.run_path(str(script), run_name="__main__")
 
 
 def test_all_recipes_are_here() -> None:

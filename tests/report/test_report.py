@@ -306,7 +306,7 @@ def test_damaged_files_are_named(two_runs: list[Path]) -> None:
     with pytest.raises(TrainingError, match=r"Line 1 of .*log\.jsonl"):
         read_run(two_runs[0])
     (two_runs[1] / "test" / "metrics.json").write_text("{")
-    with pytest.raises(TrainingError, match=r"metrics\.json is not readable JSON"):
+    with pytest.raises(AudiosslError, match=r"metrics\.json is not readable JSON"):
         read_run(two_runs[1])
 
 

@@ -34,6 +34,8 @@ _HALF_TRANSITION = (80 - 8) / 14.36 / (2 * _CROSSINGS) / 2
 class Bands(nn.Module):
     """wavs (B, S) at `from_hz` -> (B, bands, ceil(S * to_hz / from_hz)) at `to_hz`.
 
+    from_hz: rate of the input.
+    to_hz: rate of the output.
     bands: 0 for the usual resampling: one band without anything above to_hz / 2 (its cutoff lies so much lower that
     nothing is folded back). From 1 on, neighbouring bands meet at half amplitude, so that nothing between them is lost.
     """
@@ -59,7 +61,7 @@ class Bands(nn.Module):
         return (num_samples - 1) * self.down // self.up + 1
 
     def forward(self, wavs: Tensor, lengths: Tensor) -> Tensor:
-        """wavs (B, S), zero beyond lengths (B,); the result is zero beyond `num_samples(lengths)`."""
+        """wavs (B, S), zero beyond lengths (B,). The result is zero beyond `num_samples(lengths)`."""
         made = self._filtered(F.pad(wavs.float(), (self.reach, self.down + self.reach)))
         made = made[..., : self.num_samples(wavs.shape[1])]
         inside = valid_frames(self.num_samples(lengths), made.shape[-1])[:, None]
@@ -96,7 +98,13 @@ class Bands(nn.Module):
 
 
 def _taps(from_hz: int, to_hz: int, bands: int, reach: int) -> Tensor:
-    """(num_bands * up, 1, 2 reach + down): for each output sample of a period, the weights of the input's samples."""
+    """(num_bands * up, 1, 2 reach + down): for each output sample of a period, the weights of the input's samples.
+
+    from_hz: rate of the input.
+    to_hz: rate of the output.
+    bands: as in `Bands`.
+    reach: input samples that a filter sees on each side.
+    """
     common = math.gcd(from_hz, to_hz)
     up, down = to_hz // common, from_hz // common
     place = torch.arange(-reach, reach + down, dtype=torch.float64)  # of input samples, from the period's first

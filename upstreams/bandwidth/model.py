@@ -6,7 +6,7 @@ resample     the sound resampled to the encoder's rate, as is usual: higher freq
 time_expand  the samples as they are, read at the encoder's clock: 32 kHz read as 16 kHz is half as fast and an octave
              lower. Nothing is lost, and a second of sound has twice as many frames.
 band_split   the band cut into bands of the encoder's bandwidth, each shifted down to 0 Hz (see `bands`), each through
-             the encoder; the hidden states of all bands side by side, frame by frame, layer by layer.
+             the encoder. The hidden states of all bands stand side by side, frame by frame, layer by layer.
 """
 
 from __future__ import annotations
@@ -29,23 +29,27 @@ from audiossl.upstreams.bandwidth.bands import Bands
 class BandwidthConfig:
     """Which encoder, and how it gets to hear more.
 
-    encoder: any name or path that `load_upstream` takes, with `encoder_options`; `weights` and `seed`: as there, filled
-    in with what this front end itself is loaded with.
-    sample_rate_hz: the rate at which recordings are read; in time_expand, over the encoder's rate, it is the factor by
-    which they are slowed down. bands: of band_split, from the lowest; 0 for as many as cover the rate.
+    In time_expand, `sample_rate_hz` over the encoder's rate is the factor by which recordings are slowed down.
     """
 
     encoder: str = "tera_mini"
+    """Any name or path that `load_upstream` takes."""
     encoder_options: dict[str, Any] = field(default_factory=dict)
+    """Fields of that encoder's configuration."""
     mode: Literal["resample", "time_expand", "band_split"] = "time_expand"
+    """Resample to the encoder's rate, read more slowly at its clock, or cut the band into bands of its width."""
     sample_rate_hz: int = 32000
+    """Rate in Hz at which recordings are read, at least that of the encoder."""
     bands: int = 0
+    """How many bands band_split takes, from the lowest, 0 for as many as cover the rate."""
     weights: Literal["pretrained", "random"] = "pretrained"
+    """Weights of the encoder, filled in with what this front end itself is loaded with."""
     seed: int = 0
+    """Seed of random weights, filled in with what this front end itself is loaded with."""
 
 
 class Bandwidth(Upstream):
-    """Another encoder behind one of the three front ends; its blocks and its stem are fine-tuned as its own are."""
+    """Another encoder behind one of the three front ends. Its blocks and its stem are fine-tuned as its own are."""
 
     Config = BandwidthConfig
     loads_encoder: ClassVar[bool] = True

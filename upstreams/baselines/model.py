@@ -19,19 +19,20 @@ from audiossl.nn import filterbank
 
 @dataclass(frozen=True)
 class SpectralConfig:
-    """num_features: mel bands, or cepstra for mfcc (the spectrogram takes its bins from the window).
-
-    deltas: 0, 1 or 2 orders appended; cmvn: mean and variance normalisation over the utterance;
-    level_db: scale the waveform to this level first (None: as it is); log_eps: added to power before the logarithm, for
-    the centred features (Kaldi's have a floor of their own).
-    """
+    """What all spectral features have in common. Kaldi's have a floor of their own in place of `log_eps`."""
 
     sample_rate_hz: int = 16000
+    """Sampling rate of the waveform in Hz."""
     num_features: int = 80
+    """Mel bands, or cepstra for mfcc (the spectrogram takes its bins from the window)."""
     deltas: int = 0
+    """Orders of differences over time that are appended, 0 for none."""
     cmvn: bool = False
+    """Whether each band gets zero mean and unit variance over the utterance."""
     level_db: float | None = None
+    """Level in dB full scale to which the waveform is scaled first, null to leave it as it is."""
     log_eps: float = 1e-10
+    """Added to power before the logarithm."""
 
 
 class SpectralUpstream(Upstream):
@@ -91,7 +92,9 @@ class Fbank(SpectralUpstream):
         """SUPERB's FBANK."""
 
         deltas: int = 2
+        """Orders of differences over time that are appended, 0 for none."""
         cmvn: bool = True
+        """Whether each band gets zero mean and unit variance over the utterance."""
 
     def __init__(self, config: SpectralConfig | None = None) -> None:
         config = config or self.Config()
@@ -107,8 +110,11 @@ class Mfcc(SpectralUpstream):
         """The cepstra that s3prl calls mfcc."""
 
         num_features: int = 13
+        """Cepstra."""
         deltas: int = 2
+        """Orders of differences over time that are appended, 0 for none."""
         cmvn: bool = True
+        """Whether each cepstrum gets zero mean and unit variance over the utterance."""
 
     def __init__(self, config: SpectralConfig | None = None) -> None:
         config = config or self.Config()

@@ -27,6 +27,13 @@ _card = partial(published_waveform_card, target=_TARGET, paper=_PAPER, licence=_
 
 
 def _fine_tuned(size: str, shape: Shape, file: str, licences: dict[str, str]) -> list[UpstreamCard]:
+    """The cards of one size's encoders that were fine-tuned for recognition.
+
+    size: 'base' or 'large'.
+    shape: what the size stands for.
+    file: how fairseq's file names begin.
+    licences: of those, by hours, whose licence differs.
+    """
     labelled = {"10m": "10 minutes", "100h": "100 h", "960h": "960 h"}
     return [
         _card(

@@ -10,13 +10,18 @@ from audiossl.encoders.waveform.model import WaveformConfig, WaveformEncoder
 
 @dataclass(frozen=True)
 class Data2VecConfig(WaveformConfig):
-    """The published base model; the large one differs in width and depth alone."""
+    """The published base model. The large one differs in width and depth alone."""
 
     conv_norm: Literal["group", "layer"] = "layer"
+    """Norm in the stem: 'layer', over channels in every layer, as published."""
     position_kernel: int = 95
+    """Frames that all position convolutions see together, 19 each as published."""
     position_depth: int = 5
+    """How many position convolutions follow each other."""
     position_norm: Literal["weight", "batch", "layer"] = "layer"
+    """How the position convolutions are normalised: by layer norms between them, as published."""
     normalize: Literal["none", "layer_norm", "huggingface"] = "layer_norm"
+    """Waveform as it is, normalised as in training, or as Hugging Face does (eps 1e-7)."""
 
 
 class Data2Vec(WaveformEncoder):

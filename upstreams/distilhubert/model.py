@@ -12,8 +12,11 @@ class DistilHubertConfig(WaveformConfig):
     """HuBERT base with two blocks and no norm between stem and projection."""
 
     num_layers: int = 2
+    """Transformer blocks."""
     feature_norm: bool = False
+    """Whether the stem's output is layer-normalised before the projection: not here, as published."""
     mask_embedding: bool = False
+    """Whether the weights hold a learnt embedding for masked frames: not here, as nothing was masked."""
 
 
 class DistilHubert(WaveformEncoder):

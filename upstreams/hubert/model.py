@@ -6,6 +6,6 @@ from audiossl.encoders.waveform.model import WaveformEncoder
 
 
 class Hubert(WaveformEncoder):
-    """wav2vec 2.0's encoder; its original code calls a frame real if any of its samples is."""
+    """wav2vec 2.0's encoder. Its original code calls a frame real if any of its samples is."""
 
     original_mask = "any_sample"

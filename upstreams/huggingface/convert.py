@@ -11,9 +11,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from audiossl.core.errors import CheckpointError, ConfigError
+from audiossl.core.errors import CheckpointError, ConfigError, first_line
 from audiossl.core.tensors import config_of
 from audiossl.encoders.building import build_upstream
+from audiossl.encoders.formats.converter import Converter
 from audiossl.encoders.formats.original import Original
 from audiossl.encoders.upstream import Upstream
 from audiossl.upstreams.huggingface.kinds import Kind, import_transformers, kind_of
@@ -39,25 +40,31 @@ _DROPPED = {
 }
 
 
-# Families of audiossl with their own code for a model type come before this one.
-FALLBACK = True
+def family_of(original: Original) -> str:
+    """'huggingface' for every folder of transformers, else ''. Which model types can be read is for `load` to say."""
+    return "huggingface" if original.kind == "huggingface" else ""
 
 
-def recognises(original: Original) -> bool:
-    """True for every folder of transformers; which model types can be read is for `load` to say."""
-    return original.kind == "huggingface"
+def load(family: str, original: Original, options: Mapping[str, Any], random_init: bool = False) -> Upstream:
+    """As `load_folder`. Raises CheckpointError, ConfigError.
 
-
-def load(original: Original, options: Mapping[str, Any], random_init: bool = False) -> Upstream:
-    """As `load_folder`; its one option is normalize: bool. Raises CheckpointError, ConfigError."""
+    family: 'huggingface'.
+    original: the folder.
+    options: normalize alone, as in `load_folder`.
+    random_init: draw the parameters afresh.
+    """
     if unknown := sorted(options.keys() - {"normalize"}):
         raise ConfigError(f"{original.path} is read by transformers, which has no option {', '.join(unknown)}.")
     upstream = load_folder(original.path, **options)
     return build_upstream("huggingface", config_of(upstream), seed=0) if random_init else upstream
 
 
+# Families of audiossl with their own code for a model type come before this one.
+CONVERTER = Converter(("huggingface",), family_of, load, is_fallback=True)
+
+
 def load_folder(folder: Path, *, normalize: bool | None = None) -> HuggingFace:
-    """The encoder of a local folder, in eval mode; heads and decoders are left behind, and no code of it is run.
+    """The encoder of a local folder, in eval mode. Heads and decoders are left behind, and no code of it is run.
 
     normalize: whether a model of the waveform is given it with zero mean and unit variance, instead of what the
     preprocessor's file says. Raises CheckpointError, ConfigError.
@@ -102,12 +109,14 @@ def _read_encoder(folder: Path, kind: Kind, described: dict[str, Any]) -> Any:
     options: dict[str, Any] = {"config": config, "dtype": torch.float32, "local_files_only": True}
     if kind.renamed:
         options["key_mapping"] = dict(kind.renamed)
+    # By transformers' own reader, which says what it did not find.
     try:
         with _quiet():
             whole, found = reader.from_pretrained(str(folder), output_loading_info=True, **options)
     except Exception as error:  # transformers, safetensors and torch raise their own, at times of many lines
-        reason = str(error).strip().split("\n")[0]
+        reason = first_line(error)
         raise CheckpointError(f"The weights in {folder} cannot be read as {reader.__name__}: {reason}") from error
+    # A head may be missing, the encoder may not.
     prefix = f"{kind.part}." if kind.part else ""
     missing = sorted(name for name in found["missing_keys"] if name.startswith(prefix))
     if missing:

@@ -23,10 +23,14 @@ _KALDI_WINDOW, _KALDI_HOP = 400, 160  # both Kaldi filterbanks of transformers h
 class FrontEnd:
     """Facts and two functions.
 
-    first: samples of the shortest input that the formula gives a frame; min_samples: of the shortest that the
-    preprocessor can work with; max_samples: of the longest that a model of fixed size reads, None without a limit.
-    prepare: one waveform (S,) to the model's input without a batch axis, float32; regroup: a state (B, T', D) of the
-    model to (B, T, D), real frames first, where it is not of that shape already.
+    sample_rate_hz: of the waveform.
+    stride: samples from one frame to the next.
+    receptive_field: samples that a frame sees.
+    first: samples of the shortest input that the formula gives a frame.
+    min_samples: of the shortest that the preprocessor can work with.
+    prepare: one waveform (S,) to the model's input without a batch axis, float32.
+    max_samples: of the longest that a model of fixed size reads, None without a limit.
+    regroup: a state (B, T', D) of the model to (B, T, D), real frames first, where it is not of that shape already.
     """
 
     sample_rate_hz: int
@@ -40,7 +44,7 @@ class FrontEnd:
 
 
 def conv_stem(config: Any, extractor: Any) -> FrontEnd:
-    """Strided convolutions on the waveform, as in wav2vec 2.0; SEW averages `squeeze_factor` frames of them as well."""
+    """Strided convolutions on the waveform, as in wav2vec 2.0. SEW averages `squeeze_factor` frames of them as well."""
     squeeze = getattr(config, "squeeze_factor", 1)
     return _waveform([*config.conv_kernel, squeeze], [*config.conv_stride, squeeze], extractor)
 
@@ -51,7 +55,7 @@ def moonshine(config: Any, extractor: Any) -> FrontEnd:
 
 
 def stacked_filterbank(config: Any, extractor: Any) -> FrontEnd:
-    """Kaldi filterbank with `extractor.stride` frames side by side; a last group that is not whole is left out.
+    """Kaldi filterbank with `extractor.stride` frames side by side. A last group that is not whole is left out.
 
     F = (n - 400) // 160 + 1, T = F // k = (n - 400 - 160 (k - 1)) // (160 k) + 1. The preprocessor would pad that last
     group and the model would mask it: convolutions are causal, so no other frame sees it.
@@ -69,7 +73,7 @@ def stacked_filterbank(config: Any, extractor: Any) -> FrontEnd:
 def whisper(config: Any, extractor: Any) -> FrontEnd:
     """Log mel frames of 30 s, silence added, then convolutions of strides 1 and 2.
 
-    The window of frame t is centred on sample `stride` t; the frames whose centre lies in the recording are the real
+    The window of frame t is centred on sample `stride` t. The frames whose centre lies in the recording are the real
     ones: T = ceil(n / stride). A frame sees three mel frames of three.
     """
     hop, samples = int(extractor.hop_length), int(extractor.n_samples)
@@ -140,6 +144,13 @@ def _normalized(wav: Tensor) -> Tensor:
 
 
 def _extracted(extractor: Any, name: str, wav: Tensor, **options: Any) -> Tensor:
+    """What a preprocessor makes of one waveform.
+
+    extractor: the preprocessor.
+    name: under which it returns it.
+    wav: (S,).
+    options: of its call.
+    """
     # The preprocessors work on numpy arrays; what they compute by torch must not be rounded by autocast.
     with torch.no_grad(), torch.autocast("cpu", enabled=False):
         array = wav.detach().float().cpu().numpy()

@@ -18,12 +18,18 @@ from audiossl.upstreams.huggingface.frontends import FrontEnd
 class Kind:
     """One architecture.
 
-    folder: its folder in transformers.models (file: what its module is called, where not the same); encoder: the class
-    that is run; extractor: that of the preprocessor. front_end: builds the frame arithmetic from the configuration and
-    the preprocessor; depth: the field of the configuration that counts blocks. loader: the class that reads a
-    checkpoint, where the encoder is `part` of it; unread: fields of the configuration that shrink what the encoder does
-    not need; renamed: patterns in the names of weights, and their replacements. cut: submodules that no state depends
-    on, and whether each is replaced by the identity or by zero (a branch that is added).
+    folder: its folder in transformers.models.
+    encoder: the class that is run.
+    extractor: the class of the preprocessor.
+    front_end: builds the frame arithmetic from the configuration and the preprocessor.
+    depth: the field of the configuration that counts blocks.
+    loader: the class that reads a checkpoint, where the encoder is a part of it.
+    part: which part.
+    unread: fields of the configuration that shrink what the encoder does not need.
+    renamed: patterns in the names of weights, and their replacements.
+    cut: submodules that no state depends on, and whether each is replaced by the identity or by zero (a branch that is
+    added).
+    file: what its module is called, where not as the folder.
     """
 
     folder: str

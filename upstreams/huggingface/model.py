@@ -1,6 +1,6 @@
 """Any audio encoder of the `transformers` package behind the upstream contract.
 
-Hidden states: what enters the first block, then the output of each block; the last one is the encoder's own output,
+Hidden states: what enters the first block, then the output of each block. The last one is the encoder's own output,
 with its final normalisation where it has one (which versions of transformers put into `hidden_states` or not).
 """
 
@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from audiossl.core.errors import AudioError, ConfigError
+from audiossl.core.errors import AudioError, ConfigError, first_line
 from audiossl.core.registry import import_target
 from audiossl.encoders.upstream import Upstream
 from audiossl.upstreams.huggingface.kinds import Kind, import_transformers, kind_of
@@ -35,13 +35,12 @@ _OFF: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class HuggingFaceConfig:
-    """model: what the folder's config.json holds, `model_type` at least; extractor: its preprocessor_config.json.
-
-    A field that is left out has the default of transformers.
-    """
+    """What a folder of transformers says. A field that is left out has the default of transformers."""
 
     model: dict[str, Any] = field(default_factory=dict)
+    """What the folder's config.json holds, `model_type` at least."""
     extractor: dict[str, Any] = field(default_factory=dict)
+    """What the folder's preprocessor_config.json holds."""
 
 
 class HuggingFace(Upstream):
@@ -50,7 +49,7 @@ class HuggingFace(Upstream):
     Config = HuggingFaceConfig
 
     def __init__(self, config: HuggingFaceConfig | None = None, model: nn.Module | None = None) -> None:
-        """model: the encoder that `config` describes, to be taken over; without it, one with random weights."""
+        """model: the encoder that `config` describes, to be taken over. Without it, one with random weights is made."""
         super().__init__()
         self.config = config = config or HuggingFaceConfig()
         if "model_type" not in config.model:
@@ -74,7 +73,7 @@ class HuggingFace(Upstream):
     @overload
     def num_frames(self, num_samples: Tensor) -> Tensor: ...
     def num_frames(self, num_samples: int | Tensor) -> int | Tensor:
-        """Frames that an input of `num_samples` gives, exactly; none below `min_samples`. See `frontends`."""
+        """Frames that an input of `num_samples` gives, exactly, and none below `min_samples`. See `frontends`."""
         frames = (num_samples - self.front.first) // self.stride + 1
         enough = num_samples >= self.min_samples
         if isinstance(frames, Tensor) and isinstance(enough, Tensor):
@@ -89,6 +88,7 @@ class HuggingFace(Upstream):
             return [wavs.new_zeros(0, frames, width) for width in self.widths[: last + 1]]
         dtype = next(self.model.parameters()).dtype
         inputs = [self.front.prepare(wav[:n]).to(wavs.device, dtype) for wav, n in zip(wavs, samples, strict=True)]
+        # Items of one shape go together, since none may be padded.
         groups: dict[torch.Size, list[int]] = {}
         for index, x in enumerate(inputs):
             groups.setdefault(x.shape, []).append(index)
@@ -139,7 +139,7 @@ def make_config(kind: Kind, fields: dict[str, Any]) -> Any:
     try:
         config = mapping[fields["model_type"]].from_dict(dict(fields))
     except Exception as error:  # each version of transformers validates with errors of its own
-        reason = str(error).strip().split("\n")[0] or type(error).__name__
+        reason = first_line(error)
         raise ConfigError(f"transformers cannot use the {fields['model_type']} configuration: {reason}") from error
     # A recogniser's configuration may hold that of its encoder (Parakeet).
     config = getattr(config, "encoder_config", config)
@@ -154,12 +154,12 @@ def make_extractor(kind: Kind, settings: dict[str, Any]) -> Any:
     try:
         return getattr(import_transformers(), kind.extractor)(**settings)
     except (TypeError, ValueError, AttributeError, ImportError) as error:
-        reason = str(error).strip().split("\n")[0]
+        reason = first_line(error)
         raise ConfigError(f"transformers cannot make the preprocessor {kind.extractor}: {reason}") from error
 
 
 def without_unused(kind: Kind, model: nn.Module) -> nn.Module:
-    """The encoder without what no state depends on; its output is then the last state.
+    """The encoder without what no state depends on. Its output is then the last state.
 
     Out go what lies between the blocks and the output, and the embedding of masked frames, as nothing is masked.
     """
@@ -174,7 +174,7 @@ def without_unused(kind: Kind, model: nn.Module) -> nn.Module:
 def forget_positions(model: nn.Module) -> None:
     """Drop position tables that an earlier pass left in its own precision.
 
-    transformers keeps the table of the last pass; after one under bfloat16 autocast, or under inference mode, a pass in
+    transformers keeps the table of the last pass. After one under bfloat16 autocast, or under inference mode, a pass in
     float32 would read rounded positions, or could not be differentiated.
     """
     module: Any

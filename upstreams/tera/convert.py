@@ -11,6 +11,7 @@ from torch import Tensor
 from audiossl.core.errors import CheckpointError
 from audiossl.core.tensors import load_strict
 from audiossl.encoders.building import build_upstream
+from audiossl.encoders.formats.converter import Converter
 from audiossl.encoders.formats.original import Original
 from audiossl.encoders.upstream import Upstream
 
@@ -26,19 +27,29 @@ _BLOCK = (
 _QKV = ("query", "key", "value")
 
 
-def recognises(original: Original) -> bool:
-    """True for a checkpoint of this family."""
-    return original.kind == "s3prl" and "input_representations.spec_transform.weight" in original.state
+def family_of(original: Original) -> str:
+    """'tera' for a checkpoint of this family, else ''."""
+    ours = original.kind == "s3prl" and "input_representations.spec_transform.weight" in original.state
+    return "tera" if ours else ""
 
 
-def load(original: Original, options: Mapping[str, Any], random_init: bool = False) -> Upstream:
-    """The encoder of an s3prl checkpoint; the prediction head is left behind. Raises CheckpointError."""
+def load(family: str, original: Original, options: Mapping[str, Any], random_init: bool = False) -> Upstream:
+    """The encoder of an s3prl checkpoint, whose prediction head is left behind. Raises CheckpointError.
+
+    family: 'tera'.
+    original: the checkpoint.
+    options: fields of `TeraConfig` to change.
+    random_init: draw the parameters afresh.
+    """
     described = {**config_from_original(original.described), **options}
     tera = build_upstream("audio_albert" if described["share_layers"] else "tera", described, seed=0)
     if not random_init:
         state = from_original(original.state)
         load_strict(tera, state, expected=tera.state_dict(), what="the TERA encoder that the file describes")
     return tera
+
+
+CONVERTER = Converter(("tera",), family_of, load)
 
 
 def config_from_original(sections: Mapping[str, Any]) -> dict[str, Any]:
@@ -82,7 +93,7 @@ def _audio_options(audio: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def from_original(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """s3prl names to ours. Blocks that share weights are stored once; unknown names are kept, so that they show."""
+    """s3prl names to ours. Blocks that share weights are stored once. Unknown names are kept, so that they show."""
     rest = {_modern(name): value for name, value in state.items()}
     ours: dict[str, Tensor] = {}
     for mine, theirs in _STEM:
@@ -102,7 +113,7 @@ def from_original(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def to_original(state: Mapping[str, Tensor], num_layers: int) -> dict[str, Tensor]:
-    """Our names to s3prl's; shared blocks are repeated `num_layers` times, as s3prl stores them."""
+    """Our names to s3prl's. Shared blocks are repeated `num_layers` times, as s3prl stores them."""
     theirs: dict[str, Tensor] = {}
     num_blocks = len({name.split(".")[1] for name in state if name.startswith("blocks.")})
     for mine, name in _STEM:
@@ -123,6 +134,7 @@ def _modern(name: str) -> str:
 
 
 def _move(rest: dict[str, Tensor], target: dict[str, Tensor], theirs: str, mine: str) -> None:
+    """Weight and bias called `theirs` in `rest` become `mine` in `target`."""
     for kind in ("weight", "bias"):
         if f"{theirs}.{kind}" in rest:
             target[f"{mine}.{kind}"] = rest.pop(f"{theirs}.{kind}")

@@ -1,6 +1,6 @@
 """TERA (arXiv:2007.06028), Mockingjay (arXiv:1910.12638) and AudioALBERT (arXiv:2005.08575).
 
-All three are a BERT encoder on spectral frames; they differ in what is altered in pre-training and in whether the
+All three are a BERT encoder on spectral frames. They differ in what is altered in pre-training and in whether the
 blocks share weights. Hidden states: the input representation, then the output of each block (num_layers + 1).
 """
 
@@ -24,35 +24,46 @@ from audiossl.nn.masking import valid_frames
 class TeraConfig:
     """Defaults: the published base model on log mel features.
 
-    features: log_mel and spectrogram are centred, fbank is Kaldi's; deltas: orders appended; level_db: waveform level;
-    log_eps: what log_mel and spectrogram add to power before the logarithm.
-    normalize: 'utterance' (each band to zero mean and unit variance over the utterance, as published), 'global' (one
-    mean and variance a band over the training data, kept in the checkpoint: the utterance's own mean, which carries
-    speaker and vowel, reaches the model) or 'none'. share_layers: one block applied num_layers times (AudioALBERT).
-    input_init_std: initial spread of the input projection; at the published 0.02 the position codes (of spread 0.7)
-    outweigh 80 standardised bands (0.18) until long training has changed that.
+    With normalize='global', the mean and variance of the training data lie in the checkpoint, and the utterance's own
+    mean, which carries speaker and vowel, reaches the model.
     """
 
     features: Literal["log_mel", "spectrogram", "fbank"] = "log_mel"
+    """Input features: log_mel and spectrogram have centred frames, fbank those of Kaldi."""
     num_mels: int = 80
+    """Mel bands of log_mel and fbank."""
     deltas: int = 0
+    """Orders of differences over time that are appended, 0 for none."""
     level_db: float | None = -25.0
+    """Level in dB full scale to which the waveform is scaled first, null to leave it as it is."""
     log_eps: float = 1e-10
+    """What log_mel and spectrogram add to power before the logarithm."""
     normalize: Literal["utterance", "global", "none"] = "utterance"
+    """Each band to zero mean and unit variance over the utterance (as published) or over the training data, or not."""
     width: int = 768
+    """Channels of a hidden state."""
     num_layers: int = 3
+    """Transformer blocks."""
     num_heads: int = 12
+    """Attention heads of each block."""
     ffn_width: int = 3072
+    """Hidden units of each block's feed-forward part."""
     dropout: float = 0.1
+    """Share of the numbers dropped after each part of a block, in training."""
     attention_dropout: float = 0.1
+    """Share of the attention weights dropped, in training."""
     norm_eps: float = 1e-12
+    """Added to the variance in all norms."""
     share_layers: bool = False
+    """Whether one block is applied `num_layers` times (AudioALBERT)."""
     input_init_std: float = 0.02
+    """Initial spread of the input projection (at the published 0.02 position codes outweigh the input for long)."""
     sample_rate_hz: int = 16000
+    """Sampling rate of the waveform in Hz."""
 
 
-class Block(nn.Module):
-    """A post-norm BERT block."""
+class BertBlock(nn.Module):
+    """A block of BERT, normalised after each of its parts."""
 
     def __init__(self, config: TeraConfig) -> None:
         super().__init__()
@@ -101,9 +112,10 @@ class Tera(Upstream):
         self.project = nn.Linear(self.num_features, config.width)
         self.norm = nn.LayerNorm(config.width, config.norm_eps)
         self.dropout = nn.Dropout(config.dropout)
-        self.blocks = nn.ModuleList(Block(config) for _ in range(1 if config.share_layers else config.num_layers))
+        self.blocks = nn.ModuleList(BertBlock(config) for _ in range(1 if config.share_layers else config.num_layers))
         self.register_buffer("positions", sinusoids(1024, config.width), persistent=False)
         self.apply(_init_weights)
+        # At 0.02, position codes of spread 0.7 outweigh 80 standardised bands (0.18) until training has changed that.
         nn.init.normal_(self.project.weight, std=config.input_init_std)
 
     def encode(self, wavs: Tensor, lengths: Tensor, last: int) -> Sequence[Tensor]:
@@ -125,6 +137,9 @@ class Tera(Upstream):
     def contextualize(self, x: Tensor, frames: Tensor, last: int, first_position: int = 0) -> list[Tensor]:
         """Features (B, T, num_features) of (B,) real frames -> hidden states 0 to `last`, each (B, T, width).
 
+        x: input features, as `acoustic` gives them.
+        frames: (B,) real frames.
+        last: the last state to compute.
         first_position: the position code of the first frame (not 0 in pre-training on crops).
         """
         positions = self._positions(first_position + x.shape[1])[first_position:]

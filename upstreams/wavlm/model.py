@@ -14,15 +14,16 @@ from audiossl.nn.transformer import Block
 
 @dataclass(frozen=True)
 class WavLMConfig(WaveformConfig):
-    """num_buckets: distances that have biases of their own, half of them for each direction; max_distance: in frames,
-    beyond it all share one."""
+    """The shared settings, and those of the relative positions."""
 
     num_buckets: int = 320
+    """Groups of distances that have biases of their own, half of them for each direction."""
     max_distance: int = 800
+    """Frames beyond which all distances of a direction share one bias."""
 
 
 class GatedBlock(Block):
-    """A block that scales the relative biases by what the query's frame holds."""
+    """A block that scales the relative biases by what the query's frame holds. Arguments as those of `Block`."""
 
     def __init__(self, width: int, num_heads: int, ffn_width: int, **options: object) -> None:
         super().__init__(width, num_heads, ffn_width, **options)  # type: ignore[arg-type]
@@ -38,7 +39,7 @@ class GatedBlock(Block):
 
 
 class WavLM(WaveformEncoder):
-    """HuBERT's encoder with gated relative position biases; these are computed once and shared by all blocks."""
+    """HuBERT's encoder with gated relative position biases, which are computed once and shared by all blocks."""
 
     Config = WavLMConfig
     block = GatedBlock

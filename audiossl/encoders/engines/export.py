@@ -15,15 +15,14 @@ from torch import Tensor
 
 from audiossl.core.errors import ConfigError
 from audiossl.encoders.engines.graph import require, traced, write_onnx
+from audiossl.encoders.layers import last_layer
 from audiossl.encoders.testing import noise, relative_distance
 from audiossl.encoders.upstream import Upstream
 
 FORMATS = ("onnx", "torch-export")
 
-
 # Between the graph and eager: rounding in another order, at 24 and at 8 bits.
 TOLERANCES = {torch.float32: 1e-4, torch.bfloat16: 5e-2}
-
 
 _SECONDS = (0.5, 1.0, 2.7, 12.3)
 
@@ -31,15 +30,17 @@ _SECONDS = (0.5, 1.0, 2.7, 12.3)
 def export(upstream: Upstream, path: Path, form: str, *, up_to_layer: int | None = None) -> dict[str, Any]:
     """Write the graph wav (1, S) -> layer_0, layer_1, ... (1, T, D_l), for any S with at least two frames.
 
-    form: 'onnx' or 'torch-export' (`torch.export.load(path).module()(wav)`). Above a gigabyte and a half of weights an
-    ONNX file keeps them in PATH.data. The graph is run on noise of several lengths before the file takes its place.
+    upstream: the encoder, in float32 for ONNX.
+    path: of the file. Above a gigabyte and a half of weights an ONNX file keeps them in PATH.data.
+    form: 'onnx' or 'torch-export' (`torch.export.load(path).module()(wav)`).
+    up_to_layer: the last layer that the graph gives, None for all.
+
+    The graph is run on noise of several lengths before the file takes its place.
     Returns the largest relative L2 distance of a layer to eager, and facts. Raises ConfigError.
     """
     if form not in FORMATS:
         raise ConfigError(f"--format {form!r}: choose {' or '.join(FORMATS)}.")
-    last = upstream.num_layers - 1 if up_to_layer is None else up_to_layer
-    if not 0 <= last < upstream.num_layers:
-        raise ConfigError(f"--up-to-layer {last}: this upstream has layers 0 to {upstream.num_layers - 1}.")
+    last = last_layer(up_to_layer, upstream.num_layers)
     dtype = next((parameter.dtype for parameter in upstream.parameters()), torch.float32)
     if form == "onnx":
         if dtype != torch.float32:
@@ -62,7 +63,7 @@ def export(upstream: Upstream, path: Path, form: str, *, up_to_layer: int | None
         error = largest_difference(upstream, _loaded(made, form), last, shortest)
         if not error <= TOLERANCES[dtype]:
             raise ConfigError(
-                f"The {form} graph of {upstream.name or type(upstream).__name__} differs from eager by {error:.1e}, "
+                f"The {form} graph of {upstream.display_name} differs from eager by {error:.1e}, "
                 f"more than {TOLERANCES[dtype]:g}, so nothing was written; use the encoder itself, and report this."
             )
         for file_path in sorted(folder.iterdir(), reverse=True):  # the weights before the graph that names them
@@ -90,7 +91,13 @@ def shortest_input(upstream: Upstream) -> int:
 def largest_difference(
     upstream: Upstream, run: Callable[[Tensor], Sequence[Tensor]], last: int, shortest: int
 ) -> float:
-    """Relative L2 of the layer that differs most from eager, over several lengths; infinite for a wrong shape."""
+    """Relative L2 distance of the layer that differs most from eager, over several lengths. Infinite for a wrong shape.
+
+    upstream: the eager encoder.
+    run: the graph, from (1, S) to layers.
+    last: the last layer of the graph.
+    shortest: the fewest samples that it takes.
+    """
     largest = 0.0
     wavs = noise(upstream, _SECONDS)
     for wav in [wavs[-1][:shortest], wavs[-1][: shortest + 1], *(w for w in wavs if len(w) >= shortest)]:

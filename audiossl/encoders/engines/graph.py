@@ -20,9 +20,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from audiossl.core.errors import ConfigError
+from audiossl.core.errors import ConfigError, first_line
 from audiossl.core.files import cache_folder
 from audiossl.core.tensors import fingerprint
+from audiossl.encoders.devices import device_of
 from audiossl.encoders.upstream import Upstream
 from audiossl.nn.position import PositionConv
 
@@ -84,7 +85,7 @@ def traced(upstream: Upstream, last: int, statistics: Sequence[Tensor] = ()) -> 
     # Two seconds and a rest: a length that is a special case (one frame, a multiple of anything) would be taken for
     # the rule.
     samples = 2 * upstream.sample_rate_hz + upstream.min_samples + 37
-    wav = torch.zeros(1, samples, device=next((p.device for p in upstream.parameters()), None))
+    wav = torch.zeros(1, samples, device=device_of(upstream))
     given = [torch.ones_like(value) for value in statistics]
     shapes: tuple[Any, ...] = ({1: torch.export.Dim.DYNAMIC},)
     if given:
@@ -94,14 +95,13 @@ def traced(upstream: Upstream, last: int, statistics: Sequence[Tensor] = ()) -> 
         with torch.no_grad():
             return torch.export.export(graph, (wav, *given), dynamic_shapes=shapes, strict=False)
     except Exception as error:  # torch.export raises errors of many kinds
-        reason = str(error).strip().split("\n")[0] or type(error).__name__
         raise ConfigError(
-            f"{_named(upstream)} cannot be written as a graph ({reason}); use engine eager or compile."
+            f"{upstream.display_name} cannot be written as a graph ({first_line(error)}); use engine eager or compile."
         ) from error
 
 
 def write_onnx(program: Any, path: Path) -> None:
-    """A traced program as ONNX; above a gigabyte and a half of weights these go into PATH.data beside it."""
+    """A traced program as ONNX. Above a gigabyte and a half of weights, these go into PATH.data beside it."""
     outputs = [f"layer_{number}" for number, _ in enumerate(program.graph_signature.user_outputs)]
     exported = torch.onnx.export(program, (), dynamo=True, verbose=False, output_names=outputs)
     assert exported is not None
@@ -114,24 +114,32 @@ def write_compiled(program: Any, path: Path) -> None:
     try:
         torch._inductor.aoti_compile_and_package(program, package_path=str(path))
     except Exception as error:  # the C++ compiler's, among others
-        reason = str(error).strip().split("\n")[0] or type(error).__name__
         raise ConfigError(
-            f"torch could not compile the encoder ({reason}); it needs a C++ compiler on the path, or use engine=eager."
+            f"torch could not compile the encoder ({first_line(error)}); it needs a C++ compiler on the path, or use "
+            f"engine=eager."
         ) from error
 
 
 def cached(
     upstream: Upstream, last: int, statistics: Sequence[Tensor], name: str, write: Callable[[Any, Path], None]
 ) -> Path:
-    """The encoder as a file in the cache folder, written at the first use of these weights, code and versions."""
+    """The encoder as a file in the cache folder, written at the first use of these weights, code and versions.
+
+    upstream: the encoder.
+    last: the last layer of the graph.
+    statistics: those of a whole recording where the graph takes them, else empty.
+    name: of the file, which tells one form from another.
+    write: writes a traced program to a path.
+    """
     packages = {package: version(package) for package in ("torch", "onnx", "onnxscript") if find_spec(package)}
-    device = str(next((p.device for p in upstream.parameters()), "cpu"))
+    device = str(device_of(upstream))
     described = [fingerprint(upstream), _code(upstream), last, len(statistics), name, device, packages]
     folder = cache_folder() / "engines" / hashlib.sha256(json.dumps(described).encode()).hexdigest()[:24]
     if not (folder / name).is_file():
         _log.info("Writing %s", folder / name)
         temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.part")
         temporary.mkdir(parents=True)
+        # In a folder of its own first: another process must never find half a file.
         try:
             write(traced(upstream, last, statistics), temporary / name)
             try:
@@ -151,7 +159,3 @@ def _code(upstream: Upstream) -> str:
     torch_folder = str(Path(torch.__file__).parent)
     own = sorted(file for file in files if not file.startswith(torch_folder))
     return hashlib.sha256(b"".join(Path(file).read_bytes() for file in own)).hexdigest()
-
-
-def _named(upstream: Upstream) -> str:
-    return upstream.name or type(upstream).__name__

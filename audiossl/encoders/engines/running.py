@@ -2,7 +2,7 @@
 
 An engine runs each item of a batch alone, at its own length, so that padding cannot change a result. What it runs is a
 graph of tensors alone: wav (1, S), and for a part of a recording the statistics of the whole, to the layers up to the
-one that is asked for; each stop layer is a graph of its own, so that nothing beyond it is computed.
+one that is asked for. Each stop layer is a graph of its own, so that nothing beyond it is computed.
 """
 
 from __future__ import annotations
@@ -18,17 +18,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from audiossl.core.errors import ConfigError
-from audiossl.encoders.engines.graph import (
-    _named,
-    cached,
-    require,
-    write_compiled,
-    write_onnx,
-)
+from audiossl.encoders.engines.graph import cached, require, write_compiled, write_onnx
 from audiossl.encoders.upstream import Upstream
 
 ENGINES = ("eager", "compile", "onnx", "openvino")
-
 
 PRECISIONS = ("fp32", "bf16")
 
@@ -36,8 +29,10 @@ PRECISIONS = ("fp32", "bf16")
 def with_engine(upstream: Upstream, engine: str, precision: str) -> Upstream:
     """The upstream (which is changed, not copied) in that precision, run by that engine. Raises ConfigError.
 
-    bf16: weights and activations in bfloat16; spectra and statistics of the waveform stay in float32. OpenVINO holds
-    the weights in float32 and computes in bfloat16; ONNX Runtime has no bfloat16 on a CPU.
+    engine: one of ENGINES.
+    precision: one of PRECISIONS. In bf16, weights and activations are bfloat16, while spectra and statistics of the
+    waveform stay in float32. OpenVINO holds the weights in float32 and computes in bfloat16. ONNX Runtime has no
+    bfloat16 on a CPU.
     """
     if engine not in ENGINES or precision not in PRECISIONS:
         raise ConfigError(
@@ -47,7 +42,7 @@ def with_engine(upstream: Upstream, engine: str, precision: str) -> Upstream:
     if engine == "onnx" and precision == "bf16":
         raise ConfigError("ONNX Runtime computes in float32 on a CPU; for bf16 choose engine openvino or compile.")
     if precision == "bf16" and not any(True for _ in upstream.parameters()):
-        raise ConfigError(f"{_named(upstream)} has no weights, and spectra need float32; leave precision at fp32.")
+        raise ConfigError(f"{upstream.display_name} has no weights, and spectra need float32; leave precision at fp32.")
     if precision == "bf16" and engine != "openvino":
         to_bf16(upstream)
     if engine == "eager":
@@ -173,7 +168,7 @@ class _GraphUpstream(EngineUpstream):
 
     @abstractmethod
     def load(self, last: int, statistics: Sequence[Tensor]) -> Callable[[Sequence[Tensor]], Sequence[Tensor]]:
-        """A function from (wav, *statistics) to the layers; the tensors it returns are the caller's."""
+        """A function from (wav, *statistics) to the layers. The tensors that it returns are the caller's."""
 
 
 class CompiledUpstream(_GraphUpstream):
@@ -188,7 +183,9 @@ class CompiledUpstream(_GraphUpstream):
 
 
 class _ArrayUpstream(_GraphUpstream):
-    """Runs an ONNX file outside of torch, on the CPU; results are moved to where the input is."""
+    """Runs an ONNX file outside of torch, on the CPU. Results are moved to where the input is."""
+
+    cpu_only = True
 
     def load(self, last: int, statistics: Sequence[Tensor]) -> Callable[[Sequence[Tensor]], Sequence[Tensor]]:
         session = self.session(cached(self.eager, last, statistics, "graph.onnx", write_onnx))
@@ -221,7 +218,7 @@ class OnnxUpstream(_ArrayUpstream):
 
 
 class OpenVinoUpstream(_ArrayUpstream):
-    """OpenVINO on the CPU with as many threads as torch has; bfloat16 by its precision hint."""
+    """OpenVINO on the CPU with as many threads as torch has, and with bfloat16 by its precision hint."""
 
     engine = "openvino"
     packages = ("onnx", "onnxscript", "openvino")
@@ -237,7 +234,7 @@ class OpenVinoUpstream(_ArrayUpstream):
             request = core.compile_model(core.read_model(str(path)), "CPU", settings).create_infer_request()
         except Exception as error:  # it raises RuntimeError for an operator that it lacks, and others
             raise ConfigError(
-                f"OpenVINO cannot run {_named(self)} ({_last_line(error)}); use engine=onnx or eager."
+                f"OpenVINO cannot run {self.display_name} ({_last_line(error)}); use engine=onnx or eager."
             ) from error
 
         def run(inputs: list[Any]) -> Sequence[Any]:
@@ -255,5 +252,5 @@ def _last_line(error: Exception) -> str:
 
 def _frozen(upstream: EngineUpstream) -> ConfigError:
     return ConfigError(
-        f"engine={upstream.engine} is for frozen encoders; to train {_named(upstream)}, use engine=eager."
+        f"engine={upstream.engine} is for frozen encoders; to train {upstream.display_name}, use engine=eager."
     )

@@ -13,6 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from audiossl.core.errors import CheckpointError
+from audiossl.core.tensors import read_tensors
 from audiossl.encoders.formats.pickled import plain, read_pickled
 
 
@@ -20,8 +21,11 @@ from audiossl.encoders.formats.pickled import plain, read_pickled
 class Original:
     """A checkpoint of another toolkit.
 
-    kind: 'fairseq', 's3prl', 'microsoft', 'torchaudio', 'huggingface' or 'state_dict' (tensors and nothing else);
-    described: its configuration as plain data, by section; content: all that a torch file holds.
+    path: of the file or folder.
+    kind: 'fairseq', 's3prl', 'microsoft', 'torchaudio', 'huggingface' or 'state_dict' (tensors and nothing else).
+    described: its configuration as plain data, by section.
+    content: all that a torch file holds.
+    read: gives the weights.
     """
 
     path: Path
@@ -32,7 +36,7 @@ class Original:
 
     @cached_property
     def state(self) -> Mapping[str, Tensor]:
-        """The weights, under the other toolkit's names; read when first asked for."""
+        """The weights, under the other toolkit's names, read when first asked for."""
         return self.read()
 
 
@@ -41,8 +45,6 @@ def read_original(path: Path) -> Original:
     if path.is_dir():
         return _huggingface(path)
     if path.suffix == ".safetensors":
-        from audiossl.core.tensors import read_tensors
-
         tensors = read_tensors(path)[0]
         if (path.parent / "config.json").is_file():
             return _huggingface(path.parent)
@@ -52,6 +54,8 @@ def read_original(path: Path) -> Original:
 
 
 def _pickled(path: Path, content: Mapping[str, Any]) -> Original:
+    """By the parts that each toolkit's trainer writes around the weights."""
+    # s3prl: what it trained itself, and what it converted from others.
     if "Distiller" in content or "Transformer" in content:
         part = "Distiller" if "Distiller" in content else "Transformer"
         described = {key: plain(content[key]) for key in ("Config", "Upstream_Config", "Settings") if key in content}
@@ -59,6 +63,7 @@ def _pickled(path: Path, content: Mapping[str, Any]) -> Original:
     if isinstance(content.get("model_weight"), Mapping):
         described = {"model": plain(content.get("model_cfg")) or {}, "task": plain(content.get("task_cfg")) or {}}
         return Original(path, "s3prl", described, content, lambda: content["model_weight"])
+    # fairseq, and Microsoft in its manner: a configuration beside the model, in sections or flat.
     if isinstance(content.get("model"), Mapping) and (content.get("cfg") or content.get("args")) is not None:
         said = plain(content.get("cfg")) or plain(content.get("args"))
         config = dict(said) if isinstance(said, Mapping) else {}
@@ -66,6 +71,7 @@ def _pickled(path: Path, content: Mapping[str, Any]) -> Original:
         microsoft = "cfg" in content and not sections
         described = config if sections else {"model": config, "task": config}
         return Original(path, "microsoft" if microsoft else "fairseq", described, content, lambda: content["model"])
+    # Nothing but weights, perhaps under one key.
     for key in ("state_dict", "model_state_dict", "model"):
         if isinstance(content.get(key), Mapping):
             read = partial(itemgetter(key), content)
@@ -101,8 +107,6 @@ def _huggingface(folder: Path) -> Original:
 
 def _huggingface_state(folder: Path) -> dict[str, Tensor]:
     """All tensors of a transformers folder: one file or shards, safetensors before pickles."""
-    from audiossl.core.tensors import read_tensors
-
     for name in ("model.safetensors", "pytorch_model.bin"):
         index = folder / f"{name}.index.json"
         files = [name]

@@ -17,11 +17,10 @@ from typing import IO, Any
 
 import torch
 
-from audiossl.core.errors import CheckpointError
+from audiossl.core.errors import CheckpointError, first_line
 
 # Packages whose classes are found in published files as carriers of data.
 _CARRIERS = ("fairseq", "omegaconf", "optimizers", "s3prl", "argparse", "pathlib", "numpy", "_codecs", "typing")
-
 
 # Plain containers that omegaconf's nodes refer to; these are what they are.
 _CONTAINERS: list[Any] = [collections.defaultdict, dict, list, int]
@@ -48,7 +47,7 @@ def read_pickled(path: Path) -> Mapping[str, Any]:
         with torch.serialization.safe_globals([*_CONTAINERS, *inert]):
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        reason = next((line for line in str(error).splitlines() if "GLOBAL" in line), str(error).splitlines()[0])
+        reason = next((line for line in str(error).splitlines() if "GLOBAL" in line), first_line(error))
         raise CheckpointError(
             f"{path} is damaged or holds pickled code that audiossl does not run ({reason.strip()})."
         ) from error

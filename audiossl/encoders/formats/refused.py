@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from audiossl.core.errors import CheckpointError
 from audiossl.encoders.formats.original import Original
 
 # (what a tensor's name contains, what the file is).
@@ -21,8 +22,14 @@ _SIGNS = (
 )
 
 
-def name_of_refused(original: Original) -> str:
-    """What the checkpoint is, if it is known and not supported; else ''."""
+def refuse_by_name(original: Original) -> None:
+    """Raise CheckpointError for encoders that are known but not supported, saying what they are."""
+    if name := _name_of(original):
+        raise CheckpointError(f"{original.path} is {name}, which audiossl does not have.")
+
+
+def _name_of(original: Original) -> str:
+    """What the checkpoint is, if it is known and not supported, else ''."""
     if original.kind == "huggingface":
         return ""
     section = original.described.get("model")

@@ -19,13 +19,11 @@ WAVEFORM_TOY: Mapping[str, Any] = {
     "position_groups": 2,
 }
 
-
 _TRAINED_ON = {
     "none": "Trained on waveforms as they are.",
     "layer_norm": "Trained on normalised waveforms.",
     "": "Whether training normalised the waveforms: as the file says, else by the style of its stem.",
 }
-
 
 _PREPROCESSOR = {
     True: "Hugging Face's preprocessor normalises them (normalize='huggingface').",
@@ -36,8 +34,12 @@ _PREPROCESSOR = {
 
 @dataclass(frozen=True)
 class Shape:
-    """What published encoders of one size share: options, how many parameters these make, and the normalisation of the
-    waveform in training ('none', 'layer_norm', or '' where it is not known)."""
+    """What published encoders of one size share.
+
+    num_parameters: how many the options make.
+    normalize: of the waveform in training: 'none', 'layer_norm', or '' where it is not known.
+    options: of the configuration.
+    """
 
     num_parameters: int
     normalize: str
@@ -58,9 +60,17 @@ def published_waveform_card(
 ) -> UpstreamCard:
     """The card of published weights of the wav2vec 2.0 family.
 
-    also: where else they lie; preprocessor: whether the one beside them on Hugging Face normalises, if that was seen;
+    name: what users type.
+    summary: one line of `audiossl list`.
+    weights: where they lie.
+    shape: what they share with others of their size.
+    target: 'module:attribute' of the encoder's class.
+    also: where else the weights lie.
+    preprocessor: whether the one beside them on Hugging Face normalises, None where nobody has seen it.
+    notes: what else is to be known.
     facts: further fields of the card.
     """
+    # Normalisation comes first in the notes: getting it wrong costs most.
     sentences = [
         _TRAINED_ON[shape.normalize],
         _PREPROCESSOR[preprocessor] if weights.startswith("hf:") else "",

@@ -1,14 +1,12 @@
-"""Encoders of the wav2vec 2.0 family from every kind of file: their configuration, and tensors under fairseq's names.
+"""Checkpoints of the wav2vec 2.0 family in every form in which they are published, read and written.
 
-What tensors show (widths, depth, kernels, biases, norms) is read from them, whatever the configuration says; what they
-cannot show (strides, heads, where the norms stand, waveform normalisation) is read from the configuration, or is that
-of the published models of this shape.
+All forms are brought to fairseq's names first (`names`). What the encoder is called follows from `recognition`, its
+configuration from `description`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
@@ -16,13 +14,10 @@ from torch import Tensor
 from audiossl.core.errors import CheckpointError
 from audiossl.core.tensors import load_strict
 from audiossl.encoders.building import build_upstream
+from audiossl.encoders.formats.converter import Converter
 from audiossl.encoders.formats.original import Original
 from audiossl.encoders.upstream import Upstream
-from audiossl.encoders.waveform.description import (
-    _chosen,
-    _guessed_heads,
-    describe,
-)
+from audiossl.encoders.waveform.description import configuration_of
 from audiossl.encoders.waveform.names import (
     encoder_of,
     fairseq_to_hf,
@@ -31,27 +26,19 @@ from audiossl.encoders.waveform.names import (
     ours_to_fairseq,
     torchaudio_to_fairseq,
 )
-from audiossl.encoders.waveform.recognition import (
-    family_of,
-)
-
-
-def converter(family: str) -> tuple[Callable[[Original], bool], Callable[..., Upstream]]:
-    """The two functions of a family's `convert.py`."""
-
-    def recognises(original: Original) -> bool:
-        return family_of(original) == family
-
-    return recognises, partial(load, family)
+from audiossl.encoders.waveform.recognition import FAMILIES, family_of
 
 
 def load(family: str, original: Original, options: Mapping[str, Any], random_init: bool = False) -> Upstream:
-    """An encoder of `family` from its checkpoint, strictly; heads are left behind. Raises CheckpointError."""
+    """An encoder from its checkpoint, strictly. Raises CheckpointError.
+
+    family: what `family_of` says of the checkpoint.
+    original: the checkpoint, whose heads are left behind.
+    options: fields of the configuration to change.
+    random_init: draw the parameters afresh.
+    """
     state = fairseq_state(original)
-    described = describe(original, state)
-    described |= _chosen(original, options, described["normalize"])
-    if "num_heads" not in described:
-        described["num_heads"] = _guessed_heads(original, described["width"])
+    described = configuration_of(original, state, options)
     encoder = build_upstream(family, described, seed=0)
     if not random_init:
         _require_finite(original, state)
@@ -60,8 +47,11 @@ def load(family: str, original: Original, options: Mapping[str, Any], random_ini
     return encoder
 
 
+CONVERTER = Converter(FAMILIES, family_of, load)
+
+
 def fairseq_state(original: Original) -> dict[str, Tensor]:
-    """The encoder's tensors under fairseq's names; heads are left behind."""
+    """The encoder's tensors under fairseq's names, without heads."""
     state = encoder_of(original.state)
     if original.kind == "torchaudio":
         return torchaudio_to_fairseq(state)
@@ -77,7 +67,7 @@ def to_original(state: Mapping[str, Tensor], conv_norm: str, toolkit: str = "fai
 
 
 def _single_adapter(name: str, value: Tensor) -> Tensor:
-    """fairseq stacks the adapters of several languages; a file with one is the same without the stack."""
+    """fairseq stacks the adapters of several languages. A file with one is the same without the stack."""
     if ".adapter_layer." not in name or value.ndim == (2 if ".W_" in name else 1):
         return value
     if len(value) != 1:

@@ -12,25 +12,32 @@ from torch import Tensor
 
 from audiossl.core.errors import CheckpointError
 from audiossl.encoders.formats.original import Original
-from audiossl.encoders.waveform.names import (
-    stem_norm,
-)
-from audiossl.encoders.waveform.recognition import (
-    architecture,
-)
+from audiossl.encoders.waveform.names import stem_norm
+from audiossl.encoders.waveform.recognition import architecture
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
-
-_STRIDES = (5, 2, 2, 2, 2, 2, 2)
-
-
+_STRIDES = (5, 2, 2, 2, 2, 2, 2)  # of every published stem
 _HEADS_OF_WIDTH = {768: 12, 1024: 16, 1280: 16, 1920: 16}
 
 
-def describe(original: Original, state: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Configuration fields from the tensors and from what the file says. Without num_heads where nothing tells."""
+def configuration_of(original: Original, state: Mapping[str, Tensor], options: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a `WaveformConfig` that a checkpoint stands for. Raises CheckpointError.
+
+    original: the checkpoint, for what it says of itself.
+    state: its encoder's tensors under fairseq's names, for what they show.
+    options: what the user wants otherwise, which goes before both.
+    """
     _require_whole(original, state)
+    described = _described(original, state)
+    described |= _chosen(original, options, described["normalize"])
+    if "num_heads" not in described:
+        described["num_heads"] = _guessed_heads(original, described["width"])
+    return described
+
+
+def _described(original: Original, state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """What the tensors show, and what the file says of the rest. Without num_heads where nothing tells."""
     shown = _shown_by_tensors(state)
     if original.kind == "huggingface":
         said = _said_by_hf(original.described["config"])
@@ -38,6 +45,7 @@ def describe(original: Original, state: Mapping[str, Tensor]) -> dict[str, Any]:
         said = _said_by_torchaudio(original.described["torchaudio"])
     else:
         said = _said_by_fairseq(original)
+    # Where nothing is said, the published models of this shape are taken as the rule.
     large = shown["conv_norm"] == "layer"
     data2vec = shown["position_norm"] == "layer"
     defaults = {
@@ -64,6 +72,7 @@ def _require_whole(original: Original, state: Mapping[str, Tensor]) -> None:
 
 
 def _shown_by_tensors(state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Fields that shapes and presence of tensors settle, whatever a file says of them."""
     convs = _numbered(state, r"feature_extractor\.conv_layers\.(\d+)\.0\.weight")
     width = len(state["encoder.layer_norm.weight"])
     adapter = state.get("encoder.layers.0.adapter_layer.W_a")
@@ -82,6 +91,7 @@ def _shown_by_tensors(state: Mapping[str, Tensor]) -> dict[str, Any]:
         **_position_of(state, width),
     }
     biases = state.get("encoder.layers.0.self_attn.relative_attention_bias.weight")
+    # Of the attention's heads only a table of relative biases bears witness.
     if biases is not None:
         shown |= {"num_buckets": biases.shape[0], "num_heads": biases.shape[1]}
     return shown
@@ -109,6 +119,7 @@ def _position_of(state: Mapping[str, Tensor], width: int) -> dict[str, Any]:
 
 
 def _said_by_fairseq(original: Original) -> dict[str, Any]:
+    """Fields from a configuration of fairseq, Microsoft or s3prl. Raises CheckpointError for what is not here."""
     model = architecture(original)
     task = original.described.get("task")
     task = task if isinstance(task, Mapping) else {}
@@ -121,12 +132,14 @@ def _said_by_fairseq(original: Original) -> dict[str, Any]:
         "max_distance": model.get("max_distance", 1280 if model.get("relative_position_embedding") else None),
         "sample_rate_hz": task.get("sample_rate"),
     }
+    # What only an expression or one of several sections says.
     if stem := model.get("conv_feature_layers") or model.get("extractor_conv_feature_layers"):
         said["conv_strides"] = tuple(layer[2] for layer in parse_conv_layers(str(stem)))
     flags = [section.get("normalize") for section in (task, outer, model)]
     normalize = next((flag for flag in flags if isinstance(flag, bool)), None)  # an interpolation is a string
     if normalize is not None:
         said["normalize"] = "layer_norm" if normalize else "none"
+    # Better refused than loaded as something else.
     if str(model.get("activation_fn", "gelu")) != "gelu":
         raise CheckpointError(f"{original.path} uses the activation {model['activation_fn']!r}; only gelu is here.")
     if model.get("relative_position_embedding") and not model.get("gru_rel_pos", True):
@@ -164,6 +177,7 @@ def _value_of(node: ast.expr) -> Any:
 
 
 def _said_by_hf(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields from a configuration of transformers, whose defaults hold where it is silent. Raises CheckpointError."""
     kind = config.get("model_type")
     for key in ("hidden_act", "feat_extract_activation"):
         if config.get(key, "gelu") != "gelu":
@@ -197,7 +211,7 @@ def _said_by_torchaudio(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _chosen(original: Original, options: Mapping[str, Any], normalize: str) -> dict[str, Any]:
-    """The user's options; normalize='huggingface' does what the folder's preprocessor says."""
+    """The user's options, of which normalize='huggingface' does what the folder's preprocessor says."""
     chosen: dict[str, Any] = {"normalize": normalize, **options}
     preprocessor = original.described.get("preprocessor")
     if chosen["normalize"] == "huggingface" and preprocessor is not None:
@@ -212,7 +226,7 @@ def _guessed_heads(original: Original, width: int) -> int:
     if width not in _HEADS_OF_WIDTH:
         if width % heads:
             raise CheckpointError(f"{original.path} does not say its number of attention heads; give num_heads=...")
-        logger.warning(
+        _log.warning(
             "%s does not say its number of attention heads: %d are assumed; give num_heads=... if that is wrong.",
             original.path,
             heads,

@@ -23,7 +23,7 @@ from audiossl.encoders.upstream import Upstream
 from audiossl.nn.conv_stem import ConvStem, stride_and_receptive_field
 from audiossl.nn.masking import valid_frames
 from audiossl.nn.position import BatchNormPositionConv, PositionConv, StackedPositionConv
-from audiossl.nn.running_moments import windows_of
+from audiossl.nn.running_moments import sum_windows
 from audiossl.nn.span_masks import span_mask
 from audiossl.nn.transformer import Block, Packed, Padded
 
@@ -34,56 +34,76 @@ _NORMALIZE_EPS = {"layer_norm": 1e-5, "huggingface": 1e-7}
 class WaveformConfig:
     """Defaults: the base style, as published for wav2vec 2.0 base.
 
-    conv_*: the stem, layer by layer; conv_norm: 'group' (first layer) or 'layer' (every layer).
-    feature_norm, projection: between stem and Transformer. pre_norm: norms before each part of a block (large style).
-    norm_eps: of the Transformer's norms; the stem's is 1e-5 everywhere.
-    position_*: the position convolution; position_norm: 'weight', 'batch' or 'layer' (with position_depth of them).
-    adapter_width: bottleneck after each block (0: none). mask_embedding: whether the weights have a learnt one.
-
-    normalize: 'none', 'layer_norm' (as wav2vec 2.0 large was trained) or 'huggingface' (its preprocessor: eps 1e-7
-    under the root, not 1e-5). final_norm: whether the last hidden state of the large style is after the final norm (as
-    in s3prl and transformers before 5) or before it (transformers 5).
-    padding: 'exact' (a batch equals its items one by one), or what others do to a padded batch: 'legacy' (the original
-    code and s3prl), 'legacy_hf' (transformers with an attention mask), 'legacy_hf_unmasked' (without one).
-
-    In training: dropouts; layer_drop: chance to skip a block; mask_time_prob and mask_feature_prob: share of frames
-    and of channels that spans of mask_*_length would cover; gradient_checkpointing: recompute blocks in the backward
-    pass to save memory.
+    Base and large style differ in `conv_norm`, `pre_norm` and `normalize` together. Everything from `dropout` on is for
+    training alone.
     """
 
     conv_widths: tuple[int, ...] = (512,) * 7
+    """Channels of each convolution of the stem."""
     conv_kernels: tuple[int, ...] = (10, 3, 3, 3, 3, 2, 2)
+    """Taps of each convolution of the stem."""
     conv_strides: tuple[int, ...] = (5, 2, 2, 2, 2, 2, 2)
+    """Stride of each convolution of the stem."""
     conv_norm: Literal["group", "layer"] = "group"
+    """Norm in the stem: 'group' over time in the first layer (base) or 'layer' over channels in every layer (large)."""
     conv_bias: bool = False
+    """Whether the stem's convolutions have a bias."""
     feature_norm: bool = True
+    """Whether the stem's output is layer-normalised before the projection."""
     projection: bool = True
+    """Whether a linear layer leads from the stem's width to that of the Transformer."""
     width: int = 768
+    """Channels of a hidden state."""
     num_layers: int = 12
+    """Transformer blocks."""
     num_heads: int = 12
+    """Attention heads of each block."""
     ffn_width: int = 3072
+    """Hidden units of each block's feed-forward part."""
     pre_norm: bool = False
+    """Whether each part of a block is normalised before it (large) or after it (base)."""
     norm_eps: float = 1e-5
+    """Added to the variance in the Transformer's norms (the stem's have 1e-5 everywhere)."""
     position_kernel: int = 128
+    """Frames that the position convolution sees, all `position_depth` of them together."""
     position_groups: int = 16
+    """Groups of channels that the position convolution keeps apart."""
     position_depth: int = 1
+    """How many position convolutions follow each other, with position_norm='layer'."""
     position_norm: Literal["weight", "batch", "layer"] = "weight"
+    """How the position convolution is normalised: by its weights, by a batch norm before it, or layer norms between."""
     adapter_width: int = 0
+    """Bottleneck of an adapter after each block, 0 for no adapters."""
     mask_embedding: bool = True
+    """Whether the weights hold a learnt embedding for masked frames."""
     sample_rate_hz: int = 16000
+    """Sampling rate of the waveform in Hz."""
     normalize: Literal["none", "layer_norm", "huggingface"] = "none"
+    """Waveform as it is, normalised as in the training of the large style, or as Hugging Face does (eps 1e-7)."""
     final_norm: bool = True
+    """Whether the large style's last state is taken after the final norm (s3prl) or before it (transformers 5)."""
     padding: Literal["exact", "legacy", "legacy_hf", "legacy_hf_unmasked"] = "exact"
+    """A batch equals its items, or is padded as by the original code, transformers with a mask, or without one."""
     dropout: float = 0.1
+    """Share of the numbers dropped after each part of a block."""
     attention_dropout: float = 0.1
+    """Share of the attention weights dropped."""
     activation_dropout: float = 0.0
+    """Share of the feed-forward part's hidden units dropped."""
     feature_dropout: float = 0.1
+    """Share of the projected features dropped."""
     layer_drop: float = 0.05
+    """Chance that a block is skipped in a training step."""
     mask_time_prob: float = 0.0
+    """Share of the frames that masked spans would cover if none overlapped, 0 to mask none."""
     mask_time_length: int = 10
+    """Frames of a masked span."""
     mask_feature_prob: float = 0.0
+    """Share of the channels that masked spans would cover if none overlapped, 0 to mask none."""
     mask_feature_length: int = 64
+    """Channels of a masked span."""
     gradient_checkpointing: bool = False
+    """Whether blocks are computed again in the backward pass, which saves memory and costs time."""
 
     def __post_init__(self) -> None:
         if not len(self.conv_widths) == len(self.conv_kernels) == len(self.conv_strides) > 0:
@@ -98,11 +118,11 @@ class WaveformConfig:
 
 
 class WaveformEncoder(Upstream):
-    """The shared encoder; a family subclasses it with its name and what differs.
+    """The shared encoder, which a family subclasses with its name and what differs.
 
     original_mask: which frames the family's original code takes for real in a padded batch: those of the stem's length
     formula ('formula'), or all in whose stretch of samples at least one is real ('any_sample').
-    layout: 'packed' (no padding is computed), 'padded' (masked) or 'auto' (packed on a CPU); results are the same.
+    layout: 'packed' (no padding is computed), 'padded' (masked) or 'auto' (packed on a CPU). Results are the same.
     """
 
     Config = WaveformConfig
@@ -150,7 +170,7 @@ class WaveformEncoder(Upstream):
         return self.norm.weight.dtype
 
     def forward(self, wavs: Tensor, lengths: Tensor | None = None, *, up_to_layer: int | None = None) -> Features:
-        """As `Upstream.forward`; not `exact` in the legacy modes."""
+        """As `Upstream.forward`, but not `exact` in the legacy modes."""
         features = super().forward(wavs, lengths, up_to_layer=up_to_layer)
         return Features(features.layers, features.lengths, exact=self.config.padding == "exact")
 
@@ -177,17 +197,17 @@ class WaveformEncoder(Upstream):
         return self._contextualize(x, Padded(x.shape[1]), last)
 
     def statistics(self, blocks: Iterable[Tensor]) -> tuple[Tensor, ...]:
-        """Offset and scale () of the waveform; for a GroupNorm stem mean and variance (C,) of its first convolution."""
+        """Offset and scale () of the waveform, and with a GroupNorm mean and variance (C,) of the first convolution."""
         stem, kind = self.stem, self.config.normalize
-        windows = windows_of(blocks, stem.kernels[0], stem.strides[0])
-        offset, variance = windows.of_samples()
+        sums = sum_windows(blocks, stem.kernels[0], stem.strides[0])
+        offset, variance = sums.of_samples()
         if kind == "none":
             offset, scale = torch.zeros_like(offset), torch.ones_like(offset)
         else:
             scale = torch.rsqrt(variance + _NORMALIZE_EPS[kind])
         found = [offset, scale]
         if stem.norm == "group":
-            found += windows.of_convolution(cast(nn.Conv1d, stem.convs[0]), offset, scale)
+            found += sums.of_convolution(cast(nn.Conv1d, stem.convs[0]), offset, scale)
         return tuple(value.float().to(self.norm.weight.device) for value in found)
 
     def normalized(self, wavs: Tensor, lengths: Tensor) -> Tensor:
@@ -202,7 +222,7 @@ class WaveformEncoder(Upstream):
         return (centred * torch.rsqrt(variance + _NORMALIZE_EPS[kind])).to(self.dtype)
 
     def _encode_packed(self, wavs: Tensor, lengths: Tensor, last: int) -> list[Tensor]:
-        """Items one by one through the convolutions, then the real frames of all together; no padding is computed."""
+        """Items one by one through the convolutions, then the real frames of all together, without padding."""
         stems = self.stem.rows([wav[:n] for wav, n in zip(wavs, lengths.tolist(), strict=True)])
         layout = Packed([len(frames) for frames in stems])
         x = self._features(torch.cat(stems))
@@ -274,7 +294,7 @@ class WaveformEncoder(Upstream):
         return made
 
     def by_distance(self, frames: int) -> Tensor | None:
-        """Attention biases by distance for items of up to `frames` frames, shared by all blocks; None without any."""
+        """Attention biases by distance for items of up to `frames` frames, shared by all blocks, None without any."""
         return None
 
 

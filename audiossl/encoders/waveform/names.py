@@ -17,7 +17,6 @@ from audiossl.core.errors import CheckpointError
 
 Rules = Sequence[tuple[str, str]]
 
-
 # (fairseq, ours) of what is copied as it is.
 _OURS: Rules = (
     ("mask_emb", "mask_embedding"),
@@ -43,15 +42,12 @@ _OURS: Rules = (
     ("encoder.layers.{n}.adapter_layer.ln_b", "blocks.{n}.adapter.norm.bias"),
 )
 
-
 _PLAIN_POSITION: Rules = (("encoder.pos_conv.0.bias", "position.bias"),)
-
 
 _BATCH_NORM: Rules = (
     ("encoder.pos_conv.0.{b}", "position.norm.{b}"),
     ("encoder.pos_conv.1.{k}", "position.conv.{k}"),
 )
-
 
 # fairseq wraps the layer norms of the large style's stem once more than the group norm of the base style.
 _STEM_NORM: Mapping[str, Rules] = {
@@ -59,12 +55,9 @@ _STEM_NORM: Mapping[str, Rules] = {
     "layer": (("feature_extractor.conv_layers.{n}.2.1.{k}", "stem.norms.{n}.{k}"),),
 }
 
-
 _QKV = ("encoder.layers.{n}.self_attn.{part}_proj.{k}", "blocks.{n}.qkv.{k}")
 
-
 _GATE = ("encoder.layers.{n}.self_attn.grep_a", "blocks.{n}.gate_scale")
-
 
 # (fairseq, transformers).
 _HF: Rules = (
@@ -96,27 +89,22 @@ _HF: Rules = (
     ("encoder.layers.{n}.adapter_layer.ln_b", "encoder.layers.{n}.adapter_layer.norm.bias"),
 )
 
-
 _HF_BEFORE_PARAMETRIZATIONS: Rules = (
     ("encoder.pos_conv.0.weight_g", "encoder.pos_conv_embed.conv.weight_g"),
     ("encoder.pos_conv.0.weight_v", "encoder.pos_conv_embed.conv.weight_v"),
 )
 
-
 _HF_PLAIN_POSITION: Rules = (("encoder.pos_conv.0.bias", "encoder.pos_conv_embed.conv.bias"),)
-
 
 _HF_BATCH_NORM: Rules = (
     ("encoder.pos_conv.0.{b}", "encoder.pos_conv_embed.batch_norm.{b}"),
     ("encoder.pos_conv.1.{k}", "encoder.pos_conv_embed.conv.{k}"),
 )
 
-
 _HF_STEM_NORM: Mapping[str, Rules] = {
     norm: tuple((theirs, "feature_extractor.conv_layers.{n}.layer_norm.{k}") for theirs, _ in rules)
     for norm, rules in _STEM_NORM.items()
 }
-
 
 # What training left beside the encoder: quantizers, prediction heads, speaker heads.
 _HEADS = re.compile(
@@ -125,7 +113,6 @@ _HEADS = re.compile(
     r"tdnn|classifier|objective|layer_weights|adapter|output_layer|proj|encoder\.proj|aux|w2v_encoder\.proj|decoder|mask_generator|"
     r"logit_generator|_ema)\b.*"
 )
-
 
 _PREFIXES = (
     "w2v_encoder.w2v_model.",
@@ -166,7 +153,7 @@ def encoder_of(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def fairseq_to_ours(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """fairseq's names to ours; queries, keys and values become one matrix. Unknown names stay, so that they show."""
+    """fairseq's names to ours. Queries, keys and values become one matrix. Unknown names stay, so that they show."""
     position = _BATCH_NORM if _has_batch_norm(state) else _PLAIN_POSITION
     rules = (*_OURS, *_STEM_NORM[stem_norm(state)], *position)
     ours: dict[str, Tensor] = {}
@@ -184,7 +171,7 @@ def fairseq_to_ours(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def ours_to_fairseq(state: Mapping[str, Tensor], conv_norm: str) -> dict[str, Tensor]:
-    """Inverse of `fairseq_to_ours`; conv_norm: 'group' or 'layer'."""
+    """Inverse of `fairseq_to_ours`, for a stem with conv_norm 'group' or 'layer'."""
     position = _BATCH_NORM if "position.norm.running_mean" in state else _PLAIN_POSITION
     rules = _turned((*_OURS, *_STEM_NORM[conv_norm], *position))
     theirs: dict[str, Tensor] = {}
@@ -216,7 +203,7 @@ def fairseq_to_hf(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def torchaudio_to_fairseq(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """torchaudio's names, transformers' one level deeper, to fairseq's; WavLM's joined projections are split."""
+    """torchaudio's names, transformers' one level deeper, to fairseq's. WavLM's joined projections are split."""
     made: dict[str, Tensor] = {}
     for name, value in state.items():
         for theirs, hf in (
@@ -243,7 +230,7 @@ def _has_batch_norm(state: Iterable[str]) -> bool:
 
 
 def _fields(template: str, name: str) -> dict[str, str] | None:
-    """What the placeholders of a template stand for in a name; None where it does not fit."""
+    """What the placeholders of a template stand for in a name, None where it does not fit."""
     match = _pattern(template).fullmatch(name)
     return match.groupdict() if match else None
 

@@ -8,6 +8,9 @@ from typing import Any
 
 from audiossl.encoders.formats.original import Original
 
+FAMILIES = ("wav2vec2", "hubert", "wavlm", "data2vec", "unispeech_sat", "distilhubert")
+
+# transformers' model_type -> our family.
 _HF_FAMILIES = {
     "wav2vec2": "wav2vec2",
     "unispeech": "wav2vec2",
@@ -20,7 +23,7 @@ _HF_FAMILIES = {
 
 
 def family_of(original: Original) -> str:
-    """The family of waveform encoders that a checkpoint belongs to; '' for none of them."""
+    """The family of waveform encoders that a checkpoint belongs to, '' for none of them."""
     if original.kind == "huggingface":
         config = original.described["config"]
         family = _HF_FAMILIES.get(str(config.get("model_type", "")), "")

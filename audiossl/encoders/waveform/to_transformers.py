@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save_file
 
 from audiossl.core.errors import CheckpointError
-from audiossl.core.files import atomic_write
+from audiossl.core.files import atomic_write, write_json
 from audiossl.encoders.upstream import Upstream
 from audiossl.encoders.waveform.checkpoints import to_original
 from audiossl.encoders.waveform.model import WaveformEncoder
@@ -35,14 +34,14 @@ def write_folder(upstream: Upstream, folder: Path) -> None:
     state = to_original(upstream.state_dict(), upstream.config.conv_norm, "huggingface")
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}
     folder.mkdir(parents=True, exist_ok=True)
-    _write_json(folder / "config.json", config_json(upstream, *_CLASSES[family]))
-    _write_json(folder / "preprocessor_config.json", _preprocessor_json(upstream))
+    write_json(folder / "config.json", config_json(upstream, *_CLASSES[family]))
+    write_json(folder / "preprocessor_config.json", _preprocessor_json(upstream))
     with atomic_write(folder / "model.safetensors") as temporary:
         save_file(tensors, temporary, metadata={"format": "pt"})
 
 
 def config_json(encoder: WaveformEncoder, model_type: str, architecture: str) -> dict[str, Any]:
-    """transformers' configuration of an encoder."""
+    """transformers' configuration of an encoder, of the model_type and with the class that are given."""
     config = encoder.config
     masked = 0.05 if config.mask_embedding else 0.0  # without a mask probability transformers has no mask embedding
     described = {
@@ -73,6 +72,7 @@ def config_json(encoder: WaveformEncoder, model_type: str, architecture: str) ->
         "mask_feature_prob": 0.0,
         "torch_dtype": "float32",
     }
+    # Fields that only some of their classes have.
     if model_type == "hubert":
         described |= {
             "feat_proj_layer_norm": config.feature_norm,
@@ -98,8 +98,3 @@ def _preprocessor_json(encoder: WaveformEncoder) -> dict[str, Any]:
         "do_normalize": encoder.config.normalize != "none",
         "return_attention_mask": encoder.config.conv_norm == "layer",
     }
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

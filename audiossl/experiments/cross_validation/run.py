@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -11,22 +10,22 @@ from pathlib import Path
 import numpy as np
 from lhotse import CutSet
 
-from audiossl.core.config import structured
 from audiossl.core.errors import AudiosslError, ConfigError
-from audiossl.core.files import read_jsonl, write_jsonl
+from audiossl.core.files import read_json, read_jsonl, write_jsonl
 from audiossl.core.types import Cell, Metric, Table
-from audiossl.experiments.config import Experiment, parse_settings, read_settings
-from audiossl.experiments.loading import load_run
-from audiossl.experiments.run import Run, rescore
+from audiossl.experiments.config import parse_settings
+from audiossl.experiments.folder import RunFolder
+from audiossl.experiments.run import Run, load_single, rescore
+from audiossl.metrics.formatting import with_unit, written
 from audiossl.training.task import Prediction
 
 
 def fold_names(folder: Path) -> list[str]:
-    """The folds of a run, in their order."""
-    path = folder / "folds.json"
+    """The folds of a run, in their order. Raises AudiosslError for a folder that does not say them."""
+    path = RunFolder(folder).folds_path
     try:
-        return list(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, json.JSONDecodeError) as error:
+        return list(read_json(path))
+    except AudiosslError as error:
         raise AudiosslError(f"{path} cannot be read; train again with --overwrite.") from error
 
 
@@ -53,9 +52,9 @@ class FoldedRun(Run):
         by_fold, rows = {}, []
         for name, run in self.folds.items():
             by_fold[name] = run.evaluate("test")
-            rows += [{**row, "fold": name} for row in read_jsonl(run.folder / "test" / "predictions.jsonl")]
+            rows += [{**row, "fold": name} for row in read_jsonl(RunFolder(run.folder).split("test").predictions)]
         rows.sort(key=lambda row: str(row["id"]))
-        write_jsonl(self.folder / split / "predictions.jsonl", rows)
+        write_jsonl(RunFolder(self.folder).split(split).predictions, rows)
         means = {
             name: float(np.mean([found[name].value for found in by_fold.values()])) for name in self._shared(by_fold)
         }
@@ -83,31 +82,38 @@ class FoldedRun(Run):
 
 
 def load_folds(folder: Path, checkpoint: str, device: str | None, overrides: Sequence[str]) -> FoldedRun:
-    """All folds of a run. Raises AudiosslError where one is not trained."""
+    """All folds of a run.
+
+    folder: of the cross-validation.
+    checkpoint, device, overrides: as `load_single` takes them for each fold.
+    Raises AudiosslError where a fold is not trained, ConfigError for changes that its rows do not allow.
+    """
     changed = parse_settings(overrides)
     moved = sorted(set(changed.get("data", {})) & {"dir", "train", "dev", "test", "all"})
     if moved or "folds" in changed:
         what = f"data.{moved[0]}" if moved else "folds"
         raise ConfigError(f"{what} cannot be changed: {folder} is a cross-validation on its own rows; leave it out.")
-    runs = {}
+    whole, runs = RunFolder(folder), {}
     for name in fold_names(folder):
-        place = folder / "folds" / name
-        if not (place / "interface.json").is_file():
+        if not whole.fold(name).is_finished:
             raise AudiosslError(
                 f"The fold {name!r} of {folder} is not trained; go on with `audiossl train --resume {folder}`."
             )
-        moved_here = f"data.dir={folder / 'manifests' / name}"  # the run may have been moved since
-        runs[name] = load_run(place, checkpoint, device, [*overrides, moved_here])
+        moved_here = f"data.dir={whole.fold_manifests(name)}"  # the run may have been moved since
+        runs[name] = load_single(whole.fold(name).path, checkpoint, device, [*overrides, moved_here])
     first = next(iter(runs.values()))
-    return FoldedRun(folder, _stored(folder), first.task, first.device, first.fingerprint, runs)
+    return FoldedRun(folder, whole.config(), first.task, first.device, first.fingerprint, runs)
 
 
 def fold_table(
     rows: Iterable[Prediction], by_fold: Mapping[str, Mapping[str, Metric]], means: Mapping[str, float]
 ) -> Table:
-    """The figures of each fold, and their means."""
-    from audiossl.metrics.formatting import with_unit, written
+    """The figures of each fold, and their means.
 
+    rows: the held-out rows of all folds, each with its `fold`.
+    by_fold: the metrics of each fold.
+    means: of the metrics that all folds have.
+    """
     counts = Counter(row["fold"] for row in rows)
     lines: list[list[Cell]] = [
         [name, counts[name], *(written(key, found[key].value) for key in means)] for name, found in by_fold.items()
@@ -117,8 +123,3 @@ def fold_table(
         "Folds share training rows, so their figures say little about chance; the intervals are of all rows together."
     )
     return Table("Folds", ["fold", "items", *map(with_unit, means)], lines, note)
-
-
-def _stored(folder: Path) -> Experiment:
-    path = folder / "config.yaml"
-    return structured(Experiment, read_settings(path), where=str(path))

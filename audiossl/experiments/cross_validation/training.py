@@ -1,65 +1,65 @@
 """Cross-validation: a run for each fold, and one result over the rows that they hold out.
 
-RUN/config.yaml, run.json and folds.json (the ids of each part of each fold); RUN/manifests/<fold>/ (their rows);
-RUN/folds/<fold>/, ordinary run folders. RUN/log.jsonl and interface.json are means over the folds. An evaluation writes
-RUN/folds/<fold>/test/ and, of all rows together, RUN/test/.
+folds.json has the ids of each part of each fold. RUN/log.jsonl and interface.json are means over the folds. An
+evaluation writes a split in each fold's run and, of all rows together, one in RUN. See `RunFolder`.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from accelerate import Accelerator
 from lhotse import CutSet
 from rich.console import Console
 
-from audiossl.core.config import as_dict, save_yaml, structured
 from audiossl.core.errors import AudiosslError, TrainingError
 from audiossl.core.files import write_json, write_jsonl
-from audiossl.core.registry import DOWNSTREAMS
 from audiossl.data.folds import Fold, FoldsConfig, draw_folds
 from audiossl.data.manifests import read_manifest, write_manifests
-from audiossl.encoders.finetuning import FinetuneConfig
+from audiossl.encoders.encoder_file import EncoderFile
 from audiossl.encoders.loading import load_upstream
-from audiossl.experiments.building import build_downstream
+from audiossl.experiments.building import accelerator_of, build_downstream, check_rows, completed
 from audiossl.experiments.config import Experiment
-from audiossl.experiments.cross_validation.run import _stored, fold_names
-from audiossl.experiments.folder import empty, read_facts, run_folder
-from audiossl.experiments.start import train
-from audiossl.training.log import read_log
+from audiossl.experiments.cross_validation.run import fold_names
+from audiossl.experiments.folder import LayerWeights, RunFolder
+from audiossl.experiments.training import train_one
 
 
 def train_folds(config: Experiment, out: Path, *, resume: bool = False, overwrite: bool = False) -> Path:
-    """Train a head for each fold below `out`; on resuming, those that are finished are left alone."""
-    with run_folder(out, resume=resume, overwrite=overwrite):
-        accelerator = Accelerator(cpu=config.trainer.device == "cpu")  # as the trainer's: all share one state
-        main, console = accelerator.is_main_process, Console(stderr=True)
+    """Train a head for each fold below `out`; on resuming, those that are finished are left alone.
+
+    config: what to train, with `folds`.
+    out: the run folder.
+    resume: go on with the run that is there.
+    overwrite: replace it.
+    Raises TrainingError, ManifestError, LabelError, ... before any training.
+    """
+    run = RunFolder(out)
+    with run.writing(resume=resume, overwrite=overwrite):
+        accelerator, console = accelerator_of(config.trainer), Console(stderr=True)
         if resume:
-            _check_same_folds(config, out)
+            _check_same_folds(config, run)
         else:
-            folds = draw_folds(
-                read_manifest(config.data.path("all")), config.folds, config.seed, str(config.data.path("all"))
-            )
+            manifest = config.data.path("all")
+            folds = draw_folds(read_manifest(manifest), config.folds, config.seed, str(manifest))
             _check(config, folds)
-            if main:
-                _write(config, out, folds)
+            if accelerator.is_main_process:
+                _write(config, run, folds)
         accelerator.wait_for_everyone()
         names = fold_names(out)
         for number, name in enumerate(names, start=1):
-            wanted, folder = _config_of(config, out, name), out / "folds" / name
-            if resume and _is_finished(wanted, folder):
+            wanted, fold = _config_of(config, run, name), run.fold(name)
+            if resume and _is_finished(wanted, fold):
                 continue
-            if main:
+            if accelerator.is_main_process:
                 console.print(f"Fold {number} of {len(names)}: {name}", markup=False, highlight=False)
-            begun = resume and (folder / "checkpoints" / "last.safetensors").is_file()
-            train(wanted, folder, resume=begun, overwrite=not begun)
-        if main:
-            _summarise(config, out, names)
+            begun = resume and fold.can_resume
+            train_one(wanted, fold.path, resume=begun, overwrite=not begun)
+        if accelerator.is_main_process:
+            _summarise(config, run, names)
         accelerator.wait_for_everyone()
     return out
 
@@ -67,68 +67,61 @@ def train_folds(config: Experiment, out: Path, *, resume: bool = False, overwrit
 def _check(config: Experiment, folds: Iterable[Fold]) -> None:
     """Raise, before any training, what the task has to say about the rows of a fold: a class without training rows."""
     upstream = load_upstream(config.upstream, **config.upstream_options)
-    task_type = DOWNSTREAMS.load(config.downstream)
-    where = f"task options of {config.downstream}"
-    frozen = dataclasses.replace(config, finetune=FinetuneConfig())  # nothing is added to the encoder that all share
     for fold in folds:
         try:
-            options = task_type.complete(structured(task_type.Config, config.task, where=where), fold.train)
-            task = build_downstream(dataclasses.replace(frozen, task=as_dict(options)), upstream)
+            task = build_downstream(completed(config, fold.train), upstream, finetune=False)
         except AudiosslError as error:
             raise type(error)(f"Fold {fold.name!r}: {error}") from error
-        for part, rows in fold.parts():
-            task.check_cuts(rows, f"the {part} part of fold {fold.name!r}")
-            task.check_split(rows, part)
+        check_rows(task, config.data, dict(fold.parts()), f"the {{split}} part of fold {fold.name!r}")
 
 
-def _write(config: Experiment, out: Path, folds: Iterable[Fold]) -> None:
-    """folds.json and the manifests; config.yaml comes last, for it makes the folder one that can be gone on with."""
-    empty(out)
+def _write(config: Experiment, run: RunFolder, folds: Iterable[Fold]) -> None:
+    """folds.json, encoder.json and the manifests, then the configuration."""
+    run.clear()
     for fold in folds:
-        write_manifests({part: CutSet.from_cuts(rows) for part, rows in fold.parts()}, out / "manifests" / fold.name)
-    write_json(
-        out / "folds.json",
-        {fold.name: {part: [row.id for row in rows] for part, rows in fold.parts()} for fold in folds},
-    )
-    save_yaml(config, out / "config.yaml")
+        write_manifests({part: CutSet.from_cuts(rows) for part, rows in fold.parts()}, run.fold_manifests(fold.name))
+    parts = {fold.name: {part: [row.id for row in rows] for part, rows in fold.parts()} for fold in folds}
+    write_json(run.folds_path, parts)
+    EncoderFile(runs=[str(run.fold(name).path.relative_to(run.path)) for name in parts]).write(run.path)
+    run.write_config(config)
 
 
-def _config_of(config: Experiment, out: Path, name: str) -> Experiment:
+def _config_of(config: Experiment, run: RunFolder, name: str) -> Experiment:
     """The ordinary experiment of one fold."""
     names: dict[str, Any] = {part: f"{part}.jsonl.gz" for part in ("train", "dev", "test")}
-    data = dataclasses.replace(config.data, dir=str(out / "manifests" / name), **names)
+    data = dataclasses.replace(config.data, dir=str(run.fold_manifests(name)), **names)
     return dataclasses.replace(config, data=data, folds=FoldsConfig())
 
 
-def _check_same_folds(config: Experiment, out: Path) -> None:
-    stored = _stored(out).folds
+def _check_same_folds(config: Experiment, run: RunFolder) -> None:
+    stored = run.config().folds
     if stored != config.folds:
         raise TrainingError(
-            f"The folds of {out} were drawn with other settings (folds={stored.by}); leave folds out, or train in "
+            f"The folds of {run} were drawn with other settings (folds={stored.by}); leave folds out, or train in "
             f"another folder."
         )
 
 
-def _is_finished(wanted: Experiment, folder: Path) -> bool:
+def _is_finished(wanted: Experiment, fold: RunFolder) -> bool:
     """Whether a fold was trained to its end with these settings, wherever its run lay then."""
-    if not (folder / "interface.json").is_file():
+    if not fold.is_finished:
         return False
 
     def settings(config: Experiment) -> Experiment:
         return dataclasses.replace(config, task={}, data=dataclasses.replace(config.data, dir=""))
 
-    return settings(_stored(folder)) == settings(wanted)
+    return settings(fold.config()) == settings(wanted)
 
 
-def _summarise(config: Experiment, out: Path, names: Sequence[str]) -> None:
+def _summarise(config: Experiment, run: RunFolder, names: Sequence[str]) -> None:
     """What a report reads of a run, as means over its folds."""
-    places = [out / "folds" / name for name in names]
-    write_jsonl(out / "log.jsonl", mean_log([read_log(place) for place in places]))
-    found = [json.loads((place / "interface.json").read_text(encoding="utf-8"))["layer_weights"] for place in places]
+    folds = [run.fold(name) for name in names]
+    write_jsonl(run.log_path, mean_log([fold.log for fold in folds]))
+    found = [fold.interface.layer_weights for fold in folds]
     weights = {group: np.mean([each[group] for each in found], axis=0).tolist() for group in found[0]}
-    write_json(out / "interface.json", {"name": config.interface, "layer_weights": weights})
-    write_json(out / "run.json", {**read_facts(places[0]), "folds": list(names)})
-    save_yaml(config, out / "config.yaml")  # a resumed run may have been given more steps
+    run.write_interface(LayerWeights(config.interface, weights))
+    write_json(run.facts_path, dataclasses.replace(folds[0].facts, folds=list(names)).as_json())
+    run.write_config(config)  # a resumed run may have been given more steps
 
 
 def mean_log(logs: Sequence[Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:

@@ -1,26 +1,23 @@
-"""A sweep: an experiment with several learning rates, seeds, interfaces or heads, each combination a run of its own.
+"""What a sweep says of itself: sweep.json, with the members, their figures on dev and which of them is the best.
 
-RUN/config.yaml (with the values of the sweep), run.json and sweep.json (the members, their figures on dev, which of
-them is the best); RUN/<member>/, ordinary run folders. `audiossl.training.shared_pass` trains them.
+A sweep is an experiment with several learning rates, seeds, interfaces or heads, each combination a run of its own.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from audiossl.core.errors import AudiosslError, TrainingError
-from audiossl.core.files import write_json
-
-if TYPE_CHECKING:
-    pass
+from audiossl.core.files import read_json, write_json
+from audiossl.encoders.encoder_file import EncoderFile
+from audiossl.experiments.folder import RunFolder
 
 
 @dataclass
-class Entry:
+class MemberRecord:
     """What sweep.json says of a member. dev: its best figure; step: that it belongs to; why: it failed."""
 
     name: str
@@ -41,9 +38,9 @@ class SweepRecord:
 
     metric: str
     mode: str
-    members: list[Entry]
+    members: list[MemberRecord]
 
-    def best(self, seed: int | None = None) -> Entry | None:
+    def best(self, seed: int | None = None) -> MemberRecord | None:
         """The finished member with the best figure on dev (of this seed, if one is given), the first of equals.
 
         None where none is finished.
@@ -57,37 +54,43 @@ class SweepRecord:
         return self.members[min(ranked)[1]] if ranked else None
 
     @property
-    def chosen(self) -> list[Entry]:
+    def chosen(self) -> list[MemberRecord]:
         """The best member of each seed, in the order of the seeds; the best of all where seeds are not swept over."""
         seeds = dict.fromkeys(entry.seed for entry in self.members)
         return [best for seed in seeds if (best := self.best(seed)) is not None]
 
-    def write(self, folder: Path) -> None:
+    def as_json(self) -> dict[str, Any]:
+        """What sweep.json holds."""
         best = self.best()
-        facts = {
+        return {
             "metric": self.metric,
             "mode": self.mode,
             "best": best.name if best else None,
             "best_of_seed": {str(entry.seed): entry.name for entry in self.chosen if entry.seed is not None},
             "members": [dataclasses.asdict(entry) for entry in self.members],
         }
-        write_json(folder / "sweep.json", facts)
+
+    def write(self, folder: Path) -> None:
+        """sweep.json, and which member's encoder is that of the sweep."""
+        write_json(RunFolder(folder).sweep_path, self.as_json())
+        if (best := self.best()) is not None:
+            EncoderFile(runs=[best.name]).write(folder)
 
 
 def is_sweep(folder: Path) -> bool:
     """Whether `audiossl train` wrote a sweep there."""
-    return (Path(folder) / "sweep.json").is_file()
+    return RunFolder(folder).sweep_path.is_file()
 
 
 def read_sweep(folder: Path) -> SweepRecord:
     """Raises AudiosslError for a folder that is no sweep, or whose sweep.json is damaged."""
-    path = Path(folder) / "sweep.json"
+    path = RunFolder(folder).sweep_path
     if not path.is_file():
         raise AudiosslError(f"{folder} is not a sweep (it has no sweep.json); give what `audiossl train` wrote.")
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        return SweepRecord(stored["metric"], stored["mode"], [Entry(**member) for member in stored["members"]])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        stored = read_json(path)
+        return SweepRecord(stored["metric"], stored["mode"], [MemberRecord(**member) for member in stored["members"]])
+    except (AudiosslError, KeyError, TypeError) as error:
         raise AudiosslError(f"{path} cannot be read; train again with --overwrite.") from error
 
 
@@ -96,7 +99,7 @@ def best_member(folder: Path) -> Path:
     best = read_sweep(folder).best()
     if best is None:
         raise _unfinished(folder)
-    return Path(folder) / best.name
+    return RunFolder(folder).member(best.name).path
 
 
 def runs_of(folder: Path) -> list[Path]:
@@ -109,7 +112,7 @@ def runs_of(folder: Path) -> list[Path]:
     chosen = read_sweep(folder).chosen
     if not chosen:
         raise _unfinished(folder)
-    return [Path(folder) / entry.name for entry in chosen]
+    return [RunFolder(folder).member(entry.name).path for entry in chosen]
 
 
 def _unfinished(folder: Path) -> TrainingError:

@@ -8,12 +8,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-import os
-import sys
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +18,15 @@ from lhotse import CutSet
 from rich.console import Console
 from rich.progress import Progress
 
-from audiossl.core.config import save_yaml
 from audiossl.core.errors import ConfigError, TrainingError
-from audiossl.core.files import write_json
+from audiossl.core.processes import is_main, world_size
 from audiossl.core.tensors import fingerprint, read_tensors
 from audiossl.core.terminal import on_signals, progress_bar
 from audiossl.data.manifests import read_manifest
-from audiossl.encoders.finetuning import FinetuneConfig
 from audiossl.encoders.loading import load_upstream
 from audiossl.encoders.upstream import Upstream
 from audiossl.experiments.building import (
+    accelerator_of,
     build_downstream,
     check_rows,
     completed,
@@ -41,10 +37,10 @@ from audiossl.experiments.building import (
 from audiossl.experiments.cached_batches import Feed, Served, feed_of, opened
 from audiossl.experiments.config import Experiment
 from audiossl.experiments.feature_form import why_not, why_not_pooled
-from audiossl.experiments.folder import describe, empty, form_of, read_facts, run_folder, write_interface
-from audiossl.experiments.start import train
+from audiossl.experiments.folder import RunFacts, RunFolder
 from audiossl.experiments.sweeps.members import members_of
-from audiossl.experiments.sweeps.record import Entry, SweepRecord, is_sweep, read_sweep
+from audiossl.experiments.sweeps.record import MemberRecord, SweepRecord, is_sweep, read_sweep
+from audiossl.experiments.training import begin_single, facts_of, finish_single, train_one
 from audiossl.training.downstream import Downstream
 from audiossl.training.shared_pass import SharedPass
 from audiossl.training.stacked_heads import may_be_stacked
@@ -63,9 +59,9 @@ class Member:
     begun: it has a checkpoint to go on from.
     """
 
-    entry: Entry
+    entry: MemberRecord
     config: Experiment
-    folder: Path
+    run: RunFolder
     task: Downstream
     begun: bool
 
@@ -87,12 +83,12 @@ def train_sweep(config: Experiment, out: Path, *, resume: bool = False, overwrit
         raise ConfigError(f"{out} is a sweep and its values were taken away; leave the settings sweep.* as they are.")
     if config.folds.by:
         raise ConfigError("sweep and folds do not go together; leave one of them out.")
-    with run_folder(out, resume=resume, overwrite=overwrite):
+    with RunFolder(out).writing(resume=resume, overwrite=overwrite):
         if resume and not is_sweep(out):
             raise ConfigError(f"{out} is a run of its own and cannot become a sweep; choose another folder with --out.")
         cuts = {split: read_manifest(config.data.path(split)) for split in ("train", "dev")}
         upstream = load_upstream(config.upstream, **config.upstream_options)
-        together = config.finetune.mode == "none" and int(os.environ.get("WORLD_SIZE", "1")) == 1
+        together = config.finetune.mode == "none" and world_size() == 1
         members = _members(config, out, cuts, upstream, resume)
         warn_of_leaks(config.data, cuts)
         record = _Record(config, members, out, resume)
@@ -117,13 +113,13 @@ def _members(config: Experiment, out: Path, cuts: Cuts, upstream: Upstream, resu
             known[key] = completed(own, cuts["train"]).task
         own = dataclasses.replace(own, task=known[key])
         # Fine-tuning would add to the encoder that all share; what trains then is built again for each run.
-        task = build_downstream(dataclasses.replace(own, finetune=FinetuneConfig()), upstream)
+        task = build_downstream(own, upstream, finetune=False)
         if fresh:
             check_rows(task, own.data, cuts)
         if config.finetune.mode == "none":
             feed_of(own, task, "", None).check()
-        begun = resume and (out / name / "checkpoints" / "last.safetensors").is_file()
-        members.append(Member(Entry(name, values), own, out / name, task, begun))
+        run = RunFolder(out).member(name)
+        members.append(Member(MemberRecord(name, values), own, run, task, resume and run.can_resume))
     monitors = {member.task.monitor for member in members}
     if len(monitors) > 1:
         names = " and ".join(sorted(monitor.name for monitor in monitors))
@@ -137,7 +133,7 @@ class _Record:
     """sweep.json while members are trained."""
 
     def __init__(self, config: Experiment, members: Sequence[Member], out: Path, resume: bool) -> None:
-        self.out, self.active = out, os.environ.get("RANK", "0") == "0"
+        self.out, self.active = out, is_main()
         if resume:
             stored = {entry.name: entry for entry in read_sweep(out).members}
             for member in members:
@@ -145,14 +141,11 @@ class _Record:
         monitor = members[0].task.monitor
         self._record = SweepRecord(monitor.name, monitor.mode, [member.entry for member in members])
         if self.active:
+            run = RunFolder(out)
             if not resume:
-                empty(out)
-            created = datetime.now(UTC).isoformat(timespec="seconds")
-            command = " ".join(["audiossl", *sys.argv[1:]])
-            names = [member.entry.name for member in members]
-            write_json(out / "run.json", {"command": command, "created": created, "members": names})
+                run.clear()
             self._record.write(out)
-            save_yaml(config, out / "config.yaml")  # last: it makes the folder one that can be gone on with
+            run.begin(config, RunFacts(members=[member.entry.name for member in members]), resume=True)
 
     def begin(self, *members: Member) -> None:
         for member in members:
@@ -162,7 +155,7 @@ class _Record:
     def finish(self, member: Member) -> None:
         member.entry.state = "finished"
         if self.active:  # another process may be here before the file is
-            kept = read_tensors(member.folder / "checkpoints" / "best.safetensors")[1]
+            kept = read_tensors(member.run.checkpoint("best"))[1]
             member.entry.dev, member.entry.step = kept["value"], kept["step"]
         self._write()
 
@@ -184,7 +177,7 @@ def _train_one_after_another(members: Sequence[Member], record: _Record) -> None
         if record.active:
             console.print(f"Member {number} of {len(members)}: {member.entry.name}", markup=False, highlight=False)
         try:
-            train(member.config, member.folder, resume=member.begun, overwrite=not member.begun)
+            train_one(member.config, member.run.path, resume=member.begun, overwrite=not member.begun)
         except TrainingError as error:
             record.fail(member, error)
         else:
@@ -194,12 +187,15 @@ def _train_one_after_another(members: Sequence[Member], record: _Record) -> None
 def _train_together(members: Sequence[Member], cuts: Cuts, fingerprint: str, record: _Record, *, stack: bool) -> None:
     with ExitStack() as held:
         made: dict[Trainer, Member] = {}
+        served: dict[Trainer, Served] = {}
         for member in members:
-            held.enter_context(run_folder(member.folder, resume=False, overwrite=True))
-            trainer = trainer_of(member.task, member.config, member.folder, cuts)
-            describe(member.folder, member.config, member.task, trainer, member.begun, fingerprint)
-            made[trainer] = member
-        served = held.enter_context(_serving(made, cuts, fingerprint))
+            held.enter_context(member.run.writing(resume=False, overwrite=True))
+        found = held.enter_context(_serving(members, cuts, fingerprint))
+        for member, here in zip(members, found, strict=True):
+            trainer = trainer_of(member.task, member.config, member.run.path, cuts, here)
+            facts = facts_of(member.task, trainer.world, fingerprint, here.form)
+            begin_single(member.run, member.config, member.task, facts, resume=member.begun)
+            made[trainer], served[trainer] = member, here
         _make_ready(made)
         groups: dict[Hashable, dict[Trainer, Member]] = {}
         for trainer, member in made.items():
@@ -225,26 +221,20 @@ class _Stop:
 
 
 @contextmanager
-def _serving(made: Mapping[Trainer, Member], cuts: Cuts, fingerprint: str) -> Iterator[dict[Trainer, Served]]:
-    """Where each trainer's batches come from, opened once for all that need the same; trainers and run.json know it."""
+def _serving(members: Sequence[Member], cuts: Cuts, fingerprint: str) -> Iterator[list[Served]]:
+    """Where each member's batches come from, opened once for all that need the same."""
     feeds: dict[Hashable, Feed] = {}
-    needs: dict[Trainer, Hashable] = {}
-    for trainer, member in made.items():
-        form = form_of(member.folder)  # of an earlier part of the sweep
-        feed = feed_of(member.config, member.task, fingerprint, form, member.config.trainer.precision)
-        needs[trainer] = key = _needs(feed)
-        if key not in feeds or (form and feeds[key].form is None):
-            feeds[key] = feed
-    first, *_ = made
-    with opened(list(feeds.values()), first, cuts) as found:
+    needs: list[Hashable] = []
+    for member in members:
+        form = member.run.facts.features if member.begun else None  # of an earlier part of the sweep
+        feed = feed_of(member.config, member.task, fingerprint, form)
+        needs.append(_needs(feed))
+        if needs[-1] not in feeds or (form and feeds[needs[-1]].form is None):
+            feeds[needs[-1]] = feed
+    trainer = members[0].config.trainer
+    with opened(list(feeds.values()), accelerator_of(trainer), trainer, cuts) as found:
         by_needs = dict(zip(feeds, found, strict=True))
-        served = {trainer: by_needs[needs[trainer]] for trainer in made}
-        for trainer, here in served.items():
-            trainer.train_batches = here.batches("train", trainer.seed) or trainer.train_batches
-            trainer.dev_batches = here.batches("dev", trainer.seed) or trainer.dev_batches
-            folder = made[trainer].folder
-            write_json(folder / "run.json", {**read_facts(folder), "features": here.form})
-        yield served
+        yield [by_needs[key] for key in needs]
 
 
 def _needs(feed: Feed) -> Hashable:
@@ -289,8 +279,9 @@ def _train_group(
         except Interrupted:
             interrupted = True
         for trainer in shared.take_ended():
-            write_interface(group[trainer].task, group[trainer].config, group[trainer].folder)
-            record.finish(group[trainer])
+            member = group[trainer]
+            finish_single(member.run, member.config, member.task)
+            record.finish(member)
         for trainer, error in shared.take_failed():
             record.fail(group[trainer], error)
         if interrupted:

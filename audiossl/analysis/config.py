@@ -1,0 +1,23 @@
+"""Settings of probes; no torch is needed to read them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ProbeOptions:
+    """What is asked of which layers; each is an option of `audiossl probe`."""
+
+    field: str = "label"
+    """The column with the classes."""
+    probes: str = "linear,knn,svm,mlp"
+    """Of linear, knn, svm and mlp, with commas."""
+    layers: str = "all"
+    """all, last, or numbers and ranges such as 0,6-8 or -1."""
+    metric: str = "uar"
+    """uar, accuracy or f1."""
+    group: str = "recording"
+    """What intervals draw as a whole: recording, speaker, ..."""
+    seed: int = 0
+    """Seed of the MLP."""

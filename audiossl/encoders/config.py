@@ -1,0 +1,31 @@
+"""Settings of what is done with an encoder; no torch is needed to read them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from audiossl.core.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class EmbedOptions:
+    """How hidden states of recordings are computed and written; each is an option of `audiossl embed`."""
+
+    layer: str = "all"
+    """all, last, or numbers and ranges such as 0,6-8 or -1."""
+    pool: str = "none"
+    """none (every frame) or mean (one vector a recording)."""
+    batch_size: int = 8
+    """Most recordings in a batch, on which results do not depend."""
+    chunk_s: float = 0.0
+    """Seconds in a chunk, for long recordings (0: whole)."""
+    overlap_s: float = 5.0
+    """Seconds that neighbouring chunks share."""
+    precision: str = "fp32"
+    """fp32 or bf16."""
+    engine: str = "eager"
+    """eager, compile, onnx or openvino."""
+
+    def __post_init__(self) -> None:
+        if self.pool not in ("none", "mean"):
+            raise ConfigError(f"--pool {self.pool!r}: choose none or mean.")

@@ -1,0 +1,87 @@
+"""The one loop that runs a frozen encoder over rows, for whatever is made of its hidden states.
+
+    for batch, features in encode_rows(upstream, cuts, LoaderConfig(batch_size=8), up_to_layer=3):
+        for index, cut in enumerate(batch.cuts):
+            states = features.item(index)  # layers 0 to 3 of this recording, each (T, D_l), without padding
+
+Recordings that are too long for the memory of one batch go through `audiossl.encoders.long_audio`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+
+from audiossl.core.terminal import progress
+from audiossl.core.types import Batch, Features
+from audiossl.data.loader import make_loader
+from audiossl.data.stream import LoaderConfig, StreamPlan
+from audiossl.encoders.devices import place
+from audiossl.encoders.upstream import Upstream
+
+if TYPE_CHECKING:
+    from lhotse import CutSet
+
+
+class Encoded(NamedTuple):
+    """A batch of recordings as it was read, on the CPU, and its hidden states, where the encoder is."""
+
+    batch: Batch
+    features: Features
+
+
+def encode_rows(
+    upstream: Upstream,
+    cuts: CutSet,
+    config: LoaderConfig,
+    *,
+    up_to_layer: int | None = None,
+    device: torch.device | str | None = None,
+    precision: str = "fp32",
+    title: str = "",
+) -> Iterator[Encoded]:
+    """Hidden states of every row, batch by batch.
+
+    The rows come in the order in which the loader evaluates them: the longest first among as many as it looks at
+    together, each row once, and the same in every call. No gradient is kept.
+
+    upstream: in eval mode; it is moved to `device`.
+    config: how rows are made into batches, and how many processes read ahead.
+    up_to_layer: the last layer that is needed; all of them where it is left out.
+    device: the best one where it is left out (see `audiossl.encoders.devices.place`).
+    precision: 'bf16' for autocast; for weights in bfloat16 see `load_upstream`.
+    title: of a progress bar, which appears where a terminal looks; none without it.
+    Raises ManifestError, AudioError, ConfigError for a layer that is not there.
+    """
+    batches: Iterable[Batch] = make_loader(cuts, StreamPlan.of(upstream, config))
+    if title:
+        batches = progress(batches, title, total=num_batches(cuts, config))
+    where = place(upstream, device)
+    for batch in batches:
+        yield Encoded(batch, encode_batch(upstream, batch, up_to_layer=up_to_layer, device=where, precision=precision))
+
+
+@torch.inference_mode()
+def encode_batch(
+    upstream: Upstream,
+    batch: Batch,
+    *,
+    up_to_layer: int | None = None,
+    device: torch.device | str | None = None,
+    precision: str = "fp32",
+) -> Features:
+    """Hidden states of recordings that were read already; see `encode_rows` for the arguments."""
+    where = place(upstream, device)
+    moved = batch.to(where)
+    with torch.autocast(where.type, torch.bfloat16, enabled=precision == "bf16"):
+        features: Features = upstream(moved.wavs, moved.lengths, up_to_layer=up_to_layer)
+    return features
+
+
+def num_batches(cuts: CutSet, config: LoaderConfig) -> int | None:
+    """How many batches the loader makes of the rows; None where that depends on how long they are."""
+    if config.batch_size is None or config.max_duration_s is not None:
+        return None
+    return -(-len(cuts) // config.batch_size)

@@ -1,0 +1,164 @@
+"""Hidden states of recordings as .npz, in memory that does not grow with their number or their length.
+
+with NpzWriter("states.npz", layers=[0, 12]) as writer:  # a folder instead: one file a recording
+    writer.write("a", [first, last])                     # (T, D_l) each
+    meeting = writer.in_parts("meeting", num_frames)
+    for start, features in encode_long(upstream, "meeting.flac"):
+        states = features.item(0)
+        meeting.add(start, [states[0], states[12]])
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from audiossl.core.files import atomic_write
+
+Array = npt.NDArray[np.float32]
+
+
+class NpzWriter:
+    """Writes each recording as it comes.
+
+    out: one archive if it ends in .npz, which appears when the block has ended well, or a folder for one file each.
+    layers: the numbers of the layers that every recording brings.
+    pool: 'none', or 'mean' for the mean over time.
+
+    A recording gives an array under its name: (L, T, D) for several layers, (T, D) for one, without T where pooled.
+    Layers of different widths cannot be one array: they are written as `<name>/layer_<number>`.
+    """
+
+    def __init__(self, out: str | Path, layers: Sequence[int], *, pool: str = "none") -> None:
+        self.out, self.layers, self.pool = Path(out), tuple(layers), pool
+        self._stack = ExitStack()
+        self._archive: zipfile.ZipFile | None = None
+        self._temporary: Path | None = None
+
+    def __enter__(self) -> NpzWriter:
+        if self.out.suffix == ".npz":
+            temporary = self._stack.enter_context(atomic_write(self.out))
+            self._archive = self._stack.enter_context(zipfile.ZipFile(temporary, "w"))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
+
+    def write(self, name: str, states: Sequence[Tensor]) -> None:
+        """A whole recording: (T, D_l) of each layer, of any type and on any device."""
+        states = [state.float().cpu() for state in states]
+        self._add(name, self._arrays(name, [state.mean(0) for state in states] if self.pool == "mean" else states))
+
+    def in_parts(self, name: str, num_frames: int) -> RecordingInParts:
+        """A recording of `num_frames` frames that comes part by part; what is held in memory is one part."""
+        return RecordingInParts(self, name, num_frames)
+
+    def _arrays(self, name: str, states: Sequence[Tensor]) -> dict[str, Array]:
+        """float32 tensors on the CPU, (..., D_l) of each layer, by the names under which they are written."""
+        if len(states) == 1:
+            return {name: states[0].numpy()}
+        if len({state.shape[-1] for state in states}) == 1:
+            return {name: torch.stack(list(states)).numpy()}
+        return {f"{name}/layer_{number}": state.numpy() for number, state in zip(self.layers, states, strict=True)}
+
+    def _add(self, name: str, arrays: Mapping[str, Array | Path]) -> None:
+        if self._archive is not None:
+            _add_members(self._archive, arrays)
+            return
+        with atomic_write(self.out / _inside(f"{name}.npz")) as temporary, zipfile.ZipFile(temporary, "w") as own:
+            _add_members(own, arrays)
+
+    def _file(self, number: int, shape: tuple[int, ...]) -> _ArrayFile:
+        """A file for a part of what is being written, beside the result, which has room for what may be gigabytes."""
+        if self._temporary is None:
+            folder = self.out.parent if self.out.suffix == ".npz" else self.out
+            folder.mkdir(parents=True, exist_ok=True)
+            made = self._stack.enter_context(tempfile.TemporaryDirectory(prefix=".embed.", dir=folder))
+            self._temporary = Path(made)
+        return _ArrayFile(self._temporary / f"{number}.npy", shape)
+
+
+class RecordingInParts:
+    """One recording on its way into an archive: its states on disk, or their running sum where they are pooled."""
+
+    def __init__(self, writer: NpzWriter, name: str, num_frames: int) -> None:
+        self.writer, self.name, self.num_frames = writer, name, num_frames
+        self._sums: list[Tensor] = []
+        self._files: dict[str, _ArrayFile] = {}
+
+    def add(self, first: int, states: Sequence[Tensor]) -> None:
+        """States (t, D_l) of each layer, from frame `first` on; with the last frame the recording is written.
+
+        Each frame is given once, in their order.
+        """
+        states = [state.float().cpu() for state in states]
+        if self.writer.pool == "mean":
+            sums = [state.double().sum(0) for state in states]
+            self._sums = [a + b for a, b in zip(self._sums, sums, strict=True)] if self._sums else sums
+        else:
+            for name, array in self.writer._arrays(self.name, states).items():
+                if name not in self._files:
+                    shape = (*array.shape[:-2], self.num_frames, array.shape[-1])
+                    self._files[name] = self.writer._file(len(self._files), shape)
+                self._files[name].put(first, array)
+        if first + len(states[0]) == self.num_frames:
+            self.writer._add(self.name, self._whole())
+
+    def _whole(self) -> Mapping[str, Array | Path]:
+        if self.writer.pool == "mean":
+            return self.writer._arrays(self.name, [(total / self.num_frames).float() for total in self._sums])
+        return {name: file.close() for name, file in self._files.items()}
+
+
+class _ArrayFile:
+    """A .npy file (..., T, D) that is filled frame by frame: not mapped, since touched pages count as memory in use."""
+
+    def __init__(self, path: Path, shape: tuple[int, ...]) -> None:
+        self.path, self.shape = path, shape
+        self.file = open(path, "wb")  # noqa: SIM115  # stays open until the last part
+        header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_2_0(self.file, header)
+        self.begin = self.file.tell()
+
+    def put(self, first: int, array: Array) -> None:
+        """array (..., t, D): frames `first` on."""
+        frames, width = self.shape[-2:]
+        for row, part in enumerate(array.reshape(-1, *array.shape[-2:])):
+            self.file.seek(self.begin + 4 * width * (row * frames + first))
+            self.file.write(np.ascontiguousarray(part, "<f4").tobytes())
+
+    def close(self) -> Path:
+        self.file.close()
+        return self.path
+
+
+def _inside(name: str) -> str:
+    """An id as a relative path that does not leave the folder that it is joined to."""
+    return "/".join(part for part in PurePosixPath(name).parts if part not in ("/", ".."))
+
+
+def _add_members(archive: zipfile.ZipFile, arrays: Mapping[str, Array | Path]) -> None:
+    """Members of an .npz, from arrays or from .npy files, which are deleted.
+
+    `numpy.savez` takes names as keywords: a recording called `file` could not be saved.
+    """
+    for name, array in arrays.items():
+        with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+            if isinstance(array, Path):
+                with open(array, "rb") as file:
+                    shutil.copyfileobj(file, member, 1 << 20)
+                array.unlink()
+            else:
+                np.lib.format.write_array(member, array, allow_pickle=False)

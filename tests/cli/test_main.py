@@ -1,0 +1,308 @@
+"""The command line as a user meets it: results, JSON, errors of one line, exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from toys.core import LABELS, RATE_HZ, ROOT, TINY_TERA, sound_of
+
+from audiossl import load_upstream
+from audiossl.encoders.weights import save_upstream
+from audiossl.training.log import read_log
+
+Cli = Callable[..., Any]
+
+
+@pytest.fixture
+def recipe(tmp_path: Path, corpus: Path) -> Path:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(
+        f"upstream: log_mel\ndata:\n  dir: {corpus}\n  batch_size: 6\n"
+        "trainer:\n  steps: 6\n  lr: 0.01\n  log_every: 1\n  eval_every: 3\n",
+        encoding="utf-8",
+    )
+    return path
+
+
+def test_list_and_describe(audiossl: Cli) -> None:
+    assert "log_mel" in audiossl("list").out
+    assert "weighted_sum" in audiossl("list", "interface").out
+    assert "No name matches 'zzz'" in audiossl("list", "upstreams", "zzz").out
+    cards = json.loads(audiossl("list", "downstreams", "--json").out)
+    assert "utterance_classification" in [card["name"] for card in cards]
+    facts = json.loads(audiossl("describe", "log_mel", "--json").out)
+    assert (facts["layers"], facts["widths"], facts["frame_rate_hz"]) == (1, [80], 100.0)
+    assert facts["receptive_field_ms"] == 25.0
+    assert "arXiv" in audiossl("describe", "pca").out
+
+
+def test_train_evaluate_predict_report(audiossl: Cli, recipe: Path, corpus: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    done = audiossl("train", recipe, "seed=3", "--out", run)
+    assert (done.code, done.out) == (0, f"Run: {run}\n")
+
+    scores = json.loads(audiossl("evaluate", run, "--json").out)
+    stored = json.loads((run / "test" / "metrics.json").read_text())
+    assert scores == stored["metrics"]
+    table = audiossl("evaluate", run, "--split", "dev", "--checkpoint", "last")
+    assert "accuracy" in table.out
+    assert (run / "dev" / "predictions.jsonl").is_file()
+
+    sounds = corpus.parent / "audio" / "test"
+    lines = audiossl("predict", run, sounds, "--json", "--out", tmp_path / "p.jsonl").out.splitlines()
+    rows = [json.loads(line) for line in lines]
+    assert [row["id"] for row in rows] == sorted(path.stem for path in sounds.iterdir())
+    assert {row["predicted"] for row in rows} <= set(LABELS)
+    assert all(row["target"] is None for row in rows)
+    assert (tmp_path / "p.jsonl").read_text().splitlines() == lines
+    assert "high_0" in audiossl("predict", run, sounds / "high_0.wav").out
+
+    assert audiossl("report", run, "--out", tmp_path / "report").code == 0
+    assert "log_mel" in (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
+
+
+def expected_states(name: str, path: Path) -> np.ndarray:
+    samples, _ = soundfile.read(path, dtype="float32")
+    with torch.inference_mode():
+        return torch.stack([layer[0] for layer in load_upstream(name)(torch.from_numpy(samples)[None]).layers]).numpy()
+
+
+@pytest.fixture
+def encoder(tmp_path: Path) -> str:
+    save_upstream(load_upstream("tera", weights="random", **TINY_TERA), tmp_path / "tera.safetensors")
+    return str(tmp_path / "tera.safetensors")
+
+
+@pytest.mark.parametrize("kind", ["file", "folder", "pattern", "manifest"])
+def test_embed_writes_what_the_upstream_gives(
+    audiossl: Cli, corpus: Path, tmp_path: Path, encoder: str, kind: str
+) -> None:
+    sounds = corpus.parent / "audio" / "test"
+    one = [sounds / "low_2.wav"]
+    inputs, paths = {
+        "file": (sounds / "low_2.wav", one),
+        "folder": (sounds, sorted(sounds.iterdir())),
+        "pattern": (sounds / "low_*.wav", sorted(sounds.glob("low_*.wav"))),
+        "manifest": (corpus / "test.jsonl.gz", sorted(sounds.iterdir())),
+    }[kind]
+    done = audiossl("embed", encoder, inputs, "--out", tmp_path / "states.npz", "--json", "--batch-size", 5)
+    summary = json.loads(done.out)
+    assert (summary["num_recordings"], summary["layers"]) == (len(paths), [0, 1, 2])
+    arrays = np.load(tmp_path / "states.npz")
+    assert sorted(Path(name).name for name in arrays) == [path.stem for path in paths]
+    for name in arrays:
+        path = sounds / f"{Path(name).name}.wav"
+        np.testing.assert_allclose(arrays[name], expected_states(encoder, path), atol=2e-5)
+
+
+def test_embed_of_one_layer_pooled_into_a_folder(audiossl: Cli, corpus: Path, tmp_path: Path, encoder: str) -> None:
+    sounds, out = corpus.parent / "audio" / "test", tmp_path / "states"
+    assert audiossl("embed", encoder, sounds, "--out", out, "--layer", "1", "--pool", "mean").code == 0
+    assert len(list(out.glob("*.npz"))) == 12
+    found = np.load(out / "high_1.npz")["high_1"]
+    expected = expected_states(encoder, sounds / "high_1.wav")[1].mean(0)
+    np.testing.assert_allclose(found, expected, atol=2e-5)
+    last = tmp_path / "last.npz"
+    audiossl("embed", encoder, sounds / "high_1.wav", "--out", last, "--layer", "last")
+    np.testing.assert_allclose(np.load(last)["high_1"], expected_states(encoder, sounds / "high_1.wav")[2], atol=2e-5)
+
+
+def test_embed_takes_any_name_and_writes_only_into_its_folder(audiossl: Cli, tmp_path: Path) -> None:
+    places = [tmp_path / "a" / "file.wav", tmp_path / "b" / "file.wav"]
+    for seed, path in enumerate(places):
+        path.parent.mkdir()
+        soundfile.write(path, sound_of("noise", seed), RATE_HZ)
+    audiossl("embed", "log_mel", places[0], "--out", tmp_path / "one.npz")
+    assert np.load(tmp_path / "one.npz")["file"].shape[-1] == 80  # a name that is also numpy.savez's own keyword
+    out = tmp_path / "out"
+    assert audiossl("embed", "log_mel", *places, "--out", out).code == 0  # equal names: ids are absolute paths
+    assert len(list(out.rglob("*.npz"))) == 2
+    assert not list((tmp_path / "a").glob("*.npz"))
+
+
+def test_data_commands(audiossl: Cli, corpus: Path, tmp_path: Path) -> None:
+    assert audiossl("data", "from-csv", corpus.parent / "table.csv", tmp_path / "made").code == 0
+    assert {path.name for path in (tmp_path / "made").iterdir()} == {f"{s}.jsonl.gz" for s in ("train", "dev", "test")}
+    assert audiossl("data", "validate", tmp_path / "made" / "train.jsonl.gz").code == 0
+    counted = json.loads(audiossl("data", "stats", tmp_path / "made" / "test.jsonl.gz", "--json").out)
+    assert counted["splits"]["test"]["labels"] == dict.fromkeys(LABELS, 4)
+
+
+def test_doctor(audiossl: Cli) -> None:
+    findings = {finding["check"]: finding for finding in json.loads(audiossl("doctor", "--json").out)}
+    assert findings["torch"]["status"] == "ok"
+    assert {"python", "devices", "cache folder", "sound formats"} <= set(findings)
+    assert "torch" in audiossl("doctor").out
+
+
+def test_doctor_survives_a_probe_that_fails(audiossl: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "soundfile", None)
+    done = audiossl("doctor", "--json")
+    wrong = [finding["check"] for finding in json.loads(done.out) if finding["status"] == "wrong"]
+    assert wrong == ["soundfile", "sound formats"]
+    assert done.code == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["list", "upstraems"], "Did you mean upstreams"),
+        (["describe", "log_mle"], "Did you mean log_mel"),
+        (["embed", "log_mel", "nowhere.wav", "--out", "x.npz"], "nowhere.wav"),
+        (["embed", "log_mel", "*.nothing", "--out", "x.npz"], "No file matches"),
+        (["embed", "log_mel", ".", "--out", "x.npz"], "folder without sound files"),
+        (["embed", "tera", "RECIPE", "--out", "x.npz"], "architecture without weights"),
+        (["embed", "log_mel", "RECIPE", "--out", "x.npz"], "recipe.yaml"),
+        (["embed", "log_mel", "SOUND", "--out", "x.npz", "--layer", "7"], "has layers 0 to 0"),
+        (["embed", "log_mel", "SOUND", "--out", "x.npz", "--pool", "max"], "choose none or mean"),
+        (["embed", "log_mel", "SOUND", "--out", "x.npz", "--batch-size", "0"], "batch_size=0"),
+        (["train"], "Give a recipe's YAML"),
+        (["train", "nothing.yaml"], "There is no configuration file nothing.yaml"),
+        (["train", "RECIPE", "trainer.stpes=3"], "Did you mean trainer.steps"),
+        (["train", "RECIPE", "upstream=log_mle"], "Did you mean log_mel"),
+        (["train", "RECIPE", "data.dir=[x]"], "data.dir"),
+        (["train", "RECIPE", "data.dir=no[b]where"], "no[b]where/train.jsonl.gz"),
+        (["train", "RECIPE", "trainer.device=gpu"], "trainer.device"),
+        (["train", "--resume", "nowhere"], "nowhere"),
+        (["train", "RECIPE", "--resume", "nowhere"], "leave the recipe out"),
+        (["pretrain", "RECIPE", "upstream=log_mel"], "interface|objective|no key"),
+        (["evaluate", "nowhere"], "nowhere is not a run folder"),
+        (["predict", "nowhere", "x.wav"], "nowhere is not a run folder"),
+        (["report", "nowhere"], "nowhere"),
+        (["data", "validate", "nowhere.jsonl"], "nowhere.jsonl"),
+    ],
+)
+def test_mistakes_are_one_line_on_stderr_and_code_2(
+    audiossl: Cli,
+    recipe: Path,
+    corpus: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    message: str,
+) -> None:
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    known = {"RECIPE": str(recipe), "SOUND": str(corpus.parent / "audio" / "test" / "low_0.wav")}
+    done = audiossl(*[known.get(argument, argument) for argument in arguments])
+    assert (done.code, done.out) == (2, "")
+    assert re.search(message, done.err) if "|" in message else message in done.err
+    assert done.err.startswith("error: ")
+    assert done.err.count("\n") == 1
+    assert not (tmp_path / "empty" / "x.npz").exists()
+
+
+def test_ctrl_c_gives_130_and_a_command_that_goes_on(
+    audiossl: Cli, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from audiossl.downstreams.utterance_classification.task import UtteranceClassification
+
+    original, count = UtteranceClassification.loss, [0]
+
+    def loss(self: UtteranceClassification, batch: Any) -> Any:
+        count[0] += 1
+        if count[0] == 2:
+            signal.raise_signal(signal.SIGINT)
+        return original(self, batch)
+
+    audiossl("train", recipe, "--out", tmp_path / "straight")
+    run = tmp_path / "a [b] run"  # a name that needs quotes, and that looks like markup
+    monkeypatch.setattr(UtteranceClassification, "loss", loss)
+    done = audiossl("train", recipe, "--out", run)
+    assert done.code == 130
+    command = shlex.split(done.err.split("Go on with: ")[1])
+    assert command == ["audiossl", "train", "--resume", str(run)]
+    assert audiossl(*command[1:]).code == 0
+    assert [line["step"] for line in read_log(run) if line["split"] == "train"] == [1, 2, 3, 4, 5, 6]
+    assert read_log(run) == read_log(tmp_path / "straight")
+    assert audiossl(*command[1:], "trainer.steps=8").code == 0  # and the run can be made longer
+    assert read_log(run)[-1]["step"] == 8
+
+
+def test_ctrl_c_outside_of_training_gives_130(audiossl: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(name: str) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("audiossl.cli.inspect.describe_name", interrupt)
+    done = audiossl("describe", "log_mel")
+    assert (done.code, "Traceback" in done.err) == (130, False)
+
+
+def environment(*folders: Path) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, [*folders, ROOT])), "OMP_NUM_THREADS": "1"}
+
+
+@pytest.mark.slow
+def test_ctrl_c_of_a_terminal_reaches_workers_as_well(recipe: Path, tmp_path: Path, audiossl: Cli) -> None:
+    run = tmp_path / "run"
+    arguments = ["train", str(recipe), "--out", str(run), "data.num_workers=2", "trainer.steps=100000"]
+    command = [sys.executable, "-m", "audiossl", *arguments, "trainer.eval_every=0"]
+    process = subprocess.Popen(command, env=environment(), start_new_session=True, stderr=subprocess.PIPE, text=True)
+    while len(read_log(run)) < 3 and process.poll() is None:
+        pass
+    os.killpg(process.pid, signal.SIGINT)  # a terminal signals the whole group
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130, errors
+    step = read_log(run)[-1]["step"]
+    assert audiossl("train", "--resume", run, f"trainer.steps={step + 2}", "data.num_workers=0").code == 0
+    assert [line["step"] for line in read_log(run) if line["split"] == "train"] == list(range(1, step + 3))
+
+
+PROGRAM = """
+import json, sys
+from pathlib import Path
+import audiossl
+from audiossl.cli import main as cli
+
+def run(*arguments):
+    sys.argv = ["audiossl", *map(str, arguments)]
+    try:
+        cli.main()
+    except SystemExit as stop:
+        return stop.code or 0
+    return 0
+
+recipe, encoder, sound, out = sys.argv[1:]
+codes = {"list": run("list")}
+for name in ("log_mel", "fbank", encoder):
+    codes[name] = run("embed", name, sound, "--out", Path(out) / f"{Path(name).stem}.npz")
+codes["train"] = run("train", recipe, "--out", Path(out) / "run")
+codes["evaluate"] = run("evaluate", Path(out) / "run")
+codes["doctor"] = run("doctor")
+print("CODES", json.dumps(codes))
+try:
+    import torchaudio
+except OSError:
+    print("TORCHAUDIO IS BROKEN")
+"""
+
+
+def test_a_torchaudio_that_does_not_import_breaks_nothing_and_doctor_explains_it(
+    recipe: Path, encoder: str, corpus: Path, tmp_path: Path
+) -> None:
+    fake = tmp_path / "fake"
+    (fake / "torchaudio").mkdir(parents=True)
+    (fake / "torchaudio" / "__init__.py").write_text('raise OSError("libtorchaudio.so: undefined symbol")\n')
+    (tmp_path / "out").mkdir()
+    sound = corpus.parent / "audio" / "test" / "low_0.wav"
+    command = [sys.executable, "-c", PROGRAM, str(recipe), encoder, str(sound), str(tmp_path / "out")]
+    done = subprocess.run(command, env=environment(fake), capture_output=True, text=True, check=False)
+    assert "TORCHAUDIO IS BROKEN" in done.stdout, done.stderr  # the trap is in place
+    codes = json.loads(re.search("CODES (.*)", done.stdout)[1])
+    assert set(codes.values()) == {0}, done.stdout + done.stderr
+    assert len(list((tmp_path / "out").glob("*.npz"))) == 3
+    assert "undefined symbol" in done.stdout
+    assert "pip install torchaudio==" in done.stdout

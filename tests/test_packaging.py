@@ -1,0 +1,144 @@
+"""What is shipped, and what may be imported where."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from toys.core import ROOT
+
+PLUGINS = [path for kind in ("upstreams", "downstreams") for path in sorted((ROOT / kind).iterdir()) if path.is_dir()]
+PLUGINS = [path for path in PLUGINS if (path / "__init__.py").is_file()]
+SOURCES = sorted(
+    path
+    for folder in ("audiossl", "upstreams", "downstreams", "recipes", "examples")
+    for path in (ROOT / folder).rglob("*.py")
+)
+
+
+def at_module_level(tree: ast.Module) -> list[str]:
+    """Names of the modules that importing the file imports (not those inside functions or TYPE_CHECKING)."""
+    found: list[str] = []
+    waiting: list[ast.AST] = list(tree.body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Import):
+            found += [name.name for name in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            found.append(node.module or "")
+        elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            waiting += node.orelse
+        elif not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            waiting += ast.iter_child_nodes(node)
+    return found
+
+
+def test_the_scan_sees_what_it_should() -> None:
+    text = (
+        "import a.b\ntry:\n    from c import d\nexcept E:\n    pass\ndef f():\n    import e\nclass G:\n    import h\n"
+    )
+    text += "if TYPE_CHECKING:\n    import i\n"
+    assert sorted(at_module_level(ast.parse(text))) == ["a.b", "c", "h"]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_file_imports_torchaudio_when_it_is_imported(path: Path) -> None:
+    imported = at_module_level(ast.parse(path.read_text(encoding="utf-8")))
+    assert not [name for name in imported if name.split(".")[0] == "torchaudio"]
+    if path.name == "cards.py":
+        heavy = {"torch", "numpy", "lhotse", "transformers", "speechbrain"}
+        assert not [name for name in imported if name.split(".")[0] in heavy]
+
+
+def test_modules_of_cards_import_no_torch() -> None:
+    cards = [f"audiossl.{path.parent.name}.{path.name}.cards" for path in PLUGINS if (path / "cards.py").is_file()]
+    assert "audiossl.upstreams.tera.cards" in cards
+    program = f"import importlib, sys\nfor name in {[*cards, 'audiossl.interfaces.cards']}:\n"
+    program += "    importlib.import_module(name)\nprint(sorted({'torch', 'numpy', 'lhotse'} & set(sys.modules)))"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("name", ["upstreams", "downstreams"])
+def test_plugin_folders_are_only_importable_under_audiossl(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT))
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    with pytest.raises(ImportError, match=f"audiossl.{name}: import it under that name"):
+        importlib.import_module(name)
+    assert importlib.import_module(f"audiossl.{name}").__name__ == f"audiossl.{name}"
+
+
+@pytest.mark.parametrize("name", ["upstreams", "downstreams"])
+def test_the_links_are_relative(name: str) -> None:
+    link = ROOT / "audiossl" / name
+    assert link.is_symlink()
+    assert link.readlink() == Path("..") / name
+
+
+def git(*arguments: str) -> str:
+    try:
+        done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("needs git and a checkout")
+    return done.stdout
+
+
+def test_the_links_are_committed_as_links() -> None:
+    for name in ("upstreams", "downstreams"):
+        assert git("ls-files", "--stage", f"audiossl/{name}").startswith("120000 ")
+
+
+def test_every_plugin_folder_is_complete() -> None:
+    for folder in PLUGINS:
+        assert (folder / "cards.py").is_file(), folder
+        assert (folder / "README.md").is_file(), f"{folder} has no README.md"
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_every_plugin_and_every_file_that_it_needs(tmp_path: Path) -> None:
+    pytest.importorskip("build")
+    files = [name for name in git("ls-files", "--cached", "--others", "--exclude-standard").splitlines() if name]
+    copy = tmp_path / "copy"
+    for name in files:
+        source, target = ROOT / name, copy / name
+        if name.startswith(("recipes/", "tests/", "docs/")) or not os.path.lexists(source):
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_symlink():
+            target.symlink_to(source.readlink())
+        else:
+            target.write_bytes(source.read_bytes())
+    command = [
+        sys.executable,
+        "-m",
+        "build",
+        "--wheel",
+        "--no-isolation",
+        "--outdir",
+        str(tmp_path / "dist"),
+        str(copy),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        held = set(archive.namelist())
+        entry_points = next(archive.read(name).decode() for name in held if name.endswith("entry_points.txt"))
+    suffixes = (".py", ".yaml", ".md", ".html", ".css", ".safetensors", "py.typed")
+    expected = {
+        re.sub("^(upstreams|downstreams)/", r"audiossl/\1/", name)
+        for name in files
+        if name.startswith(("audiossl/", "upstreams/", "downstreams/")) and name.endswith(suffixes)
+    }
+    assert {"audiossl/upstreams/tera/model.py", "audiossl/report/template.html", "audiossl/py.typed"} <= expected
+    assert not expected - held
+    assert not [name for name in held if name.startswith(("upstreams/", "downstreams/", "tests/", "recipes/"))]
+    assert "audiossl = audiossl.cli.main:main" in entry_points

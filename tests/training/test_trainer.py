@@ -1,0 +1,459 @@
+"""The training loop: exact resumption, one result for any number of processes, checkpoints, schedules, failures."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from toys.core import ROOT, TINY_TERA, ToyTask, factor_at, stop_at, toy_batches, toy_dev
+
+from audiossl.core import tensors as checkpoint_module
+from audiossl.core.errors import CheckpointError, ConfigError, TrainingError
+from audiossl.core.tensors import read_tensors
+from audiossl.experiments.config import PretrainExperiment, read_experiment
+from audiossl.experiments.start import train
+from audiossl.experiments.training import pretrain
+from audiossl.training.config import TrainerConfig
+from audiossl.training.log import RunLog, read_log
+from audiossl.training.optimizer import schedule_factor
+from audiossl.training.trainer import Interrupted, Trainer
+
+STEPS = 12
+BASE = {"steps": STEPS, "batches_per_step": 2, "log_every": 1, "eval_every": 0, "save_every": 1000, "lr": 0.05}
+
+
+def make(task: ToyTask, folder: Path, **settings: Any) -> Trainer:
+    stream = settings.pop("stream", toy_batches())
+    dev = settings.pop("dev", None)
+    return Trainer(task, TrainerConfig(**{**BASE, **settings}), folder, stream, dev)
+
+
+def losses(folder: Path, split: str = "train") -> list[dict[str, Any]]:
+    return [line for line in read_log(folder) if line["split"] == split]
+
+
+def everything(folder: Path) -> dict[str, torch.Tensor]:
+    """Weights and optimizer state of the last checkpoint."""
+    return read_tensors(folder / "checkpoints" / "last.safetensors")[0]
+
+
+def assert_same_run(first: Path, second: Path) -> None:
+    assert losses(first) == losses(second)
+    assert [line["step"] for line in losses(first)] == list(range(1, STEPS + 1))
+    one, two = everything(first), everything(second)
+    assert one.keys() == two.keys()
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+SETTINGS = [
+    {"optimizer": "adam", "schedule": "cosine", "warmup_steps": 4},
+    {"optimizer": "adamw", "schedule": "linear", "weight_decay": 0.1},
+    {"optimizer": "sgd", "lr": 0.01, "schedule": "inverse_sqrt", "warmup_steps": 3},
+]
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=lambda settings: settings["optimizer"])
+def test_a_run_stopped_by_ctrl_c_goes_on_exactly(tmp_path: Path, settings: dict[str, Any]) -> None:
+    make(ToyTask(), tmp_path / "straight", **settings).fit()
+    # The ninth batch is the first of step 5, in the middle of the second epoch.
+    with pytest.raises(Interrupted, match="after step 5"):
+        make(ToyTask(hook=stop_at(9)), tmp_path / "stopped", **settings).fit()
+    assert len(losses(tmp_path / "stopped")) == 5
+    with pytest.raises(Interrupted, match="after step 7"):
+        make(ToyTask(seed=1, hook=stop_at(4, signal.SIGTERM)), tmp_path / "stopped", **settings).fit(resume=True)
+    make(ToyTask(seed=2), tmp_path / "stopped", **settings).fit(resume=True)
+    assert_same_run(tmp_path / "straight", tmp_path / "stopped")
+
+
+def test_dropout_matters_in_these_runs(tmp_path: Path) -> None:
+    """Otherwise the tests of exactness would say nothing about randomness."""
+    make(ToyTask(), tmp_path / "with").fit()
+    make(ToyTask(dropout=0.0), tmp_path / "without").fit()
+    assert losses(tmp_path / "with") != losses(tmp_path / "without")
+
+
+def test_a_killed_run_goes_on_from_its_last_checkpoint_and_its_later_log_lines_are_dropped(tmp_path: Path) -> None:
+    def die(done: int) -> None:
+        if done == 15:
+            raise MemoryError
+
+    make(ToyTask(), tmp_path / "straight", save_every=3).fit()
+    with pytest.raises(MemoryError):
+        make(ToyTask(hook=die), tmp_path / "killed", save_every=3).fit()
+    assert losses(tmp_path / "killed")[-1]["step"] == 7
+    assert read_tensors(tmp_path / "killed" / "checkpoints" / "last.safetensors")[1]["step"] == 6
+    make(ToyTask(seed=1), tmp_path / "killed", save_every=3).fit(resume=True)
+    assert_same_run(tmp_path / "straight", tmp_path / "killed")
+
+
+def test_a_finished_run_can_be_made_longer(tmp_path: Path) -> None:
+    make(ToyTask(), tmp_path / "straight").fit()
+    make(ToyTask(), tmp_path / "short", steps=5).fit()
+    make(ToyTask(seed=1), tmp_path / "short").fit(resume=True)
+    assert_same_run(tmp_path / "straight", tmp_path / "short")
+
+
+@pytest.mark.parametrize("stopped_in", [5, 6, STEPS])
+def test_an_evaluation_that_a_stop_put_off_is_made_up_for(tmp_path: Path, stopped_in: int) -> None:
+    settings = {"batches_per_step": 1, "eval_every": 3, "dev": toy_dev}
+    straight, stopped = tmp_path / "straight", tmp_path / "stopped"
+    state = make(ToyTask(), straight, **settings).fit()
+    trainer = make(ToyTask(hook=stop_at(stopped_in)), stopped, **settings)
+    if stopped_in == STEPS:  # nothing is left to do but to evaluate
+        again = trainer.fit()
+    else:
+        with pytest.raises(Interrupted):
+            trainer.fit()
+        again = make(ToyTask(seed=1), stopped, **settings).fit(resume=True)
+    assert losses(straight, "dev") == losses(stopped, "dev")
+    assert len(losses(straight, "dev")) == 4
+    assert again.best == state.best
+    assert_same_run(straight, stopped)
+
+
+def test_the_second_ctrl_c_acts_at_once_and_handlers_are_put_back(tmp_path: Path) -> None:
+    # A shell's background jobs ignore SIGINT; the test is about a process that does not.
+    before = signal.default_int_handler
+    inherited = signal.signal(signal.SIGINT, before)
+
+    def twice(done: int) -> None:
+        if done == 3:
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            make(ToyTask(hook=twice), tmp_path).fit()
+        assert signal.getsignal(signal.SIGINT) is before
+    finally:
+        signal.signal(signal.SIGINT, inherited)
+
+
+def tera(corpus: Path, *overrides: str) -> PretrainExperiment:
+    options = [f"upstream_options.{name}={value}" for name, value in TINY_TERA.items()]
+    trainer = ["steps=12", "log_every=1", "eval_every=100", "save_every=100", "batches_per_step=2", "warmup_steps=4"]
+    made: PretrainExperiment = read_experiment(
+        None,
+        [
+            f"data.dir={corpus}",
+            "data.batch_size=4",
+            *options,
+            *(f"trainer.{setting}" for setting in trainer),
+            "trainer.schedule=linear",
+            *overrides,
+        ],
+        pretrain=True,
+    )
+    return made
+
+
+def test_pretraining_with_dropout_stopped_in_an_epoch_goes_on_exactly(
+    tmp_path: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from audiossl.upstreams.tera.objective import TeraPretraining
+
+    config = tera(corpus)
+    pretrain(config, tmp_path / "straight")
+    original, count = TeraPretraining.loss, [0]
+
+    def loss(self: TeraPretraining, batch: Any) -> Any:
+        count[0] += 1
+        if count[0] == 9:  # step 5; an epoch is 5 batches
+            signal.raise_signal(signal.SIGINT)
+        return original(self, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TeraPretraining, "loss", loss)
+        with pytest.raises(Interrupted, match="after step 5"):
+            pretrain(config, tmp_path / "stopped")
+    pretrain(config, tmp_path / "stopped", resume=True)
+    assert_same_run(tmp_path / "straight", tmp_path / "stopped")
+    straight, stopped = (read_tensors(tmp_path / name / "upstream.safetensors") for name in ("straight", "stopped"))
+    assert all(torch.equal(straight[0][name], stopped[0][name]) for name in straight[0])
+    assert losses(tmp_path / "straight", "dev") == losses(tmp_path / "stopped", "dev")
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_losses_of_one(tmp_path: Path, corpus: Path) -> None:
+    overrides = ["trainer.device=cpu", "data.num_workers=0", "trainer.eval_every=6"]
+    pretrain(tera(corpus, *overrides), tmp_path / "one")
+    recipe = tmp_path / "recipe.yaml"
+    from audiossl.core.config import save_yaml
+
+    save_yaml(tera(corpus, *overrides), recipe)
+    launcher = ["torch.distributed.run", "--nproc-per-node", "2", "--standalone", "--module"]
+    command = [sys.executable, "-m", *launcher, "audiossl", "pretrain", str(recipe)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*command, "--out", str(tmp_path / "two")], env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert json.loads((tmp_path / "two" / "run.json").read_text())["processes"] == 2
+    for split, number in (("train", STEPS), ("dev", 2)):
+        one, two = losses(tmp_path / "one", split), losses(tmp_path / "two", split)
+        assert len(one) == len(two) == number
+        for first, second in zip(one, two, strict=True):
+            assert second["loss"] == pytest.approx(first["loss"], rel=1e-6, abs=1e-6)
+
+
+def test_batches_that_processes_cannot_share_are_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from accelerate import Accelerator
+
+    monkeypatch.setattr(Accelerator, "num_processes", 2)
+    with pytest.raises(ConfigError, match="make it a multiple of 2"):
+        make(ToyTask(), tmp_path, batches_per_step=3)
+
+
+def test_accumulated_gradients_are_those_of_one_big_batch(tmp_path: Path) -> None:
+    """Batches of 2, 3 and 4 items: the mean is over items, not over batches."""
+    from audiossl.core.types import Batch
+
+    def joined(start: Any, rank: int, world: int) -> Any:
+        stream = toy_batches()(start, rank, world)
+        while True:
+            parts = [next(stream) for _ in range(3)]
+            wavs = torch.cat([part.wavs for part in parts])
+            yield Batch(wavs, torch.full((len(wavs),), 4), (), parts[-1].position)
+
+    small, big = ToyTask(dropout=0.0), ToyTask(dropout=0.0)
+    make(small, tmp_path / "small", batches_per_step=3).fit()
+    make(big, tmp_path / "big", batches_per_step=1, stream=joined).fit()
+    for first, second in zip(losses(tmp_path / "small"), losses(tmp_path / "big"), strict=True):
+        for name in ("loss", "guess", "grad_norm"):
+            assert first[name] == pytest.approx(second[name], abs=1e-5)
+    torch.testing.assert_close(small.state_dict(), big.state_dict(), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("clip", [0.01, 0.0])
+def test_clipping_bounds_the_step_and_the_log_has_the_norm_before_it(tmp_path: Path, clip: float) -> None:
+    task = ToyTask(dropout=0.0)
+    before = torch.cat([p.detach().flatten().clone() for p in task.parameters()])
+    settings = {"optimizer": "sgd", "betas": (0.0, 0.0), "lr": 1.0, "steps": 1}
+    make(task, tmp_path, clip=clip, **settings).fit()
+    moved = float((torch.cat([p.detach().flatten() for p in task.parameters()]) - before).norm())
+    norm = losses(tmp_path)[0]["grad_norm"]
+    assert norm > 0.1
+    assert moved == pytest.approx(clip or norm, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ("constant", [0.25, 0.5, 0.75, 1, 1, 1, 1, 1, 1, 1]),
+        ("linear", [0.25, 0.5, 0.75, 1, 1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6]),
+        ("cosine", [0.25, 0.5, 0.75, 1, 1] + [0.5 * (1 + math.cos(math.pi * k / 6)) for k in range(1, 6)]),
+        ("inverse_sqrt", [0.25, 0.5, 0.75, 1] + [2 / math.sqrt(k) for k in range(5, 11)]),
+    ],
+)
+def test_schedules(schedule: Any, expected: list[float]) -> None:
+    config = TrainerConfig(steps=10, warmup_steps=4, schedule=schedule)
+    assert [schedule_factor(config, step) for step in range(10)] == pytest.approx(expected)
+
+
+def test_tri_stage_schedule() -> None:
+    """Warm-up 2 of 12 steps, peak for a quarter (3), then from 1 to 1/128 in 7 steps: a half each."""
+    config = TrainerConfig(steps=12, warmup_steps=2, schedule="tri_stage", hold_share=0.25, final_share=1 / 128)
+    expected = [1 / 2, 1, 1, 1, 1, *(2.0**-n for n in range(7))]
+    assert [schedule_factor(config, step) for step in range(12)] == pytest.approx(expected)
+    late = TrainerConfig(steps=3, warmup_steps=100, schedule="tri_stage")
+    assert [schedule_factor(late, step) for step in range(3)] == pytest.approx([0.01, 0.02, 0.03])
+    with pytest.raises(ConfigError, match="hold_share=1.5"):
+        TrainerConfig(hold_share=1.5)
+
+
+def test_the_log_has_the_learning_rate_of_each_update(tmp_path: Path) -> None:
+    make(ToyTask(), tmp_path, schedule="linear", warmup_steps=3, lr=0.3).fit()
+    config = TrainerConfig(steps=STEPS, schedule="linear", warmup_steps=3, lr=0.3)
+    assert [line["lr"] for line in losses(tmp_path)] == [0.3 * schedule_factor(config, n) for n in range(STEPS)]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_step_that_is_not_finite_changes_nothing(tmp_path: Path, value: float) -> None:
+    seen: list[dict[str, torch.Tensor]] = []
+    task = ToyTask()
+
+    def hook(done: int) -> float:
+        seen.append({name: tensor.clone() for name, tensor in task.state_dict().items()})
+        return value if done == 4 else 1.0
+
+    task.hook = hook
+    make(task, tmp_path, batches_per_step=1, log_every=100).fit()
+    assert all(torch.equal(seen[3][name], seen[4][name]) for name in seen[3])  # before and after the bad step
+    assert any(not torch.equal(seen[4][name], seen[5][name]) for name in seen[4])
+    assert all(tensor.isfinite().all() for tensor in everything(tmp_path).values())
+    bad = losses(tmp_path)[0]
+    assert (bad["step"], bad["loss"], bad["finite"]) == (4, None, False)
+
+
+def test_a_loss_that_is_not_finite_is_skipped_even_where_its_gradient_is(tmp_path: Path) -> None:
+    class Offset(ToyTask):
+        def loss(self, batch: Any) -> Any:
+            loss = super().loss(batch)
+            return type(loss)(loss.total + math.inf, loss.weight)
+
+    task = Offset()
+    before = {name: tensor.clone() for name, tensor in task.state_dict().items()}
+    make(task, tmp_path, steps=1).fit()
+    assert all(torch.equal(before[name], tensor) for name, tensor in task.state_dict().items())
+
+
+def test_training_gives_up_after_too_many_such_steps_on_end(tmp_path: Path) -> None:
+    hook = factor_at({2: math.nan, 3: math.nan, 5: math.nan, 6: math.nan, 7: math.nan})
+    with pytest.raises(TrainingError, match=r"not finite in 3 steps on end, up to step 7; lower trainer\.lr"):
+        make(ToyTask(hook=hook), tmp_path, batches_per_step=1, max_nonfinite=3).fit()
+
+
+def test_averaged_weights_are_the_mean_of_the_best_evaluations(tmp_path: Path) -> None:
+    task = ToyTask()
+    task.dev_values = [5.0, 2.0, math.nan, 3.0, 1.0, 4.0]
+    state = make(task, tmp_path, eval_every=2, average_best=3, dev=toy_dev).fit()
+    assert [(kept.step, kept.value) for kept in state.best] == [(10, 1.0), (4, 2.0), (8, 3.0)]
+    folder = tmp_path / "checkpoints"
+    assert {path.stem for path in folder.glob("kept-*")} == {"kept-10", "kept-4", "kept-8"}
+    kept = [read_tensors(folder / f"kept-{step}.safetensors")[0] for step in (4, 8, 10)]
+    mean, described = read_tensors(folder / "averaged.safetensors")
+    assert described["steps"] == [10, 4, 8]
+    for name, value in mean.items():
+        torch.testing.assert_close(value, torch.stack([state[name] for state in kept]).mean(0))
+    assert read_tensors(folder / "best.safetensors")[1] == {"step": 10, "value": 1.0}
+
+
+@pytest.mark.parametrize(("mode", "step"), [("min", 8), ("max", 6)])
+def test_the_best_checkpoint_is_the_best_by_the_monitor_and_nan_never_is(tmp_path: Path, mode: Any, step: int) -> None:
+    class Monitored(ToyTask):
+        monitor = ToyTask.monitor._replace(mode=mode)
+
+    task = Monitored()
+    task.dev_values = [math.nan, 3.0, 7.0, 1.0, math.nan, 2.0]
+    state = make(task, tmp_path, eval_every=2, dev=toy_dev).fit()
+    assert [kept.step for kept in state.best] == [step]
+    assert read_tensors(tmp_path / "checkpoints" / "best.safetensors")[1]["step"] == step
+
+
+def test_a_dev_metric_that_is_never_a_number_is_an_error_in_the_end(tmp_path: Path) -> None:
+    task = ToyTask()
+    task.dev_values = [math.nan] * 2
+    with pytest.raises(TrainingError, match="error on dev was never a number"):
+        make(task, tmp_path, eval_every=6, dev=toy_dev).fit()
+
+
+def test_patience_ends_a_run_that_gains_nothing_and_resuming_does_not_start_it_again(tmp_path: Path) -> None:
+    task = ToyTask()
+    task.dev_values = [4.0, 3.0, 3.0, math.nan, 2.0, 1.0]
+    settings = {"eval_every": 2, "patience": 2, "dev": toy_dev}
+    assert make(task, tmp_path, **settings).fit().step == 8
+    assert make(ToyTask(), tmp_path, **settings).fit(resume=True).step == 8
+    assert len(losses(tmp_path)) == 8
+
+
+def test_a_checkpoint_that_is_cut_off_while_it_is_written_leaves_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def half(tensors: Any, path: Path, metadata: Any = None) -> None:
+        Path(path).write_bytes(b"\x10\x00")
+        raise OSError("no space left")
+
+    make(ToyTask(), tmp_path, steps=5).fit()
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint_module, "save_file", half)
+        with pytest.raises(OSError, match="no space left"):
+            make(ToyTask(), tmp_path, steps=8).fit(resume=True)
+    folder = tmp_path / "checkpoints"
+    assert [path.name for path in folder.iterdir()] == ["last.safetensors"]
+    (folder / ".last.safetensors.0badf00d.part").write_bytes(b"what kill -9 leaves behind")
+    make(ToyTask(seed=1), tmp_path).fit(resume=True)
+    make(ToyTask(), tmp_path / "straight").fit()
+    assert_same_run(tmp_path / "straight", tmp_path)
+
+
+def test_bf16_runs_close_to_fp32(tmp_path: Path) -> None:
+    make(ToyTask(dropout=0.0), tmp_path / "fp32", dev=toy_dev).fit()
+    make(ToyTask(dropout=0.0), tmp_path / "bf16", dev=toy_dev, precision="bf16").fit()
+    full, half = losses(tmp_path / "fp32"), losses(tmp_path / "bf16")
+    assert full != half
+    assert [line["loss"] for line in half] == pytest.approx([line["loss"] for line in full], rel=0.05, abs=0.02)
+    assert everything(tmp_path / "bf16")["model/linear.weight"].dtype == torch.float32
+
+
+def test_resuming_without_a_checkpoint_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="no checkpoint to resume from; start it again with --overwrite"):
+        make(ToyTask(), tmp_path).fit(resume=True)
+
+
+@pytest.mark.parametrize("field", ["steps", "batches_per_step", "save_every", "log_every", "max_nonfinite", "lr"])
+def test_settings_that_make_no_sense_are_refused(field: str) -> None:
+    with pytest.raises(ConfigError, match=rf"trainer\.{field}=0"):
+        TrainerConfig(**{field: 0})
+
+
+def test_a_task_with_nothing_to_train_is_refused(tmp_path: Path) -> None:
+    task = ToyTask()
+    task.requires_grad_(False)
+    with pytest.raises(TrainingError, match="ToyTask has nothing to train"):
+        make(task, tmp_path)
+
+
+def test_weight_decay_spares_biases(tmp_path: Path) -> None:
+    trainer = make(ToyTask(), tmp_path, weight_decay=0.1, optimizer="adamw")
+    decays = {p.ndim: group["weight_decay"] for group in trainer.optimizer.param_groups for p in group["params"]}
+    assert decays == {2: 0.1, 1: 0.0}
+
+
+def test_a_log_that_a_crash_cut_off_can_be_read_and_continued(tmp_path: Path) -> None:
+    with RunLog(tmp_path) as log:
+        for step in (1, 2, 3):
+            log.write(step, "train", {"loss": float(step), "norm": math.inf})
+    with open(tmp_path / "log.jsonl", "a", encoding="utf-8") as file:
+        file.write('{"step": 4, "spl')
+    assert [line["step"] for line in read_log(tmp_path)] == [1, 2, 3]
+    with RunLog(tmp_path, start_step=2) as log:
+        log.write(3, "train", {"loss": 30.0})
+    assert [(line["step"], line["loss"]) for line in read_log(tmp_path)] == [(1, 1.0), (2, 2.0), (3, 30.0)]
+    assert read_log(tmp_path)[0]["norm"] is None
+
+
+def test_an_existing_run_is_resumed_or_overwritten_but_never_lost(
+    tmp_path: Path, experiment: Callable[..., Any]
+) -> None:
+    config = experiment("trainer.steps=4")
+    train(config, tmp_path)
+    with pytest.raises(TrainingError, match=r"has a run already: .*--resume .*--overwrite"):
+        train(config, tmp_path)
+    (tmp_path / "figures").mkdir(exist_ok=True)
+    (tmp_path / "figures" / "old.png").write_bytes(b"")
+    train(experiment("trainer.steps=2"), tmp_path, overwrite=True)
+    assert len(losses(tmp_path)) == 2
+    assert not (tmp_path / "figures" / "old.png").exists()
+    train(experiment("trainer.steps=4"), tmp_path, resume=True)
+    assert len(losses(tmp_path)) == 4
+    with pytest.raises(TrainingError, match="not a run folder, so nothing can be resumed"):
+        train(config, tmp_path / "nowhere", resume=True)
+
+
+@pytest.mark.parametrize("how", [{"overwrite": True}, {"resume": True}])
+def test_a_second_process_in_the_same_folder_is_refused_and_harms_nothing(
+    tmp_path: Path, experiment: Callable[..., Any], how: dict[str, bool]
+) -> None:
+    train(experiment("trainer.steps=2"), tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    with open(tmp_path / ".lock", "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(TrainingError, match="Another process is training in"):
+            train(experiment("trainer.steps=4"), tmp_path, **how)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_resuming_with_another_upstream_is_refused(tmp_path: Path, experiment: Callable[..., Any]) -> None:
+    train(experiment("trainer.steps=2"), tmp_path)
+    with pytest.raises(CheckpointError, match="The upstream 'toy_frames' changed since"):
+        train(experiment("trainer.steps=4", "upstream_options.width=9"), tmp_path, resume=True)
