@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from audiossl.core.cards import UpstreamCard
 from audiossl.core.errors import ConfigError, UnknownNameError, did_you_mean, first_line
 from audiossl.core.files import cache_folder
-from audiossl.core.registry import KINDS
+from audiossl.core.registry import REGISTRIES
 
 if TYPE_CHECKING:
     from audiossl.encoders.upstream import Upstream
@@ -37,7 +37,7 @@ def describe_name(name: str, options: Mapping[str, Any] | None = None) -> dict[s
     options: the encoder's own. Raises UnknownNameError, CheckpointError, ConfigError.
     """
     options = options or {}
-    for registry in KINDS.values():
+    for registry in REGISTRIES:
         if name in registry:
             card = registry.card(name)
             facts: dict[str, Any] = {"kind": registry.kind, **card.as_json(), "owner": registry.owner(name)}
@@ -47,7 +47,7 @@ def describe_name(name: str, options: Mapping[str, Any] | None = None) -> dict[s
             return facts | _settings(registry.kind, name)
     if Path(name).exists() or ":" in name:
         return {"kind": "upstream", "name": name} | _upstream_facts(name, options)
-    known = [known for registry in KINDS.values() for known in registry.names()]
+    known = [known for registry in REGISTRIES for known in registry.names()]
     raise UnknownNameError(f"There is nothing named {name!r}. {did_you_mean(name, known)}")
 
 

@@ -158,4 +158,4 @@ DOWNSTREAMS = Registry("downstream", "audiossl.downstreams", "audiossl.downstrea
 INTERFACES = Registry("interface", "audiossl.interfaces", "audiossl.interfaces")
 
 
-KINDS = {registry.kind: registry for registry in (UPSTREAMS, DOWNSTREAMS, INTERFACES)}
+REGISTRIES = (UPSTREAMS, DOWNSTREAMS, INTERFACES)
