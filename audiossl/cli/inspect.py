@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from audiossl.core.cards import UpstreamCard
 from audiossl.core.errors import UnknownNameError, did_you_mean
-from audiossl.core.registry import DOWNSTREAMS, INTERFACES, UPSTREAMS
+from audiossl.core.registry import REGISTRIES, Registry
 
 if TYPE_CHECKING:
     from audiossl.encoders.upstream import Upstream
@@ -33,17 +33,27 @@ class Finding(NamedTuple):
 def describe_name(name: str) -> dict[str, Any]:
     """A card as plain data, with what the code adds for an encoder; a checkpoint's facts by its path or source.
 
-    Raises UnknownNameError, CheckpointError.
+    A name that several kinds share stands for the first of them (upstream, downstream, interface, objective), and
+    `also` has the others; `kind:name` chooses. Raises UnknownNameError, CheckpointError.
     """
-    for registry in (UPSTREAMS, DOWNSTREAMS, INTERFACES):
-        if name in registry:
-            card = registry.card(name)
-            facts: dict[str, Any] = {"kind": registry.kind, **card.as_json(), "owner": registry.owner(name)}
-            return facts | (_upstream_facts(name, card) if isinstance(card, UpstreamCard) else {})
+    kind, _, plain = name.partition(":")
+    asked = {registry.kind: registry for registry in REGISTRIES}.get(kind)
+    if asked and plain:
+        return _card_facts(asked, plain)
+    found = [registry for registry in REGISTRIES if name in registry]
+    if found:
+        also = [f"{other.kind}:{name}" for other in found[1:]]
+        return _card_facts(found[0], name) | ({"also": also} if also else {})
     if Path(name).exists() or ":" in name:
         return {"kind": "upstream", "name": name} | _upstream_facts(name)
-    known = [*UPSTREAMS.names(), *DOWNSTREAMS.names(), *INTERFACES.names()]
+    known = [known for registry in REGISTRIES for known in registry.names()]
     raise UnknownNameError(f"There is nothing named {name!r}. {did_you_mean(name, known)}")
+
+
+def _card_facts(registry: Registry, name: str) -> dict[str, Any]:
+    card = registry.card(name)
+    facts: dict[str, Any] = {"kind": registry.kind, **card.as_json(), "owner": registry.owner(name)}
+    return facts | (_upstream_facts(name, card) if isinstance(card, UpstreamCard) else {})
 
 
 def _upstream_facts(name: str, card: UpstreamCard | None = None) -> dict[str, Any]:

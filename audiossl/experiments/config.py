@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from audiossl.core.config import parse_overrides, read_yaml, structured
 from audiossl.core.errors import ConfigError
@@ -117,7 +117,7 @@ class Experiment:
 
 @dataclass(frozen=True)
 class PretrainExperiment:
-    """An encoder with its own objective.
+    """An encoder under an objective.
 
     name: what the result is called; init: the folder of an earlier pre-training run to go on from, with other settings
     (its best weights, the heads of the objective included; the optimizer starts afresh).
@@ -127,7 +127,10 @@ class PretrainExperiment:
     init: str = ""
     upstream: str = "tera"
     upstream_options: dict[str, Any] = field(default_factory=dict)
-    objective: dict[str, Any] = field(default_factory=dict)
+    objective: str = ""
+    """Name of the objective; empty: the one that the encoder's card names."""
+    objective_options: dict[str, Any] = field(default_factory=dict)
+    """Settings of the objective, over its defaults."""
     data: DataConfig = field(default_factory=DataConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     seed: int = 0
@@ -138,8 +141,10 @@ def read_experiment(path: Path | None, overrides: Sequence[str] = (), *, pretrai
 
     `finetune=lora` stands for `finetune.mode=lora` and `folds=k:5` for `folds.by=k:5`, in YAML too.
     """
-    layers: list[DictConfig | Mapping[str, Any]] = [read_settings(path)] if path else []
+    layers = [read_settings(path)] if path else []
     layers.append(parse_settings(overrides))
+    if pretrain:
+        layers = [with_named_objective(layer) for layer in layers]
     schema = PretrainExperiment if pretrain else Experiment
     where = f"configuration {path}" if path else "configuration"
     config: Any = structured(schema, *layers, where=where)
@@ -147,6 +152,14 @@ def read_experiment(path: Path | None, overrides: Sequence[str] = (), *, pretrai
         layers.insert(0, _setting(config.downstream, config.setting))
         config = structured(schema, *layers, where=where)
     return config
+
+
+def with_named_objective(layer: DictConfig) -> DictConfig:
+    """A layer of earlier versions, in which `objective` held the settings that are `objective_options` now."""
+    if isinstance(layer.get("objective"), DictConfig):
+        options = layer.pop("objective")
+        layer.objective_options = OmegaConf.merge(options, layer.get("objective_options") or {})
+    return layer
 
 
 def default_out(path: Path | None, config: Any) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 from audiossl.data.manifests import read_manifest
 from audiossl.encoders.weights import save_upstream
 from audiossl.experiments.building import (
-    build_pretraining,
+    build_objective,
     fit_statistics,
     trainer_of,
 )
@@ -21,7 +21,7 @@ def pretrain(config: PretrainExperiment, out: Path, *, resume: bool = False, ove
     """Pre-train an encoder in the run folder `out`; writes `upstream.safetensors`, which `load_upstream(out)` reads."""
     with run_folder(out, resume=resume, overwrite=overwrite):
         cuts = {split: read_manifest(config.data.path(split)) for split in ("train", "dev")}
-        task = build_pretraining(config)
+        task = build_objective(config)
         trainer = trainer_of(task, config, out, cuts)
         describe(out, config, task, trainer, resume)
         if config.init and not resume:
