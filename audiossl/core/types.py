@@ -25,8 +25,7 @@ class Batch:
 
     wavs: (B, S) float32 in [-1, 1]; lengths: (B,) int64 samples; cuts: the B manifest rows that the sound came from
     (labels, speakers and transcripts are read from them); position: set by the data loader; features: hidden states
-    that were computed before, in which case wavs is (B, 0); states: where several heads on a frozen encoder read the
-    batch in turn, the hidden states that one of them computed, by the last layer.
+    that were computed before, in which case wavs is (B, 0).
     """
 
     wavs: Tensor
@@ -34,7 +33,6 @@ class Batch:
     cuts: tuple[Cut, ...] = ()
     position: Position | None = None
     features: Features | None = None
-    states: dict[int | None, Features] | None = None
 
     def __len__(self) -> int:
         return int(self.lengths.numel())

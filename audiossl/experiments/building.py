@@ -11,7 +11,6 @@ import logging
 import os
 from collections.abc import Iterable, Mapping
 from itertools import takewhile
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -37,7 +36,6 @@ from audiossl.training.downstream import Downstream
 from audiossl.training.interface import build_interface
 from audiossl.training.objective import Pretraining
 from audiossl.training.task import Task
-from audiossl.training.trainer import Trainer
 
 _log = logging.getLogger(__name__)
 
@@ -97,17 +95,14 @@ def build_pretraining(config: PretrainExperiment) -> Pretraining:
     return task
 
 
-def trainer_of(task: Task, config: Any, out: Path, cuts: Mapping[str, CutSet]) -> Trainer:
-    """A trainer in the run folder `out`, on batches of sound of `train` and `dev`."""
+def sound_batches(task: Task, config: Any, cuts: Mapping[str, CutSet], split: str) -> BatchSource:
+    """Batches of sound of `train` (endless, shuffled) or of another split, for a trainer."""
     upstream: Upstream = task.upstream  # type: ignore[assignment]
 
-    def source(split: str, training: bool) -> BatchSource:
-        def batches(start: Position | None, rank: int, world: int) -> Iterable[Batch]:
-            return batches_of(cuts[split], config.data, upstream, training, config.seed, start, rank, world)
+    def batches(start: Position | None, rank: int, world: int) -> Iterable[Batch]:
+        return batches_of(cuts[split], config.data, upstream, split == "train", config.seed, start, rank, world)
 
-        return batches
-
-    return Trainer(task, config.trainer, out, source("train", True), source("dev", False), seed=config.seed)
+    return batches
 
 
 def batches_of(
@@ -134,10 +129,10 @@ def batches_of(
     )
 
 
-def fit_statistics(task: Task, trainer: Trainer) -> None:
-    """Estimate what is not learnt by gradient, on the first epoch that the trainer will see."""
+def fit_statistics(task: Task, train_batches: BatchSource) -> None:
+    """Estimate what is not learnt by gradient, on the first epoch that a trainer will see."""
     if task.needs_fit:
-        stream = trainer.train_batches(None, 0, 1)
+        stream = train_batches(None, 0, 1)
         task.eval()
         with torch.no_grad():
             task.fit(takewhile(lambda batch: batch.position is None or batch.position.epoch == 0, stream))

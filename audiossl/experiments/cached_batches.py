@@ -23,7 +23,6 @@ from audiossl.features.config import Asked, CacheConfig, Form
 from audiossl.features.source import FeatureSource, Survey
 from audiossl.training.config import TrainerConfig
 from audiossl.training.downstream import Downstream
-from audiossl.training.trainer import Trainer
 
 if TYPE_CHECKING:
     from lhotse import CutSet
@@ -127,12 +126,10 @@ class Feed:
         return not why_not_pooled(self.task)
 
     @contextmanager
-    def serving(self, trainer: Trainer, cuts: Mapping[str, CutSet]) -> Iterator[Form]:
-        """Let a trainer read hidden states of `train` and `dev` from the cache, where that changes nothing."""
-        with opened([self], trainer, cuts) as (served,):
-            trainer.train_batches = served.batches("train", trainer.seed) or trainer.train_batches
-            trainer.dev_batches = served.batches("dev", trainer.seed) or trainer.dev_batches
-            yield served.form
+    def serving(self, accelerator: Accelerator, config: TrainerConfig, cuts: Mapping[str, CutSet]) -> Iterator[Served]:
+        """What a trainer can read of `train` and `dev` from the cache, where that changes nothing."""
+        with opened([self], accelerator, config, cuts) as (served,):
+            yield served
 
     def evaluate(self, cuts: CutSet) -> Iterator[Batch] | None:
         """Batches of one pass over the rows, from the cache; None where it is off, or too small for them."""
@@ -155,13 +152,16 @@ class Feed:
 
 
 @contextmanager
-def opened(feeds: Sequence[Feed], trainer: Trainer, cuts: Mapping[str, CutSet]) -> Iterator[list[Served]]:
-    """What `trainer`, and others like it, can read instead of sound, with all computed that was missing.
+def opened(
+    feeds: Sequence[Feed], accelerator: Accelerator, config: TrainerConfig, cuts: Mapping[str, CutSet]
+) -> Iterator[list[Served]]:
+    """What trainers with these settings can read instead of sound, with all computed that was missing.
 
-    feeds: of one encoder and the same data, each with needs of its own; the encoder runs once for all of them. The
-    choices are the same in every process.
+    feeds: of one encoder and the same data, each with needs of its own; the encoder runs once for all of them;
+    accelerator: its processes share the work, and make the same choices;
+    config: of the trainers, which says how much they will read;
+    cuts: the rows of each split.
     """
-    accelerator = trainer.accelerator
     rank, world = accelerator.process_index, accelerator.num_processes
     feeds = [replace(feed, device=accelerator.device) for feed in feeds]
     splits = {split: _used(rows, feeds[0].data) if split == "train" else rows for split, rows in cuts.items()}
@@ -178,7 +178,7 @@ def opened(feeds: Sequence[Feed], trainer: Trainer, cuts: Mapping[str, CutSet]) 
         served.append(Served(choice.form, sources.get(key), cuts, feed.data, feed.means and choice.form == "frames"))
     try:
         if sources:
-            _fill(list(sources.values()), splits, feeds[0].data, accelerator, trainer.config)
+            _fill(list(sources.values()), splits, feeds[0].data, accelerator, config)
         yield served
     finally:
         for source in sources.values():

@@ -21,10 +21,11 @@ from audiossl.core.tensors import read_tensors
 from audiossl.training.downstream import Downstream
 
 if TYPE_CHECKING:
+    from accelerate import Accelerator
+
     from audiossl.experiments.config import Experiment
     from audiossl.features.config import Form
     from audiossl.training.task import Task
-    from audiossl.training.trainer import Trainer
 
 
 @contextmanager
@@ -58,17 +59,17 @@ def empty(out: Path) -> None:
 
 
 def describe(
-    out: Path, config: Any, task: Task, trainer: Trainer, resume: bool, print_of_upstream: str | None = None
+    out: Path, config: Any, task: Task, accelerator: Accelerator, resume: bool, print_of_upstream: str | None = None
 ) -> None:
     """config.yaml and run.json; a resumed run keeps the fingerprint it started with, and must still match it."""
-    if not trainer.accelerator.is_main_process:
+    if not accelerator.is_main_process:
         return
     facts: dict[str, Any] = {
         "command": " ".join(["audiossl", *sys.argv[1:]]),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "num_parameters": sum(p.numel() for p in task.parameters()),
         "num_trainable": sum(p.numel() for p in task.parameters() if p.requires_grad),
-        "processes": trainer.world,
+        "processes": accelerator.num_processes,
         "versions": {name: version(name) for name in ("torch", "numpy", "lhotse", "accelerate")},
     }
     if isinstance(task, Downstream):

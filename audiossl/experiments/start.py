@@ -13,7 +13,7 @@ from audiossl.experiments.building import (
     check_rows,
     completed,
     fit_statistics,
-    trainer_of,
+    sound_batches,
     warn_of_leaks,
 )
 from audiossl.experiments.cached_batches import feed_of
@@ -22,6 +22,8 @@ from audiossl.experiments.config import (
 )
 from audiossl.experiments.folder import describe, form_of, read_facts, run_folder, write_interface
 from audiossl.experiments.sweeps.record import is_sweep
+from audiossl.training.context import accelerator_of
+from audiossl.training.trainer import Trainer
 
 
 def train(config: Experiment, out: Path, *, resume: bool = False, overwrite: bool = False) -> Path:
@@ -48,14 +50,18 @@ def train(config: Experiment, out: Path, *, resume: bool = False, overwrite: boo
         form = form_of(out) if resume else None
         feed = feed_of(config, task, print_of_upstream, form, config.trainer.precision)
         feed.check()
-        trainer = trainer_of(task, config, out, cuts)
-        describe(out, config, task, trainer, resume, print_of_upstream)
-        with feed.serving(trainer, cuts) as form:
-            if trainer.accelerator.is_main_process:
-                write_json(out / "run.json", {**read_facts(out), "features": form})
+        accelerator = accelerator_of(config.trainer)
+        describe(out, config, task, accelerator, resume, print_of_upstream)
+        with feed.serving(accelerator, config.trainer, cuts) as served:
+            if accelerator.is_main_process:
+                write_json(out / "run.json", {**read_facts(out), "features": served.form})
+            train_batches, dev_batches = (
+                served.batches(split, config.seed) or sound_batches(task, config, cuts, split)
+                for split in ("train", "dev")
+            )
             if not resume:
-                fit_statistics(task, trainer)
-            trainer.fit(resume=resume)
-        if trainer.accelerator.is_main_process:
+                fit_statistics(task, train_batches)
+            Trainer(task, config.trainer, out, train_batches, dev_batches, seed=config.seed).fit(resume=resume)
+        if accelerator.is_main_process:
             write_interface(task, config, out)
     return out

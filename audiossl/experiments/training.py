@@ -9,12 +9,14 @@ from audiossl.encoders.weights import save_upstream
 from audiossl.experiments.building import (
     build_pretraining,
     fit_statistics,
-    trainer_of,
+    sound_batches,
 )
 from audiossl.experiments.config import (
     PretrainExperiment,
 )
 from audiossl.experiments.folder import describe, restore, run_folder
+from audiossl.training.context import accelerator_of
+from audiossl.training.trainer import Trainer
 
 
 def pretrain(config: PretrainExperiment, out: Path, *, resume: bool = False, overwrite: bool = False) -> Path:
@@ -22,14 +24,15 @@ def pretrain(config: PretrainExperiment, out: Path, *, resume: bool = False, ove
     with run_folder(out, resume=resume, overwrite=overwrite):
         cuts = {split: read_manifest(config.data.path(split)) for split in ("train", "dev")}
         task = build_pretraining(config)
-        trainer = trainer_of(task, config, out, cuts)
-        describe(out, config, task, trainer, resume)
+        accelerator = accelerator_of(config.trainer)
+        describe(out, config, task, accelerator, resume)
         if config.init and not resume:
             restore(task, Path(config.init), "best")
+        train_batches, dev_batches = (sound_batches(task, config, cuts, split) for split in ("train", "dev"))
         if not resume:
-            fit_statistics(task, trainer)
-        state = trainer.fit(resume=resume)
-        if trainer.accelerator.is_main_process:
+            fit_statistics(task, train_batches)
+        state = Trainer(task, config.trainer, out, train_batches, dev_batches, seed=config.seed).fit(resume=resume)
+        if accelerator.is_main_process:
             restore(task, out, "best")
             kept = state.best[0] if state.best else None
             card = {"name": config.name, "step": kept.step if kept else state.step, "seed": config.seed}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from typing import Any, ClassVar, Self
 
@@ -36,6 +36,7 @@ class Downstream(Task):
         self.interface = interface
         self.finetuning = FinetuneConfig()
         self._asleep = False
+        self._encoder: Callable[..., Features] | None = None
 
     def finetune(self, config: FinetuneConfig) -> None:
         """Train (a part of) the upstream as well; to be called once, before an optimizer is built.
@@ -50,6 +51,18 @@ class Downstream(Task):
     def upstream_is_frozen(self) -> bool:
         """True where it never trains, so that its hidden states may be kept (`freeze_steps` does not make it so)."""
         return self.finetuning.mode == "none"
+
+    @property
+    def encoder(self) -> Callable[..., Features]:
+        """What is called for hidden states: the upstream, or what was given to `encode_by`."""
+        return self._encoder or self.upstream
+
+    def encode_by(self, encoder: Callable[..., Features] | None) -> None:
+        """Let `encoder` answer for the frozen upstream, as that would; None for the upstream itself.
+
+        Heads that share an upstream may so share its answers (`audiossl.training.shared_pass`).
+        """
+        self._encoder = encoder
 
     @property
     def commutes_with_mean(self) -> bool:
@@ -125,14 +138,8 @@ class Downstream(Task):
         """
         if batch.features is not None:
             return batch.features
-        last = self.interface.up_to_layer
-        if batch.states is not None and last in batch.states:
-            return batch.states[last]
         with nullcontext() if self._upstream_trains else torch.no_grad():
-            features: Features = self.upstream(batch.wavs, batch.lengths, up_to_layer=last)
-        if batch.states is not None:
-            batch.states[last] = features
-        return features
+            return self.encoder(batch.wavs, batch.lengths, up_to_layer=self.interface.up_to_layer)
 
     def sequence(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """What the head reads: (B, T, interface.width) and its (B,) lengths in frames."""

@@ -21,12 +21,15 @@ class Interface(nn.Module, ABC):
     function of the layers (with learnable coefficients): interface(mean over time) = mean over time(interface).
     `stackable` says that the output is a function of its parameters and the layers and nothing else, in operations that
     `torch.func.vmap` knows.
+    `stacked` is True in the copy that computes several heads as one (`audiossl.training.stacked_heads`). It may then
+    choose operations that are fewer and round otherwise.
     A subclass sets `width`, and may have a `Config` dataclass with at least `width: int | None = None`.
     """
 
     Config: ClassVar[type | None] = None
     commutes_with_mean: bool = False
     stackable: bool = False
+    stacked: bool = False
     width: int
 
     def __init__(self, widths: Sequence[int]) -> None:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from audiossl.core.errors import TrainingError
+from audiossl.training.config import TrainerConfig
 from audiossl.training.task import Task
-
-if TYPE_CHECKING:
-    from audiossl.training.config import TrainerConfig
 
 
 def build_optimizer(task: Task, config: TrainerConfig) -> torch.optim.Optimizer:

@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 from torch import Tensor, nn
 from torch.nn import Parameter
 
+from audiossl.core.tensors import load_strict
 from audiossl.core.types import Batch, Loss, Metric, Table
 
 
@@ -73,6 +74,13 @@ class Task(nn.Module, ABC):
     def begin_step(self, step: int) -> None:
         """Called before the update `step` (from 0). What it does must follow from the number: runs are resumed."""
 
+    def after_step(self, step: int) -> None:
+        """Called after the update `step` (from 0), before an evaluation or a checkpoint, also where it was skipped.
+
+        What it does must follow from the number and from what a checkpoint holds: runs are resumed.
+        A task that overrides it is never computed together with others (`audiossl.training.stacked_heads`).
+        """
+
     def parameter_groups(self) -> list[ParameterGroup]:
         """What trains, each parameter in one group."""
         return [ParameterGroup("", [parameter for parameter in self.parameters() if parameter.requires_grad])]
@@ -88,8 +96,6 @@ class Task(nn.Module, ABC):
 
     def load_trainable_state(self, state: dict[str, Tensor]) -> None:
         """Inverse of `trainable_state`; raises CheckpointError that lists names that do not match."""
-        from audiossl.core.tensors import load_strict
-
         load_strict(self, state, expected=self.trainable_state(), what=type(self).__name__)
 
     @property

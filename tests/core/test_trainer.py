@@ -404,8 +404,8 @@ def test_a_task_with_nothing_to_train_is_refused(tmp_path: Path) -> None:
 
 
 def test_weight_decay_spares_biases(tmp_path: Path) -> None:
-    trainer = make(ToyTask(), tmp_path, weight_decay=0.1, optimizer="adamw")
-    decays = {p.ndim: group["weight_decay"] for group in trainer.optimizer.param_groups for p in group["params"]}
+    groups = make(ToyTask(), tmp_path, weight_decay=0.1, optimizer="adamw").context.optimizer.param_groups
+    decays = {p.ndim: group["weight_decay"] for group in groups for p in group["params"]}
     assert decays == {2: 0.1, 1: 0.0}
 
 
