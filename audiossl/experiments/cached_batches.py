@@ -157,9 +157,9 @@ def opened(
 ) -> Iterator[list[Served]]:
     """What trainers with these settings can read instead of sound, with all computed that was missing.
 
-    feeds: of one encoder and the same data, each with needs of its own; the encoder runs once for all of them;
-    accelerator: its processes share the work, and make the same choices;
-    config: of the trainers, which says how much they will read;
+    feeds: of one encoder and the same data, each with needs of its own. The encoder runs once for all of them.
+    accelerator: its processes share the work, and make the same choices.
+    config: of the trainers, which says how much they will read.
     cuts: the rows of each split.
     """
     rank, world = accelerator.process_index, accelerator.num_processes

@@ -29,10 +29,10 @@ class BestWeights(NamedTuple):
 class TrainingState:
     """What a run must remember besides weights and optimizer state.
 
-    step: how many updates were made;
-    position: of the last batch of the last of them;
-    best: evaluations whose weights are kept, best first;
-    evaluations_without_gain: since the best one;
+    step: how many updates were made.
+    position: of the last batch of the last of them.
+    best: evaluations whose weights are kept, best first.
+    evaluations_without_gain: since the best one.
     evaluated: the last step that was scored on dev.
     """
 
@@ -58,7 +58,7 @@ class TrainingState:
 class Checkpoints:
     """RUN/checkpoints/ of the run folder `run`: last, best and averaged, and kept-<step> of those to average.
 
-    num_averaged: how many of the best evaluations have their weights averaged in the end (0 or 1: none);
+    num_averaged: how many of the best evaluations have their weights averaged in the end (0 or 1: none).
     active: whether this process writes.
     """
 
@@ -70,10 +70,13 @@ class Checkpoints:
         return self.run / "checkpoints" / f"{name}.safetensors"
 
     def keep(self, task: Task, new: BestWeights, best: Sequence[BestWeights], *, gained: bool) -> list[BestWeights]:
-        """Which evaluations are the best with a `new` one, best first; a NaN among them is the caller's mistake.
+        """Keep the weights of the task where a new evaluation is among the best, and forget those that no longer are.
 
-        The weights of the task are written where the new one is among them, and those that no longer are removed.
-        gained: it is better than all before, so that its weights are `best`.
+        task: as it was evaluated.
+        new: the evaluation, whose value is not NaN.
+        best: those that were the best before.
+        gained: the new one is better than all before, so that its weights are `best`.
+        Returns the best now, best first.
         """
         sign = -1 if task.monitor.mode == "max" else 1
         ranked = sorted([*best, new], key=lambda one: (not math.isfinite(one.value), sign * one.value, one.step))
@@ -117,7 +120,7 @@ class Checkpoints:
 
 
 def _mean(values: Sequence[Tensor]) -> Tensor:
-    """Of floating-point tensors, taken in float64; of others the first."""
+    """The mean of floating-point tensors, taken in float64. Others are equal: the first."""
     first = values[0]
     if not first.is_floating_point():
         return first

@@ -18,7 +18,7 @@ from audiossl.training.task import Task
 
 
 def accelerator_of(config: TrainerConfig, *, may_skip_parameters: bool = False) -> Accelerator:
-    """The devices and processes that training with `config` uses; all accelerators of a process share one state.
+    """The devices and processes that training with `config` uses. All accelerators of a process share one state.
 
     Raises ConfigError where the processes cannot share the batches of a step.
     """
@@ -37,8 +37,8 @@ def accelerator_of(config: TrainerConfig, *, may_skip_parameters: bool = False) 
 class TrainingContext:
     """The task that is trained, with what a step and an evaluation need beside batches.
 
-    world, rank: how many processes there are, and which of them this is;
-    device: where it computes;
+    world, rank: how many processes there are, and which of them this is.
+    device: where it computes.
     stopping: somebody asked that the step in progress be the last.
     """
 

@@ -20,8 +20,9 @@ from audiossl.training.task import ParameterGroup, Prediction, Task
 
 
 class Downstream(Task):
-    """A head on the sequence that an interface makes of an upstream's layers; `finetune` lets the upstream train too.
+    """A head on the sequence that an interface makes of an upstream's layers.
 
+    `finetune` lets the upstream train too.
     A subclass has a `Config` dataclass, writes `complete` (what only the training data can say, for instance the
     list of labels), builds its head in the constructor and reads `self.sequence(batch)`.
     reads_waveforms: it also reads `batch.wavs`, as a target for instance, which a feature cache does not have.
@@ -39,8 +40,9 @@ class Downstream(Task):
         self._encoder: Callable[..., Features] | None = None
 
     def finetune(self, config: FinetuneConfig) -> None:
-        """Train (a part of) the upstream as well; to be called once, before an optimizer is built.
+        """Train (a part of) the upstream as well.
 
+        It is to be called once, before an optimizer is built.
         Raises ConfigError for an upstream that lacks what the mode needs.
         """
         make_trainable(self.upstream, config, self.interface.up_to_layer)
@@ -58,7 +60,7 @@ class Downstream(Task):
         return self._encoder or self.upstream
 
     def encode_by(self, encoder: Callable[..., Features] | None) -> None:
-        """Let `encoder` answer for the frozen upstream, as that would; None for the upstream itself.
+        """Let `encoder` answer for the frozen upstream, as that would, or let the upstream answer again (None).
 
         Heads that share an upstream may so share its answers (`audiossl.training.shared_pass`).
         """
@@ -82,7 +84,7 @@ class Downstream(Task):
 
     @property
     def longest_s(self) -> float | None:
-        """Rows that last longer are given to `predict_long`, one by one; None where every row is predicted whole."""
+        """Rows that last longer are given to `predict_long`, one by one. None: every row is predicted whole."""
         return None
 
     def predict_long(self, cut: Cut) -> Prediction:
@@ -115,7 +117,7 @@ class Downstream(Task):
 
     @abstractmethod
     def check_cuts(self, cuts: Iterable[Cut], where: str) -> None:
-        """Raise LabelError, ... for rows that this task cannot use; called before any training or evaluation."""
+        """Raise LabelError, ... for rows that this task cannot use. It is called before training and evaluation."""
 
     def check_split(self, cuts: Iterable[Cut], split: str) -> None:
         """Like `check_cuts`, for what a task expects of train, dev or test, such as the items of a list of trials."""

@@ -30,7 +30,7 @@ from audiossl.training.trainer import Interrupted, Trainer
 
 
 class SharedBatches:
-    """One walk through a stream of batches for readers that keep step with each other; one batch is in memory.
+    """One walk through a stream of batches for readers that keep step with each other. One batch is in memory.
 
     It begins where the first to read begins, who must be the one that is furthest behind. A reader that is ahead, as
     after a kill between two checkpoints, may read when the others have caught up.
@@ -84,7 +84,12 @@ class RememberedStates:
         self._answers: dict[int | None, Features] = {}
 
     def __call__(self, wavs: Tensor, lengths: Tensor, *, up_to_layer: int | None = None) -> Features:
-        """What the upstream gives. wavs: (B, S), lengths: (B,); another tensor of sound is another batch."""
+        """What the upstream gives. Another tensor of sound is another batch.
+
+        wavs: (B, S) float32.
+        lengths: (B,) samples.
+        up_to_layer: the last layer that is wanted, or None for all.
+        """
         if wavs is not self._wavs:
             self._wavs, self._answers = wavs, {}
         if up_to_layer not in self._answers:
@@ -107,10 +112,10 @@ class SharedEvaluator(Evaluator):
 class SharedHead(NamedTuple):
     """A head of a shared pass.
 
-    task: with its frozen upstream, the same for all;
-    config: of its trainer, with as many steps and batches a step as the others;
-    folder: of its run;
-    kind: heads of the same kind are computed as one, those without a kind take turns;
+    task: with its frozen upstream, the same for all.
+    config: of its trainer, with as many steps and batches a step as the others.
+    folder: of its run.
+    kind: heads of the same kind are computed as one, those without a kind take turns.
     resume: it goes on from its last checkpoint.
     """
 
@@ -124,9 +129,9 @@ class SharedHead(NamedTuple):
 class SharedPass:
     """Trains heads on one frozen encoder, with the same seed and settings of the data, in one process.
 
-    heads: what to train;
-    train: a stream of batches, as for a `Trainer`;
-    dev: one pass over the held-out rows;
+    heads: what to train.
+    train: a stream of batches, as for a `Trainer`.
+    dev: one pass over the held-out rows.
     seed: of all of them.
     `trainers` has a trainer for each head, in their order. Raises TrainingError for a head without a checkpoint to go
     on from, and ValueError for heads on several encoders.
@@ -161,8 +166,9 @@ class SharedPass:
         return taken
 
     def turn(self, *, last: bool = False) -> list[float]:
-        """One batch for each trainer that is furthest behind; the losses of those that ended a step with it.
+        """One batch for each trainer that is furthest behind.
 
+        Returns the losses of those that ended a step with it.
         last: let the step in progress be the last. Raises Interrupted when those that have more to do have saved it.
         """
         first = min(map(_place, self._running))
@@ -210,7 +216,7 @@ class SharedPass:
         return stopped
 
     def _predict_dev(self, trainers: Sequence[Trainer]) -> None:
-        """Predict dev with all of them in one pass; each scores its own predictions when it is its turn."""
+        """Predict dev with all of them in one pass. Each scores its own predictions when it is its turn."""
         if len(trainers) < 2:
             return
         for trainer in trainers:

@@ -1,7 +1,7 @@
 """Small heads that differ in nothing but their learning rates, computed as one (torch.func, stacked parameters).
 
 All members hold their parameters as slices of one tensor (N, ...). One vectorised forward pass and one backward pass
-over a batch give the gradients of all of them, which are clipped together; then each optimizer makes its own update,
+over a batch give the gradients of all of them, which are clipped together. Then each optimizer makes its own update,
 with its own learning rate and state, on its own slices. The matrix products are those of separate heads in batches and
 the optimizers are fused ones (on a CPU), so results differ from those of separate heads by rounding.
 """
@@ -57,24 +57,24 @@ class Stack:
         }
         self._updates = _Updates(self.contexts, slices)
 
-    def add(self, step: int, number: int, batch: Batch) -> None:
-        """Compute batch `number` of a step for all heads, and the update after the last; once, whoever comes first."""
+    def compute(self, step: int, number: int, batch: Batch) -> None:
+        """Batch `number` of a step for all heads, and after the last the update. Who comes later finds it done."""
         if self._reached == (step, number):
             return
         self._reached = step, number
         if number == 0:
             self._task.begin_step(step)
-        self._add(batch, first=number == 0)
+        self._accumulate(batch, first=number == 0)
         if number == self._config.batches_per_step - 1:
             figures = self._update(schedule_factor(self._config, step))
             results = [StepResult(each, batch.position, False) for each in figures]
             self._results = dict(zip(self.contexts, results, strict=True))
 
     def take(self, context: TrainingContext) -> StepResult:
-        """What the step that was computed gave for one of the heads; to be asked once."""
+        """What the step that was computed gave for one of the heads, which asks once."""
         return self._results.pop(context)._replace(stopped=context.stopping)
 
-    def _add(self, batch: Batch, *, first: bool) -> None:
+    def _accumulate(self, batch: Batch, *, first: bool) -> None:
         """Add losses, logs and gradients of a batch, summed over its items, to those of the step."""
         if first:
             self._sums, self._weights = {}, torch.zeros((), device=batch.lengths.device)
@@ -92,7 +92,7 @@ class Stack:
             self._sums[name] = self._sums.get(name, 0.0) + values.detach().float() * weights
 
     def _update(self, factor: float) -> list[dict[str, Any]]:
-        """What `Stepper` does after the last batch of a step, for all heads; their figures for the log."""
+        """What `Stepper` does after the last batch of a step, for all heads. Returns their figures for the log."""
         weights = self._weights.clamp(min=1e-12)
         grads = {name: whole.grad for name, whole in self._whole.items() if whole.grad is not None}
         norms = torch.stack([torch.linalg.vector_norm(grad.flatten(1), dim=1) for grad in grads.values()])
@@ -125,9 +125,9 @@ def _copy_of(task: Task) -> Task:
 
 
 def _joined(own: Sequence[Tensor]) -> Tensor:
-    """One tensor (N, ...), of matrices (N, in, out), that a gradient can be asked for; the members become views of it.
+    """One tensor (N, ...), of matrices (N, in, out), that a gradient can be asked for. The members become views of it.
 
-    So vectorised products x W^T give the gradient of W as it lies in memory; else it would be transposed into place.
+    So vectorised products x W^T give the gradient of W as it lies in memory. Else it would be transposed in place.
     """
     whole = torch.stack([_turned(parameter.detach()) for parameter in own])
     for parameter, part in zip(own, whole, strict=True):
@@ -214,7 +214,7 @@ def _set_alone(context: TrainingContext) -> None:
 class StackableStepper(Stepper):
     """Makes the updates of a head that may be computed as one with others of its `kind`.
 
-    stack: those with which it is, now; `Stacks` says which.
+    stack: those with which it is now, as `Stacks` says.
     """
 
     def __init__(self, kind: Hashable) -> None:
@@ -223,13 +223,13 @@ class StackableStepper(Stepper):
         self.stack: Stack | None = None
 
     def step(self, context: TrainingContext, step: int, batches: Iterator[Batch]) -> Step:
-        """As `Stepper.step`; in a stack, the first head to come to a batch computes it for all."""
+        """As `Stepper.step`. In a stack, the first head to come to a batch computes it for all."""
         if self.stack is None:
             return (yield from super().step(context, step, batches))
         for self.number in range(context.config.batches_per_step):
             if self.number:
                 yield
-            self.stack.add(step, self.number, next(batches))
+            self.stack.compute(step, self.number, next(batches))
         self.number = 0
         return self.stack.take(context)
 
@@ -241,7 +241,7 @@ class Stacks:
         self._stacks: dict[Hashable, Stack] = {}
 
     def arrange(self, trainers: Sequence[Trainer]) -> None:
-        """For the step that all of these are about to make; those whose stepper is a stackable one count."""
+        """Form stacks of those that have a stackable stepper, for the step that all of these are about to make."""
         groups: dict[Hashable, list[tuple[TrainingContext, StackableStepper]]] = {}
         for trainer in trainers:
             if isinstance(trainer.stepper, StackableStepper):
@@ -250,7 +250,7 @@ class Stacks:
             known = self._stacks.pop(kind, None)
             contexts = [context for context, _ in members]
             if len(members) == 1:
-                (context, stepper), *_ = members
+                context, stepper = members[0]
                 if stepper.stack is not None:
                     stepper.stack = None
                     _set_alone(context)

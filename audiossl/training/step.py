@@ -18,8 +18,8 @@ from audiossl.training.optimizer import schedule_factor, set_learning_rates
 class StepResult(NamedTuple):
     """What an update gave.
 
-    figures: numbers for the log, with `loss` and `finite`;
-    position: of its last batch;
+    figures: numbers for the log, with `loss` and `finite`.
+    position: of its last batch.
     stopped: whether a process was asked to stop.
     """
 
@@ -77,8 +77,9 @@ class Stepper:
 
 
 def _scale_and_clip(optimizer: Any, scale: Tensor, clip: float) -> float:
-    """Multiply the gradients by `scale` and clip their joint L2 norm to `clip` (0: any); the norm before clipping.
+    """Multiply the gradients by `scale` and clip their joint L2 norm to `clip` (0: any).
 
+    Returns the norm before clipping.
     A parameter without a gradient stays as it is, and so does its optimizer state.
     """
     parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]

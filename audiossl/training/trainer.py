@@ -1,4 +1,4 @@
-"""One training loop for downstream tasks and pre-training; it knows only `Task`.
+"""One training loop for downstream tasks and pre-training. It knows only `Task`.
 
 Everything random in a batch is drawn from (seed, the batch's running number). A run that was stopped therefore goes on
 exactly as if it had not been, without random states in its checkpoints, and any number of processes gives the same
@@ -32,15 +32,15 @@ class Interrupted(Exception):  # noqa: N818  no error: the user asked for it
 
 
 class Trainer:
-    """Trains a task; `fit` is the loop.
+    """Trains a task. `fit` is the loop.
 
-    task: what has a loss and a score;
-    config: settings of the loop and of the optimizer;
-    folder: of the run;
-    train_batches: (start, rank, world_size) -> an endless stream;
-    dev_batches: likewise one pass over the held-out rows, or None;
-    seed: what is random in a batch follows from it;
-    stepper, evaluator: make the updates and score dev, where trainers share that; by default, each does it by itself.
+    task: what has a loss and a score.
+    config: settings of the loop and of the optimizer.
+    folder: of the run.
+    train_batches: (start, rank, world_size) -> an endless stream.
+    dev_batches: likewise one pass over the held-out rows, or None.
+    seed: what is random in a batch follows from it.
+    stepper, evaluator: make the updates and score dev, where trainers share that. By default each does it by itself.
     """
 
     def __init__(
@@ -126,7 +126,7 @@ class Trainer:
         return self._dev_batches is not None and step > self.state.evaluated and self._due(self.config.eval_every, step)
 
     def _evaluate_if_due(self, log: RunLog) -> bool:
-        """Evaluate where this step is due and not done; True when patience is at its end."""
+        """Evaluate where this step is due and not done. Returns True when patience is at its end."""
         if self._dev_batches is not None and self.owes_evaluation:
             self._evaluate(log, self._dev_batches)
         return 0 < self.config.patience <= self.state.evaluations_without_gain

@@ -81,7 +81,7 @@ class Member:
 
 
 def train_sweep(config: Experiment, out: Path, *, resume: bool = False, overwrite: bool = False) -> Path:
-    """Train every member in a folder of its own below `out`; on resuming, each goes on from its last checkpoint.
+    """Train every member in a folder of its own below `out`. On resuming, each goes on from its last checkpoint.
 
     A member that cannot go on (its loss stays non-finite) is marked in sweep.json, and the others go on. Raises
     TrainingError where none is left, ConfigError, LabelError, ... before any training.
@@ -255,7 +255,7 @@ class _Group(NamedTuple):
 def _serving(
     members: Sequence[Member], accelerator: Accelerator, cuts: Cuts, fingerprint: str
 ) -> Iterator[dict[Member, Served]]:
-    """Where each member's batches come from, opened once for all that need the same; run.json knows the form."""
+    """Where each member's batches come from, opened once for all that need the same. Each run.json is told the form."""
     feeds: dict[Hashable, Feed] = {}
     needs: dict[Member, Hashable] = {}
     for member in members:
