@@ -54,12 +54,14 @@ def train_one(config: Experiment, out: Path, *, resume: bool = False, overwrite:
         accelerator = accelerator_of(config.trainer)
         with opened([feed], accelerator, config.trainer, cuts) as (served,):
             sources = [batch_source(task, config, cuts, split, served) for split in ("train", "dev")]
+            trainer = Trainer(task, config.trainer, out, *sources, seed=config.seed)
+            # All that can be wrong before the first step was found: what an earlier run left may go.
             if accelerator.is_main_process:
                 facts = facts_of(task, accelerator.num_processes, print_of_upstream, served.form)
                 begin_single(run, config, task, facts, resume=resume)
             if not resume:
                 fit_statistics(task, sources[0])
-            Trainer(task, config.trainer, out, *sources, seed=config.seed).fit(resume=resume)
+            trainer.fit(resume=resume)
         if accelerator.is_main_process:
             finish_single(run, config, task)
     return out
@@ -124,6 +126,7 @@ def pretrain(config: PretrainExperiment, out: Path, *, resume: bool = False, ove
         task = build_objective(config)
         accelerator = accelerator_of(config.trainer)
         sources = [batch_source(task, config, cuts, split) for split in ("train", "dev")]
+        trainer = Trainer(task, config.trainer, out, *sources, seed=config.seed)
         if accelerator.is_main_process:
             encoder = EncoderFile(weights=run.upstream_path.name)
             run.begin(config, facts_of(task, accelerator.num_processes), encoder, resume=resume)
@@ -131,7 +134,7 @@ def pretrain(config: PretrainExperiment, out: Path, *, resume: bool = False, ove
             RunFolder(config.init).restore(task, "best")
         if not resume:
             fit_statistics(task, sources[0])
-        state = Trainer(task, config.trainer, out, *sources, seed=config.seed).fit(resume=resume)
+        state = trainer.fit(resume=resume)
         if accelerator.is_main_process:
             run.restore(task, "best")
             kept = state.best[0] if state.best else None
