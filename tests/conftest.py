@@ -8,7 +8,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
+import soundfile
+from lhotse import MonoCut, Recording
+from lhotse.audio import AudioSource
 from toys.core import ToyUpstream, write_corpus
 
 from audiossl.core.registry import UPSTREAMS
@@ -93,6 +97,61 @@ def cached_experiment(corpus: Path, toy_upstream: str, tmp_path: Path) -> Iterat
 
     yield make
     shutil.rmtree(tmp_path / "features", ignore_errors=True)
+
+
+def tone(num_samples: int, rate: int = 16000, hz: float = 440.0) -> np.ndarray:
+    return (0.3 * np.sin(2 * np.pi * hz * np.arange(num_samples) / rate)).astype(np.float32)
+
+
+@pytest.fixture
+def sound(tmp_path: Path) -> Callable[..., Path]:
+    """Writes samples, or a tone of a given number of samples, below the test's folder."""
+
+    def write(name: str, samples: np.ndarray | int = 8000, rate: int = 16000, subtype: str | None = None) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, tone(samples, rate) if isinstance(samples, int) else samples, rate, subtype=subtype)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def row() -> Callable[..., MonoCut]:
+    """A manifest row of a file that need not exist."""
+
+    def make(
+        name: str, num_samples: int, rate: int = 16000, path: str | Path = "", start: int = 0, kept: int | None = None
+    ) -> MonoCut:
+        recording = Recording(name, [AudioSource("file", [0], str(path))], rate, num_samples, num_samples / rate)
+        duration = (num_samples - start if kept is None else kept) / rate
+        return MonoCut(id=name, start=start / rate, duration=duration, channel=0, recording=recording, supervisions=[])
+
+    return make
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Callable[..., Path]:
+    def write(name: str, content: str | bytes) -> Path:
+        path = tmp_path / name
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def day(tmp_path: Path) -> Callable[..., Path]:
+    """A recording of noise."""
+
+    def write(name: str = "day1.wav", seconds: float = 2.0) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        samples = 0.1 * np.random.default_rng(0).standard_normal(round(seconds * 8000))
+        soundfile.write(path, samples, 8000, subtype="PCM_16")
+        return path
+
+    return write
 
 
 class Outcome(NamedTuple):

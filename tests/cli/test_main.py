@@ -49,6 +49,18 @@ def test_list_and_describe(audiossl: Cli) -> None:
     assert "arXiv" in audiossl("describe", "pca").out
 
 
+def test_a_name_of_two_kinds_is_described_by_its_kind(audiossl: Cli) -> None:
+    (listed,) = json.loads(audiossl("list", "objectives", "--json").out)
+    assert listed["name"] == "tera"
+    first = json.loads(audiossl("describe", "tera", "--json").out)
+    assert (first["kind"], first["objective"], first["also"]) == ("upstream", "tera", ["objective:tera"])
+    other = json.loads(audiossl("describe", "objective:tera", "--json").out)
+    assert (other["kind"], other["target"]) == ("objective", "audiossl.objectives.tera.objective:TeraObjective")
+    wrong = audiossl("describe", "objective:terra")
+    assert (wrong.code, wrong.err.count("\n")) == (2, 1)
+    assert "There is no objective named 'terra'. Did you mean tera?" in wrong.err
+
+
 def test_train_evaluate_predict_report(audiossl: Cli, recipe: Path, corpus: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     done = audiossl("train", recipe, "seed=3", "--out", run)
@@ -131,29 +143,6 @@ def test_embed_takes_any_name_and_writes_only_into_its_folder(audiossl: Cli, tmp
     assert audiossl("embed", "log_mel", *places, "--out", out).code == 0  # equal names: ids are absolute paths
     assert len(list(out.rglob("*.npz"))) == 2
     assert not list((tmp_path / "a").glob("*.npz"))
-
-
-def test_data_commands(audiossl: Cli, corpus: Path, tmp_path: Path) -> None:
-    assert audiossl("data", "from-csv", corpus.parent / "table.csv", tmp_path / "made").code == 0
-    assert {path.name for path in (tmp_path / "made").iterdir()} == {f"{s}.jsonl.gz" for s in ("train", "dev", "test")}
-    assert audiossl("data", "validate", tmp_path / "made" / "train.jsonl.gz").code == 0
-    counted = json.loads(audiossl("data", "stats", tmp_path / "made" / "test.jsonl.gz", "--json").out)
-    assert counted["splits"]["test"]["labels"] == dict.fromkeys(LABELS, 4)
-
-
-def test_doctor(audiossl: Cli) -> None:
-    findings = {finding["check"]: finding for finding in json.loads(audiossl("doctor", "--json").out)}
-    assert findings["torch"]["status"] == "ok"
-    assert {"python", "devices", "cache folder", "sound formats"} <= set(findings)
-    assert "torch" in audiossl("doctor").out
-
-
-def test_doctor_survives_a_probe_that_fails(audiossl: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "soundfile", None)
-    done = audiossl("doctor", "--json")
-    wrong = [finding["check"] for finding in json.loads(done.out) if finding["status"] == "wrong"]
-    assert wrong == ["soundfile", "sound formats"]
-    assert done.code == 1
 
 
 @pytest.mark.parametrize(

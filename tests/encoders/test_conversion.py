@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import pytest
-import torch
 from toys import miniatures as mini
 
 from audiossl import load_upstream
 from audiossl.core.errors import CheckpointError
 from audiossl.core.tensors import fingerprint
 from audiossl.encoders.conversion import convert
-from audiossl.encoders.waveform.to_transformers import write_folder
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("AUDIOSSL_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
 
 
 @pytest.mark.parametrize("family", ["wav2vec2", "hubert", "wavlm", "data2vec", "unispeech_sat", "distilhubert"])
@@ -45,116 +35,3 @@ def test_convert_overwrites_nothing_and_says_what_it_cannot(tmp_path: Path) -> N
         convert("tera_mini", tmp_path / "there.safetensors")
     with pytest.raises(CheckpointError, match="has no form in transformers"):
         convert("tera_mini", tmp_path / "folder")
-
-
-def fake_hub(monkeypatch: pytest.MonkeyPatch, root: Path) -> list[tuple[str, str | None]]:
-    """A hub in a folder: <root>/<revision>/<file>; what was asked for is noted."""
-    import huggingface_hub
-    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
-
-    asked: list[tuple[str, str | None]] = []
-
-    def download(repository: str, file: str, revision: str | None = None, local_files_only: bool = False) -> str:
-        if local_files_only:
-            raise LocalEntryNotFoundError("not in the cache")
-        asked.append((file, revision))
-        path = root / (revision or "newest") / file
-        if not path.is_file():
-            raise EntryNotFoundError(f"no {file}")
-        return str(path.resolve())
-
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
-    return asked
-
-
-def test_a_repository_is_pinned_on_first_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
-    first, second = mini.encoder(seed=1), mini.encoder(seed=2)
-    write_folder(first, tmp_path / "hub" / "rev1")
-    (tmp_path / "hub" / "newest").symlink_to("rev1")
-    asked = fake_hub(monkeypatch, tmp_path / "hub")
-    assert fingerprint(load_upstream("hf:someone/encoder")) == fingerprint(load_upstream(f"hf:{tmp_path / 'hub/rev1'}"))
-    ledger = json.loads((cache / "checksums.json").read_text())["repositories"]["someone/encoder"]
-    assert ledger["revision"] == "rev1"
-    assert ledger["files"].keys() == {"config.json", "preprocessor_config.json", "model.safetensors"}
-
-    write_folder(second, tmp_path / "hub" / "rev2")
-    (tmp_path / "hub" / "newest").unlink()
-    (tmp_path / "hub" / "newest").symlink_to("rev2")
-    asked.clear()
-    again = load_upstream("hf:someone/encoder")
-    assert torch.equal(again.norm.weight, first.norm.weight)
-    assert {revision for _, revision in asked} == {"rev1"}
-    newer = load_upstream("hf:someone/encoder@rev2")
-    assert torch.equal(newer.norm.weight, second.norm.weight)
-
-
-def test_weights_that_changed_under_the_same_revision_are_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write_folder(mini.encoder(seed=1), tmp_path / "hub" / "newest")
-    fake_hub(monkeypatch, tmp_path / "hub")
-    load_upstream("hf:someone/encoder")
-    write_folder(mini.encoder(seed=2), tmp_path / "hub" / "newest")
-    with pytest.raises(CheckpointError, match=r"model\.safetensors of someone/encoder .* not .* as on first use"):
-        load_upstream("hf:someone/encoder")
-
-
-def test_a_hub_that_cannot_be_reached_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    import huggingface_hub
-
-    def download(*_: Any, **__: Any) -> str:
-        raise OSError("no route to host\nsecond line")
-
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
-    with pytest.raises(CheckpointError, match=r"could not be fetched \(no route to host\); fetch the folder") as caught:
-        load_upstream("hf:someone/encoder")
-    assert "\n" not in str(caught.value)
-
-
-def test_an_address_is_fetched_once_and_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
-    path = mini.write(mini.shell(mini.encoder()), tmp_path / "published.pt")
-    fetched = []
-
-    def download(url: str, to: str, **_: Any) -> None:
-        fetched.append(url)
-        Path(to).write_bytes(path.read_bytes())
-
-    monkeypatch.setattr(torch.hub, "download_url_to_file", download)
-    address = "fairseq:https://example.org/models/checkpoint_best.pt"
-    assert fingerprint(load_upstream(address)) == fingerprint(load_upstream(str(path)))
-    load_upstream(address)
-    assert fetched == ["https://example.org/models/checkpoint_best.pt"]
-    (kept,) = cache.rglob("checkpoint_best.pt")
-    kept.write_bytes(mini.write(mini.shell(mini.encoder(seed=2)), tmp_path / "other.pt").read_bytes())
-    with pytest.raises(CheckpointError, match=r"checkpoint_best\.pt of https://example.org/.* has sha256"):
-        load_upstream(address)
-
-
-def test_a_torchaudio_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pipelines = pytest.importorskip("torchaudio.pipelines")
-    models = pytest.importorskip("torchaudio.models")
-    arguments = mini.torchaudio_json(mini.encoder())
-    theirs = models.wav2vec2_model(**arguments)
-    weights = mini.write(theirs.state_dict(), tmp_path / "tiny.pth")
-    bundle = pipelines.Wav2Vec2Bundle(
-        _path="tiny.pth", _params=arguments, _sample_rate=16000, _normalize_waveform=True, _model_type="Wav2Vec2"
-    )
-    monkeypatch.setattr(pipelines, "TINY", bundle, raising=False)
-
-    def download(url: str, to: str, **_: Any) -> None:
-        assert url == "https://download.pytorch.org/torchaudio/models/tiny.pth"
-        Path(to).write_bytes(weights.read_bytes())
-
-    monkeypatch.setattr(torch.hub, "download_url_to_file", download)
-    loaded = load_upstream("torchaudio:TINY")
-    assert loaded.config.normalize == "layer_norm"
-    assert loaded.config.num_heads == 4
-    with pytest.raises(CheckpointError, match=r"has no bundle 'TINNY'.* Did you mean TINY"):
-        load_upstream("torchaudio:TINNY")
-
-
-def test_a_card_whose_weights_have_another_shape(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_folder(mini.encoder("hubert"), tmp_path / "hub" / "newest")
-    fake_hub(monkeypatch, tmp_path / "hub")
-    with pytest.raises(CheckpointError, match=r"is not what the card of 'hubert_base' describes: .*is 24, not 768"):
-        load_upstream("hubert_base")

@@ -11,62 +11,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-import soundfile
-import torch
 import toys.core
 from lhotse import CutSet
+from toys.cache import assert_fresh, encoder, path_of, rewritten, source_in
 from toys.core import RATE_HZ, ToyConfig, ToyUpstream, sound_of
 
 from audiossl.core.tensors import fingerprint
-from audiossl.data.manifests import read_manifest, write_manifests
 from audiossl.features import identity
-from audiossl.features.access import open_source
-from audiossl.features.config import CacheConfig
 from audiossl.features.identity import Rows, describe, key_of, utterance_of
-from audiossl.features.manage import kept_in, verify_sound
-from audiossl.features.source import FeatureSource
-
-
-def encoder(seed: int = 0) -> ToyUpstream:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        upstream = ToyUpstream(ToyConfig()).eval()
-    upstream.name = "toy"
-    return upstream
-
-
-def source_in(root: Path, **settings: Any) -> FeatureSource:
-    upstream = settings.pop("upstream", None) or encoder()
-    cache = CacheConfig(dir=str(root), dtype=settings.pop("dtype", "fp32"))
-    form = settings.pop("form", "frames")
-    options = {"layers": (0, 1, 2), **settings}
-    return open_source(upstream, fingerprint(upstream), cache, form, **options)
-
-
-def assert_fresh(source: FeatureSource, cuts: CutSet) -> None:
-    """What a source gives is what the encoder gives for the files as they are now."""
-    batch = source.batch(list(cuts))
-    assert batch.features is not None
-    for number, cut in enumerate(cuts):
-        sound = torch.from_numpy(cut.load_audio())
-        expected = source.upstream(sound).item(0)
-        for found, layer in zip(batch.features.item(number), expected, strict=True):
-            torch.testing.assert_close(found, layer, rtol=1e-5, atol=1e-5)
-
-
-@pytest.fixture
-def cuts(own_corpus: Path) -> CutSet:
-    return read_manifest(own_corpus / "train.jsonl.gz").to_eager()
-
-
-def rewritten(path: Path) -> None:
-    """Other samples, as many as before."""
-    old, rate = soundfile.read(path, dtype="float32")
-    soundfile.write(path, np.roll(old[::-1], 7), rate)
-
-
-def path_of(cut: Any) -> Path:
-    return Path(cut.recording.sources[0].source)
 
 
 def test_every_setting_makes_an_entry_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,15 +54,6 @@ def test_another_version_of_the_code_makes_another_entry(tmp_path: Path, monkeyp
     changed.write_text(Path(toys.core.__file__).read_text(encoding="utf-8") + "\n# changed\n", encoding="utf-8")
     monkeypatch.setattr(toys.core, "__file__", str(changed))
     assert identity.code_version(modules) != before
-
-
-def test_changed_weights_under_the_same_name(tmp_path: Path, cuts: CutSet) -> None:
-    for seed in (0, 1):
-        source = source_in(tmp_path / "kept", upstream=encoder(seed))
-        assert source.extract(cuts) == 6
-        assert_fresh(source, cuts)
-        source.store.close()
-    assert [kept.upstream for kept in kept_in(tmp_path / "kept")] == ["toy", "toy"]
 
 
 def test_labels_and_ids_do_not_matter_but_the_part_of_the_recording_does(cuts: CutSet) -> None:
@@ -197,84 +140,6 @@ def test_a_file_that_was_written_this_instant_is_looked_at_a_moment_later(
     monkeypatch.setattr(time, "time", lambda: path.stat().st_ctime + 60)
     utterance_of(cuts[0])
     assert len(waited) == 1
-
-
-def test_a_file_that_changes_while_it_is_read_is_not_kept(tmp_path: Path, cuts: CutSet) -> None:
-    source = source_in(tmp_path / "kept")
-    assert source.survey(cuts).missing_rows == 6  # its state is taken here
-    rewritten(path_of(cuts[3]))
-    source.extract(cuts)
-    assert len(source.store) == 5
-    assert_fresh(source_in(tmp_path / "kept"), cuts)
-
-
-def test_a_changed_manifest_row(tmp_path: Path, own_corpus: Path, cuts: CutSet) -> None:
-    source = source_in(tmp_path / "kept")
-    source.extract(cuts)
-    ids = [cut.id for cut in cuts]
-    rotated = CutSet.from_cuts(cut.with_id(other) for cut, other in zip(cuts, ids[1:] + ids[:1], strict=True))
-    shortened = CutSet.from_cuts(cut.truncate(duration=0.2) for cut in cuts)
-    for number, changed in enumerate((rotated, shortened)):
-        paths = write_manifests({"train": changed}, tmp_path / str(number))
-        assert_fresh(source, read_manifest(paths["train"]).to_eager())
-    assert len(source.store) + len(source.store._pending) == 12
-
-
-def test_the_sound_itself_can_be_compared(tmp_path: Path, cuts: CutSet, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = source_in(tmp_path / "kept")
-    source.extract(cuts)
-    source.store.close()
-    (kept,) = kept_in(tmp_path / "kept")
-    assert not list(verify_sound(kept, cuts))
-    # As on a file system that keeps no time of change.
-    monkeypatch.setattr(identity, "_state", lambda file: [file])
-    other = source_in(tmp_path / "other")
-    other.extract(cuts)
-    other.store.close()
-    rewritten(path_of(cuts[1]))
-    (kept,) = kept_in(tmp_path / "other")
-    (problem,) = verify_sound(kept, cuts)
-    assert cuts[1].id in problem
-
-
-def test_pooled_is_the_mean_over_the_frames(tmp_path: Path, cuts: CutSet) -> None:
-    frames, pooled = source_in(tmp_path / "kept"), source_in(tmp_path / "kept", form="pooled", layers=(0, 2))
-    for source in (frames, pooled):
-        source.extract(cuts)
-    whole, means = frames.batch(list(cuts)).features, pooled.batch(list(cuts)).features
-    assert whole is not None
-    assert means is not None
-    assert means.lengths.tolist() == [1] * 6
-    assert [layer.shape for layer in means.layers] == [(6, 1, 8), (6, 0, 8), (6, 1, 8)]
-    for number in range(6):
-        for layer in (0, 2):
-            expected = whole.item(number)[layer].mean(dim=0)
-            torch.testing.assert_close(means.layers[layer][number, 0], expected)
-
-
-def test_states_that_the_type_cannot_hold_are_used_but_not_kept(
-    tmp_path: Path, cuts: CutSet, caplog: pytest.LogCaptureFixture
-) -> None:
-    class Loud(ToyUpstream):
-        def encode(self, wavs: torch.Tensor, lengths: torch.Tensor, last: int) -> list[torch.Tensor]:
-            return [1e6 * layer for layer in super().encode(wavs, lengths, last)]
-
-    upstream = Loud(ToyConfig()).eval()
-    source = source_in(tmp_path / "kept", upstream=upstream, dtype="fp16")
-    source.extract(cuts)
-    assert len(source.store) == 0
-    assert_fresh(source, cuts)
-    assert caplog.text.count("beyond what fp16 can hold") == 1
-
-
-def test_shares_are_disjoint_and_together_everything(tmp_path: Path, cuts: CutSet) -> None:
-    counts = []
-    for which in range(4):
-        source = source_in(tmp_path / "kept")
-        counts.append(source.extract(cuts, share=(which, 4)))
-        source.store.close()
-    assert counts == [2, 2, 1, 1]
-    assert source_in(tmp_path / "kept").survey(cuts).missing_rows == 0
 
 
 def test_a_file_is_looked_at_once(cuts: CutSet, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import functools
 import random
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+import soundfile
 import torch
 from lhotse import MonoCut, SupervisionSegment
 from torch import Tensor, nn
 
 from audiossl.core.config import make
 from audiossl.core.types import Batch
+from audiossl.data.inputs import cuts_of
 from audiossl.downstreams.asr.task import Asr
 from audiossl.encoders.upstream import Upstream
 from audiossl.training.interface import load_interface
@@ -107,3 +110,9 @@ def trained(task: Asr, batch: Batch, steps: int, lr: float = 0.03) -> Asr:
 def spelling_asr() -> Asr:
     """A recogniser that spells what it hears; trained once (under a second) for all tests, which leave it as it is."""
     return trained(toy_asr(head={"dropout": 0.0}), spoken_batch(16), 60, lr=0.05)
+
+
+def file_cut(path: Path, text: str) -> MonoCut:
+    soundfile.write(path, (0.99 * spell(text)[0]).numpy(), RATE, subtype="PCM_16")
+    (cut,) = cuts_of([str(path)])
+    return cut

@@ -9,8 +9,11 @@ import torch
 from lhotse import MonoCut, SupervisionSegment
 from torch import Tensor, nn
 
+from audiossl.core.config import make
 from audiossl.core.types import Batch
+from audiossl.downstreams.utterance_classification.task import UtteranceClassification
 from audiossl.encoders.upstream import Upstream
+from audiossl.training.interface import load_interface
 
 RATE = 16000
 WORDS = ("no", "up", "yes")
@@ -52,3 +55,12 @@ def tone_batch(num_items: int = 12, seed: int = 0) -> Batch:
         cut_of(row, WORDS[row % 3], f"s{row % 4}", int(length) / RATE) for row, length in enumerate(lengths.tolist())
     )
     return Batch(wavs, lengths, cuts)
+
+
+def toy_task(**options: Any) -> UtteranceClassification:
+    torch.manual_seed(0)
+    upstream = ToyUpstream()
+    interface = load_interface("weighted_sum", upstream.widths)
+    task = make(UtteranceClassification, {"labels": list(WORDS), **options}, upstream, interface)
+    assert isinstance(task, UtteranceClassification)
+    return task

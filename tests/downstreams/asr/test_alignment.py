@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import itertools
-import json
-import sys
 from pathlib import Path
 
 import pytest
 import soundfile
 import torch
 from lhotse import MonoCut
-from toys.asr import RATE, spell, spelling_asr
+from toys.asr import RATE, spell
 
-from audiossl.cli.main import main
 from audiossl.core.errors import LabelError
 from audiossl.data.inputs import cuts_of
 from audiossl.downstreams.asr.alignment import Alignment, align_text, write_ctm, write_textgrid
@@ -22,11 +18,6 @@ from audiossl.downstreams.asr.decoding import Span
 from audiossl.downstreams.asr.task import Asr
 
 TEXT = "abc ba cab"
-
-
-@pytest.fixture(scope="module")
-def recogniser() -> Asr:
-    return spelling_asr()
 
 
 @pytest.fixture(scope="module")
@@ -106,46 +97,3 @@ def test_ctm_has_a_word_a_line(tmp_path: Path) -> None:
 def test_phones_are_one_tier() -> None:
     alignment = Alignment([Span("AH", 0.0, 0.1, 1.0)], [Span("AH", 0.0, 0.1, 1.0)], 1.0, "phones")
     assert list(alignment.tiers) == ["phones"]
-
-
-def command(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
-    monkeypatch.setattr(sys, "argv", ["audiossl", *map(str, arguments)])
-    try:
-        main()
-    except SystemExit as stop:
-        if stop.code:
-            raise
-
-
-def test_train_predict_and_align_on_the_command_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """From a table of sound files to a run folder that recognises and aligns without anything else of the training."""
-    monkeypatch.chdir(tmp_path)
-    with open("table.csv", "w", newline="") as file:
-        table = csv.writer(file)
-        table.writerow(["path", "transcript", "split"])
-        for number, text in enumerate(["ab", "ba c", "cab", "a bc"] * 2):
-            soundfile.write(f"{number}.wav", spell(text)[0].numpy(), RATE, subtype="PCM_16")
-            table.writerow([f"{number}.wav", text, "train" if number < 6 else "dev"])
-    command(monkeypatch, "data", "from-csv", "table.csv", "manifests")
-    options = ["task.text.kind=bpe", "task.text.size=6", "task.head.hidden=8", "trainer.steps=2", "data.batch_size=4"]
-    Path("recipe.yaml").write_text("downstream: asr\nupstream: log_mel\ndata:\n  dir: manifests\n")
-    command(monkeypatch, "train", "recipe.yaml", "--out", "run", *options)
-    for name in ("manifests", "table.csv", "recipe.yaml"):
-        Path(name).rename(f"gone_{name}")
-    capsys.readouterr()
-    command(monkeypatch, "predict", "run", "0.wav", "--json")
-    row = json.loads(capsys.readouterr().out)
-    assert row["id"] == "0"
-    assert {"predicted", "words"} <= set(row)
-    (tmp_path / "said.txt").write_text("ba c\n")
-    command(monkeypatch, "align", "run", "1.wav", "said.txt", "--out", "aligned", "--json")
-    made = json.loads(capsys.readouterr().out)
-    assert [word for word, *_ in made["words"]] == ["ba", "c"]
-    assert "".join(piece for piece, *_ in made["pieces"]).replace("▁", "") == "bac"
-    assert (tmp_path / "aligned" / "1.TextGrid").read_text().startswith('File type = "ooTextFile"\n')
-    assert (tmp_path / "aligned" / "1.ctm").read_text().count("\n") == 2
-    with pytest.raises(SystemExit):
-        command(monkeypatch, "align", "run", "1.wav", "zebra")
-    assert capsys.readouterr().err.startswith("error: The text has 'z'")

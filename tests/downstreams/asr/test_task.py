@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import json
-import random
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import soundfile
 import torch
 from lhotse import MonoCut
-from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
-from toys.asr import LETTERS, RATE, ToyUpstream, cut_of, sentence, spell, spelling_asr, spoken_batch, toy_asr
+from torch import nn
+from toys.asr import LETTERS, ToyUpstream, cut_of, file_cut, spoken_batch, toy_asr
 
 from audiossl.core.config import as_dict, make, structured
 from audiossl.core.errors import ConfigError, LabelError
 from audiossl.core.registry import DOWNSTREAMS
-from audiossl.core.types import Batch, Position
-from audiossl.data.inputs import cuts_of
-from audiossl.downstreams.asr.augmentation import SpecAugmentConfig, spec_augment
-from audiossl.downstreams.asr.decoding import Clock, merge
-from audiossl.downstreams.asr.heads import Bidirectional, join_frames
+from audiossl.core.types import Batch
 from audiossl.downstreams.asr.task import Asr
 from audiossl.experiments.config import read_experiment
 from audiossl.training.interface import load_interface
@@ -37,20 +30,9 @@ HEADS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.fixture(scope="module")
-def recogniser() -> Asr:
-    return spelling_asr()
-
-
 def rows_of(batch: Batch, rows: slice) -> Batch:
     lengths = batch.lengths[rows]
     return Batch(batch.wavs[rows, : int(lengths.max())], lengths, batch.cuts[rows], batch.position)
-
-
-def file_cut(path: Path, text: str) -> MonoCut:
-    soundfile.write(path, (0.99 * spell(text)[0]).numpy(), RATE, subtype="PCM_16")
-    (cut,) = cuts_of([str(path)])
-    return cut
 
 
 def test_it_is_registered() -> None:
@@ -65,29 +47,6 @@ def test_a_batch_equals_its_items_one_by_one(head: dict[str, Any]) -> None:
         alone, count = task.head.log_probs(*task.sequence(rows_of(batch, slice(row, row + 1))))
         assert int(count) == int(steps[row]) == alone.shape[1]
         torch.testing.assert_close(alone[0], together[row, : int(count)], atol=1e-5, rtol=1e-5)
-
-
-def test_both_directions_equal_a_packed_lstm() -> None:
-    torch.manual_seed(0)
-    lengths, x = torch.tensor([9, 4, 1]), torch.randn(3, 9, 5)
-    ours, theirs = Bidirectional(5, 7), nn.LSTM(5, 7, batch_first=True, bidirectional=True)
-    names = [name.removesuffix("_reverse") for name, _ in theirs.named_parameters() if name.endswith("_reverse")]
-    ours.ahead.load_state_dict({name: getattr(theirs, name) for name in names})
-    ours.back.load_state_dict({name: getattr(theirs, f"{name}_reverse") for name in names})
-    packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
-    expected = pad_packed_sequence(theirs(packed)[0], batch_first=True)[0]
-    for row, length in enumerate(lengths.tolist()):
-        torch.testing.assert_close(ours(x, lengths)[row, :length], expected[row, :length])
-
-
-def test_joined_frames_are_exact_and_end_in_zeros() -> None:
-    x = torch.arange(14.0).reshape(2, 7, 1) + 1
-    joined, lengths = join_frames(x, torch.tensor([7, 4]), 3)
-    assert lengths.tolist() == [3, 2]
-    assert joined.tolist() == [
-        [[1, 2, 3], [4, 5, 6], [7, 0, 0]],
-        [[8, 9, 10], [11, 0, 0], [0, 0, 0]],
-    ]
 
 
 @pytest.mark.parametrize("average", ["units", "items"])
@@ -141,42 +100,6 @@ def test_predictions_are_complete_and_survive_json(recogniser: Asr) -> None:
     assert recogniser.columns(rows[0]) == {"text": rows[0]["predicted"]}
 
 
-def test_words_are_where_they_are_said(recogniser: Asr) -> None:
-    """A step of CTC may come up to a tone late; it never is in another word."""
-    texts = ["ab ca", "bab b acc"]
-    for row, text in zip(recogniser.predict(spoken_batch(texts=texts)), texts, strict=True):
-        assert row["predicted"] == text
-        for (word, start_s, end_s, confidence), (said, begin, end) in zip(row["words"], spell(text)[1], strict=True):
-            assert word == said
-            assert begin - 0.03 <= start_s < end_s <= end + 0.05
-            assert 0 < confidence <= 1
-
-
-def test_a_step_is_around_the_middle_of_what_its_frames_see() -> None:
-    """Stride 160, receptive field 320: frame f has its middle at 160 f + 160 samples; two of them are a step."""
-    clock = Clock.of(ToyUpstream(), 2, 1.0)
-    assert clock.at(0) == pytest.approx((160 - 80) / RATE)
-    assert clock.at(1) == pytest.approx((2 * 160 + 160 - 80) / RATE)
-    assert clock.at(10**6) == 1.0
-
-
-def test_best_path_merges_repetitions_and_drops_blanks() -> None:
-    classes, probabilities = torch.tensor([0, 1, 1, 0, 1, 2, 3, 3, 0]), torch.arange(1, 10) / 10
-    found = merge(classes, probabilities, num_units=2)  # class 3 is the end of the sentence
-    assert [(each.unit, each.first, each.last) for each in found] == [(0, 1, 3), (0, 4, 5), (1, 5, 6)]
-    assert [each.confidence for each in found] == pytest.approx([0.25, 0.5, 0.6])
-    assert merge(torch.zeros(4, dtype=torch.int64), torch.ones(4), 2) == []
-
-
-def test_nothing_recognised_is_an_empty_text() -> None:
-    task = toy_asr().eval()
-    with torch.no_grad():
-        task.head.output.bias[0] = 50.0
-    rows = task.predict(spoken_batch(3))
-    assert all(row["predicted"] == "" and row["words"] == [] for row in rows)
-    assert task.score(rows)["deletions"].value == task.score(rows)["wer"].value == 1.0
-
-
 def test_items_without_transcript_are_predicted_and_not_scored(recogniser: Asr) -> None:
     batch = spoken_batch(3)
     bare = MonoCut("bare", start=0, duration=0.5, channel=0)
@@ -187,50 +110,6 @@ def test_items_without_transcript_are_predicted_and_not_scored(recogniser: Asr) 
     assert recogniser.facts(rows) == recogniser.facts(rows[:2])
     with pytest.raises(LabelError, match="nothing to score"):
         recogniser.score(rows[2:])
-
-
-def test_tables_show_the_worst_with_their_sound() -> None:
-    audio = {"path": "x.wav", "start_s": 1.0, "duration_s": 2.0}
-    rows = [
-        {"id": "1", "target": "a b", "predicted": "a c", "num_errors": 1, "num_units": 2, "audio": audio},
-        {"id": "2", "target": "a b", "predicted": "a b", "num_errors": 0, "num_units": 2},
-        {"id": "3", "target": "b", "predicted": "c d", "num_errors": 2, "num_units": 1},
-        {"id": "4", "target": None, "predicted": "c d"},
-    ]
-    worst, confusions = toy_asr().tables(rows)
-    assert [row[0] for row in worst.rows] == ["3", "1"]
-    assert worst.rows[1][3] == {"words": [["a", "a"], ["b", "c"]]}
-    assert worst.rows[1][4] == {"audio": "x.wav", "start_s": 1.0, "duration_s": 2.0}
-    assert worst.note == "2 of 3 utterances have an error."
-    assert confusions.rows == [["(inserted)", "c", 1], ["b", "c", 1], ["b", "d", 1]]
-
-
-def test_masks_depend_on_the_item_and_the_epoch_alone() -> None:
-    config = SpecAugmentConfig(num_time_masks=2, time_width=30, num_feature_masks=1, feature_width=4)
-    x, names = torch.ones(3, 50, 8), ["a", "b", "c"]
-    masked = spec_augment(x, [50, 50, 20], names, 0, config)
-    assert torch.equal(spec_augment(x[1:2], [50], ["b"], 0, config)[0], masked[1])
-    assert torch.equal(spec_augment(x[2:, :20], [20], ["c"], 0, config)[0], masked[2, :20])
-    assert not torch.equal(spec_augment(x, [50, 50, 20], names, 1, config), masked)
-    assert int((masked[2].sum(dim=1) == 0).sum()) < 2 * 0.2 * 20
-    hidden = [spec_augment(x, [50] * 3, names, epoch, config) == 0 for epoch in range(200)]
-    spans = torch.stack(hidden).all(dim=-1).sum(dim=-1).float()  # two of uniform 0 to 9 frames, some overlap
-    assert 7.5 < float(spans.mean()) < 9.0
-
-
-def test_masks_are_for_training_only() -> None:
-    masks = {"num_time_masks": 4, "num_feature_masks": 4, "feature_width": 8}
-    task, plain, batch = (
-        toy_asr(spec_augment=masks, head={"dropout": 0.0}),
-        toy_asr(head={"dropout": 0.0}),
-        spoken_batch(3),
-    )
-    assert torch.equal(task.eval().loss(batch).total, plain.eval().loss(batch).total)
-    first = task.train().loss(batch).total
-    assert not torch.equal(first, plain.train().loss(batch).total)
-    assert torch.equal(first, task.loss(batch).total)
-    later = Batch(batch.wavs, batch.lengths, batch.cuts, Position(1, 0))
-    assert not torch.equal(first, task.loss(later).total)
 
 
 def test_complete_takes_units_from_the_training_transcripts() -> None:
@@ -300,51 +179,6 @@ def test_state_round_trips(recogniser: Asr) -> None:
     other.upstream.load_state_dict(recogniser.upstream.state_dict())
     other.load_trainable_state(recogniser.trainable_state())
     assert other.eval().predict(batch) == recogniser.predict(batch)
-
-
-def long_text(num_words: int) -> str:
-    return sentence(random.Random(7), num_words)
-
-
-@pytest.mark.parametrize("head", [{}, {"kind": "linear", "frame_s": 0.03}])
-def test_a_window_that_holds_the_recording_is_the_recording(head: dict[str, Any], tmp_path: Path) -> None:
-    task = toy_asr(head=head).eval()
-    cut = file_cut(tmp_path / "x.wav", "abc b ca")
-    sound, _ = soundfile.read(tmp_path / "x.wav", dtype="float32")
-    batch = Batch(torch.from_numpy(sound)[None], torch.tensor([len(sound)]), (cut,))
-    with torch.no_grad():
-        whole = task.head.log_probs(*task.sequence(batch))[0][0]
-        parts = list(task.long_log_probs(cut))
-    assert torch.equal(torch.cat(parts), whole)
-    assert task.predict_long(cut) == task.predict(batch)[0]
-
-
-def test_long_recordings_are_recognised_window_by_window(recogniser: Asr, tmp_path: Path) -> None:
-    text = long_text(120)
-    cut = file_cut(tmp_path / "talk.wav", text)
-    assert cut.duration > 20
-    options = {"longest_s": 3.0, "window_s": 3.0, "overlap_s": 1.0}
-    task = make(Asr, {**as_dict(recogniser.config), **options}, recogniser.upstream, recogniser.interface).eval()
-    task.load_trainable_state(recogniser.trainable_state())
-    sizes: list[int] = []
-    head = task.head.forward
-
-    def measured(x: Tensor, lengths: Tensor) -> Any:
-        sizes.append(x.shape[1])
-        return head(x, lengths)
-
-    task.head.forward = measured  # type: ignore[method-assign]
-    row = task.predict_long(cut)
-    assert max(sizes) <= 300
-    assert len(sizes) > 10
-    cut.supervisions[0].text = text
-    scored = task.predict_long(cut)
-    assert scored["num_errors"] / scored["num_units"] < 0.1
-    assert row["predicted"] == scored["predicted"]
-    starts = [start for _, start, _, _ in row["words"]]
-    assert starts == sorted(starts)
-    expected = [begin for _, begin, _ in spell(text)[1]]
-    assert starts[-1] == pytest.approx(expected[-1], abs=0.1)
 
 
 def test_phone_recognition_counts_phones() -> None:

@@ -3,36 +3,21 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from lhotse import MonoCut
-from matplotlib.image import imread
 from torch import nn
-from toys.words import WORDS, ToyUpstream, cut_of, tone_batch
+from toys.words import WORDS, cut_of, tone_batch, toy_task
 
-from audiossl.core.config import as_dict, make, structured
+from audiossl.core.config import as_dict, structured
 from audiossl.core.errors import CheckpointError, ConfigError, LabelError
 from audiossl.core.registry import DOWNSTREAMS
 from audiossl.core.types import Batch
-from audiossl.data.fields import read_field
-from audiossl.downstreams.utterance_classification.figures import draw_confusion
 from audiossl.downstreams.utterance_classification.task import UtteranceClassification
 from audiossl.experiments.config import read_experiment
-from audiossl.training.interface import load_interface
 
 Config = UtteranceClassification.Config
-
-
-def toy_task(**options: Any) -> UtteranceClassification:
-    torch.manual_seed(0)
-    upstream = ToyUpstream()
-    interface = load_interface("weighted_sum", upstream.widths)
-    task = make(UtteranceClassification, {"labels": list(WORDS), **options}, upstream, interface)
-    assert isinstance(task, UtteranceClassification)
-    return task
 
 
 def test_it_is_registered() -> None:
@@ -207,20 +192,6 @@ def test_an_item_without_label_is_named() -> None:
         toy_task().check_cuts([cut_of(0, "no"), cut_of(7, None)], "dev")
 
 
-@pytest.mark.parametrize(
-    ("field_name", "expected"), [("label", "no"), ("speaker", "ann"), ("text", "hello"), ("language", None)]
-)
-def test_fields_that_labels_are_read_from(field_name: str, expected: str | None) -> None:
-    assert read_field(cut_of(0, "no", "ann"), field_name) == expected
-
-
-def test_numbers_are_labels_too_and_empty_text_is_none() -> None:
-    cut = cut_of(0, "no")
-    cut.supervisions[0].custom = {"label": 0, "other": ""}
-    assert read_field(cut, "label") == "0"
-    assert read_field(cut, "other") is None
-
-
 def test_trainable_state_round_trips_and_refuses_another_head() -> None:
     batch, task = tone_batch(), toy_task()
     with torch.no_grad():
@@ -242,24 +213,6 @@ def test_half_precision_encoder_with_a_float32_head(monkeypatch: pytest.MonkeyPa
     halves = type(features)(tuple(layer.bfloat16() for layer in features.layers), features.lengths)
     monkeypatch.setattr(task, "features", lambda _: halves)
     torch.testing.assert_close(task.logits(batch), exact, atol=0.05, rtol=0.05)
-
-
-@pytest.mark.parametrize("num_classes", [2, 10, 60])
-def test_confusion_picture_grows_with_the_classes(num_classes: int, tmp_path: Path) -> None:
-    labels = [f"class number {number}" for number in range(num_classes)]
-    draw_confusion(labels * 3, labels[1:] * 3 + labels[:1] * 3, labels, tmp_path / "figures" / "confusion.png")
-    height, width = imread(tmp_path / "figures" / "confusion.png").shape[:2]
-    assert height >= 13 * num_classes + 200  # room for 13 pixels a row
-    assert 400 < width <= 2400
-
-
-def test_figures_draws_what_has_a_target(tmp_path: Path) -> None:
-    task = toy_task().eval()
-    rows = task.predict(tone_batch())
-    drawn = task.figures(tmp_path, rows)
-    assert list(drawn) == ["Confusion matrix"]
-    assert all(path.stat().st_size > 5000 for path in drawn.values())
-    assert task.figures(tmp_path, [{**row, "target": None} for row in rows]) == {}
 
 
 def test_superb_setting_is_valid_and_published() -> None:

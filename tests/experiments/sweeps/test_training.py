@@ -21,11 +21,9 @@ from audiossl.core.config import save_yaml
 from audiossl.core.errors import AudiosslError, ConfigError, TrainingError, UnknownNameError
 from audiossl.core.tensors import read_tensors
 from audiossl.downstreams.utterance_classification.task import UtteranceClassification
-from audiossl.experiments.config import Experiment, default_out, read_experiment
-from audiossl.experiments.run import Run
+from audiossl.experiments.config import read_experiment
 from audiossl.experiments.start import train
-from audiossl.experiments.sweeps.members import members_of
-from audiossl.experiments.sweeps.record import MemberRecord, SweepRecord, best_member, is_sweep, read_sweep, runs_of
+from audiossl.experiments.sweeps.record import best_member, is_sweep, read_sweep, runs_of
 from audiossl.report import build_report
 from audiossl.training.log import read_log
 from audiossl.training.task import Monitor
@@ -33,13 +31,6 @@ from audiossl.training.trainer import Interrupted
 
 Make = Callable[..., Any]
 LRS, PAIR = "sweep.lr=[0.1,0.01,0.001]", "sweep.lr=[0.1,0.01]"
-SHORT = ["trainer.steps=12", "trainer.eval_every=6", "data.batch_size=4"]
-
-
-@pytest.fixture
-def short(experiment: Make, tmp_path: Path) -> Make:
-    """A short experiment whose cache is its own."""
-    return lambda *overrides: experiment(*SHORT, f"cache.dir={tmp_path / 'features'}", *overrides)
 
 
 def lines(run: Path, split: str) -> list[dict[str, Any]]:
@@ -376,29 +367,6 @@ def test_on_the_command_line_with_resume(
     assert sorted(path.name for path in out.iterdir() if path.is_dir()) == ["lr0.1"]
 
 
-WRONG = {
-    "sweep.lr=[0.1,-1]": "sweep.lr has -1, and every learning rate must be above zero",
-    "sweep.lr=[0.1,nan]": "sweep.lr has nan",
-    "sweep.lr=[0.1,1e-1]": "sweep.lr has 0.1 twice",
-    "sweep.seed=[1,1]": "sweep.seed has 1 twice",
-    "sweep.lr=0.1": "'sweep.lr'",
-    "sweep.lr=[fast]": "'sweep.lr",
-    "sweep.seeds=[1]": "there is no key 'sweep.seeds'. Did you mean sweep.seed",
-    "sweep.interface=[3]": r"sweep.interface has 3; write names, or mappings",
-    "sweep.interface=[{name: layer, index: 1},{name: layer, index: 1}]": "twice",
-    "sweep.interface=[layer,{name: layer}]": "two members would be called 'layer'",
-    "sweep.stack=on": "'sweep.stack'",
-}
-
-
-@pytest.mark.parametrize(("override", "message"), WRONG.items(), ids=WRONG.keys())
-def test_wrong_values_are_one_sentence(short: Make, override: str, message: str) -> None:
-    with pytest.raises(ConfigError) as found:
-        members_of(short(override))
-    assert message in str(found.value)
-    assert "\n" not in str(found.value)
-
-
 def test_what_is_wrong_is_said_before_anything_is_written(short: Make, tmp_path: Path) -> None:
     out = tmp_path / "sweep"
     cases: list[tuple[list[str], type[AudiosslError], str]] = [
@@ -441,43 +409,6 @@ def test_a_run_does_not_become_a_sweep_nor_a_sweep_a_run(short: Make, tmp_path: 
     (sweep / "sweep.json").write_text("{}")
     with pytest.raises(AudiosslError, match=r"sweep\.json cannot be read"):
         read_sweep(sweep)
-
-
-def test_an_empty_axis_is_none(short: Make, tmp_path: Path) -> None:
-    run = train(short("sweep.lr=[]", "trainer.steps=1"), tmp_path / "run")
-    assert not is_sweep(run)
-    assert isinstance(load_run(run), Run)
-
-
-def test_names_and_folders(short: Make) -> None:
-    config: Experiment = short("sweep.lr=[1e-1,1e-5]", "sweep.seed=[0,1]", "interface_options.width=4")
-    assert [member.name for member in members_of(config)] == [
-        "lr0.1-seed0",
-        "lr0.1-seed1",
-        "lr1e-05-seed0",
-        "lr1e-05-seed1",
-    ]
-    assert default_out(Path("recipes/fsdd/digits.yaml"), config) == Path(
-        "runs/fsdd-digits/toy_frames-weighted_sum-sweep-lr-seed"
-    )
-    config = short("sweep.interface=[{name: layer, index: -1, width: 5}]", "interface_options.width=4")
-    (member,) = members_of(config)
-    assert member.name == "layer_index-1_width5"
-    assert member.config.interface_options == {"width": 5, "index": -1}
-    assert not member.config.sweep.axes
-
-
-def test_the_best_is_by_the_direction_of_the_metric_and_the_first_of_equals() -> None:
-    entries = [
-        MemberRecord(f"m{place}", {"seed": place // 2}, "finished", dev) for place, dev in enumerate([0.5, 0.7, 0.7])
-    ]
-    entries.append(MemberRecord("m3", {"seed": 1}, "failed", 0.9))
-    record = SweepRecord("accuracy", "max", entries)
-    assert record.best().name == "m1"  # type: ignore[union-attr]
-    assert [entry.name for entry in record.chosen] == ["m1", "m2"]
-    record = SweepRecord("loss", "min", entries)
-    assert record.best().name == "m0"  # type: ignore[union-attr]
-    assert record.best(seed=7) is None
 
 
 def test_the_encoder_is_loaded_once(short: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

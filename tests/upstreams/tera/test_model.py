@@ -12,7 +12,6 @@ from audiossl import UPSTREAMS, load_upstream
 from audiossl.core.errors import CheckpointError
 from audiossl.encoders.testing import noise, pad, relative_distance
 from audiossl.encoders.weights import save_upstream
-from audiossl.upstreams.tera.convert import from_original, to_original
 from audiossl.upstreams.tera.model import sinusoids
 
 GOLDEN = Path(__file__).parents[2] / "golden"  # a small random checkpoint and its hidden states by s3prl
@@ -60,19 +59,6 @@ def test_attention_equals_a_second_implementation() -> None:
         expected = block.ffn_norm(h + block.down(torch.nn.functional.gelu(block.up(h))))
         made = block(x, inside[:, None, None, :])
     torch.testing.assert_close(made[inside], expected[inside], rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.parametrize("name", ["tera", "audio_albert"])
-def test_conversion_and_back_is_identity(name: str) -> None:
-    tera = load_upstream(name, weights="random", **TINY)
-    state = tera.state_dict()
-    theirs = to_original(state, num_layers=3)
-    assert "encoder.layer.2.attention.self.value.bias" in theirs
-    back = from_original(theirs)
-    assert back.keys() == state.keys()
-    assert all(torch.equal(back[key], state[key]) for key in state)
-    again = to_original(back, num_layers=3)
-    assert all(torch.equal(again[key], theirs[key]) for key in theirs)
 
 
 def test_shared_layers_use_one_block() -> None:

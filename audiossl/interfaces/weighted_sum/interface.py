@@ -1,0 +1,138 @@
+"""Learnt weighted means of layers (SUPERB, Yang et al., 2021, arXiv:2105.01051)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from audiossl.core.errors import ConfigError
+from audiossl.nn.layer_sum import may_be_summed, sum_of_halves
+from audiossl.nn.linear import linear_or_identity, project
+from audiossl.training.interface import Interface, checked_width
+
+
+class SoftmaxSum(nn.Module):
+    """sum_l softmax(logits)_l x_l, added up layer by layer: the layers are never stacked, nor copied for the gradient.
+
+    logits: (L,), zero at first, so that it starts as the mean. normalize: each layer is first brought to mean 0 and
+    variance 1 over its channels. With r = 1 / sqrt(var + eps), w r (x - mean) = (w r) x - w r mean, which keeps a
+    normalised copy of no layer.
+    """
+
+    def __init__(self, num_layers: int, normalize: bool) -> None:
+        super().__init__()
+        self.logits = nn.Parameter(torch.zeros(num_layers), requires_grad=num_layers > 1)  # one layer: always 1
+        self.normalize = normalize
+
+    @property
+    def weights(self) -> Tensor:
+        """(L,) positive, of sum 1."""
+        return self.logits.softmax(dim=0)
+
+    def forward(self, layers: Sequence[Tensor]) -> Tensor:
+        if not self.normalize and may_be_summed(layers):
+            return sum_of_halves(self.weights.float(), layers)
+        total: Tensor | float = 0.0
+        for weight, layer in zip(self.weights.split(1), layers, strict=True):
+            # The weight has shape (1,), not (): a product with half-precision states then comes out in float32.
+            total = total + (self._normalized(weight, layer) if self.normalize else weight * layer)
+        assert isinstance(total, Tensor)
+        return total
+
+    @staticmethod
+    def _normalized(weight: Tensor, layer: Tensor, eps: float = 1e-5) -> Tensor:
+        variance, mean = torch.var_mean(layer.float(), dim=-1, correction=0, keepdim=True)
+        scale = weight * torch.rsqrt(variance + eps)
+        return scale * layer - scale * mean
+
+
+class WeightedSum(Interface):
+    """Softmax-weighted sum of all layers, one weight a layer (SUPERB).
+
+    Layers of another width than the first are projected to the common one, which is `width` where that is given.
+    """
+
+    stackable = True
+
+    @dataclass(frozen=True)
+    class Config:
+        width: int | None = None
+        """Width of what comes out. Null for that of the first layer."""
+        normalize: bool = False
+        """Whether each layer goes through a layer norm without parameters before the sum, which SUPERB leaves out."""
+
+    def __init__(self, widths: Sequence[int], config: Config | None = None) -> None:
+        super().__init__(widths)
+        self.config = config or self.Config()
+        self.width = checked_width(self.config.width, self.widths[0])
+        self.commutes_with_mean = not self.config.normalize
+        common = self.widths[0] if len(set(self.widths)) == 1 else self.width
+        self.alignment = nn.ModuleList(linear_or_identity(width, common) for width in self.widths)
+        self.sum = SoftmaxSum(len(self.widths), self.config.normalize)
+        self.projection = linear_or_identity(common, self.width)
+
+    def combine(self, layers: Sequence[Tensor]) -> Tensor:
+        aligned = [project(linear, layer) for linear, layer in zip(self.alignment, layers, strict=True)]
+        return project(self.projection, self.sum(aligned))
+
+    def layer_weights(self) -> dict[str, list[float]]:
+        return {"layers": self.sum.weights.tolist()}
+
+
+class GroupedWeightedSum(Interface):
+    """A weighted sum for each of `num_groups` runs of neighbouring layers, concatenated and projected to `width`.
+
+    The groups differ by one layer at most, the longer ones first. With fewer layers than groups, each layer is its
+    own group; a single group of natural width is not projected (it is `weighted_sum`).
+    """
+
+    stackable = True
+
+    @dataclass(frozen=True)
+    class Config:
+        width: int | None = None
+        """Width of what comes out. Null for that of the first layer."""
+        num_groups: int = 2
+        """How many groups of neighbouring layers have a sum of their own."""
+        normalize: bool = False
+        """Whether each layer goes through a layer norm without parameters before the sums."""
+
+    def __init__(self, widths: Sequence[int], config: Config | None = None) -> None:
+        super().__init__(widths)
+        self.config = config or self.Config()
+        if self.config.num_groups < 1:
+            raise ConfigError(f"num_groups={self.config.num_groups}: at least one group of layers is needed.")
+        self.width = checked_width(self.config.width, self.widths[0])
+        self.commutes_with_mean = not self.config.normalize
+        self.groups = contiguous_groups(len(self.widths), min(self.config.num_groups, len(self.widths)))
+        common = self.widths[0]
+        self.alignment = nn.ModuleList(linear_or_identity(width, common) for width in self.widths)
+        self.sums = nn.ModuleList(SoftmaxSum(len(group), self.config.normalize) for group in self.groups)
+        self.projection = linear_or_identity(common * len(self.groups), self.width)
+
+    def combine(self, layers: Sequence[Tensor]) -> Tensor:
+        aligned = [project(linear, layer) for linear, layer in zip(self.alignment, layers, strict=True)]
+        groups = [[aligned[layer] for layer in group] for group in self.groups]
+        sums = [summed(group) for summed, group in zip(self.sums, groups, strict=True)]
+        return project(self.projection, torch.cat(sums, dim=-1))
+
+    def layer_weights(self) -> dict[str, list[float]]:
+        """Weights within each group, named by its layers, for instance 'layers 0-6'."""
+        names = [f"layers {group[0]}-{group[-1]}" for group in self.groups]
+        sums = [summed for summed in self.sums if isinstance(summed, SoftmaxSum)]
+        return {name: summed.weights.tolist() for name, summed in zip(names, sums, strict=True)}
+
+
+def contiguous_groups(num_layers: int, num_groups: int) -> list[range]:
+    """Layers 0 to L-1 in runs whose lengths differ by at most one.
+
+    >>> contiguous_groups(5, 2)
+    [range(0, 3), range(3, 5)]
+    """
+    short, num_longer = divmod(num_layers, num_groups)
+    starts = [group * short + min(group, num_longer) for group in range(num_groups + 1)]
+    return [range(start, end) for start, end in pairwise(starts)]

@@ -1,0 +1,81 @@
+"""`audiossl data`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from toys.annotations import RAVEN
+from toys.core import LABELS
+from typer.testing import CliRunner
+
+from audiossl.cli.data import app
+from audiossl.data.fields import read_field, read_labels
+from audiossl.data.manifests import read_manifest
+
+Cli = Callable[..., Any]
+
+
+def test_the_command_line(sound, tmp_path):
+    run = CliRunner()
+    for name in ("train/cat/1.wav", "train/dog/1.wav", "test/cat/2.wav"):
+        sound(f"in/{name}", 4000)
+    made = run.invoke(app, ["from-folder", str(tmp_path / "in"), str(tmp_path / "out")])
+    assert made.exit_code == 0
+    paths = [str(tmp_path / "out" / f"{split}.jsonl.gz") for split in ("train", "test")]
+    assert all(f"Wrote {path}" in made.output.replace("\n", " ").replace("Wrote  ", "Wrote ") for path in paths)
+    checked = run.invoke(app, ["validate", *paths])
+    assert checked.exit_code == 0
+    assert "2 rows, 0 problems" in checked.output
+    counted = run.invoke(app, ["stats", "--json", *paths])
+    assert json.loads(counted.output)["splits"]["train"]["labels"] == {"cat": 1, "dog": 1}
+    assert "train" in run.invoke(app, ["stats", *paths]).output
+    (tmp_path / "in/test/cat/2.wav").unlink()
+    checked = run.invoke(app, ["validate", *paths])
+    assert checked.exit_code == 1
+    assert "test/cat/2" in checked.output
+    assert "is missing" in checked.output
+
+
+def test_the_command_line_on_tables(sound, tmp_path):
+    run = CliRunner()
+    wav = sound("a.wav", 4000)
+    (tmp_path / "t.csv").write_text("file\na.wav\n")
+    made = run.invoke(app, ["from-csv", str(tmp_path / "t.csv"), str(tmp_path / "csv"), "--column", "path=file"])
+    assert made.exit_code == 0
+    assert len(read_manifest(tmp_path / "csv" / "all.jsonl.gz")) == 1
+    wrong = run.invoke(app, ["from-csv", str(tmp_path / "t.csv"), str(tmp_path / "csv"), "--column", "file"])
+    assert "has no equals sign" in str(wrong.exception)
+    (tmp_path / "wav.scp").write_text(f"a {wav}\n")
+    made = run.invoke(app, ["from-kaldi", str(tmp_path), str(tmp_path / "kaldi")])
+    assert made.exit_code == 0
+    assert [cut.id for cut in read_manifest(tmp_path / "kaldi" / "all.jsonl.gz")] == ["a"]
+
+
+def test_data_commands(audiossl: Cli, corpus: Path, tmp_path: Path) -> None:
+    assert audiossl("data", "from-csv", corpus.parent / "table.csv", tmp_path / "made").code == 0
+    assert {path.name for path in (tmp_path / "made").iterdir()} == {f"{s}.jsonl.gz" for s in ("train", "dev", "test")}
+    assert audiossl("data", "validate", tmp_path / "made" / "train.jsonl.gz").code == 0
+    counted = json.loads(audiossl("data", "stats", tmp_path / "made" / "test.jsonl.gz", "--json").out)
+    assert counted["splits"]["test"]["labels"] == dict.fromkeys(LABELS, 4)
+
+
+def test_commands(table, day, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    day()
+    path, out = table("day1.Table.1.selections.txt", RAVEN), tmp_path / "out"
+    run = CliRunner().invoke
+    done = run(
+        app, ["from-annotations", str(path), "--out", str(out), "--rows", "calls", "--audio-root", str(tmp_path)]
+    )
+    assert done.exit_code == 0, done.output
+    assert [read_field(cut, "label") for cut in read_manifest(out / "all.jsonl.gz")] == ["phee", 'twitter "short"']
+    windows = ["--rows", "windows", "--window-s", "0.5", "--hop-s", "0.25", "--audio-root", str(tmp_path)]
+    assert run(app, ["from-annotations", str(path), "--out", str(out), *windows]).exit_code == 0
+    cuts = read_manifest(out / "all.jsonl.gz")
+    twitter = ['twitter "short"']
+    assert [read_labels(cut, "label") for cut in cuts] == [[], ["phee"], ["phee"], [], twitter, twitter, []]
+    split = ["split", str(out / "all.jsonl.gz"), "--out", str(tmp_path / "split"), "--by", "item"]
+    assert run(app, split).exit_code == 0
+    assert sum(len(read_manifest(tmp_path / "split" / f"{name}.jsonl.gz")) for name in ("train", "dev", "test")) == 7

@@ -1,0 +1,42 @@
+"""`audiossl probe`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from toys.probes import write_tones
+from typer.testing import CliRunner
+
+from audiossl.cli.main import add_commands_of_tasks, app
+
+
+def test_command(tmp_path: Path) -> None:
+    manifests = write_tones(tmp_path)
+    add_commands_of_tasks()
+    out = tmp_path / "probe"
+    command = [
+        "probe",
+        "tera_mini",
+        "--option=weights=random",
+        "--data",
+        str(manifests),
+        "--out",
+        str(out),
+        "--probes",
+        "linear,knn",
+    ]
+    done = CliRunner().invoke(app, [*command, "--layers", "0,2"])
+    assert done.exit_code == 0, done.output
+    assert "| layer | linear: uar (%) | knn: uar (%) |" in done.stdout
+    facts = json.loads((out / "probes.json").read_text())
+    assert facts["upstream_options"] == {"weights": "random"}
+    assert facts["num_items"] == {"train": 12, "dev": 6, "test": 6}
+    assert [(row["probe"], row["layer"]) for row in facts["results"]] == [
+        ("linear", 0),
+        ("linear", 2),
+        ("knn", 0),
+        ("knn", 2),
+    ]
+    assert facts["chosen_on_dev"]["linear"]["test"]["uar"]["value"] == 1.0
+    assert (out / "probes.png").is_file()

@@ -1,0 +1,117 @@
+"""Runs are compared item by item, by what their task counts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from toys.reports import asr_run, read_page, write_lines
+
+from audiossl.report import build_report, read_runs
+from audiossl.report.comparison import comparisons
+
+
+def test_comparison_is_paired_by_id(two_runs: list[Path]) -> None:
+    (row,) = comparisons(read_runs(two_runs))
+    assert (row.run, row.baseline, row.split, row.num_items) == ("second", "first", "test", 24)
+    assert row.difference is not None
+    assert row.difference.value == pytest.approx(9 / 24)
+    assert row.difference.low is not None and 0 < row.difference.low < row.difference.value
+
+
+def test_comparison_uses_shared_items_in_any_order(two_runs: list[Path]) -> None:
+    path = two_runs[1] / "test" / "predictions.jsonl"
+    path.write_text("".join(reversed(path.read_text().splitlines(keepends=True)[4:])))
+    (row,) = comparisons(read_runs(two_runs))
+    # Items 4 to 23: the first run is wrong on 4..11, the second on none.
+    assert row.num_items == 20
+    assert row.difference is not None and row.difference.value == pytest.approx(8 / 20)
+    assert row.remark == "4 items are in one of the two only"
+
+
+@pytest.mark.parametrize(
+    ("key", "change", "remark"),
+    [
+        ("id", lambda value: f"other-{value}", "no item is in both"),
+        ("target", lambda value: f"not {value}", "the two disagree on what is right"),
+    ],
+)
+def test_comparison_of_what_cannot_be_compared(
+    two_runs: list[Path], tmp_path: Path, key: str, change: Callable[[str], str], remark: str
+) -> None:
+    path = two_runs[1] / "test" / "predictions.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    write_lines(path, [{**row, key: change(row[key])} for row in rows])
+    (row,) = comparisons(read_runs(two_runs))
+    assert row.difference is None and row.remark == remark
+    assert remark in read_page(two_runs, tmp_path / "out")
+
+
+def test_error_rates_are_compared_over_all_words(tmp_path: Path) -> None:
+    runs = [asr_run(tmp_path / "a", [4, 4, 0, 2] * 5), asr_run(tmp_path / "b", [0, 1, 0, 2] * 5)]
+    (row,) = comparisons(read_runs(runs))
+    assert row.measure == "error rate"
+    assert row.difference is not None
+    assert row.difference.value == pytest.approx((15 - 50) / 80)
+    assert row.difference.high is not None
+    assert row.difference.high < 0
+
+
+def trials_run(folder: Path, scores: list[float], **changes: Any) -> Path:
+    """A run of verification on twelve trials of four speakers, of which every third is of one speaker."""
+    (folder / "test").mkdir(parents=True)
+    (folder / "config.yaml").write_text("upstream: log_mel\ndownstream: speaker_verification\n")
+    rows = [
+        {
+            "id": f"a{number} b{number}",
+            "enrol": f"a{number}",
+            "test": f"b{number}",
+            "target": int(number % 3 == 0),
+            "score": score,
+            "llr": None,
+            "speaker_enrol": f"s{number % 4}",
+            "speaker_test": f"s{number % 4}" if number % 3 == 0 else f"s{(number + 1) % 4}",
+            **changes,
+        }
+        for number, score in enumerate(scores)
+    ]
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    (folder / "test" / "predictions.jsonl").write_text(lines)
+    (folder / "test" / "metrics.json").write_text(json.dumps({"metrics": {"eer": {"value": 0.1}}}))
+    return folder
+
+
+def test_trials_are_compared_by_their_equal_error_rates(tmp_path: Path) -> None:
+    perfect = [float(number % 3 == 0) + number / 100 for number in range(12)]
+    useless = [-score for score in perfect]
+    runs = [trials_run(tmp_path / "a", useless), trials_run(tmp_path / "b", perfect)]
+    (row,) = comparisons(read_runs(runs))
+    assert (row.measure, row.num_items) == ("EER", 12)
+    assert row.difference is not None
+    assert row.difference.value == pytest.approx(-1.0)
+    assert row.difference.high is not None and row.difference.high < 0
+    page = build_report(runs, tmp_path / "out").read_text(encoding="utf-8")
+    assert "<td>EER</td>" in page
+    assert "Most confident mistakes" not in page
+
+
+def test_trials_of_one_kind_are_not_compared(tmp_path: Path) -> None:
+    runs = [trials_run(tmp_path / name, [0.1] * 12, target=1) for name in ("a", "b")]
+    (row,) = comparisons(read_runs(runs))
+    assert (row.measure, row.difference) == ("EER", None)
+    assert row.remark == "the trials of both are all of one kind"
+
+
+def test_scores_that_are_no_trials_are_not_compared(tmp_path: Path) -> None:
+    """A task from elsewhere may call anything a score."""
+    for name in ("a", "b"):
+        trials_run(tmp_path / name, [0.1] * 12)
+        path = tmp_path / name / "test" / "predictions.jsonl"
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        path.write_text(
+            "".join(json.dumps({key: row[key] for key in ("id", "target", "score")}) + "\n" for row in rows)
+        )
+    assert comparisons(read_runs([tmp_path / "a", tmp_path / "b"])) == []
