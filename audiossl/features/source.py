@@ -267,7 +267,8 @@ def _any_writable(sources: Sequence[FeatureSource]) -> bool:
 
 def statistics_of(states: Tensor, lengths: Tensor) -> Tensor:
     """Mean and deviation over time (B, 2 D), in single precision, of states (B, T, D) with lengths (B,) frames."""
-    return StatisticsPooling(states.shape[-1])(states.float(), lengths)
+    pooled: Tensor = StatisticsPooling(states.shape[-1])(states.float(), lengths)
+    return pooled
 
 
 def _width_kept(width: int, form: Form) -> int:

@@ -154,7 +154,7 @@ def test_command(manifests: Path, tmp_path: Path) -> None:
     command = [
         "probe",
         "tera_mini",
-        "--option=weights=random",
+        "weights=random",
         "--data",
         str(manifests),
         "--out",

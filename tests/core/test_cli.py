@@ -144,7 +144,7 @@ def test_data_commands(audiossl: Cli, corpus: Path, tmp_path: Path) -> None:
 def test_doctor(audiossl: Cli) -> None:
     findings = {finding["check"]: finding for finding in json.loads(audiossl("doctor", "--json").out)}
     assert findings["torch"]["status"] == "ok"
-    assert {"python", "devices", "cache folder", "sound formats"} <= set(findings)
+    assert {"python", "devices", "cache folder", "hub cache", "sound formats"} <= set(findings)
     assert "torch" in audiossl("doctor").out
 
 
@@ -233,7 +233,7 @@ def test_ctrl_c_gives_130_and_a_command_that_goes_on(
 
 
 def test_ctrl_c_outside_of_training_gives_130(audiossl: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(name: str) -> Any:
+    def interrupt(*_: Any) -> Any:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("audiossl.cli.inspect.describe_name", interrupt)
