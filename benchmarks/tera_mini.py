@@ -31,11 +31,12 @@ from torch import Tensor, nn
 
 from audiossl import Upstream, load_interface, load_upstream
 from audiossl.data.fields import read_field
-from audiossl.data.loader import collate, make_loader
+from audiossl.data.loader import collate
 from audiossl.data.reading import path_of
 from audiossl.data.sources import cuts_from_csv
-from audiossl.data.stream import LoaderConfig, StreamPlan
+from audiossl.data.stream import LoaderConfig
 from audiossl.downstreams.utterance_classification.task import UtteranceClassification, UtteranceClassificationConfig
+from audiossl.encoders.encoding import encode_rows
 from audiossl.metrics.bootstrap import across_seeds, paired_bootstrap
 from audiossl.metrics.verification import equal_error_rate, resampled_eer
 from audiossl.upstreams.tera.model import Tera
@@ -112,13 +113,10 @@ def few(cuts: CutSet, field: str, count: int, seed: int) -> CutSet:
 def mean_states(upstream: Upstream, cuts: Iterable[Any]) -> dict[str, Tensor]:
     """(L, D) of every cut: the mean of each layer over its frames."""
     unique = CutSet.from_cuts({cut.id: cut for cut in cuts}.values())
-    loader = make_loader(unique, StreamPlan.of(upstream, LoaderConfig(batch_size=16)))
     means: dict[str, Tensor] = {}
-    with torch.no_grad():
-        for batch in loader:
-            features = upstream(batch.wavs, batch.lengths)
-            for index, cut in enumerate(batch.cuts):
-                means[cut.id] = torch.stack([layer.mean(0) for layer in features.item(index)])
+    for batch, features in encode_rows(upstream, unique, LoaderConfig(batch_size=16), device="cpu"):
+        for index, cut in enumerate(batch.cuts):
+            means[cut.id] = torch.stack([layer.mean(0) for layer in features.item(index)])
     return means
 
 

@@ -8,8 +8,8 @@ import torch
 
 from audiossl import load_upstream
 from audiossl.data.inputs import cuts_of
-from audiossl.data.loader import make_loader
-from audiossl.data.stream import LoaderConfig, StreamPlan
+from audiossl.data.stream import LoaderConfig
+from audiossl.encoders.encoding import encode_rows
 
 
 def main() -> None:
@@ -19,12 +19,9 @@ def main() -> None:
     parser.add_argument("--layer", type=int, default=-1)
     arguments = parser.parse_args()
     upstream = load_upstream(arguments.upstream)
-    plan = StreamPlan.of(upstream, LoaderConfig(batch_size=16))
     cuts = cuts_of([arguments.folder])
     vectors: dict[str, torch.Tensor] = {}
-    for batch in make_loader(cuts, plan):
-        with torch.inference_mode():
-            features = upstream(batch.wavs, batch.lengths)
+    for batch, features in encode_rows(upstream, cuts, LoaderConfig(batch_size=16)):
         vectors |= {cut.id: features.item(i)[arguments.layer].mean(0) for i, cut in enumerate(batch.cuts)}
     names = sorted(vectors)
     stacked = torch.stack([vectors[name] for name in names])  # (N, D)

@@ -111,7 +111,7 @@ def diagnose() -> list[Finding]:
     findings += [_package(name) for name in ("torch", "numpy", "soundfile", "soxr", "lhotse", "accelerate")]
     findings.append(_torchaudio())
     findings += [_probe("sound formats", _sound_library), _probe("devices", _devices)]
-    findings += [_probe("cache folder", _own_cache), _probe("hub cache folder", _hub_cache)]
+    findings += [_probe("cache folder", _own_cache), _probe("hub cache", _hub_cache)]
     findings += [_extra(name, extra) for name, extra in _EXTRAS.items()]
     return findings
 
@@ -173,7 +173,7 @@ def _hub_cache() -> Finding:
     """Of what is fetched from Hugging Face."""
     from huggingface_hub.constants import HF_HUB_CACHE
 
-    return _folder("hub cache folder", Path(HF_HUB_CACHE), "HF_HOME")
+    return _folder("hub cache", Path(HF_HUB_CACHE), "HF_HOME")
 
 
 def _folder(check: str, folder: Path, variable: str) -> Finding:

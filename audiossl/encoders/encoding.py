@@ -45,7 +45,8 @@ def encode_rows(
     """Hidden states of every row, batch by batch.
 
     The rows come in the order in which the loader evaluates them: the longest first among as many as it looks at
-    together, each row once, and the same in every call. No gradient is kept.
+    together, each row once, and the same in every call. The states are tensors of inference mode, which have no
+    gradient: clone what a head is to be trained on.
 
     upstream: in eval mode; it is moved to `device`.
     config: how rows are made into batches, and how many processes read ahead.

@@ -1,0 +1,80 @@
+"""The loop that runs an encoder over rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from lhotse import CutSet
+
+from audiossl import load_upstream
+from audiossl.core.errors import ConfigError
+from audiossl.core.types import Batch
+from audiossl.data.inputs import cuts_of
+from audiossl.data.stream import LoaderConfig
+from audiossl.encoders.encoding import encode_batch, encode_rows, num_batches
+
+SECONDS = (0.4, 1.1, 0.7, 0.2, 0.9)
+
+
+@pytest.fixture
+def cuts(tmp_path: Path) -> CutSet:
+    """Noise of several lengths, not in their order."""
+    for number, seconds in enumerate(SECONDS):
+        sound = 0.1 * np.random.default_rng(number).standard_normal(round(16000 * seconds))
+        soundfile.write(tmp_path / f"{number}.wav", sound, 16000, subtype="FLOAT")
+    return cuts_of([str(tmp_path)])
+
+
+def test_every_row_once_the_longest_first_as_it_is_alone(cuts: CutSet) -> None:
+    upstream = load_upstream("tera_mini")
+    seen: list[str] = []
+    for batch, features in encode_rows(upstream, cuts, LoaderConfig(batch_size=2), up_to_layer=1):
+        assert len(features.layers) == 2
+        for index, cut in enumerate(batch.cuts):
+            seen.append(cut.id)
+            sound, _ = soundfile.read(cut.recording.sources[0].source, dtype="float32")
+            alone = upstream(torch.from_numpy(sound)[None]).layers[1][0]
+            torch.testing.assert_close(features.item(index)[1], alone, rtol=1e-4, atol=1e-5)
+    assert seen == ["1", "4", "2", "0", "3"]
+
+
+def test_no_gradient_and_no_other_mode_stays(cuts: CutSet) -> None:
+    upstream = load_upstream("tera_mini")
+    for _, features in encode_rows(upstream, cuts, LoaderConfig(batch_size=5)):
+        assert features.layers[-1].is_inference()
+        assert torch.is_grad_enabled()  # between batches, the caller is not in inference mode
+        torch.nn.Linear(features.widths[-1], 1)(features.layers[-1].clone()).sum().backward()
+
+
+def test_autocast_where_it_is_asked_for(cuts: CutSet) -> None:
+    upstream = load_upstream("wav2vec2", weights="random", width=16, num_layers=1, num_heads=2, ffn_width=16)
+    config = LoaderConfig(batch_size=5)
+    ((_, plain),) = encode_rows(upstream, cuts, config)
+    ((batch, low),) = encode_rows(upstream, cuts, config, precision="bf16")
+    assert plain.layers[-1].dtype == torch.float32
+    assert not torch.equal(low.layers[-1].float(), plain.layers[-1])
+    again = encode_batch(upstream, batch, precision="bf16")
+    assert torch.equal(again.layers[-1], low.layers[-1])
+
+
+def test_the_encoder_and_its_batches_go_to_the_device() -> None:
+    upstream = load_upstream("tera_mini")
+    batch = Batch(torch.zeros(2, 16000), torch.tensor([16000, 8000]))
+    with pytest.raises((RuntimeError, NotImplementedError), match="(?i)meta"):
+        encode_batch(upstream, batch, device="meta")  # where lengths cannot be looked at
+    assert {parameter.device.type for parameter in upstream.parameters()} == {"meta"}
+
+
+def test_a_layer_that_is_not_there(cuts: CutSet) -> None:
+    with pytest.raises(ConfigError, match="layers 0 to 3"):
+        next(encode_rows(load_upstream("tera_mini"), cuts, LoaderConfig(batch_size=2), up_to_layer=4))
+
+
+def test_how_many_batches_there_will_be(cuts: CutSet) -> None:
+    config = LoaderConfig(batch_size=2)
+    assert num_batches(cuts, config) == len(list(encode_rows(load_upstream("log_mel"), cuts, config))) == 3
+    assert num_batches(cuts, LoaderConfig(batch_size=2, max_duration_s=1.2)) is None
