@@ -13,60 +13,210 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from audiossl.core.cards import Card, UpstreamCard
-    from audiossl.core.registry import DOWNSTREAMS, INTERFACES, UPSTREAMS
-    from audiossl.core.types import Batch, Features, Loss
+    from audiossl.core.errors import (
+        AudioError,
+        AudiosslError,
+        CheckpointError,
+        ConfigError,
+        LabelError,
+        ManifestError,
+        TrainingError,
+        UnknownNameError,
+    )
+    from audiossl.core.files import read_jsonl
+    from audiossl.core.registry import DOWNSTREAMS, INTERFACES, OBJECTIVES, UPSTREAMS
+    from audiossl.core.tensors import fingerprint
+    from audiossl.core.types import Batch, Features, Loss, Metric, Position, Table
+    from audiossl.data.checks import stats, validate
+    from audiossl.data.fields import read_field
+    from audiossl.data.inputs import cuts_of
+    from audiossl.data.loader import make_loader
+    from audiossl.data.manifests import read_manifest, write_manifests
+    from audiossl.data.preparation import cuts_of_table, described, files_named
+    from audiossl.data.reading import read_audio
+    from audiossl.data.sources import cuts_from_csv, cuts_from_folder
+    from audiossl.data.stream import LoaderConfig
+    from audiossl.encoders.conversion import convert
+    from audiossl.encoders.finetuning import merge_lora
     from audiossl.encoders.loading import load_upstream
+    from audiossl.encoders.long_audio import encode_long
+    from audiossl.encoders.testing import check_upstream
     from audiossl.encoders.upstream import Upstream
+    from audiossl.encoders.weights import save_upstream
+    from audiossl.experiments.config import read_experiment
     from audiossl.experiments.loading import load_run
+    from audiossl.experiments.start import train
+    from audiossl.experiments.training import pretrain
+    from audiossl.features.access import cached_batches, open_source
+    from audiossl.features.config import CacheConfig
+    from audiossl.metrics.bootstrap import bootstrap_mean, bootstrap_ratio, paired_bootstrap
+    from audiossl.nn.draws import keyed_generator
+    from audiossl.nn.linear import linear_or_identity, project
+    from audiossl.nn.masking import valid_frames
+    from audiossl.nn.pooling import make_pooling
+    from audiossl.report.build import build_report
     from audiossl.training.config import TrainerConfig
     from audiossl.training.downstream import Downstream
-    from audiossl.training.interface import Interface, load_interface
-    from audiossl.training.objective import Pretraining
-    from audiossl.training.task import Task
+    from audiossl.training.interface import Interface, checked_width, load_interface
+    from audiossl.training.objective import Objective, load_objective
+    from audiossl.training.task import Monitor, ParameterGroup, Prediction, Task
+    from audiossl.training.testing import check_downstream, check_interface, check_objective
     from audiossl.training.trainer import Trainer
 
 __version__ = "0.1.0"
 
 _HOME = {
+    "AudioError": "core.errors",
+    "AudiosslError": "core.errors",
     "Batch": "core.types",
+    "CacheConfig": "features.config",
     "Card": "core.cards",
+    "CheckpointError": "core.errors",
+    "ConfigError": "core.errors",
     "DOWNSTREAMS": "core.registry",
     "Downstream": "training.downstream",
     "Features": "core.types",
     "INTERFACES": "core.registry",
     "Interface": "training.interface",
+    "LabelError": "core.errors",
+    "LoaderConfig": "data.stream",
     "Loss": "core.types",
-    "Pretraining": "training.objective",
+    "ManifestError": "core.errors",
+    "Metric": "core.types",
+    "Monitor": "training.task",
+    "OBJECTIVES": "core.registry",
+    "Objective": "training.objective",
+    "ParameterGroup": "training.task",
+    "Position": "core.types",
+    "Prediction": "training.task",
+    "Table": "core.types",
     "Task": "training.task",
     "Trainer": "training.trainer",
     "TrainerConfig": "training.config",
+    "TrainingError": "core.errors",
     "UPSTREAMS": "core.registry",
+    "UnknownNameError": "core.errors",
     "Upstream": "encoders.upstream",
     "UpstreamCard": "core.cards",
+    "bootstrap_mean": "metrics.bootstrap",
+    "bootstrap_ratio": "metrics.bootstrap",
+    "build_report": "report.build",
+    "cached_batches": "features.access",
+    "check_downstream": "training.testing",
+    "check_interface": "training.testing",
+    "check_objective": "training.testing",
+    "check_upstream": "encoders.testing",
+    "checked_width": "training.interface",
+    "convert": "encoders.conversion",
+    "cuts_from_csv": "data.sources",
+    "cuts_from_folder": "data.sources",
+    "cuts_of": "data.inputs",
+    "cuts_of_table": "data.preparation",
+    "described": "data.preparation",
+    "encode_long": "encoders.long_audio",
+    "files_named": "data.preparation",
+    "fingerprint": "core.tensors",
+    "keyed_generator": "nn.draws",
+    "linear_or_identity": "nn.linear",
     "load_interface": "training.interface",
+    "load_objective": "training.objective",
     "load_run": "experiments.loading",
     "load_upstream": "encoders.loading",
+    "make_loader": "data.loader",
+    "make_pooling": "nn.pooling",
+    "merge_lora": "encoders.finetuning",
+    "open_source": "features.access",
+    "paired_bootstrap": "metrics.bootstrap",
+    "pretrain": "experiments.training",
+    "project": "nn.linear",
+    "read_audio": "data.reading",
+    "read_experiment": "experiments.config",
+    "read_field": "data.fields",
+    "read_jsonl": "core.files",
+    "read_manifest": "data.manifests",
+    "save_upstream": "encoders.weights",
+    "stats": "data.checks",
+    "train": "experiments.start",
+    "valid_frames": "nn.masking",
+    "validate": "data.checks",
+    "write_manifests": "data.manifests",
 }
 
 __all__ = [
     "DOWNSTREAMS",
     "INTERFACES",
+    "OBJECTIVES",
     "UPSTREAMS",
+    "AudioError",
+    "AudiosslError",
     "Batch",
+    "CacheConfig",
     "Card",
+    "CheckpointError",
+    "ConfigError",
     "Downstream",
     "Features",
     "Interface",
+    "LabelError",
+    "LoaderConfig",
     "Loss",
-    "Pretraining",
+    "ManifestError",
+    "Metric",
+    "Monitor",
+    "Objective",
+    "ParameterGroup",
+    "Position",
+    "Prediction",
+    "Table",
     "Task",
     "Trainer",
     "TrainerConfig",
+    "TrainingError",
+    "UnknownNameError",
     "Upstream",
     "UpstreamCard",
+    "bootstrap_mean",
+    "bootstrap_ratio",
+    "build_report",
+    "cached_batches",
+    "check_downstream",
+    "check_interface",
+    "check_objective",
+    "check_upstream",
+    "checked_width",
+    "convert",
+    "cuts_from_csv",
+    "cuts_from_folder",
+    "cuts_of",
+    "cuts_of_table",
+    "described",
+    "encode_long",
+    "files_named",
+    "fingerprint",
+    "keyed_generator",
+    "linear_or_identity",
     "load_interface",
+    "load_objective",
     "load_run",
     "load_upstream",
+    "make_loader",
+    "make_pooling",
+    "merge_lora",
+    "open_source",
+    "paired_bootstrap",
+    "pretrain",
+    "project",
+    "read_audio",
+    "read_experiment",
+    "read_field",
+    "read_jsonl",
+    "read_manifest",
+    "save_upstream",
+    "stats",
+    "train",
+    "valid_frames",
+    "validate",
+    "write_manifests",
 ]
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from toys.core import ROOT
 
-PLUGINS = [path for kind in ("upstreams", "downstreams") for path in sorted((ROOT / kind).iterdir()) if path.is_dir()]
-PLUGINS = [path for path in PLUGINS if (path / "__init__.py").is_file()]
+KINDS = ("upstreams", "downstreams", "audiossl/interfaces", "audiossl/objectives")
+PLUGINS = [path for kind in KINDS for path in sorted((ROOT / kind).iterdir()) if (path / "__init__.py").is_file()]
 SOURCES = sorted(
     path
     for folder in ("audiossl", "upstreams", "downstreams", "recipes", "examples")
@@ -59,8 +59,9 @@ def test_no_file_imports_torchaudio_when_it_is_imported(path: Path) -> None:
 
 def test_modules_of_cards_import_no_torch() -> None:
     cards = [f"audiossl.{path.parent.name}.{path.name}.cards" for path in PLUGINS if (path / "cards.py").is_file()]
-    assert "audiossl.upstreams.tera.cards" in cards
-    program = f"import importlib, sys\nfor name in {[*cards, 'audiossl.interfaces.cards']}:\n"
+    for name in ("upstreams.tera", "downstreams.asr", "interfaces.pca", "objectives.tera"):
+        assert f"audiossl.{name}.cards" in cards
+    program = f"import importlib, sys\nfor name in {cards}:\n"
     program += "    importlib.import_module(name)\nprint(sorted({'torch', 'numpy', 'lhotse'} & set(sys.modules)))"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
@@ -139,6 +140,7 @@ def test_the_wheel_holds_every_plugin_and_every_file_that_it_needs(tmp_path: Pat
         if name.startswith(("audiossl/", "upstreams/", "downstreams/")) and name.endswith(suffixes)
     }
     assert {"audiossl/upstreams/tera/model.py", "audiossl/report/template.html", "audiossl/py.typed"} <= expected
+    assert {"audiossl/interfaces/pca/README.md", "audiossl/objectives/tera/README.md"} <= expected
     assert not expected - held
     assert not [name for name in held if name.startswith(("upstreams/", "downstreams/", "tests/", "recipes/"))]
     assert "audiossl = audiossl.cli.main:main" in entry_points

@@ -11,11 +11,9 @@ import typer
 def config(
     name: Annotated[
         str,
-        typer.Argument(help="A downstream, upstream, interface or objective; train, pretrain or a section of these."),
+        typer.Argument(help="A downstream, upstream, interface or objective, or train, pretrain, trainer, data, ..."),
     ],
-    kind: Annotated[
-        str, typer.Option(help="upstream, downstream, interface or objective, where two share a name.")
-    ] = "",
+    kind: Annotated[str, typer.Option(help="upstream, downstream, interface or objective, if two share a name.")] = "",
     setting: Annotated[str, typer.Option(help="Show the values of this published setting of a downstream.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")] = False,
 ) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from audiossl.core.cards import UpstreamCard
 from audiossl.core.errors import ConfigError, UnknownNameError, did_you_mean, first_line
 from audiossl.core.files import cache_folder
-from audiossl.core.registry import KINDS
+from audiossl.core.registry import REGISTRIES, Registry
 
 if TYPE_CHECKING:
     from audiossl.encoders.upstream import Upstream
@@ -34,21 +34,35 @@ class Finding(NamedTuple):
 def describe_name(name: str, options: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """A card as plain data, with its settings and what the code adds for an encoder. A checkpoint's facts by its path.
 
-    options: the encoder's own. Raises UnknownNameError, CheckpointError, ConfigError.
+    A name that several kinds share stands for the first of them (upstream, downstream, interface, objective), and
+    `also` has the others. `kind:name` chooses.
+
+    name: what is described.
+    options: the encoder's own.
+    Raises UnknownNameError, CheckpointError, ConfigError.
     """
     options = options or {}
-    for registry in KINDS.values():
-        if name in registry:
-            card = registry.card(name)
-            facts: dict[str, Any] = {"kind": registry.kind, **card.as_json(), "owner": registry.owner(name)}
-            if options and not isinstance(card, UpstreamCard):
-                raise ConfigError(f"--option is for encoders, which {name!r} is not; leave it out.")
-            facts |= _upstream_facts(name, options, card) if isinstance(card, UpstreamCard) else {}
-            return facts | _settings(registry.kind, name)
+    kind, _, plain = name.partition(":")
+    asked = {registry.kind: registry for registry in REGISTRIES}.get(kind)
+    if asked and plain:
+        return _card_facts(asked, plain, options)
+    found = [registry for registry in REGISTRIES if name in registry]
+    if found:
+        also = [f"{other.kind}:{name}" for other in found[1:]]
+        return _card_facts(found[0], name, options) | ({"also": also} if also else {})
     if Path(name).exists() or ":" in name:
         return {"kind": "upstream", "name": name} | _upstream_facts(name, options)
-    known = [known for registry in KINDS.values() for known in registry.names()]
+    known = [known for registry in REGISTRIES for known in registry.names()]
     raise UnknownNameError(f"There is nothing named {name!r}. {did_you_mean(name, known)}")
+
+
+def _card_facts(registry: Registry, name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    card = registry.card(name)
+    facts: dict[str, Any] = {"kind": registry.kind, **card.as_json(), "owner": registry.owner(name)}
+    if options and not isinstance(card, UpstreamCard):
+        raise ConfigError(f"--option is for encoders, which {name!r} is not; leave it out.")
+    facts |= _upstream_facts(name, options, card) if isinstance(card, UpstreamCard) else {}
+    return facts | _settings(registry.kind, name)
 
 
 def _settings(kind: str, name: str) -> dict[str, Any]:

@@ -34,7 +34,7 @@ Overwrite = Annotated[bool, typer.Option(help="Replace a run that is there.")]
 
 @app.command("list")
 def list_names(
-    kind: Annotated[str, typer.Argument(help="upstreams, downstreams or interfaces")] = "upstreams",
+    kind: Annotated[str, typer.Argument(help="upstreams, downstreams, interfaces or objectives")] = "upstreams",
     pattern: Annotated[str, typer.Argument(help="A shell pattern, or a part of the name.")] = "*",
     as_json: AsJson = False,
 ) -> None:
@@ -54,7 +54,10 @@ def list_names(
 
 @app.command()
 def describe(
-    name: Annotated[str, typer.Argument(help="An upstream, downstream or interface.")],
+    name: Annotated[
+        str,
+        typer.Argument(help="A name of any kind; KIND:NAME where kinds share it, for instance objective:tera."),
+    ],
     option: UpstreamOptions = None,
     as_json: AsJson = False,
 ) -> None:
@@ -346,7 +349,7 @@ def _registry(kind: str) -> Any:
     from audiossl.core import registry
     from audiossl.core.errors import did_you_mean
 
-    kinds = {"upstreams": registry.UPSTREAMS, "downstreams": registry.DOWNSTREAMS, "interfaces": registry.INTERFACES}
+    kinds = {f"{kind.kind}s": kind for kind in registry.REGISTRIES}
     name = kind if kind.endswith("s") else f"{kind}s"
     if name not in kinds:
         raise ConfigError(f"There is nothing called {kind!r} to list. {did_you_mean(kind, kinds)}")

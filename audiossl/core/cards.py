@@ -36,7 +36,7 @@ class UpstreamCard(Card):
     weights: '' if the encoder has nothing to learn; a file beside cards.py for weights that ship with the package;
     'hf:<repository>' or 'https://...' for published ones. architecture: True where the name gives a shape but no
     weights at all.
-    objective: 'module:attribute' of its pre-training task.
+    objective: the name of what pre-trains it, where no other is asked for.
     unverified: which facts of the card, or what else about the weights, nobody has checked against the files.
     """
 

@@ -1,7 +1,7 @@
 """Configuration: frozen dataclasses beside what they configure, read from YAML and `key.sub=value` by OmegaConf.
 
 The defaults in the code are the published settings. Everything is checked against the dataclass: an unknown key or a
-wrong type is one sentence with the closest key. The string under a field says what it is, see `field_docs`.
+wrong type is one sentence with the closest key. The string under a field says what it is (`audiossl.core.field_docs`).
 
 A dataclass may name the field that a bare string stands for, as `SHORT: ClassVar[str] = "mode"`: where it is nested,
 `finetune: lora` is then short for `finetune: {mode: lora}`. YAML reads a bare `off` as false, which counts as 'off' for
@@ -10,15 +10,12 @@ a field that is a Literal with that choice.
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import inspect
-import textwrap
 import types
 import typing
 from collections.abc import Mapping, Sequence
 from functools import cache
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -88,7 +85,7 @@ def with_long_forms(schema: type, layer: Mapping[str, Any] | DictConfig) -> dict
     if isinstance(layer, DictConfig):
         layer = OmegaConf.to_container(layer, resolve=False)  # type: ignore[assignment]
     hints = field_types(schema)
-    return {key: _long_value(hints.get(key), value) for key, value in layer.items()}
+    return {str(key): _long_value(hints.get(str(key)), value) for key, value in layer.items()}
 
 
 def as_dict(config: Any) -> dict[str, Any]:
@@ -107,20 +104,6 @@ def field_types(schema: type) -> dict[str, Any]:
     """The type of each field of a dataclass, by its name, in order."""
     hints = typing.get_type_hints(schema)
     return {field.name: hints[field.name] for field in dataclasses.fields(schema)}
-
-
-@cache
-def field_docs(schema: type) -> dict[str, str]:
-    """What the string under each field of a dataclass says, in one line, by the field's name.
-
-    Fields of its bases are among them. A field without such a string is left out, and so is a class without source, for
-    instance one that was typed into an interpreter.
-    """
-    found: dict[str, str] = {}
-    for owner in reversed(schema.__mro__):
-        if dataclasses.is_dataclass(owner):
-            found |= _docs_in_source(owner)
-    return {name: found[name] for name in field_types(schema) if name in found}
 
 
 def choices_of(kind: Any) -> tuple[Any, ...]:
@@ -174,22 +157,6 @@ def _long_pair(pair: str, schema: type | None) -> str:
         kind = field_types(kind).get(name) if dataclasses.is_dataclass(kind) else None  # type: ignore[arg-type]
     short = getattr(kind, "SHORT", "") if dataclasses.is_dataclass(kind) else ""
     return f"{path}.{short}={value}" if short and "{" not in value else pair
-
-
-def _docs_in_source(schema: type) -> dict[str, str]:
-    """Of the fields that the class itself has, without its bases."""
-    try:
-        source = textwrap.dedent(inspect.getsource(schema))
-    except (OSError, TypeError):
-        return {}
-    tree = ast.parse(source).body[0]
-    assert isinstance(tree, ast.ClassDef)
-    return {
-        field.target.id: " ".join(said.value.value.split())
-        for field, said in pairwise(tree.body)
-        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
-        if isinstance(said, ast.Expr) and isinstance(said.value, ast.Constant) and isinstance(said.value.value, str)
-    }
 
 
 def _explain(error: OmegaConfBaseException, schema: type) -> str:

@@ -40,12 +40,12 @@ class Entry:
 
 
 class Registry:
-    """All names of one kind (upstream, downstream or interface).
+    """All names of one kind (upstream, downstream, interface or objective).
 
-    package: each folder in it with a `cards.py` that has `CARDS` adds those names, as does the package's own
-    `cards.py`. group: the entry-point group through which other distributions add theirs; the entry point's name is
-    the plugin's name and its value is what makes it, or a Card in a module named `cards`, which is imported to list
-    names and must import nothing heavy.
+    package: each folder in it with a `cards.py` that has `CARDS` adds those names.
+    group: the entry-point group through which other distributions add theirs. The entry point's name is the plugin's
+    name. Its value is what makes it, or a Card in a module named `cards`, which is imported to list names and must
+    import nothing heavy.
     """
 
     def __init__(self, kind: str, package: str, group: str) -> None:
@@ -112,8 +112,8 @@ class Registry:
 
     def _card_modules(self) -> list[str]:
         package = importlib.import_module(self.package)
-        folders = [""] + [f"{info.name}." for info in pkgutil.iter_modules(package.__path__) if info.ispkg]
-        modules = [f"{self.package}.{folder}cards" for folder in folders]
+        folders = [info.name for info in pkgutil.iter_modules(package.__path__) if info.ispkg]
+        modules = [f"{self.package}.{folder}.cards" for folder in folders]
         return [module for module in modules if importlib.util.find_spec(module)]
 
     def _add(self, entries: dict[str, Entry], entry: Entry) -> None:
@@ -158,4 +158,7 @@ DOWNSTREAMS = Registry("downstream", "audiossl.downstreams", "audiossl.downstrea
 INTERFACES = Registry("interface", "audiossl.interfaces", "audiossl.interfaces")
 
 
-KINDS = {registry.kind: registry for registry in (UPSTREAMS, DOWNSTREAMS, INTERFACES)}
+OBJECTIVES = Registry("objective", "audiossl.objectives", "audiossl.objectives")
+
+
+REGISTRIES = (UPSTREAMS, DOWNSTREAMS, INTERFACES, OBJECTIVES)

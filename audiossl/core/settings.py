@@ -17,7 +17,8 @@ from typing import Any, Literal
 import yaml
 from omegaconf import DictConfig
 
-from audiossl.core.config import choices_of, field_docs, field_types, plain_values
+from audiossl.core.config import choices_of, field_types, plain_values
+from audiossl.core.field_docs import field_docs
 
 _WIDTH = 100
 _REQUIRED = "???"  # omegaconf's MISSING
@@ -140,14 +141,16 @@ def type_name(kind: Any) -> str:
         return f"list of {', '.join(inner)}" if inner else "list"
     if kind in (None, type(None)):
         return "null"
-    return {Any: "anything", str: "text", bool: "true or false"}.get(kind) or getattr(kind, "__name__", str(kind))
+    plain = {Any: "anything", str: "text", bool: "true or false"}
+    return plain.get(kind) or str(getattr(kind, "__name__", kind))
 
 
 def _settings(schema: Any, values: Mapping[str, Any], prefix: str) -> tuple[Setting, ...]:
     docs = field_docs(schema)
     found = []
     for name, kind in field_types(schema).items():
-        value, inner = values[name], ()
+        value = values[name]
+        inner: tuple[Setting, ...] = ()
         if dataclasses.is_dataclass(kind) and isinstance(value, Mapping):
             inner = _settings(kind, value, f"{prefix}{name}.")
         missing = isinstance(value, str) and value == _REQUIRED

@@ -17,7 +17,7 @@ from lhotse.cut import Cut
 from audiossl.core.config import as_dict, structured
 from audiossl.core.errors import ConfigError
 from audiossl.core.processes import is_main
-from audiossl.core.registry import DOWNSTREAMS, UPSTREAMS, import_target
+from audiossl.core.registry import DOWNSTREAMS, OBJECTIVES, UPSTREAMS
 from audiossl.core.types import BatchSource
 from audiossl.data.leaks import check_leaks
 from audiossl.data.loader import make_loader
@@ -31,7 +31,7 @@ from audiossl.experiments.config import DataConfig, Experiment, PretrainExperime
 from audiossl.training.config import TrainerConfig
 from audiossl.training.downstream import Downstream
 from audiossl.training.interface import build_interface
-from audiossl.training.objective import Pretraining
+from audiossl.training.objective import Objective, load_objective
 from audiossl.training.task import Task
 from audiossl.training.trainer import Trainer
 
@@ -88,18 +88,19 @@ def build_downstream(config: Experiment, upstream: Upstream | None = None, *, fi
     return task
 
 
-def build_pretraining(config: PretrainExperiment) -> Pretraining:
-    """The encoder, freshly initialised from the seed, under its objective."""
+def build_objective(config: PretrainExperiment) -> Objective:
+    """The encoder, freshly initialised from the seed, under the objective that is asked for or under its own."""
     card = UPSTREAMS.card(config.upstream)
-    if not getattr(card, "objective", ""):
-        raise ConfigError(f"upstream {config.upstream!r} has no pre-training objective.")
+    name = config.objective or getattr(card, "objective", "")
+    if not name:
+        raise ConfigError(
+            f"upstream {config.upstream!r} has no pre-training objective of its own; choose one by objective=NAME "
+            f"(there are: {', '.join(OBJECTIVES.names())})."
+        )
     upstream = build_upstream(config.upstream, {**card.options, **config.upstream_options}, config.seed)
-    task_type = import_target(card.objective)  # type: ignore[attr-defined]
-    options = structured(task_type.Config, config.objective, where=f"objective of {config.upstream}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed + 1)
-        task: Pretraining = task_type(upstream, options)
-    return task
+        return load_objective(name, upstream, **config.objective_options)
 
 
 def accelerator_of(config: TrainerConfig) -> Accelerator:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from audiossl.core.config import parse_overrides, read_yaml, structured, with_long_forms
 from audiossl.core.errors import ConfigError
@@ -134,7 +134,7 @@ class Experiment:
 
 @dataclass(frozen=True)
 class PretrainExperiment:
-    """An encoder with its own objective."""
+    """An encoder under an objective."""
 
     name: str = "encoder"
     """What the result is called."""
@@ -145,8 +145,10 @@ class PretrainExperiment:
     """The encoder, by a name of `audiossl list upstreams` that has an objective."""
     upstream_options: dict[str, Any] = field(default_factory=dict)
     """Options of the encoder, which `audiossl config UPSTREAM` lists."""
-    objective: dict[str, Any] = field(default_factory=dict)
-    """Options of the encoder's objective."""
+    objective: str = ""
+    """What it is trained by, a name of `audiossl list objectives`. Empty for the one that the encoder's card names."""
+    objective_options: dict[str, Any] = field(default_factory=dict)
+    """Options of the objective, which `audiossl config OBJECTIVE` lists."""
     data: DataConfig = field(default_factory=DataConfig)
     """Manifests, and how their rows become batches."""
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
@@ -163,12 +165,23 @@ def read_experiment(path: Path | None, overrides: Sequence[str] = (), *, pretrai
     schema = PretrainExperiment if pretrain else Experiment
     layers: list[DictConfig | Mapping[str, Any]] = [read_yaml(path)] if path else []
     layers.append(parse_overrides(overrides, schema))
+    if pretrain:
+        layers = [with_named_objective(layer) for layer in layers]
     where = f"configuration {path}" if path else "configuration"
     config: Any = structured(schema, *layers, where=where)
     if not pretrain and config.setting:
         layers.insert(0, read_setting(config.downstream, config.setting))
         config = structured(schema, *layers, where=where)
     return config
+
+
+def with_named_objective(layer: DictConfig | Mapping[str, Any]) -> Mapping[str, Any] | DictConfig:
+    """A layer of earlier versions, in which `objective` held the settings that are `objective_options` now."""
+    options = layer.get("objective")
+    if not isinstance(options, Mapping | DictConfig):
+        return layer
+    rest = {str(key): value for key, value in layer.items() if key != "objective"}
+    return {**rest, "objective_options": OmegaConf.merge(options, rest.get("objective_options") or {})}
 
 
 def default_out(path: Path | None, config: Any) -> Path:

@@ -11,13 +11,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from audiossl.core.cards import UpstreamCard
-from audiossl.core.config import field_docs, field_types
+from audiossl.core.config import field_types
 from audiossl.core.errors import ConfigError, UnknownNameError, did_you_mean
-from audiossl.core.registry import KINDS
+from audiossl.core.field_docs import field_docs
+from audiossl.core.registry import REGISTRIES
 from audiossl.core.settings import Setting, comment_lines, only, section, settings_of, yaml_lines
 from audiossl.encoders.hub import published
 from audiossl.experiments.config import Experiment, PretrainExperiment, read_setting, setting_names
 
+BY_KIND = {registry.kind: registry for registry in REGISTRIES}
 EXPERIMENTS = {"train": Experiment, "pretrain": PretrainExperiment}
 # The key of an experiment under which the options of a plug-in of that kind are.
 OPTIONS = {
@@ -62,24 +64,24 @@ def settings_sheet(name: str, kind: str = "", setting: str = "") -> SettingsShee
     setting: of a downstream, a YAML of its folder whose values are shown. Empty for the defaults.
     Raises UnknownNameError for a name that nothing has, and ConfigError for a kind or a setting that there is not.
     """
-    if kind and kind not in KINDS:
-        raise ConfigError(f"There is no kind {kind!r}. {did_you_mean(kind, KINDS)}")
+    if kind and kind not in BY_KIND:
+        raise ConfigError(f"There is no kind {kind!r}. {did_you_mean(kind, BY_KIND)}")
     sections = _sections()
     if not kind and (name in EXPERIMENTS or name in sections):
         if setting:
             raise ConfigError(f"Settings such as {setting!r} are those of a downstream, and {name} is none.")
         return _of_experiment(name) if name in EXPERIMENTS else _of_section(name, sections[name])
-    owners = [known for known in ([kind] if kind else KINDS) if name in KINDS[known]]
+    owners = [known for known in ([kind] if kind else BY_KIND) if name in BY_KIND[known]]
     if not owners:
-        known_names = [*EXPERIMENTS, *sections, *(known for registry in KINDS.values() for known in registry.names())]
-        wanted = KINDS[kind].names() if kind else known_names
+        known_names = [*EXPERIMENTS, *sections, *(known for registry in BY_KIND.values() for known in registry.names())]
+        wanted = BY_KIND[kind].names() if kind else known_names
         raise UnknownNameError(f"There is no {kind or 'setting'} named {name!r}. {did_you_mean(name, wanted)}".strip())
     return _of_plugin(name, owners, setting)
 
 
 def plugin_settings(kind: str, name: str) -> tuple[Setting, ...]:
     """What a plug-in lets one set, with what its card sets; () for one without a Config of its own."""
-    registry, key = KINDS[kind], OPTIONS[kind]
+    registry, key = BY_KIND[kind], OPTIONS[kind]
     schema = getattr(registry.load(name), "Config", None)
     if not (isinstance(schema, type) and dataclasses.is_dataclass(schema)):
         return ()
@@ -92,7 +94,7 @@ def _sections() -> dict[str, tuple[type, str]]:
         name: (kind, field_docs(schema).get(name, ""))
         for schema in EXPERIMENTS.values()
         for name, kind in field_types(schema).items()
-        if dataclasses.is_dataclass(kind)
+        if isinstance(kind, type) and dataclasses.is_dataclass(kind)
     }
 
 
@@ -109,7 +111,7 @@ def _of_section(name: str, found: tuple[type, str]) -> SettingsSheet:
 
 def _of_plugin(name: str, owners: list[str], setting: str) -> SettingsSheet:
     kind = owners[0]
-    card = KINDS[kind].card(name)
+    card = BY_KIND[kind].card(name)
     chosen = [_choice(kind, name)]
     inner = plugin_settings(kind, name)
     notes = list(_notes(name, kind, owners[1:], has_settings=bool(inner)))
@@ -139,9 +141,9 @@ def _with_setting(downstream: str, setting: str) -> Iterator[Setting]:
     """All options of the task, and of the other sections what the setting says."""
     layer = read_setting(downstream, setting)
     where = f"setting {setting} of {downstream}"
-    schema = KINDS["downstream"].load(downstream).Config
+    schema = BY_KIND["downstream"].load(downstream).Config
     yield section("task", settings_of(schema, layer.get("task") or {}, within="task", where=where))
-    others = {key: value for key, value in layer.items() if key != "task"}
+    others = {str(key): value for key, value in layer.items() if key != "task"}
     yield from only(settings_of(Experiment, others, where=where), others)
 
 

@@ -14,7 +14,7 @@ from audiossl.encoders.weights import save_upstream
 from audiossl.experiments.building import (
     accelerator_of,
     build_downstream,
-    build_pretraining,
+    build_objective,
     check_rows,
     completed,
     fit_statistics,
@@ -120,7 +120,7 @@ def pretrain(config: PretrainExperiment, out: Path, *, resume: bool = False, ove
     run = RunFolder(out)
     with run.writing(resume=resume, overwrite=overwrite):
         cuts = {split: read_manifest(config.data.path(split)) for split in ("train", "dev")}
-        task = build_pretraining(config)
+        task = build_objective(config)
         trainer = trainer_of(task, config, out, cuts)
         if trainer.accelerator.is_main_process:
             encoder = EncoderFile(weights=run.upstream_path.name)

@@ -1,1 +1,1 @@
-"""The interfaces that ship with audiossl: `cards.py` lists them, each module holds a family of them."""
+"""From the layers of an encoder to one sequence, a folder each."""

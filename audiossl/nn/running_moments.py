@@ -29,15 +29,20 @@ class WindowSums:
         self.window_sum = torch.zeros(kernel, dtype=torch.float64)
         self.window_product = torch.zeros(kernel, kernel, dtype=torch.float64)
         self._rest = torch.zeros(0, dtype=torch.float64)
+        self._skip = 0
 
     def add(self, block: Tensor) -> None:
         """The next samples (S,) of the recording."""
         block = block.detach().to("cpu", torch.float64)
         self.num_samples += block.numel()
         self.sum, self.square = self.sum + block.sum(), self.square + block.square().sum()
-        samples = torch.cat([self._rest, block])  # a window may begin in the block before
+        # A window may begin in the block before, or, where the stride is wider than the kernel, only in a later one.
+        samples = torch.cat([self._rest, block])
+        skipped, samples = samples[: self._skip], samples[self._skip :]
+        self._skip -= skipped.numel()
         count = max(0, (samples.numel() - self.kernel) // self.stride + 1)
         self._rest = samples[count * self.stride :]
+        self._skip += max(0, count * self.stride - samples.numel())
         if count:
             windows = samples.unfold(0, self.kernel, self.stride)  # (count, K)
             self.num_windows += count

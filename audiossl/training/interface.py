@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from audiossl.core.config import make
+from audiossl.core.errors import ConfigError
 from audiossl.core.registry import INTERFACES
 from audiossl.core.types import Features
 
@@ -70,6 +71,13 @@ class Interface(nn.Module, ABC):
 
     def fit(self, features: Iterable[Features]) -> None:
         """Estimate what is not learnt by gradient; called once, before training, on training batches."""
+
+
+def checked_width(width: int | None, natural: int) -> int:
+    """The output width that is asked for, or the natural one for None. Raises ConfigError for less than 1."""
+    if width is not None and width < 1:
+        raise ConfigError(f"width={width}: an interface needs a width of at least 1, or none for {natural}.")
+    return natural if width is None else width
 
 
 def load_interface(name: str, widths: Sequence[int], **options: Any) -> Interface:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from audiossl.core.errors import ConfigError
-from audiossl.training.objective import Pretraining
+from audiossl.nn.draws import keyed_generator
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def spec_augment(
         return x
     hidden = torch.zeros(x.shape, dtype=torch.bool)
     for row, (length, name) in enumerate(zip(lengths, ids, strict=True)):
-        generator = Pretraining.generator("spec_augment", config.seed, epoch, name)
+        generator = keyed_generator("spec_augment", config.seed, epoch, name)
         longest = min(config.time_width, int(config.longest_share * length))
         for start, width in _spans(config.num_time_masks, longest, length, generator):
             hidden[row, start : start + width] = True

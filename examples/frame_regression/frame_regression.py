@@ -19,7 +19,8 @@ from audiossl.training.task import Monitor, Prediction
 
 @dataclass(frozen=True)
 class FrameLevelConfig:
-    floor_db: float = -60.0  # of full scale; quieter frames count as this quiet
+    floor_db: float = -60.0
+    """Of full scale. Quieter frames count as this quiet."""
 
 
 class FrameLevel(Downstream):

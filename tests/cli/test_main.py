@@ -49,6 +49,18 @@ def test_list_and_describe(audiossl: Cli) -> None:
     assert "arXiv" in audiossl("describe", "pca").out
 
 
+def test_a_name_of_two_kinds_is_described_by_its_kind(audiossl: Cli) -> None:
+    (listed,) = json.loads(audiossl("list", "objectives", "--json").out)
+    assert listed["name"] == "tera"
+    first = json.loads(audiossl("describe", "tera", "--json").out)
+    assert (first["kind"], first["objective"], first["also"]) == ("upstream", "tera", ["objective:tera"])
+    other = json.loads(audiossl("describe", "objective:tera", "--json").out)
+    assert (other["kind"], other["target"]) == ("objective", "audiossl.objectives.tera.objective:TeraObjective")
+    wrong = audiossl("describe", "objective:terra")
+    assert (wrong.code, wrong.err.count("\n")) == (2, 1)
+    assert "There is no objective named 'terra'. Did you mean tera?" in wrong.err
+
+
 def test_train_evaluate_predict_report(audiossl: Cli, recipe: Path, corpus: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     done = audiossl("train", recipe, "seed=3", "--out", run)

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import pytest
 from omegaconf import MISSING
 
-from audiossl.core.config import as_dict, make, parse_overrides, read_yaml, save_yaml, structured
+from audiossl.core.config import (
+    as_dict,
+    choices_of,
+    make,
+    parse_overrides,
+    read_yaml,
+    save_yaml,
+    structured,
+    with_long_forms,
+)
 from audiossl.core.errors import AudiosslError, ConfigError
 from audiossl.experiments.config import Experiment, read_experiment
 
@@ -150,3 +159,44 @@ def test_plugins_are_made_from_their_own_schema_or_from_keywords() -> None:
         make(Configured, {"depht": 5}, 7, where="options of x")
     with pytest.raises(ConfigError, match="thrid"):
         make(plain, {"thrid": 3}, 1, where="options of plain")
+
+
+@dataclass(frozen=True)
+class Folded:
+    SHORT: ClassVar[str] = "by"
+
+    by: str = ""
+    share: float = 0.5
+
+
+@dataclass(frozen=True)
+class Short:
+    folds: Folded = field(default_factory=Folded)
+    features: Literal["auto", "off"] = "auto"
+    nullable: Literal["on", "off"] | None = None
+    flag: bool = True
+    text: str = ""
+
+
+def test_short_forms_and_a_bare_off() -> None:
+    layer = {"folds": "k:5", "features": False, "nullable": False, "flag": False}
+    assert structured(Short, layer) == Short(Folded("k:5"), "off", "off", flag=False)
+    assert layer["folds"] == "k:5"  # what was given is left as it was
+    assert with_long_forms(Short, {"folds": {"share": 0.1}, "unknown": False}) == {
+        "folds": {"share": 0.1},
+        "unknown": False,
+    }
+    with pytest.raises(ConfigError, match="'features'"):
+        structured(Short, {"features": True})
+
+
+def test_a_later_override_of_the_same_section_does_not_replace_a_short_form() -> None:
+    pairs = ["folds=k:5", "folds.share=0.25", "features=off", "text=a=b"]
+    assert structured(Short, parse_overrides(pairs, Short)) == Short(Folded("k:5", 0.25), "off", text="a=b")
+    assert structured(Short, parse_overrides(["folds={by: k:3, share: 0.1}"], Short)).folds == Folded("k:3", 0.1)
+
+
+def test_choices() -> None:
+    assert choices_of(Literal["a", "b"]) == ("a", "b")
+    assert choices_of(Literal["a"] | None) == ("a", None)
+    assert choices_of(int | None) == ()

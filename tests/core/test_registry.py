@@ -15,7 +15,7 @@ import pytest
 import torch
 from toys.core import ROOT, ToyUpstream
 
-from audiossl import DOWNSTREAMS, INTERFACES, UPSTREAMS, load_upstream
+from audiossl import DOWNSTREAMS, INTERFACES, OBJECTIVES, UPSTREAMS, load_upstream
 from audiossl.core.cards import Card, UpstreamCard
 from audiossl.core.errors import AudiosslError, ConfigError, UnknownNameError
 from audiossl.core.registry import Registry
@@ -27,11 +27,15 @@ def test_the_names_of_the_folders_are_there() -> None:
     assert {"log_mel", "fbank", "tera", "audio_albert"} <= set(UPSTREAMS.names())
     assert "utterance_classification" in DOWNSTREAMS.names()
     assert {"last", "weighted_sum", "pca"} <= set(INTERFACES.names())
+    assert OBJECTIVES.names() == ["tera"]
+    assert OBJECTIVES.owner("tera") == "audiossl.objectives.tera"
     assert UPSTREAMS.owner("tera") == "audiossl.upstreams.tera"
     assert UPSTREAMS.card("audio_albert").options == {"share_layers": True}
 
 
-@pytest.mark.parametrize("registry", [UPSTREAMS, DOWNSTREAMS, INTERFACES], ids=lambda registry: registry.kind)
+@pytest.mark.parametrize(
+    "registry", [UPSTREAMS, DOWNSTREAMS, INTERFACES, OBJECTIVES], ids=lambda registry: registry.kind
+)
 def test_every_card_leads_to_something_and_says_what_it_is(registry: Registry) -> None:
     for name in registry.names():
         assert callable(registry.load(name))

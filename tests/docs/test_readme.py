@@ -121,7 +121,7 @@ def test_what_the_readme_lists_is_registered():
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_to_files_lead_somewhere(page):
-    generated = {"benchmarks.md"}
+    generated = {"benchmarks.md", "settings.md"}
     for link in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
         if "://" not in link and link not in generated:
             assert (page.parent / link).exists(), link
@@ -130,4 +130,4 @@ def test_links_to_files_lead_somewhere(page):
 def test_every_page_is_in_the_navigation():
     config = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
     listed = set(re.findall(r"[\w-]+\.md", str(config["nav"])))
-    assert {page.name for page in (ROOT / "docs").glob("*.md")} | {"benchmarks.md"} == listed
+    assert {page.name for page in (ROOT / "docs").glob("*.md")} | {"benchmarks.md", "settings.md"} == listed

@@ -467,10 +467,10 @@ def test_lora_without_peft_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_pretraining_has_one_group_and_skips_nothing() -> None:
-    from audiossl.experiments.building import build_pretraining
+    from audiossl.experiments.building import build_objective
 
     options = [f"upstream_options.{name}={value}" for name, value in TINY_TERA.items()]
-    task = build_pretraining(read_experiment(None, options, pretrain=True))
+    task = build_objective(read_experiment(None, options, pretrain=True))
     groups = task.parameter_groups()
     assert [(group.name, group.lr) for group in groups] == [("", None)]
     assert len(groups[0].parameters) == len(list(task.parameters()))

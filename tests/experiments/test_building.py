@@ -16,10 +16,11 @@ from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_s
 from toys.core import LABELS, TINY_TERA, write_corpus
 
 from audiossl import load_run
-from audiossl.core.config import read_yaml
+from audiossl.core.config import read_yaml, save_yaml
 from audiossl.core.errors import AudiosslError, CheckpointError, ConfigError, LabelError, ManifestError
 from audiossl.core.files import read_jsonl
 from audiossl.data.manifests import read_manifest
+from audiossl.experiments.building import build_objective
 from audiossl.experiments.config import default_out, read_experiment
 from audiossl.experiments.start import train
 from audiossl.experiments.training import pretrain
@@ -194,6 +195,34 @@ def test_an_upstream_without_an_objective_cannot_be_pretrained(tmp_path: Path, c
     config = read_experiment(None, ["upstream=log_mel", f"data.dir={corpus}"], pretrain=True)
     with pytest.raises(ConfigError, match="upstream 'log_mel' has no pre-training objective"):
         pretrain(config, tmp_path)
+
+
+def test_an_objective_is_a_name_and_its_options(tmp_path: Path, corpus: Path) -> None:
+    tiny = [f"upstream_options.{key}={value}" for key, value in TINY_TERA.items()]
+    made = build_objective(read_experiment(None, [*tiny, "objective_options.time=0.3"], pretrain=True))
+    assert (made.config.time, made.upstream.name) == (0.3, "tera")  # the one that the encoder's card names
+    named = build_objective(read_experiment(None, [*tiny, "objective=tera"], pretrain=True))
+    first, second = (dict(task.named_parameters()) for task in (made, named))
+    assert all(torch.equal(first[name], second[name]) for name in first)  # the seed decides
+
+    for overrides, message in {
+        ("objective=terra",): "There is no objective named 'terra'. Did you mean tera",
+        ("objective_options.tiem=1",): r"options of objective tera: there is no key 'tiem'. Did you mean time",
+        ("upstream=log_mel", "objective=tera"): "Objective 'tera' needs an encoder with .* 'log_mel' has none of them",
+    }.items():
+        with pytest.raises(AudiosslError, match=message):
+            build_objective(read_experiment(None, overrides, pretrain=True))
+
+
+def test_settings_of_an_objective_as_earlier_versions_wrote_them(tmp_path: Path) -> None:
+    recipe = tmp_path / "old.yaml"
+    recipe.write_text("objective:\n  time: 0.4\n  frequency: 0.1\n")
+    made = read_experiment(recipe, ["objective.time=0.2"], pretrain=True)
+    assert (made.objective, made.objective_options) == ("", {"time": 0.2, "frequency": 0.1})
+    made = read_experiment(recipe, ["objective=tera", "objective_options.time=0.3"], pretrain=True)
+    assert (made.objective, made.objective_options) == ("tera", {"time": 0.3, "frequency": 0.1})
+    save_yaml(made, tmp_path / "new.yaml")
+    assert read_experiment(tmp_path / "new.yaml", pretrain=True) == made
 
 
 def test_unknown_options_are_named(experiment: Make, tmp_path: Path) -> None:

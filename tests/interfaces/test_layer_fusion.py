@@ -9,7 +9,9 @@ import torch
 
 from audiossl.core.errors import ConfigError
 from audiossl.core.types import Features
-from audiossl.interfaces.fusion import ClsPooling, Concat, HierarchicalConv, floor_log
+from audiossl.interfaces.cls_pooling.interface import ClsPooling
+from audiossl.interfaces.concat.interface import Concat
+from audiossl.interfaces.hierarchical_conv.interface import HierarchicalConv, floor_log
 from audiossl.training.interface import load_interface
 
 

@@ -8,7 +8,7 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from audiossl.core.errors import ConfigError
 from audiossl.core.types import Features
-from audiossl.interfaces.weighting import GroupedWeightedSum, WeightedSum, contiguous_groups
+from audiossl.interfaces.weighted_sum.interface import GroupedWeightedSum, WeightedSum, contiguous_groups
 from audiossl.nn import layer_sum
 from audiossl.training.interface import load_interface
 

@@ -9,7 +9,7 @@ from sklearn.decomposition import PCA
 
 from audiossl.core.errors import ConfigError, TrainingError
 from audiossl.core.types import Features
-from audiossl.interfaces.projection import Pca, component_shares
+from audiossl.interfaces.pca.interface import Pca, component_shares
 from audiossl.training.interface import load_interface
 
 

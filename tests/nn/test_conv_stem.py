@@ -7,7 +7,6 @@ import torch
 
 from audiossl.encoders.testing import relative_distance
 from audiossl.nn.conv_stem import ConvStem, stride_and_receptive_field
-from audiossl.nn.span_masks import span_mask
 
 KERNELS, STRIDES = (10, 3, 3, 2), (5, 2, 2, 2)
 
@@ -58,16 +57,3 @@ def test_frames_of_a_stack_by_one_formula() -> None:
         frames = made(torch.zeros(1, samples)).shape[1]
         assert frames == (samples - field) // stride + 1
         assert len(made.rows([torch.zeros(samples)])[0]) == frames
-
-
-def test_spans_cover_the_share_that_was_asked_for() -> None:
-    torch.manual_seed(0)
-    lengths = torch.tensor([200, 50, 4])
-    masks = torch.stack([span_mask(lengths, 200, 0.3, 5) for _ in range(400)]).float()
-    for item, length in ((0, 200), (1, 50)):
-        covered = masks[:, item, :length].mean()
-        assert 0.22 < float(covered) < 0.3  # overlaps take some away
-        assert not masks[:, item, length:].any()
-    assert not masks[:, 2].any()  # shorter than a span
-    runs = (masks[0, 0, 1:] > masks[0, 0, :-1]).sum() + masks[0, 0, 0]
-    assert int(masks[0, 0].sum()) >= 5 * int(runs) - 4

@@ -160,20 +160,20 @@ def tera(corpus: Path, *overrides: str) -> PretrainExperiment:
 def test_pretraining_with_dropout_stopped_in_an_epoch_goes_on_exactly(
     tmp_path: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from audiossl.upstreams.tera.objective import TeraPretraining
+    from audiossl.objectives.tera.objective import TeraObjective
 
     config = tera(corpus)
     pretrain(config, tmp_path / "straight")
-    original, count = TeraPretraining.loss, [0]
+    original, count = TeraObjective.loss, [0]
 
-    def loss(self: TeraPretraining, batch: Any) -> Any:
+    def loss(self: TeraObjective, batch: Any) -> Any:
         count[0] += 1
         if count[0] == 9:  # step 5; an epoch is 5 batches
             signal.raise_signal(signal.SIGINT)
         return original(self, batch)
 
     with monkeypatch.context() as patch:
-        patch.setattr(TeraPretraining, "loss", loss)
+        patch.setattr(TeraObjective, "loss", loss)
         with pytest.raises(Interrupted, match="after step 5"):
             pretrain(config, tmp_path / "stopped")
     pretrain(config, tmp_path / "stopped", resume=True)

@@ -3,7 +3,6 @@
 from audiossl.core.cards import UpstreamCard
 
 _TERA = "audiossl.upstreams.tera.model:Tera"
-_OBJECTIVE = "audiossl.upstreams.tera.objective:TeraPretraining"
 _TERA_PAPER = "https://arxiv.org/abs/2007.06028"
 _MOCKINGJAY_PAPER = "https://arxiv.org/abs/1910.12638"
 _ALBERT_PAPER = "https://arxiv.org/abs/2005.08575"
@@ -15,7 +14,7 @@ CARDS = (
         "TERA base: 3 blocks of 768 on log mel frames (architecture)",
         paper=_TERA_PAPER,
         architecture=True,
-        objective=_OBJECTIVE,
+        objective="tera",
         num_parameters=21_327_360,
     ),
     UpstreamCard(
@@ -24,7 +23,7 @@ CARDS = (
         "Mockingjay: TERA's encoder, pre-trained by masking along time only (architecture)",
         paper=_MOCKINGJAY_PAPER,
         architecture=True,
-        objective=_OBJECTIVE,
+        objective="tera",
         num_parameters=21_327_360,
     ),
     UpstreamCard(
@@ -34,7 +33,7 @@ CARDS = (
         paper=_ALBERT_PAPER,
         options={"share_layers": True},
         architecture=True,
-        objective=_OBJECTIVE,
+        objective="tera",
         num_parameters=7_151_616,
     ),
     UpstreamCard(
@@ -55,7 +54,7 @@ CARDS = (
         },
         weights="tera_mini.safetensors",
         sha256="62d52decd7b6b5e9c61dc46b15f3d56d82c782e05c063d3d90f4fb59020d60b8",
-        objective=_OBJECTIVE,
+        objective="tera",
         licence="CC BY-SA 4.0",
         num_parameters=1_054_848,
         training={

@@ -103,7 +103,7 @@ class Tera(Upstream):
         self.sample_rate_hz = config.sample_rate_hz
         self.frontend, bands = _frontend(config)
         self.stride, self.receptive_field, self.edge = self.frontend.hop, self.frontend.win, self.frontend.edge
-        self.num_features = bands * (config.deltas + 1)
+        self.num_features, self.norm_eps = bands * (config.deltas + 1), config.norm_eps
         self.widths = (config.width,) * (config.num_layers + 1)
         if config.normalize == "global":
             # NaN until `set_statistics`: a model that never saw its training data must not run silently.
@@ -153,6 +153,11 @@ class Tera(Upstream):
             layers.append(x)
         return layers
 
+    @property
+    def needs_statistics(self) -> bool:
+        """True while features are to be normalised by training data whose statistics nobody has set."""
+        return self.config.normalize == "global" and bool(self.feature_std.isnan().any())
+
     def set_statistics(self, mean: Tensor, std: Tensor) -> None:
         """Mean and standard deviation (num_features,) of the training data, for normalize='global'."""
         self.feature_mean.copy_(mean)
@@ -162,7 +167,7 @@ class Tera(Upstream):
         if self.config.normalize == "utterance":
             return filterbank.normalize_utterance(x, frames)
         if self.config.normalize == "global":
-            if bool(self.feature_std.isnan().any()):
+            if self.needs_statistics:
                 raise CheckpointError(
                     "This TERA normalises by the mean of its training data and has none yet: pre-train it, load a "
                     "checkpoint, or set normalize=utterance."

@@ -12,16 +12,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, cast
 
 import torch
 from torch import Tensor, nn
 
 from audiossl.core.types import Batch, Loss
+from audiossl.encoders.upstream import Upstream
+from audiossl.nn.draws import keyed_generator
 from audiossl.nn.masking import valid_frames
-from audiossl.training.objective import Pretraining
-from audiossl.upstreams.tera.model import Tera
-from audiossl.upstreams.tera.views import contrastive_loss, random_view
+from audiossl.objectives.tera.figures import draw_reconstructions
+from audiossl.objectives.tera.views import contrastive_loss, random_view
+from audiossl.training.objective import Objective
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,9 @@ class AlterationConfig:
 _SHOWN_FRAMES = 400  # of a picture: more would be too narrow to see a block of 7
 
 
+_VIEWS = ("first view", "second view")
+
+
 class Altered(NamedTuple):
     """inputs (T, F) as the model sees them; chosen bool (T, F), where the loss is taken."""
 
@@ -75,23 +80,55 @@ class Altered(NamedTuple):
     chosen: Tensor
 
 
-class TeraPretraining(Pretraining):
-    """A TERA encoder with a prediction head Linear, GELU, LayerNorm, Linear."""
+class EncoderOfFrames(Protocol):
+    """What is asked of an encoder: its input features apart from what it makes of them.
+
+    num_features: F of the input features; norm_eps: of its layer norms; needs_statistics: True while it waits for
+    `set_statistics`.
+    """
+
+    num_features: int
+    norm_eps: float
+
+    @property
+    def needs_statistics(self) -> bool: ...
+
+    def acoustic(self, wavs: Tensor, lengths: Tensor, *, normalized: bool = True) -> Tensor:
+        """wavs (B, S) with lengths (B,) -> input features (B, T, F)."""
+
+    def contextualize(self, x: Tensor, frames: Tensor, last: int, first_position: int = 0) -> list[Tensor]:
+        """Features (B, T, F) of (B,) real frames -> hidden states 0 to `last`, each (B, T, D)."""
+
+    def set_statistics(self, mean: Tensor, std: Tensor) -> None:
+        """Mean and standard deviation (F,) of the training data, by which features are normalised."""
+
+
+class TeraObjective(Objective):
+    """An encoder of frames with a prediction head Linear, GELU, LayerNorm, Linear."""
 
     Config = AlterationConfig
-    upstream: Tera
+    needs = ("num_features", "norm_eps", "needs_statistics", "acoustic", "contextualize", "set_statistics")
 
-    def __init__(self, upstream: Tera, config: AlterationConfig | None = None) -> None:
+    def __init__(self, upstream: Upstream, config: AlterationConfig | None = None) -> None:
         super().__init__(upstream)
         self.config = config or AlterationConfig()
-        width = upstream.config.width
+        width = upstream.widths[-1]
         self.head = nn.Sequential(
             nn.Linear(width, width),
             nn.GELU(),
-            nn.LayerNorm(width, upstream.config.norm_eps),
-            nn.Linear(width, upstream.num_features),
+            nn.LayerNorm(width, self.encoder.norm_eps),
+            nn.Linear(width, self.encoder.num_features),
         )
-        self._fitted = upstream.config.normalize != "global"
+
+    @property
+    def encoder(self) -> EncoderOfFrames:
+        """The upstream, as what the objective asks of it."""
+        return cast(EncoderOfFrames, self.upstream)
+
+    @property
+    def item_wise(self) -> bool:
+        """The noise is drawn for a whole batch, as published, and the contrastive term compares its items."""
+        return self.config.magnitude == 0 and self.config.contrast == 0
 
     def loss(self, batch: Batch) -> Loss:
         """Mean absolute error over the chosen points of all items, plus the weighted contrastive term where there is
@@ -112,37 +149,30 @@ class TeraPretraining(Pretraining):
 
     @property
     def needs_fit(self) -> bool:
-        return not self._fitted
+        return self.encoder.needs_statistics
 
     def fit(self, batches: Iterable[Batch]) -> None:
         """Mean and standard deviation of every band over the frames of `max_statistics` batches."""
         count, total, squares = 0, torch.tensor(0.0, dtype=torch.float64), torch.tensor(0.0, dtype=torch.float64)
         for batch in islice(batches, self.config.max_statistics):
-            x = self.upstream.acoustic(batch.wavs, batch.lengths, normalized=False)
+            x = self.encoder.acoustic(batch.wavs, batch.lengths, normalized=False)
             frames = x[valid_frames(self.upstream.num_frames(batch.lengths), x.shape[1])].double()
             count += len(frames)
             total = total.to(frames) + frames.sum(0)
             squares = squares.to(frames) + frames.square().sum(0)
         mean = total / count
-        self.upstream.set_statistics(mean, (squares / count - mean.square()).clamp(min=1e-8).sqrt())
-        self._fitted = True
-
-    def load_trainable_state(self, state: dict[str, Tensor]) -> None:
-        super().load_trainable_state(state)
-        self._fitted = True
+        self.encoder.set_statistics(mean, (squares / count - mean.square()).clamp(min=1e-8).sqrt())
 
     @torch.no_grad()
     def snapshot(self, batch: Batch, folder: Path) -> dict[str, Path]:
         """Clean input, altered input and reconstruction of the first items, their first `_SHOWN_FRAMES` frames."""
-        from audiossl.upstreams.tera.figures import draw_reconstructions
-
         clean, inputs, _, frames = self._altered(batch)
         made = self._reconstruct(inputs, frames).float()
         panels = [
             tuple(x[item, : min(int(frames[item]), _SHOWN_FRAMES)].cpu().numpy() for x in (clean, inputs, made))
             for item in range(min(3, len(batch)))
         ]
-        path = draw_reconstructions(panels, folder / "reconstruction.png", self.upstream)
+        path = draw_reconstructions(panels, folder / "reconstruction.png", self.upstream.frame_rate_hz)
         return {"Reconstruction of held-out sound": path}
 
     def _reconstruct(self, inputs: Tensor, frames: Tensor, first_position: int = 0) -> Tensor:
@@ -150,50 +180,50 @@ class TeraPretraining(Pretraining):
         return out
 
     def _encode(self, inputs: Tensor, frames: Tensor, first_position: int = 0) -> Tensor:
-        return self.upstream.contextualize(inputs, frames, self.upstream.num_layers - 1, first_position)[-1]
+        return self.encoder.contextualize(inputs, frames, self.upstream.num_layers - 1, first_position)[-1]
 
     def _first_position(self, batch: Batch) -> int:
         if not self.training or self.config.position_jitter == 0:
             return 0
-        draw = self.generator(self.config.seed, *(batch.position or (0, 0)), "position")
+        draw = keyed_generator(self.config.seed, *(batch.position or (0, 0)), "position")
         return int(torch.randint(self.config.position_jitter + 1, (), generator=draw))
 
     def _altered(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """clean, inputs, chosen (B, T, F) and frames (B,); with `contrast`, 2 B rows: first views, then second ones.
 
-        The draw of an item does not depend on its batch.
+        The draw of an item does not depend on its batch, but for the noise.
         """
-        epoch, number = batch.position or (0, 0)
-        if not self.training:
-            epoch, number = -1, -1  # validation alters the same sound in the same way each time
-        ids = [cut.id for cut in batch.cuts] or [str(i) for i in range(len(batch))]
-        clean = self.upstream.acoustic(batch.wavs, batch.lengths)
+        seed = self.config.seed
+        clean = self.encoder.acoustic(batch.wavs, batch.lengths)
         frames = self.upstream.num_frames(batch.lengths)
-        keys: list[tuple[str, ...]] = [(name,) for name in ids]
+        draws = self.draws(batch, seed)
         if self.config.contrast:
-            keys = [(name, view) for view in ("first view", "second view") for name in ids]
-            clean, frames = self._views(clean, frames, [(epoch, *key) for key in keys])
+            clean, frames = self._views(
+                clean, frames, [d for view in _VIEWS for d in self.draws(batch, seed, view, "part")]
+            )
+            draws = [draw for view in _VIEWS for draw in self.draws(batch, seed, view)]
+        # Time and frequency: each item by its own draw, its real frames only.
         inputs, chosen = clean.clone(), torch.zeros_like(clean, dtype=torch.bool)
-        for item, (key, count) in enumerate(zip(keys, frames.tolist(), strict=True)):
-            draw = self.generator(self.config.seed, epoch, *key)
+        for item, (draw, count) in enumerate(zip(draws, frames.tolist(), strict=True)):
             altered = alter(clean[item, :count], self.config, draw)
             inputs[item, :count], chosen[item, :count] = altered
-        draw = self.generator(self.config.seed, epoch, number, "magnitude")
+        # Magnitude: the whole batch, or none of it. Validation alters the same sound in the same way each time.
+        position = (batch.position or (0, 0)) if self.training else (-1, -1)
+        draw = keyed_generator(seed, *position, "magnitude")
         if torch.rand((), generator=draw) < self.config.magnitude:
             noise = torch.randn(inputs.shape, generator=draw).to(inputs)
             inputs = inputs + self.config.noise_std * noise
         return clean, inputs, chosen, frames
 
-    def _views(self, x: Tensor, frames: Tensor, keys: Sequence[tuple[object, ...]]) -> tuple[Tensor, Tensor]:
-        """x (B, T, F) of (B,) frames -> one view a key, (2 B, T', F), and their frames (2 B,)."""
+    def _views(self, x: Tensor, frames: Tensor, draws: Sequence[torch.Generator]) -> tuple[Tensor, Tensor]:
+        """x (B, T, F) of (B,) frames -> one view a draw, (2 B, T', F), and their frames (2 B,)."""
         config, views = self.config, []
         frames_hz = self.upstream.sample_rate_hz / self.upstream.stride
         longest, apart = round(config.longest_view_s * frames_hz), config.apart_s * frames_hz
-        for row, (key, item, count) in enumerate(zip(keys, [*x, *x], frames.tolist() * 2, strict=True)):
+        for row, (draw, item, count) in enumerate(zip(draws, [*x, *x], frames.tolist() * 2, strict=True)):
             first, end = 0, count
             if 0 < apart <= count:
                 first, end = (0, count // 2) if row < len(x) else (count // 2, count)
-            draw = self.generator(config.seed, *key, "part")
             views.append(random_view(item[first:end], config.shortest_view, config.channel_std, draw, longest or None))
         lengths = torch.tensor([len(view) for view in views], device=frames.device)
         return nn.utils.rnn.pad_sequence(views, batch_first=True), lengths

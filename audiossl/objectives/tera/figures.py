@@ -8,10 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from audiossl.upstreams.tera.model import Tera
 
-
-def draw_reconstructions(panels: Sequence[tuple[NDArray[np.float32], ...]], path: Path, upstream: Tera) -> Path:
+def draw_reconstructions(panels: Sequence[tuple[NDArray[np.float32], ...]], path: Path, frame_rate_hz: float) -> Path:
     """One row an utterance: clean input, altered input and reconstruction (T, F) on one colour scale, as PNG."""
     from matplotlib.figure import Figure
 
@@ -20,7 +18,7 @@ def draw_reconstructions(panels: Sequence[tuple[NDArray[np.float32], ...]], path
     for row, (images, axis_row) in enumerate(zip(panels, axes, strict=True)):
         low, high = np.percentile(images[0], [1, 99])
         for title, image, axis in zip(("input", "altered input", "reconstruction"), images, axis_row, strict=True):
-            end_s = len(image) / upstream.frame_rate_hz
+            end_s = len(image) / frame_rate_hz
             extent = (0, end_s, 0, image.shape[1])
             shown = axis.imshow(image.T, origin="lower", aspect="auto", vmin=low, vmax=high, extent=extent)
             if row == 0:

@@ -1,4 +1,4 @@
-"""Interfaces that choose or weight layers."""
+"""Learnt weighted means of layers (SUPERB, Yang et al., 2021, arXiv:2105.01051)."""
 
 from __future__ import annotations
 
@@ -11,86 +11,8 @@ from torch import Tensor, nn
 
 from audiossl.core.errors import ConfigError
 from audiossl.nn.layer_sum import may_be_summed, sum_of_halves
-from audiossl.training.interface import Interface
-
-
-def project(linear: nn.Module, x: Tensor) -> Tensor:
-    """A linear layer on states that may have another dtype, as those of a bfloat16 encoder have."""
-    if isinstance(linear, nn.Linear) and not torch.is_autocast_enabled(x.device.type):
-        x = x.to(linear.weight.dtype)
-    projected: Tensor = linear(x)
-    return projected
-
-
-def linear_or_identity(width: int, new_width: int) -> nn.Module:
-    """A projection where the widths differ, nothing where they are equal."""
-    return nn.Identity() if width == new_width else nn.Linear(width, new_width)
-
-
-def checked_width(width: int | None, natural: int) -> int:
-    """The output width that is asked for, or the natural one for None. Raises ConfigError for less than 1."""
-    if width is not None and width < 1:
-        raise ConfigError(f"width={width}: an interface needs a width of at least 1, or none for {natural}.")
-    return natural if width is None else width
-
-
-class Layer(Interface):
-    """One layer; negative indices count from the end. Its natural width is its own."""
-
-    commutes_with_mean = True
-    stackable = True
-
-    @dataclass(frozen=True)
-    class Config:
-        width: int | None = None
-        """Width of what comes out. Null for that of the chosen layer."""
-        index: int = -1
-        """Which layer, from 0. Negative ones count from the end."""
-
-    def __init__(self, widths: Sequence[int], config: Config | None = None) -> None:
-        super().__init__(widths)
-        self.config = config or self.Config()
-        if not -len(self.widths) <= self.config.index < len(self.widths):
-            raise ConfigError(f"index={self.config.index}: there are layers 0 to {len(self.widths) - 1}.")
-        chosen = self.widths[self.config.index]
-        self.width = checked_width(self.config.width, chosen)
-        self.projection = linear_or_identity(chosen, self.width)
-
-    @property
-    def up_to_layer(self) -> int:
-        return range(len(self.widths))[self.config.index]
-
-    @property
-    def layers_read(self) -> tuple[int, ...]:
-        return (self.up_to_layer,)
-
-    def combine(self, layers: Sequence[Tensor]) -> Tensor:
-        return project(self.projection, layers[self.up_to_layer])
-
-
-class Last(Interface):
-    """The last layer."""
-
-    commutes_with_mean = True
-    stackable = True
-
-    @dataclass(frozen=True)
-    class Config:
-        width: int | None = None
-        """Width of what comes out. Null for that of the last layer."""
-
-    def __init__(self, widths: Sequence[int], config: Config | None = None) -> None:
-        super().__init__(widths)
-        self.config = config or self.Config()
-        self.width = checked_width(self.config.width, self.widths[-1])
-        self.projection = linear_or_identity(self.widths[-1], self.width)
-
-    @property
-    def up_to_layer(self) -> int:
-        return len(self.widths) - 1
-
-    def combine(self, layers: Sequence[Tensor]) -> Tensor:
-        return project(self.projection, layers[self.up_to_layer])
+from audiossl.nn.linear import linear_or_identity, project
+from audiossl.training.interface import Interface, checked_width
 
 
 class SoftmaxSum(nn.Module):

@@ -11,8 +11,9 @@ import torch
 from audiossl import Batch, load_upstream
 from audiossl.core.types import Position
 from audiossl.encoders.testing import noise, pad
-from audiossl.upstreams.tera.objective import AlterationConfig, TeraPretraining, alter, choose_blocks
-from audiossl.upstreams.tera.views import contrastive_loss, random_view
+from audiossl.nn.draws import keyed_generator
+from audiossl.objectives.tera.objective import AlterationConfig, TeraObjective, alter, choose_blocks
+from audiossl.objectives.tera.views import contrastive_loss, random_view
 
 TINY = {"width": 16, "num_layers": 2, "num_heads": 2, "ffn_width": 32, "dropout": 0.0, "attention_dropout": 0.0}
 
@@ -81,10 +82,10 @@ def test_magnitude_alone_takes_the_loss_on_everything() -> None:
     assert bool(chosen.all())
 
 
-def pretraining(**settings: float) -> tuple[TeraPretraining, Batch]:
+def pretraining(**settings: float) -> tuple[TeraObjective, Batch]:
     tera = load_upstream("tera", weights="random", **TINY)
     wavs, lengths = pad(noise(tera, [0.6, 0.4]))
-    return TeraPretraining(tera, AlterationConfig(**settings)), Batch(wavs, lengths, (), Position(0, 3))  # type: ignore[arg-type]
+    return TeraObjective(tera, AlterationConfig(**settings)), Batch(wavs, lengths, (), Position(0, 3))  # type: ignore[arg-type]
 
 
 def test_loss_is_the_mean_error_where_it_was_altered() -> None:
@@ -117,7 +118,7 @@ def test_validation_alters_the_same_sound_in_the_same_way() -> None:
 
 def test_statistics_are_those_of_all_frames() -> None:
     tera = load_upstream("tera", weights="random", normalize="global", **TINY)
-    task = TeraPretraining(tera)
+    task = TeraObjective(tera)
     assert task.needs_fit
     wavs = noise(tera, [0.5, 0.3, 0.7])
     batches = [Batch(*pad(wavs[:2])), Batch(*pad(wavs[2:]))]
@@ -197,8 +198,8 @@ def test_long_items_have_a_view_in_each_half_and_short_ones_anywhere() -> None:
     x = torch.arange(200.0).view(2, 100, 1).expand(2, 100, 80)  # a frame's value is its number, plus 100 an item
     crossed = 0
     for epoch in range(50):
-        keys = [(epoch, name, view) for view in "ab" for name in ("long", "short")]
-        views, lengths = task._views(x, frames, keys)
+        draws = [keyed_generator(epoch, name, view) for view in "ab" for name in ("long", "short")]
+        views, lengths = task._views(x, frames, draws)
         assert int(lengths.max()) <= 40
         ends = [(float(v[0, 0]), float(v[n - 1, 0])) for v, n in zip(views, lengths, strict=True)]
         assert ends[0][1] < 50 <= ends[2][0]

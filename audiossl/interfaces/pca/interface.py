@@ -10,9 +10,8 @@ from torch import Tensor
 
 from audiossl.core.errors import ConfigError, TrainingError
 from audiossl.core.types import Features
-from audiossl.interfaces.weighting import checked_width
 from audiossl.nn.masking import valid_frames
-from audiossl.training.interface import Interface
+from audiossl.training.interface import Interface, checked_width
 
 
 class Pca(Interface):

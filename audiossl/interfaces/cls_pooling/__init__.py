@@ -1,0 +1,1 @@
+"""A learnt query that attends to the layers of each frame."""

@@ -1,0 +1,1 @@
+"""All layers side by side, and a linear map."""

@@ -1,0 +1,1 @@
+"""Strided convolutions over the layers of each frame."""

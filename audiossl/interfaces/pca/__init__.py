@@ -1,0 +1,1 @@
+"""Principal components of each layer, fitted on training frames."""

@@ -1,0 +1,1 @@
+"""Learnt weighted means of layers, over all of them or in groups."""

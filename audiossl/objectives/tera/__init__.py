@@ -1,0 +1,1 @@
+"""Pre-training by reconstruction from altered frames: TERA and, with one axis, Mockingjay."""
