@@ -15,7 +15,7 @@ Cli = Callable[..., Any]
 def test_doctor(audiossl: Cli) -> None:
     findings = {finding["check"]: finding for finding in json.loads(audiossl("doctor", "--json").out)}
     assert findings["torch"]["status"] == "ok"
-    assert {"python", "devices", "cache folder", "sound formats"} <= set(findings)
+    assert {"python", "devices", "cache folder", "hub cache", "sound formats"} <= set(findings)
     assert "torch" in audiossl("doctor").out
 
 

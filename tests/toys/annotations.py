@@ -11,6 +11,4 @@ RAVEN = (
 
 
 AUDACITY = "0.500000\t0.900000\tphee\n\\\t5000.000000\t9000.000000\n1.250000\t1.500000\ttwitter\n"
-
-
 CSV = "file,onset,offset,calltype,caller\nday1.wav,0.5,0.9,phee,ann\nday1.wav,1.25,1.5,twitter,bob\n"

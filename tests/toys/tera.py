@@ -37,3 +37,11 @@ def original(shared: bool = False) -> dict[str, Any]:
         "Settings": Namespace(anything="at all"),
         "Step": 3,
     }
+
+
+def draw(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def speech_like(num_frames: int, seed: int = 0) -> torch.Tensor:
+    return 1 + torch.rand(num_frames, 80, generator=draw(seed))  # nothing is zero

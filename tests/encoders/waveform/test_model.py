@@ -17,7 +17,6 @@ from audiossl.encoders.waveform.checkpoints import to_original
 from audiossl.encoders.waveform.model import WaveformEncoder
 from audiossl.encoders.waveform.names import fairseq_to_ours
 from audiossl.encoders.waveform.to_transformers import write_folder
-from audiossl.upstreams.wavlm.model import distance_buckets
 
 GOLDEN = Path(__file__).parents[2] / "golden"  # small random checkpoints and their hidden states by s3prl
 TOY: dict[str, Any] = {
@@ -216,11 +215,6 @@ def test_gradient_checkpointing_changes_no_gradient() -> None:
         made(*pad(noise(made, [0.5, 0.3]))).layers[-1].square().sum().backward()
         gradients.append([p.grad for name, p in made.named_parameters() if name != "mask_embedding"])
     assert all(map(torch.equal, *gradients))
-
-
-def test_distance_buckets_at_their_boundaries() -> None:
-    distances = torch.tensor([-5000, -778, -777, -81, -80, -79, -1, 0, 1, 80])
-    assert distance_buckets(distances, 320, 800).tolist() == [159, 159, 158, 80, 80, 79, 1, 0, 161, 240]
 
 
 def test_sizes_that_cannot_be() -> None:

@@ -1,4 +1,4 @@
-"""Concatenation, hierarchical convolution and [CLS] pooling against explicit formulas and published sizes."""
+"""Hierarchical convolution against its formula and published sizes; chunks of frames that bound the memory."""
 
 from __future__ import annotations
 
@@ -6,25 +6,11 @@ import math
 
 import pytest
 import torch
+from toys.layers import stack_of
 
 from audiossl.core.errors import ConfigError
-from audiossl.core.types import Features
-from audiossl.interfaces.cls_pooling.interface import ClsPooling
-from audiossl.interfaces.concat.interface import Concat
 from audiossl.interfaces.hierarchical_conv.interface import HierarchicalConv, floor_log
 from audiossl.training.interface import load_interface
-
-
-def features_of(widths: tuple[int, ...], frames: int = 9) -> Features:
-    generator = torch.Generator().manual_seed(0)
-    layers = tuple(torch.randn(2, frames, width, generator=generator) for width in widths)
-    return Features(layers, torch.tensor([frames, frames - 4]))
-
-
-def test_concat_is_one_linear_map_of_all_layers() -> None:
-    features = features_of((4, 6, 3))
-    interface = Concat(features.widths, Concat.Config(width=5))
-    torch.testing.assert_close(interface(features), interface.projection(torch.cat(features.layers, dim=-1)))
 
 
 @pytest.mark.parametrize("base", [2, 3, 10])
@@ -67,7 +53,7 @@ def test_25_layers_give_1024_channels_where_the_published_code_gives_1023() -> N
 
 @pytest.mark.parametrize("num_layers", [3, 8, 9, 13, 25, 27])
 def test_hierarchical_convolution_ends_on_few_layers(num_layers: int) -> None:
-    features = features_of((6,) * num_layers)
+    features = stack_of((6,) * num_layers)
     interface = HierarchicalConv(features.widths)
     x = torch.stack(features.layers, dim=-1).flatten(0, 1)  # (B T, D, L)
     for convolution in interface.convolutions:
@@ -80,7 +66,7 @@ def test_hierarchical_convolution_ends_on_few_layers(num_layers: int) -> None:
 
 @pytest.mark.parametrize("num_layers", [1, 2])
 def test_with_one_or_two_layers_it_is_a_linear_map_with_relu(num_layers: int) -> None:
-    features = features_of((6,) * num_layers)
+    features = stack_of((6,) * num_layers)
     interface = HierarchicalConv(features.widths, HierarchicalConv.Config(width=5))
     weight = interface.get_parameter("convolutions.0.weight")  # (5, 6, L)
     parts = [layer @ weight[:, :, number].T for number, layer in enumerate(features.layers)]
@@ -91,7 +77,7 @@ def test_with_one_or_two_layers_it_is_a_linear_map_with_relu(num_layers: int) ->
 @pytest.mark.parametrize("name", ["hierarchical_conv", "cls_pooling"])
 @pytest.mark.parametrize("chunk_frames", [1, 5, 18, 1000])
 def test_chunks_change_neither_result_nor_gradient(name: str, chunk_frames: int) -> None:
-    features = features_of((6, 6, 4, 6))
+    features = stack_of((6, 6, 4, 6))
     torch.manual_seed(0)
     whole = load_interface(name, features.widths, width=5)
     chunked = load_interface(name, features.widths, width=5, chunk_frames=chunk_frames)
@@ -109,7 +95,7 @@ def test_chunks_change_neither_result_nor_gradient(name: str, chunk_frames: int)
 @pytest.mark.parametrize("name", ["hierarchical_conv", "cls_pooling"])
 def test_chunks_bound_what_is_kept_for_the_gradient(name: str) -> None:
     def kept(frames: int) -> int:
-        features = features_of((8,) * 9, frames)
+        features = stack_of((8,) * 9, frames)
         interface = load_interface(name, features.widths, chunk_frames=16)
         own = {layer.untyped_storage().data_ptr() for layer in features.layers}
         own |= {parameter.untyped_storage().data_ptr() for parameter in interface.parameters()}
@@ -131,24 +117,4 @@ def test_chunks_bound_what_is_kept_for_the_gradient(name: str) -> None:
 def test_chunks_of_no_frame_are_an_error(name: str) -> None:
     interface = load_interface(name, (6, 6), chunk_frames=0)
     with pytest.raises(ConfigError, match="chunk_frames"):
-        interface(features_of((6, 6)))
-
-
-def test_cls_pooling_is_the_first_output_of_a_whole_transformer_layer() -> None:
-    features = features_of((8,) * 5)
-    interface = ClsPooling(features.widths, ClsPooling.Config(num_heads=2))
-    torch.nn.init.normal_(interface.layer_embedding)
-    whole = torch.nn.TransformerEncoderLayer(8, 2, 32, dropout=0.0, batch_first=True)
-    whole.self_attn.load_state_dict(interface.attention.state_dict())
-    whole.norm1.load_state_dict(interface.attention_norm.state_dict())
-    whole.norm2.load_state_dict(interface.output_norm.state_dict())
-    whole.linear1.load_state_dict(interface.feed_forward[0].state_dict())
-    whole.linear2.load_state_dict(interface.feed_forward[3].state_dict())
-    states = torch.stack(features.layers, dim=2).flatten(0, 1) + interface.layer_embedding  # (B T, L, D)
-    tokens = torch.cat([interface.cls.expand(len(states), 1, -1), states], dim=1)
-    torch.testing.assert_close(interface(features).flatten(0, 1), whole(tokens)[:, 0], atol=1e-5, rtol=1e-5)
-
-
-@pytest.mark.parametrize(("width", "heads"), [(768, 8), (39, 3), (7, 7), (11, 1), (80, 8)])
-def test_cls_pooling_takes_a_number_of_heads_that_fits(width: int, heads: int) -> None:
-    assert ClsPooling((width, width)).attention.num_heads == heads
+        interface(stack_of((6, 6)))

@@ -1,24 +1,17 @@
-"""Weighted sums against the stacked formula, and the choice of single layers."""
+"""Weighted sums against the stacked formula."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 from torch.autograd.graph import saved_tensors_hooks
+from toys.layers import features_of
 
 from audiossl.core.errors import ConfigError
 from audiossl.core.types import Features
 from audiossl.interfaces.weighted_sum.interface import GroupedWeightedSum, WeightedSum, contiguous_groups
 from audiossl.nn import layer_sum
 from audiossl.training.interface import load_interface
-
-LENGTHS = torch.tensor([9, 5])
-
-
-def features_of(num_layers: int, width: int = 6, offset: float = 0.0) -> Features:
-    generator = torch.Generator().manual_seed(0)
-    layers = tuple(torch.randn(2, 9, width, generator=generator) + offset for _ in range(num_layers))
-    return Features(layers, LENGTHS)
 
 
 @pytest.mark.parametrize("num_layers", [1, 2, 3, 13])
@@ -150,23 +143,6 @@ def test_grouped_weighted_sum_equals_its_formula(num_layers: int, num_groups: in
 
 def test_groups_are_contiguous_and_even() -> None:
     assert contiguous_groups(13, 4) == [range(4), range(4, 7), range(7, 10), range(10, 13)]
-
-
-@pytest.mark.parametrize(("index", "layer"), [(0, 0), (2, 2), (-1, 4), (-5, 0)])
-def test_layer_takes_that_layer(index: int, layer: int) -> None:
-    features = features_of(5)
-    assert torch.equal(load_interface("layer", features.widths, index=index)(features), features.layers[layer])
-
-
-def test_last_is_the_last_layer() -> None:
-    features = features_of(3)
-    assert torch.equal(load_interface("last", features.widths)(features), features.layers[2])
-
-
-@pytest.mark.parametrize("index", [3, -4])
-def test_a_layer_that_is_not_there_is_an_error(index: int) -> None:
-    with pytest.raises(ConfigError, match="layers 0 to 2"):
-        load_interface("layer", (6, 6, 6), index=index)
 
 
 def test_no_groups_is_an_error() -> None:

@@ -1,0 +1,49 @@
+"""What is named on the command line becomes rows, with ids that do not collide."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from audiossl.core.errors import AudioError
+from audiossl.data.inputs import cuts_of
+from audiossl.data.manifests import write_manifests
+
+
+def test_files_folders_and_patterns_in_their_order(sound: Callable[..., Path], tmp_path: Path) -> None:
+    for name in ("day/b.wav", "day/deep/a.flac", "one.wav", "two.wav"):
+        sound(name)
+    (tmp_path / "day" / "notes.txt").write_text("no sound")
+    found = cuts_of([str(tmp_path / "two.wav"), str(tmp_path / "day"), str(tmp_path / "on*.wav")])
+    assert [cut.id for cut in found] == ["two", "b", "deep/a", "one"]
+    assert [cut.num_samples for cut in found] == [8000] * 4
+
+
+def test_equal_names_become_whole_paths(sound: Callable[..., Path], tmp_path: Path) -> None:
+    first, second, other = sound("a/x.wav"), sound("b/x.wav"), sound("b/y.wav")
+    assert [cut.id for cut in cuts_of([str(first), str(second), str(other)])] == [
+        (tmp_path / "a" / "x").as_posix(),
+        (tmp_path / "b" / "x").as_posix(),
+        "y",
+    ]
+
+
+def test_a_name_with_a_bracket_is_a_file_before_it_is_a_pattern(sound: Callable[..., Path]) -> None:
+    (cut,) = cuts_of([str(sound("take[1].wav"))])
+    assert cut.id == "take[1]"
+
+
+def test_rows_of_a_manifest_keep_their_ids_and_come_last(sound: Callable[..., Path], tmp_path: Path) -> None:
+    rows = cuts_of([str(sound("x.wav"))])
+    paths = write_manifests({"train": rows.map(lambda cut: cut.with_id("mine"))}, tmp_path / "manifests")
+    assert [cut.id for cut in cuts_of([str(paths["train"]), str(tmp_path / "x.wav")])] == ["x", "mine"]
+
+
+def test_what_holds_no_sound_is_named(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(AudioError, match="empty is a folder without sound files"):
+        cuts_of([str(tmp_path / "empty")])
+    with pytest.raises(AudioError, match=r"No file matches .*\*\.wav; check the pattern"):
+        cuts_of([str(tmp_path / "*.wav")])

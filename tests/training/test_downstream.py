@@ -1,0 +1,94 @@
+"""A head on an encoder: what is frozen, what trains, and which hidden states are read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from toys.core import ToyConfig, ToyUpstream
+from toys.words import WORDS, tone_batch
+
+from audiossl.core.config import make
+from audiossl.core.errors import AudiosslError
+from audiossl.core.types import Batch, Features
+from audiossl.downstreams.utterance_classification.task import UtteranceClassification
+from audiossl.encoders.finetuning import FinetuneConfig
+from audiossl.training.downstream import Downstream
+from audiossl.training.interface import load_interface
+
+
+def head(interface: str = "weighted_sum", **options: Any) -> Downstream:
+    torch.manual_seed(0)
+    upstream = ToyUpstream(ToyConfig())
+    made = make(
+        UtteranceClassification, {"labels": list(WORDS)}, upstream, load_interface(interface, (8,) * 3, **options)
+    )
+    assert isinstance(made, Downstream)
+    return made
+
+
+def test_a_frozen_encoder_stays_in_eval_and_out_of_the_checkpoint() -> None:
+    task = head().train()
+    assert task.training and not task.upstream.training
+    assert task.upstream_is_frozen and not task.may_skip_parameters
+    assert not [name for name in task.trainable_state() if name.startswith("upstream.")]
+    task.loss(tone_batch(3)).total.backward()
+    assert all(parameter.grad is None for parameter in task.upstream.parameters())
+    groups = {group.name: group.parameters for group in task.parameter_groups()}
+    assert groups["upstream"] == [] and groups[""]
+
+
+def test_a_trained_encoder_has_a_group_and_a_place_in_the_checkpoint() -> None:
+    task = head()
+    task.finetune(FinetuneConfig(mode="all", lr=1e-5, freeze_steps=2))
+    task.train()
+    assert not task.upstream_is_frozen
+    groups = {group.name: group for group in task.parameter_groups()}
+    assert groups["upstream"].lr == 1e-5 and groups["upstream"].parameters
+    inside = {id(parameter) for group in groups.values() for parameter in group.parameters}
+    assert inside == {id(parameter) for parameter in task.parameters() if parameter.requires_grad}
+    assert "upstream.linears.0.weight" in task.trainable_state()
+    for step, trains in ((0, False), (1, False), (2, True), (1, False)):
+        task.begin_step(step)
+        assert task.upstream.training == trains
+        assert task.features(tone_batch(2)).layers[0].requires_grad == trains
+
+
+def test_the_encoder_stops_where_the_interface_stops_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int | None] = []
+    original = ToyUpstream.forward
+
+    def forward(self: ToyUpstream, *arguments: Any, up_to_layer: int | None = None) -> Features:
+        asked.append(up_to_layer)
+        return original(self, *arguments, up_to_layer=up_to_layer)
+
+    monkeypatch.setattr(ToyUpstream, "forward", forward)
+    head("layer", index=1).sequence(tone_batch(2))
+    head().sequence(tone_batch(2))
+    assert asked == [1, None]
+
+
+def test_hidden_states_that_a_batch_brings_are_read_in_float32() -> None:
+    task, batch = head("layer", index=1), tone_batch(2)
+    computed = task.features(batch)
+    halves = Features(tuple(layer.half() for layer in computed.layers), computed.lengths)
+    brought = Batch(torch.zeros(2, 0), batch.lengths, batch.cuts, features=halves)
+    assert task.features(brought) is halves
+    sequence, lengths = task.sequence(brought)
+    assert sequence.dtype == torch.float32
+    torch.testing.assert_close(sequence, computed.layers[1], atol=2e-3, rtol=2e-3)
+    assert torch.equal(lengths, computed.lengths)
+
+
+def test_what_a_task_cannot_do_is_said() -> None:
+    class Plain(UtteranceClassification):
+        ensemble = Downstream.ensemble
+
+    upstream = ToyUpstream(ToyConfig())
+    task = make(Plain, {"labels": list(WORDS)}, upstream, load_interface("last", upstream.widths))
+    with pytest.raises(AudiosslError, match="Plain has no way to unite the predictions of several folds"):
+        task.ensemble([])
+    assert task.longest_s is None
+    with pytest.raises(NotImplementedError, match="Plain has no way to predict long recordings"):
+        task.predict_long(None)

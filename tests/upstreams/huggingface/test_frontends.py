@@ -1,0 +1,32 @@
+"""What stands between a waveform and the blocks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from toys.huggingface import CASES, save, transformers
+
+from audiossl.core.errors import AudioError, ConfigError
+from audiossl.upstreams.huggingface.convert import load_folder as load
+
+
+def test_models_of_fixed_size_refuse_longer_recordings(tmp_path: Path) -> None:
+    for name, longest in (("whisper", 32000), ("audio-spectrogram-transformer", 400 + 255 * 160 + 159)):
+        save(CASES[name], tmp_path / name)
+        upstream = load(tmp_path / name)
+        with torch.no_grad():
+            assert upstream(torch.zeros(1, longest)).layers[0].shape[1] == upstream.num_frames(longest)
+        padded = torch.zeros(2, longest + 4000)  # padding is no recording
+        upstream(padded, torch.tensor([longest, 5000]))
+        with pytest.raises(AudioError, match=r"Item 1 lasts .* encoder reads at most .* cut the recording into chunks"):
+            upstream(padded, torch.tensor([5000, longest + 1]))
+
+
+def test_model_and_preprocessor_must_belong_together(tmp_path: Path) -> None:
+    case = CASES["whisper"]
+    save(case, tmp_path)
+    transformers.WhisperFeatureExtractor(chunk_length=30).save_pretrained(tmp_path)
+    with pytest.raises(ConfigError, match="reads 200 mel frames and its preprocessor gives 3000"):
+        load(tmp_path)
