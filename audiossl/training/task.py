@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 from torch import Tensor, nn
 from torch.nn import Parameter
 
+from audiossl.core.tensors import load_strict
 from audiossl.core.types import Batch, Loss, Metric, Table
 
 
@@ -88,8 +89,6 @@ class Task(nn.Module, ABC):
 
     def load_trainable_state(self, state: dict[str, Tensor]) -> None:
         """Inverse of `trainable_state`; raises CheckpointError that lists names that do not match."""
-        from audiossl.core.tensors import load_strict
-
         load_strict(self, state, expected=self.trainable_state(), what=type(self).__name__)
 
     @property
