@@ -11,9 +11,8 @@ import typer
 def config(
     name: Annotated[
         str,
-        typer.Argument(help="A downstream, upstream, interface or objective, or train, pretrain, trainer, data, ..."),
+        typer.Argument(help="A name of any kind (or KIND:NAME), or train, pretrain, trainer, data, ..."),
     ],
-    kind: Annotated[str, typer.Option(help="upstream, downstream, interface or objective, if two share a name.")] = "",
     setting: Annotated[str, typer.Option(help="Show the values of this published setting of a downstream.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")] = False,
 ) -> None:
@@ -21,7 +20,7 @@ def config(
     from audiossl.core.settings import leaves
     from audiossl.experiments.settings import settings_sheet
 
-    sheet = settings_sheet(name, kind, setting)
+    sheet = settings_sheet(name, setting)
     if as_json:
         settings = [setting.as_json() for setting in leaves(sheet.settings)]
         print(json.dumps({"name": sheet.name, "kind": sheet.kind, "settings": settings}, indent=2))

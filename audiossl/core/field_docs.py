@@ -10,7 +10,6 @@ from functools import cache
 from itertools import pairwise
 
 
-@cache
 def field_docs(schema: type) -> dict[str, str]:
     """What the string under each field of a dataclass says, on one line, by the field's name, in their order.
 
@@ -24,6 +23,7 @@ def field_docs(schema: type) -> dict[str, str]:
     return {field.name: found[field.name] for field in dataclasses.fields(schema) if field.name in found}
 
 
+@cache
 def _docs_in_source(schema: type) -> dict[str, str]:
     """Of the fields that the class itself has, without its bases."""
     try:

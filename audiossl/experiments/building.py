@@ -6,11 +6,9 @@ import dataclasses
 import logging
 from collections.abc import Iterable, Mapping
 from itertools import takewhile
-from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
 from lhotse import CutSet
 from lhotse.cut import Cut
 
@@ -28,12 +26,10 @@ from audiossl.encoders.loading import load_upstream
 from audiossl.encoders.upstream import Upstream
 from audiossl.experiments.cached_batches import Served
 from audiossl.experiments.config import DataConfig, Experiment, PretrainExperiment
-from audiossl.training.config import TrainerConfig
 from audiossl.training.downstream import Downstream
 from audiossl.training.interface import build_interface
 from audiossl.training.objective import Objective, load_objective
 from audiossl.training.task import Task
-from audiossl.training.trainer import Trainer
 
 _log = logging.getLogger(__name__)
 
@@ -103,34 +99,27 @@ def build_objective(config: PretrainExperiment) -> Objective:
         return load_objective(name, upstream, **config.objective_options)
 
 
-def accelerator_of(config: TrainerConfig) -> Accelerator:
-    """The process, the number of them and the device that a trainer will have: all accelerators share one state."""
-    return Accelerator(cpu=config.device == "cpu")
+def batch_source(
+    task: Task, config: Any, cuts: Mapping[str, CutSet], split: str, served: Served | None = None
+) -> BatchSource:
+    """Batches of `train` (endless, shuffled) or of another split, for a trainer.
 
-
-def trainer_of(task: Task, config: Any, out: Path, cuts: Mapping[str, CutSet], served: Served | None = None) -> Trainer:
-    """A trainer of a task.
-
-    task: what is trained.
+    task: what reads them.
     config: an `Experiment` or a `PretrainExperiment`.
-    out: the run folder.
-    cuts: the rows of `train` and `dev`.
-    served: where hidden states come from; None for batches of sound.
+    cuts: the rows of each split.
+    split: the one that is wanted.
+    served: where hidden states come from; None for sound.
     """
+    kept = served.batches(split, config.seed) if served else None
     upstream: Upstream = task.upstream  # type: ignore[assignment]
-
-    def source(split: str, train: bool) -> BatchSource:
-        plan = StreamPlan.of(upstream, config.data, seed=config.seed, train=train)
-        sound: BatchSource = lambda start, rank, world: make_loader(cuts[split], plan.at(start, rank, world))  # noqa: E731
-        return (served.batches(split, config.seed) if served else None) or sound
-
-    return Trainer(task, config.trainer, out, source("train", True), source("dev", False), seed=config.seed)
+    plan = StreamPlan.of(upstream, config.data, seed=config.seed, train=split == "train")
+    return kept or (lambda start, rank, world: make_loader(cuts[split], plan.at(start, rank, world)))
 
 
-def fit_statistics(task: Task, trainer: Trainer) -> None:
-    """Estimate what is not learnt by gradient, on the first epoch that the trainer will see."""
+def fit_statistics(task: Task, train_batches: BatchSource) -> None:
+    """Estimate what is not learnt by gradient, on the first epoch that a trainer will see."""
     if task.needs_fit:
-        stream = trainer.train_batches(None, 0, 1)
+        stream = train_batches(None, 0, 1)
         task.eval()
         with torch.no_grad():
             task.fit(takewhile(lambda batch: batch.position is None or batch.position.epoch == 0, stream))

@@ -142,13 +142,13 @@ class PretrainExperiment:
     """Folder of an earlier pre-training run to go on from with other settings: its best weights, the heads of the
     objective included, while the optimizer starts afresh. Empty for none."""
     upstream: str = "tera"
-    """The encoder, by a name of `audiossl list upstreams` that has an objective."""
+    """The encoder, by a name of `audiossl list upstreams`."""
     upstream_options: dict[str, Any] = field(default_factory=dict)
     """Options of the encoder, which `audiossl config UPSTREAM` lists."""
     objective: str = ""
     """What it is trained by, a name of `audiossl list objectives`. Empty for the one that the encoder's card names."""
     objective_options: dict[str, Any] = field(default_factory=dict)
-    """Options of the objective, which `audiossl config OBJECTIVE` lists."""
+    """Options of the objective, which `audiossl config objective:NAME` lists."""
     data: DataConfig = field(default_factory=DataConfig)
     """Manifests, and how their rows become batches."""
     trainer: TrainerConfig = field(default_factory=TrainerConfig)

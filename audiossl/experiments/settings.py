@@ -57,25 +57,28 @@ class SettingsSheet:
         return "\n".join([*comments, *yaml_lines(self.chosen), *settings]) + "\n"
 
 
-def settings_sheet(name: str, kind: str = "", setting: str = "") -> SettingsSheet:
+def settings_sheet(name: str, setting: str = "") -> SettingsSheet:
     """The settings of `train`, `pretrain`, a section of theirs such as `trainer`, or a plug-in.
 
-    kind: of the plug-in, where several have the name. Empty for the first that has it.
+    name: a plug-in's may be KIND:NAME. Without a kind it is the first that has the name.
     setting: of a downstream, a YAML of its folder whose values are shown. Empty for the defaults.
-    Raises UnknownNameError for a name that nothing has, and ConfigError for a kind or a setting that there is not.
+    Raises UnknownNameError for a name that nothing has, and ConfigError for a setting that there is not.
     """
-    if kind and kind not in BY_KIND:
-        raise ConfigError(f"There is no kind {kind!r}. {did_you_mean(kind, BY_KIND)}")
+    kind, _, plain = name.partition(":")
+    if kind in BY_KIND and plain:
+        BY_KIND[kind].card(plain)  # raises for a name that it has not
+        return _of_plugin(plain, [kind], setting)
     sections = _sections()
-    if not kind and (name in EXPERIMENTS or name in sections):
+    if name in EXPERIMENTS or name in sections:
         if setting:
             raise ConfigError(f"Settings such as {setting!r} are those of a downstream, and {name} is none.")
         return _of_experiment(name) if name in EXPERIMENTS else _of_section(name, sections[name])
-    owners = [known for known in ([kind] if kind else BY_KIND) if name in BY_KIND[known]]
+    owners = [kind for kind, registry in BY_KIND.items() if name in registry]
     if not owners:
-        known_names = [*EXPERIMENTS, *sections, *(known for registry in BY_KIND.values() for known in registry.names())]
-        wanted = BY_KIND[kind].names() if kind else known_names
-        raise UnknownNameError(f"There is no {kind or 'setting'} named {name!r}. {did_you_mean(name, wanted)}".strip())
+        known = [*EXPERIMENTS, *sections, *(known for registry in REGISTRIES for known in registry.names())]
+        raise UnknownNameError(
+            f"There is nothing named {name!r} that has settings. {did_you_mean(name, known)}".strip()
+        )
     return _of_plugin(name, owners, setting)
 
 
@@ -130,7 +133,7 @@ def _of_plugin(name: str, owners: list[str], setting: str) -> SettingsSheet:
 
 def _notes(name: str, kind: str, others: list[str], *, has_settings: bool) -> Iterator[str]:
     for other in others:
-        yield f"There is also the {other} {name}, see --kind {other}."
+        yield f"There is also {other}:{name}."
     if not has_settings:
         yield "It has no settings of its own."
     if kind == "downstream" and (known := setting_names(name)):

@@ -12,13 +12,12 @@ from audiossl.encoders.encoder_file import EncoderFile
 from audiossl.encoders.loading import load_upstream
 from audiossl.encoders.weights import save_upstream
 from audiossl.experiments.building import (
-    accelerator_of,
+    batch_source,
     build_downstream,
     build_objective,
     check_rows,
     completed,
     fit_statistics,
-    trainer_of,
     warn_of_leaks,
 )
 from audiossl.experiments.cached_batches import feed_of, opened
@@ -26,8 +25,10 @@ from audiossl.experiments.config import Experiment, PretrainExperiment
 from audiossl.experiments.folder import LayerWeights, RunFacts, RunFolder
 from audiossl.experiments.run import encoder_file_of
 from audiossl.features.config import Form
+from audiossl.training.context import accelerator_of
 from audiossl.training.downstream import Downstream
 from audiossl.training.task import Task
+from audiossl.training.trainer import Trainer
 
 
 def train_one(config: Experiment, out: Path, *, resume: bool = False, overwrite: bool = False) -> Path:
@@ -52,12 +53,14 @@ def train_one(config: Experiment, out: Path, *, resume: bool = False, overwrite:
         feed.check()
         accelerator = accelerator_of(config.trainer)
         with opened([feed], accelerator, config.trainer, cuts) as (served,):
-            trainer = trainer_of(task, config, out, cuts, served)
+            sources = [batch_source(task, config, cuts, split, served) for split in ("train", "dev")]
+            trainer = Trainer(task, config.trainer, out, *sources, seed=config.seed)
+            # All that can be wrong before the first step was found: what an earlier run left may go.
             if accelerator.is_main_process:
                 facts = facts_of(task, accelerator.num_processes, print_of_upstream, served.form)
                 begin_single(run, config, task, facts, resume=resume)
             if not resume:
-                fit_statistics(task, trainer)
+                fit_statistics(task, sources[0])
             trainer.fit(resume=resume)
         if accelerator.is_main_process:
             finish_single(run, config, task)
@@ -121,16 +124,18 @@ def pretrain(config: PretrainExperiment, out: Path, *, resume: bool = False, ove
     with run.writing(resume=resume, overwrite=overwrite):
         cuts = {split: read_manifest(config.data.path(split)) for split in ("train", "dev")}
         task = build_objective(config)
-        trainer = trainer_of(task, config, out, cuts)
-        if trainer.accelerator.is_main_process:
+        accelerator = accelerator_of(config.trainer)
+        sources = [batch_source(task, config, cuts, split) for split in ("train", "dev")]
+        trainer = Trainer(task, config.trainer, out, *sources, seed=config.seed)
+        if accelerator.is_main_process:
             encoder = EncoderFile(weights=run.upstream_path.name)
-            run.begin(config, facts_of(task, trainer.world), encoder, resume=resume)
+            run.begin(config, facts_of(task, accelerator.num_processes), encoder, resume=resume)
         if config.init and not resume:
             RunFolder(config.init).restore(task, "best")
         if not resume:
-            fit_statistics(task, trainer)
+            fit_statistics(task, sources[0])
         state = trainer.fit(resume=resume)
-        if trainer.accelerator.is_main_process:
+        if accelerator.is_main_process:
             run.restore(task, "best")
             kept = state.best[0] if state.best else None
             card = {"name": config.name, "step": kept.step if kept else state.step, "seed": config.seed}

@@ -8,8 +8,6 @@ a piece at a time, in both passes, and nothing but the layers themselves is kept
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import Any, cast
 
 import torch
@@ -20,34 +18,21 @@ _PIECE = {"cpu": 2**16}  # numbers of a layer that are widened at once; on a CPU
 
 _LARGE_PIECE = 2**20
 
-_every_type: ContextVar[bool] = ContextVar("every_type", default=False)
 
-
-@contextmanager
-def for_every_type() -> Iterator[None]:
-    """Within this, float32 layers are summed like halves: one product instead of L, which rounds otherwise.
-
-    It is for heads that are computed as one, whose time goes into the number of operations.
-    """
-    token = _every_type.set(True)
-    try:
-        yield
-    finally:
-        _every_type.reset(token)
-
-
-def may_be_summed(layers: Sequence[Tensor]) -> bool:
-    """Whether `sum_of_halves` is for these layers: frozen, and in half precision unless `for_every_type` is entered."""
-    halves = _every_type.get() or all(layer.dtype in (torch.float16, torch.bfloat16) for layer in layers)
+def may_be_summed(layers: Sequence[Tensor], *, of_any_type: bool = False) -> bool:
+    """Whether `sum_of_layers` is for these layers: frozen, and in half precision unless they may be `of_any_type`."""
+    halves = of_any_type or all(layer.dtype in (torch.float16, torch.bfloat16) for layer in layers)
     return halves and not any(layer.requires_grad for layer in layers)
 
 
-def sum_of_halves(weights: Tensor, layers: Sequence[Tensor]) -> Tensor:
+def sum_of_layers(weights: Tensor, layers: Sequence[Tensor], *, of_any_type: bool = False) -> Tensor:
     """sum_l w_l x_l in float32: weights (L,) float32, layers L x (B, T, D) without a gradient -> (B, T, D).
 
     The gradient is dL/dw_l = <dL/dy, x_l>.
+    of_any_type: for heads that are computed as one, whose time goes into the number of operations. Small layers are
+    then copied for one product.
     """
-    if _every_type.get() and layers[0].numel() <= _PIECE["cpu"]:  # so small that a copy costs less than our function
+    if of_any_type and layers[0].numel() <= _PIECE["cpu"]:  # so small that a copy costs less than our function
         every = torch.stack([layer.reshape(-1) for layer in layers]).float()  # (L, B T D)
         return (weights @ every).view(layers[0].shape)
     return cast(Tensor, _Sums.apply(weights[None], *layers))[0]

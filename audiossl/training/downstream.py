@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from typing import Any, ClassVar, Self
 
@@ -20,8 +20,9 @@ from audiossl.training.task import ParameterGroup, Prediction, Task
 
 
 class Downstream(Task):
-    """A head on the sequence that an interface makes of an upstream's layers; `finetune` lets the upstream train too.
+    """A head on the sequence that an interface makes of an upstream's layers.
 
+    `finetune` lets the upstream train too.
     A subclass has a `Config` dataclass, writes `complete` (what only the training data can say, for instance the
     list of labels), builds its head in the constructor and reads `self.sequence(batch)`.
     reads_waveforms: it also reads `batch.wavs`, as a target for instance, which a feature cache does not have.
@@ -36,10 +37,12 @@ class Downstream(Task):
         self.interface = interface
         self.finetuning = FinetuneConfig()
         self._asleep = False
+        self._encoder: Callable[..., Features] | None = None
 
     def finetune(self, config: FinetuneConfig) -> None:
-        """Train (a part of) the upstream as well; to be called once, before an optimizer is built.
+        """Train (a part of) the upstream as well.
 
+        It is to be called once, before an optimizer is built.
         Raises ConfigError for an upstream that lacks what the mode needs.
         """
         make_trainable(self.upstream, config, self.interface.up_to_layer)
@@ -50,6 +53,18 @@ class Downstream(Task):
     def upstream_is_frozen(self) -> bool:
         """True where it never trains, so that its hidden states may be kept (`freeze_steps` does not make it so)."""
         return self.finetuning.mode == "none"
+
+    @property
+    def encoder(self) -> Callable[..., Features]:
+        """What is called for hidden states: the upstream, or what was given to `encode_by`."""
+        return self._encoder or self.upstream
+
+    def encode_by(self, encoder: Callable[..., Features] | None) -> None:
+        """Let `encoder` answer for the frozen upstream, as that would, or let the upstream answer again (None).
+
+        Heads that share an upstream may so share its answers (`audiossl.training.shared_pass`).
+        """
+        self._encoder = encoder
 
     @property
     def commutes_with_mean(self) -> bool:
@@ -69,7 +84,7 @@ class Downstream(Task):
 
     @property
     def longest_s(self) -> float | None:
-        """Rows that last longer are given to `predict_long`, one by one; None where every row is predicted whole."""
+        """Rows that last longer are given to `predict_long`, one by one. None: every row is predicted whole."""
         return None
 
     def predict_long(self, cut: Cut) -> Prediction:
@@ -102,7 +117,7 @@ class Downstream(Task):
 
     @abstractmethod
     def check_cuts(self, cuts: Iterable[Cut], where: str) -> None:
-        """Raise LabelError, ... for rows that this task cannot use; called before any training or evaluation."""
+        """Raise LabelError, ... for rows that this task cannot use. It is called before training and evaluation."""
 
     def check_split(self, cuts: Iterable[Cut], split: str) -> None:
         """Like `check_cuts`, for what a task expects of train, dev or test, such as the items of a list of trials."""
@@ -125,14 +140,8 @@ class Downstream(Task):
         """
         if batch.features is not None:
             return batch.features
-        last = self.interface.up_to_layer
-        if batch.states is not None and last in batch.states:
-            return batch.states[last]
         with nullcontext() if self._upstream_trains else torch.no_grad():
-            features: Features = self.upstream(batch.wavs, batch.lengths, up_to_layer=last)
-        if batch.states is not None:
-            batch.states[last] = features
-        return features
+            return self.encoder(batch.wavs, batch.lengths, up_to_layer=self.interface.up_to_layer)
 
     def sequence(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """What the head reads: (B, T, interface.width) and its (B,) lengths in frames."""

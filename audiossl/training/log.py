@@ -16,7 +16,7 @@ from audiossl.core.files import atomic_write
 class RunLog:
     """Appends figures of a step to log.jsonl and to tensorboard/. After a resume, later lines of the old run go.
 
-    Each line: {"step", "split": "train" or "dev", figures...}; a non-finite figure is null.
+    Each line: {"step", "split": "train" or "dev", figures...}. A non-finite figure is null.
     """
 
     def __init__(self, folder: Path, *, start_step: int = 0, active: bool = True) -> None:
@@ -58,7 +58,7 @@ class RunLog:
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:
-    """The lines of a run's log; a last line that was cut off by a crash is left out."""
+    """The lines of a run's log. A last line that was cut off by a crash is left out."""
     path = folder / "log.jsonl"
     if not path.is_file():
         return []

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from audiossl.core.errors import TrainingError
+from audiossl.training.config import TrainerConfig
 from audiossl.training.task import Task
-
-if TYPE_CHECKING:
-    from audiossl.training.config import TrainerConfig
 
 
 def build_optimizer(task: Task, config: TrainerConfig) -> torch.optim.Optimizer:
-    """An optimizer over what is trainable; matrices and higher get weight decay, vectors do not.
+    """An optimizer over what is trainable. Matrices and higher get weight decay, vectors do not.
 
     Each of its groups keeps the `name` and the `peak_lr` of the task's group that it is a part of.
     """
@@ -69,7 +67,7 @@ def schedule_factor(config: TrainerConfig, step: int) -> float:
 
 
 def flatten_optimizer(state: dict[str, Any]) -> dict[str, Tensor]:
-    """The tensors of an optimizer's state as `optimizer/<parameter>/<name>`; none for a parameter without a step."""
+    """The tensors of an optimizer's state as `optimizer/<parameter>/<name>`. A parameter without a step has none."""
     return {
         f"optimizer/{index}/{name}": torch.as_tensor(value)
         for index, values in state["state"].items()

@@ -8,83 +8,148 @@ may be computed as one (`audiossl.training.stacked_heads`).
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Hashable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
 
 from audiossl.core.errors import TrainingError
-from audiossl.core.types import Batch, BatchSource, Position
+from audiossl.core.types import Batch, BatchSource, Features, Position
+from audiossl.encoders.upstream import Upstream
+from audiossl.training.config import TrainerConfig
+from audiossl.training.context import TrainingContext, accelerator_of
+from audiossl.training.downstream import Downstream
+from audiossl.training.evaluation import Evaluator
 from audiossl.training.prediction import predict_together
-from audiossl.training.stacked_heads import Stacks
+from audiossl.training.stacked_heads import StackableStepper, Stacks
+from audiossl.training.step import Stepper
+from audiossl.training.task import Prediction, Task
 from audiossl.training.trainer import Interrupted, Trainer
 
 
 class SharedBatches:
-    """One walk through a stream of batches for trainers that keep step with each other; one batch is in memory.
+    """One walk through a stream of batches for readers that keep step with each other. One batch is in memory.
 
-    It begins after the earliest step that one of them has made. A trainer that is ahead, as after a kill between two
-    checkpoints, may ask for batches when the others have caught up.
+    It begins where the first to read begins, who must be the one that is furthest behind. A reader that is ahead, as
+    after a kill between two checkpoints, may read when the others have caught up.
     """
 
-    def __init__(self, source: BatchSource, trainers: Sequence[Trainer]) -> None:
-        first = min(trainers, key=lambda trainer: trainer.state.step)
-        self._first_step, self.per_step = first.state.step, first.config.batches_per_step
-        self._device = first.accelerator.device
-        self._batches = iter(source(first.state.position, 0, 1))
-        self._last: tuple[int, Batch] | None = None
+    def __init__(self, source: BatchSource, device: torch.device) -> None:
+        self._source, self._device = source, device
+        self._batches: Iterator[Batch] | None = None
+        self._before: Position | None = None  # of the batch before the one in memory
+        self._batch: Batch | None = None
 
-    def of(self, trainer: Trainer) -> BatchSource:
-        """What the trainer reads: the batches of the step that it makes, when it makes it."""
+    def read(self, start: Position | None, rank: int, world: int) -> Iterator[Batch]:
+        """A `BatchSource` for one reader: batches on the device, as they are wanted."""
+        while True:
+            batch = self.after(start)
+            start = batch.position
+            yield batch
 
-        def batches(start: Position | None, rank: int, world: int) -> Iterator[Batch]:
-            while True:
-                step = trainer.state.step
-                for number in range(self.per_step):
-                    yield self.at(step, number)
+    def after(self, position: Position | None) -> Batch:
+        """The batch after the one at this position (None: the first).
 
-        return batches
-
-    def at(self, step: int, number: int) -> Batch:
-        """The batch `number` of a step, on the device. Raises ValueError for one that is over."""
-        wanted = (step - self._first_step) * self.per_step + number
-        read, batch = self._last or (-1, None)
-        while read < wanted:
-            batch = shareable(next(self._batches).to(self._device))
-            read += 1
-            self._last = read, batch
-        if batch is None or read > wanted:
-            raise ValueError(f"Batch {number} of step {step} was read and is gone.")
-        return batch
+        Raises ValueError for one that is over, and for batches that do not say where they stand.
+        """
+        if self._batches is None:
+            self._batches, self._before = iter(self._source(position, 0, 1)), position
+        while self._batch is None or self._before != position:
+            if _order(self._before) > _order(position):
+                raise ValueError(f"The batch after {position} was read and is gone.")
+            if self._batch is not None:
+                self._before = self._batch.position
+            self._batch = next(self._batches).to(self._device)
+            if self._batch.position is None:
+                raise ValueError("Batches can be shared only if they have positions.")
+        return self._batch
 
 
-def shareable(batch: Batch) -> Batch:
-    """A batch whose hidden states, where it brings none, are those that the first head computes."""
-    return batch if batch.features is not None else replace(batch, states={})
+def _order(position: Position | None) -> Position:
+    return Position(-1, -1) if position is None else position
+
+
+class RememberedStates:
+    """An upstream that remembers its answers for the batch that several heads work on.
+
+    upstream: frozen, in the same precision and mode for all of them.
+    Each of `up_to_layer` that is asked for is computed once, by the first to ask.
+    """
+
+    def __init__(self, upstream: Upstream) -> None:
+        self.upstream = upstream
+        self._wavs: Tensor | None = None
+        self._answers: dict[int | None, Features] = {}
+
+    def __call__(self, wavs: Tensor, lengths: Tensor, *, up_to_layer: int | None = None) -> Features:
+        """What the upstream gives. Another tensor of sound is another batch.
+
+        wavs: (B, S) float32.
+        lengths: (B,) samples.
+        up_to_layer: the last layer that is wanted, or None for all.
+        """
+        if wavs is not self._wavs:
+            self._wavs, self._answers = wavs, {}
+        if up_to_layer not in self._answers:
+            self._answers[up_to_layer] = self.upstream(wavs, lengths, up_to_layer=up_to_layer)
+        return self._answers[up_to_layer]
+
+
+class SharedEvaluator(Evaluator):
+    """Takes the predictions that were made for several tasks in one pass, where there are some of its own."""
+
+    def __init__(self, made: dict[Task, list[Prediction]]) -> None:
+        self._made = made
+
+    def predict(self, context: TrainingContext, batches: BatchSource) -> list[Prediction]:
+        """As `Evaluator.predict`."""
+        rows = self._made.pop(context.task, None)
+        return super().predict(context, batches) if rows is None else rows
+
+
+class SharedHead(NamedTuple):
+    """A head of a shared pass.
+
+    task: with its frozen upstream, the same for all.
+    config: of its trainer, with as many steps and batches a step as the others.
+    folder: of its run.
+    kind: heads of the same kind are computed as one, those without a kind take turns.
+    resume: it goes on from its last checkpoint.
+    """
+
+    task: Downstream
+    config: TrainerConfig
+    folder: Path
+    kind: Hashable = None
+    resume: bool = False
 
 
 class SharedPass:
-    """Trainers of heads on one frozen encoder, with the same seed and settings of the data, in one process.
+    """Trains heads on one frozen encoder, with the same seed and settings of the data, in one process.
 
-    What they have done already was restored before. kinds: trainers of the same kind are computed as one, those without
-    a kind take turns.
+    heads: what to train.
+    train: a stream of batches, as for a `Trainer`.
+    dev: one pass over the held-out rows.
+    seed: of all of them.
+    `trainers` has a trainer for each head, in their order. Raises TrainingError for a head without a checkpoint to go
+    on from, and ValueError for heads on several encoders.
     """
 
-    def __init__(
-        self,
-        trainers: Sequence[Trainer],
-        train: BatchSource,
-        dev: BatchSource,
-        kinds: Mapping[Trainer, Hashable] | None = None,
-    ) -> None:
-        for trainer in trainers:
-            trainer.prepare()
-        self._batches, self._dev = SharedBatches(train, trainers), dev
-        for trainer in trainers:
-            trainer.train_batches, trainer.dev_batches = self._batches.of(trainer), dev
-        self._running = {trainer: trainer.steps() for trainer in trainers}
-        self._stacks = Stacks(kinds or {}, self._batches.at)
+    def __init__(self, heads: Sequence[SharedHead], train: BatchSource, dev: BatchSource, seed: int = 0) -> None:
+        upstream = heads[0].task.upstream
+        if any(head.task.upstream is not upstream for head in heads):
+            raise ValueError("The heads of a shared pass must share one encoder.")
+        self._dev, self._states, self._stacks = dev, RememberedStates(upstream), Stacks()
+        self._batches = SharedBatches(train, accelerator_of(heads[0].config).device)
+        self._predicted: dict[Task, list[Prediction]] = {}
+        self.trainers = [self._trainer_of(head, seed) for head in heads]
+        self._heads = dict(zip(self.trainers, heads, strict=True))
+        self._running = {trainer: trainer.steps() for trainer in self.trainers}
         self._ended: list[Trainer] = []
         self._failed: list[tuple[Trainer, TrainingError]] = []
-        self.step = min(trainer.state.step for trainer in trainers)
+        self.step = min(trainer.state.step for trainer in self.trainers)
 
     def __len__(self) -> int:
         """How many are not through."""
@@ -101,18 +166,20 @@ class SharedPass:
         return taken
 
     def turn(self, *, last: bool = False) -> list[float]:
-        """One batch for each trainer that is furthest behind; the losses of those that ended a step with it.
+        """One batch for each trainer that is furthest behind.
 
+        Returns the losses of those that ended a step with it.
         last: let the step in progress be the last. Raises Interrupted when those that have more to do have saved it.
         """
-        first = min((trainer.state.step, trainer.number) for trainer in self._running)
-        now = [trainer for trainer in self._running if (trainer.state.step, trainer.number) == first]
+        first = min(map(_place, self._running))
+        now = [trainer for trainer in self._running if _place(trainer) == first]
         if last:
             for trainer in now:
                 trainer.stop()
+        # Between two steps there are evaluations and checkpoints; some may be through with them.
         if first[1] == 0:
-            self._evaluate([trainer for trainer in now if trainer.owes_evaluation])
-            for trainer in now:  # evaluations and checkpoints; some may be through with them
+            self._predict_dev([trainer for trainer in now if trainer.owes_evaluation])
+            for trainer in now:
                 self._next(trainer)
             now = [trainer for trainer in now if trainer in self._running]
             self._stacks.arrange(now)
@@ -123,7 +190,19 @@ class SharedPass:
                 raise result
         return [result for result in found if isinstance(result, float)]
 
+    def _trainer_of(self, head: SharedHead, seed: int) -> Trainer:
+        head.task.encode_by(self._states)
+        stepper = Stepper() if head.kind is None else StackableStepper(head.kind)
+        evaluator = SharedEvaluator(self._predicted)
+        place = head.task, head.config, head.folder, self._batches.read, self._dev
+        trainer = Trainer(*place, seed=seed, stepper=stepper, evaluator=evaluator)
+        if head.resume:
+            trainer.restore()
+        return trainer
+
     def _next(self, trainer: Trainer) -> float | Interrupted | None:
+        """A turn of one trainer, which leaves the pass when it has none left."""
+        stopped: Interrupted | None = None
         try:
             return next(self._running[trainer])
         except StopIteration:
@@ -131,18 +210,24 @@ class SharedPass:
         except TrainingError as error:
             self._failed.append((trainer, error))
         except Interrupted as stop:
-            del self._running[trainer]
-            return stop
+            stopped = stop
         del self._running[trainer]
-        return None
+        self._heads[trainer].task.encode_by(None)
+        return stopped
 
-    def _evaluate(self, trainers: Sequence[Trainer]) -> None:
-        """Predict dev with all of them in one pass; each scores its own predictions when it is its turn."""
+    def _predict_dev(self, trainers: Sequence[Trainer]) -> None:
+        """Predict dev with all of them in one pass. Each scores its own predictions when it is its turn."""
         if len(trainers) < 2:
             return
-        first = trainers[0]
-        batches = (shareable(batch.to(first.accelerator.device)) for batch in self._dev(None, 0, 1))
-        with first.autocast():
+        for trainer in trainers:
+            trainer.context.prepare()  # where a run goes on, an evaluation may come before its first step
+        context = trainers[0].context
+        batches = (batch.to(context.device) for batch in self._dev(None, 0, 1))
+        with context.autocast():
             found = predict_together([trainer.task for trainer in trainers], batches)
-        for trainer, rows in zip(trainers, found, strict=True):
-            trainer.dev_rows = rows
+        self._predicted.update(zip([trainer.task for trainer in trainers], found, strict=True))
+
+
+def _place(trainer: Trainer) -> tuple[int, int]:
+    """How far it is: the step that it makes, and the number of the batch within that."""
+    return trainer.state.step, trainer.stepper.number

@@ -30,7 +30,7 @@ Prediction = dict[str, Any]
 
 
 class ParameterGroup(NamedTuple):
-    """Parameters with a peak learning rate of their own (None: the trainer's); name: in the log, as `lr_<name>`."""
+    """Parameters with a peak learning rate of their own (None: the trainer's), which the log calls `lr_<name>`."""
 
     name: str
     parameters: list[Parameter]
@@ -43,9 +43,9 @@ class Task(nn.Module, ABC):
     Predictions are JSON-able, with at least `id`: `predict` gives one for each item, `assemble` makes of those of a
     whole split what is stored. `score`, `facts`, `tables` and `figures` need nothing but them, so that a stored
     predictions.jsonl can be scored again without the model. Rows with `target` and `predicted` count as right or wrong
-    where runs are compared; rows with `num_errors` and `num_units` (words, ...) by their ratio. `speaker` is the group
-    that is drawn as a whole by the bootstrap. An evaluation adds `audio` (path, start_s, duration_s) to rows that are
-    named like an item.
+    where runs are compared. Rows with `num_errors` and `num_units` (words, ...) count by their ratio. `speaker` is the
+    group that is drawn as a whole by the bootstrap. An evaluation adds `audio` (path, start_s, duration_s) to rows that
+    are named like an item.
     """
 
     monitor: Monitor  # of the class, or of an instance whose settings decide what is counted
@@ -56,7 +56,7 @@ class Task(nn.Module, ABC):
 
     @abstractmethod
     def predict(self, batch: Batch) -> list[Prediction]:
-        """One prediction for each item; with a `target` where the batch has one."""
+        """One prediction for each item, with a `target` where the batch has one."""
 
     def assemble(self, predictions: Sequence[Prediction], split: str) -> Sequence[Prediction]:
         """From one row for each item of a split to the rows that are stored and scored, for instance pairs of items."""
@@ -74,6 +74,13 @@ class Task(nn.Module, ABC):
     def begin_step(self, step: int) -> None:
         """Called before the update `step` (from 0). What it does must follow from the number: runs are resumed."""
 
+    def after_step(self, step: int) -> None:
+        """Called after the update `step` (from 0), before an evaluation or a checkpoint, also where it was skipped.
+
+        What it does must follow from the number and from what a checkpoint holds: runs are resumed.
+        A task that overrides it is never computed together with others (`audiossl.training.stacked_heads`).
+        """
+
     def parameter_groups(self) -> list[ParameterGroup]:
         """What trains, each parameter in one group."""
         return [ParameterGroup("", [parameter for parameter in self.parameters() if parameter.requires_grad])]
@@ -88,7 +95,7 @@ class Task(nn.Module, ABC):
         return self.state_dict()
 
     def load_trainable_state(self, state: dict[str, Tensor]) -> None:
-        """Inverse of `trainable_state`; raises CheckpointError that lists names that do not match."""
+        """Inverse of `trainable_state`. Raises CheckpointError that lists names that do not match."""
         load_strict(self, state, expected=self.trainable_state(), what=type(self).__name__)
 
     @property
@@ -97,10 +104,10 @@ class Task(nn.Module, ABC):
         return False
 
     def fit(self, batches: Iterable[Batch]) -> None:
-        """Estimate what is not learnt by gradient, from training batches; may stop reading when it has enough."""
+        """Estimate what is not learnt by gradient, from training batches. It may stop reading when it has enough."""
 
     def snapshot(self, batch: Batch, folder: Path) -> dict[str, Path]:
-        """Draw what the model makes of one held-out batch, at each evaluation; title -> PNG file in `folder`."""
+        """Draw what the model makes of one held-out batch, at each evaluation. Returns title -> PNG in `folder`."""
         return {}
 
     def facts(self, predictions: Sequence[Prediction]) -> dict[str, Any]:
@@ -119,5 +126,5 @@ class Task(nn.Module, ABC):
         return {key: f"{value:.4g}" if isinstance(value, float) else str(value) for key, value in shown.items()}
 
     def figures(self, folder: Path, predictions: Sequence[Prediction]) -> dict[str, Path]:
-        """Draw what a reader wants to see into `folder`; title -> PNG or SVG file."""
+        """Draw what a reader wants to see into `folder`. Returns title -> PNG or SVG file."""
         return {}

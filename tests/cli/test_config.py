@@ -34,7 +34,9 @@ def test_what_is_printed_can_be_trained(audiossl: Cli, corpus: Path, tmp_path: P
 def test_an_unknown_name_is_one_sentence(audiossl: Cli) -> None:
     done = audiossl("config", "utterance_clasification")
     assert (done.code, done.out) == (2, "")
-    assert done.err.startswith("error: There is no setting named 'utterance_clasification'. Did you mean utterance_")
+    assert done.err.startswith(
+        "error: There is nothing named 'utterance_clasification' that has settings. Did you mean utterance_"
+    )
     assert done.err.count("\n") == 1
 
 

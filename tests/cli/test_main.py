@@ -222,7 +222,7 @@ def test_ctrl_c_gives_130_and_a_command_that_goes_on(
 
 
 def test_ctrl_c_outside_of_training_gives_130(audiossl: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(name: str) -> Any:
+    def interrupt(*given: Any) -> Any:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("audiossl.cli.inspect.describe_name", interrupt)
@@ -231,7 +231,12 @@ def test_ctrl_c_outside_of_training_gives_130(audiossl: Cli, monkeypatch: pytest
 
 
 def environment(*folders: Path) -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, [*folders, ROOT])), "OMP_NUM_THREADS": "1"}
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(map(str, [*folders, ROOT])),
+        "OMP_NUM_THREADS": "1",
+        "COLUMNS": "200",
+    }
 
 
 @pytest.mark.slow

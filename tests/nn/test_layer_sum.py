@@ -8,7 +8,7 @@ from torch import Tensor
 
 from audiossl.encoders.testing import relative_distance
 from audiossl.nn import layer_sum
-from audiossl.nn.layer_sum import may_be_summed, sum_of_halves
+from audiossl.nn.layer_sum import may_be_summed, sum_of_layers
 
 
 @pytest.fixture(params=["one piece", "many pieces"])
@@ -29,7 +29,7 @@ def halves(contiguous: bool, dtype: torch.dtype) -> list[Tensor]:
 def test_value_and_gradient(contiguous: bool, dtype: torch.dtype) -> None:
     layers = halves(contiguous, dtype)
     results = []
-    for run in (sum_of_halves, lambda w, xs: (w[:, None, None, None] * torch.stack(xs).float()).sum(0)):
+    for run in (sum_of_layers, lambda w, xs: (w[:, None, None, None] * torch.stack(xs).float()).sum(0)):
         weights = torch.tensor([0.1, 0.2, 0.3, 0.4], requires_grad=True)
         y = run(weights, layers)
         (y * torch.arange(y.numel()).view(y.shape)).sum().backward()

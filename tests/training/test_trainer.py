@@ -23,9 +23,12 @@ from audiossl.core.tensors import read_tensors
 from audiossl.experiments.config import PretrainExperiment, read_experiment
 from audiossl.experiments.start import train
 from audiossl.experiments.training import pretrain
+from audiossl.training.checkpoints import BestWeights
 from audiossl.training.config import TrainerConfig
+from audiossl.training.evaluation import Evaluator
 from audiossl.training.log import read_log
 from audiossl.training.optimizer import schedule_factor
+from audiossl.training.step import Stepper
 from audiossl.training.trainer import Interrupted, Trainer
 
 STEPS = 12
@@ -119,6 +122,99 @@ def test_an_evaluation_that_a_stop_put_off_is_made_up_for(tmp_path: Path, stoppe
     assert len(losses(straight, "dev")) == 4
     assert again.best == state.best
     assert_same_run(straight, stopped)
+
+
+class Told(ToyTask):
+    """Notes what it is told, and follows its weights with a slow mean, by a rate that depends on the step."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.told: list[tuple[str, int]] = []
+        self.register_buffer("mean", self.linear.weight.detach().clone())
+
+    def begin_step(self, step: int) -> None:
+        self.told.append(("begin", step))
+
+    def after_step(self, step: int) -> None:
+        self.told.append(("after", step))
+        self.get_buffer("mean").lerp_(self.linear.weight.detach(), 1 / (step + 2))
+
+    def loss(self, batch: Any) -> Any:
+        self.told.append(("loss", self.num_losses))
+        return super().loss(batch)
+
+    def score(self, predictions: Any) -> Any:
+        self.told.append(("score", len(predictions)))
+        return super().score(predictions)
+
+
+def told_of(told: list[tuple[str, int]], when: str) -> list[int]:
+    return [number for kind, number in told if kind == when]
+
+
+def test_a_task_is_told_before_and_after_each_update_and_then_scored(tmp_path: Path) -> None:
+    task = Told()
+    make(task, tmp_path, steps=2, eval_every=1, dev=toy_dev).fit()
+    first = [("begin", 0), ("loss", 0), ("loss", 1), ("after", 0), ("score", 10)]
+    assert task.told == [*first, ("begin", 1), ("loss", 2), ("loss", 3), ("after", 1), ("score", 10)]
+
+
+@pytest.mark.parametrize("value", [1.0, math.nan])
+def test_the_update_was_made_or_skipped_when_a_task_is_told_so(tmp_path: Path, value: float) -> None:
+    seen: list[torch.Tensor] = []
+
+    class Watching(Told):
+        def begin_step(self, step: int) -> None:
+            seen.append(self.linear.weight.detach().clone())
+
+        def after_step(self, step: int) -> None:
+            super().after_step(step)
+            seen.append(self.linear.weight.detach().clone())
+
+    task = Watching(hook=factor_at({1: value}))
+    make(task, tmp_path, steps=1, batches_per_step=1).fit()
+    assert told_of(task.told, "after") == [0]
+    assert torch.equal(seen[0], seen[1]) == math.isnan(value)
+
+
+@pytest.mark.parametrize("stopped_in", [9, 10])
+def test_a_resumed_run_is_told_of_the_steps_that_are_left(tmp_path: Path, stopped_in: int) -> None:
+    """In the first or the second batch of the fifth step; what a task changes after a step is in its checkpoint."""
+    settings = {"eval_every": 5, "dev": toy_dev}
+    straight, stopped = Told(), Told(hook=stop_at(stopped_in))
+    make(straight, tmp_path / "straight", **settings).fit()
+    with pytest.raises(Interrupted, match="after step 5"):
+        make(stopped, tmp_path / "stopped", **settings).fit()
+    resumed = Told(seed=1)
+    make(resumed, tmp_path / "stopped", **settings).fit(resume=True)
+    assert told_of(straight.told, "after") == list(range(STEPS))
+    for when in ("begin", "after"):
+        assert told_of(stopped.told, when) == list(range(5))
+        assert told_of(resumed.told, when) == list(range(5, STEPS))
+    assert_same_run(tmp_path / "straight", tmp_path / "stopped")
+    assert not torch.equal(everything(tmp_path / "straight")["model/mean"], Told().get_buffer("mean"))
+
+
+def test_a_stepper_and_an_evaluator_of_ones_own_are_asked(tmp_path: Path) -> None:
+    asked: list[tuple[str, int]] = []
+
+    class OwnStepper(Stepper):
+        def step(self, context: Any, step: int, batches: Any) -> Any:
+            asked.append(("step", step))
+            result = yield from super().step(context, step, batches)
+            return result._replace(figures={**result.figures, "mine": 1.0})
+
+    class OwnEvaluator(Evaluator):
+        def predict(self, context: Any, batches: Any) -> Any:
+            asked.append(("predict", len(asked)))
+            return [{"id": "0", "error": 0.25}]
+
+    config = TrainerConfig(**{**BASE, "steps": 2})
+    own = {"stepper": OwnStepper(), "evaluator": OwnEvaluator()}
+    state = Trainer(ToyTask(), config, tmp_path, toy_batches(), toy_dev, **own).fit()  # type: ignore[arg-type]
+    assert asked == [("step", 0), ("step", 1), ("predict", 2)]
+    assert [line["mine"] for line in losses(tmp_path)] == [1.0, 1.0]
+    assert state.best == [BestWeights(0.25, 2)]
 
 
 def test_the_second_ctrl_c_acts_at_once_and_handlers_are_put_back(tmp_path: Path) -> None:
@@ -373,8 +469,8 @@ def test_a_task_with_nothing_to_train_is_refused(tmp_path: Path) -> None:
 
 
 def test_weight_decay_spares_biases(tmp_path: Path) -> None:
-    trainer = make(ToyTask(), tmp_path, weight_decay=0.1, optimizer="adamw")
-    decays = {p.ndim: group["weight_decay"] for group in trainer.optimizer.param_groups for p in group["params"]}
+    groups = make(ToyTask(), tmp_path, weight_decay=0.1, optimizer="adamw").context.optimizer.param_groups
+    decays = {p.ndim: group["weight_decay"] for group in groups for p in group["params"]}
     assert decays == {2: 0.1, 1: 0.0}
 
 

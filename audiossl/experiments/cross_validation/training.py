@@ -21,11 +21,12 @@ from audiossl.data.folds import Fold, FoldsConfig, draw_folds
 from audiossl.data.manifests import read_manifest, write_manifests
 from audiossl.encoders.encoder_file import EncoderFile
 from audiossl.encoders.loading import load_upstream
-from audiossl.experiments.building import accelerator_of, build_downstream, check_rows, completed
+from audiossl.experiments.building import build_downstream, check_rows, completed
 from audiossl.experiments.config import Experiment
 from audiossl.experiments.cross_validation.run import fold_names
 from audiossl.experiments.folder import LayerWeights, RunFolder
 from audiossl.experiments.training import train_one
+from audiossl.training.context import accelerator_of
 
 
 def train_folds(config: Experiment, out: Path, *, resume: bool = False, overwrite: bool = False) -> Path:

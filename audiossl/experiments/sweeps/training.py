@@ -12,8 +12,9 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from accelerate import Accelerator
 from lhotse import CutSet
 from rich.console import Console
 from rich.progress import Progress
@@ -22,16 +23,16 @@ from audiossl.core.errors import ConfigError, TrainingError
 from audiossl.core.processes import is_main, world_size
 from audiossl.core.tensors import fingerprint, read_tensors
 from audiossl.core.terminal import on_signals, progress_bar
+from audiossl.core.types import BatchSource
 from audiossl.data.manifests import read_manifest
 from audiossl.encoders.loading import load_upstream
 from audiossl.encoders.upstream import Upstream
 from audiossl.experiments.building import (
-    accelerator_of,
+    batch_source,
     build_downstream,
     check_rows,
     completed,
     fit_statistics,
-    trainer_of,
     warn_of_leaks,
 )
 from audiossl.experiments.cached_batches import Feed, Served, feed_of, opened
@@ -41,10 +42,11 @@ from audiossl.experiments.folder import RunFacts, RunFolder
 from audiossl.experiments.sweeps.members import members_of
 from audiossl.experiments.sweeps.record import MemberRecord, SweepRecord, is_sweep, read_sweep
 from audiossl.experiments.training import begin_single, facts_of, finish_single, train_one
+from audiossl.training.context import accelerator_of
 from audiossl.training.downstream import Downstream
-from audiossl.training.shared_pass import SharedPass
+from audiossl.training.shared_pass import SharedHead, SharedPass
 from audiossl.training.stacked_heads import may_be_stacked
-from audiossl.training.trainer import Interrupted, Trainer
+from audiossl.training.trainer import Interrupted
 
 _log = logging.getLogger(__name__)
 
@@ -52,7 +54,7 @@ _log = logging.getLogger(__name__)
 Cuts = Mapping[str, CutSet]
 
 
-@dataclass
+@dataclass(eq=False)
 class Member:
     """A member: its line in sweep.json, its completed configuration, its folder and its head.
 
@@ -185,32 +187,29 @@ def _train_one_after_another(members: Sequence[Member], record: _Record) -> None
 
 
 def _train_together(members: Sequence[Member], cuts: Cuts, fingerprint: str, record: _Record, *, stack: bool) -> None:
+    """Members on one frozen encoder, in one process: those with the same batches in one pass."""
     with ExitStack() as held:
-        made: dict[Trainer, Member] = {}
-        served: dict[Trainer, Served] = {}
+        accelerator = accelerator_of(members[0].config.trainer)
         for member in members:
             held.enter_context(member.run.writing(resume=False, overwrite=True))
-        found = held.enter_context(_serving(members, cuts, fingerprint))
-        for member, here in zip(members, found, strict=True):
-            trainer = trainer_of(member.task, member.config, member.run.path, cuts, here)
-            facts = facts_of(member.task, trainer.world, fingerprint, here.form)
+        served = held.enter_context(_serving(members, accelerator, cuts, fingerprint))
+        groups: dict[Hashable, _Group] = {}
+        for member in members:
+            here = served[member]
+            facts = facts_of(member.task, accelerator.num_processes, fingerprint, here.form)
             begin_single(member.run, member.config, member.task, facts, resume=member.begun)
-            made[trainer], served[trainer] = member, here
-        _make_ready(made)
-        groups: dict[Hashable, dict[Trainer, Member]] = {}
-        for trainer, member in made.items():
-            here = served[trainer]
-            groups.setdefault((member.config.seed, here.source and id(here.source), here.means), {})[trainer] = member
-        # With frames, the arithmetic of each head takes the time, not the number of operations: it pays to take turns.
-        kinds = {
-            trainer: member.kind
-            for trainer, member in made.items()
-            if stack and served[trainer].vectors and may_be_stacked(trainer)
-        }
+            # Heads read the same batches where seed, source and form are the same.
+            key = member.config.seed, here.source and id(here.source), here.means
+            if key not in groups:
+                train, dev = (batch_source(member.task, member.config, cuts, split, here) for split in ("train", "dev"))
+                groups[key] = _Group([], train, dev, stack=stack and here.vectors)
+            groups[key].members.append(member)
+        for group in groups.values():
+            _fit(group)
         stop = _Stop()
         with on_signals(stop.ask), progress_bar(True) as progress:
             for group in groups.values():
-                _train_group(group, kinds, record, stop, progress)
+                _train_group(group, record, stop, progress)
 
 
 class _Stop:
@@ -220,21 +219,45 @@ class _Stop:
         self.asked = True
 
 
+class _Group(NamedTuple):
+    """Members that see the same batches.
+
+    stack: those of one kind are computed as one where they can be. With frames, the arithmetic of each head takes the
+    time, not the number of operations: it pays to take turns.
+    """
+
+    members: list[Member]
+    train: BatchSource
+    dev: BatchSource
+    stack: bool
+
+    @property
+    def heads(self) -> list[SharedHead]:
+        """What the shared pass has to know of each member."""
+        heads = []
+        for member in self.members:
+            stacked = self.stack and may_be_stacked(member.task, member.config.trainer)
+            kind = member.kind if stacked else None
+            heads.append(SharedHead(member.task, member.config.trainer, member.run.path, kind, member.begun))
+        return heads
+
+
 @contextmanager
-def _serving(members: Sequence[Member], cuts: Cuts, fingerprint: str) -> Iterator[list[Served]]:
+def _serving(
+    members: Sequence[Member], accelerator: Accelerator, cuts: Cuts, fingerprint: str
+) -> Iterator[dict[Member, Served]]:
     """Where each member's batches come from, opened once for all that need the same."""
     feeds: dict[Hashable, Feed] = {}
-    needs: list[Hashable] = []
+    needs: dict[Member, Hashable] = {}
     for member in members:
         form = member.run.facts.features if member.begun else None  # of an earlier part of the sweep
         feed = feed_of(member.config, member.task, fingerprint, form)
-        needs.append(_needs(feed))
-        if needs[-1] not in feeds or (form and feeds[needs[-1]].form is None):
-            feeds[needs[-1]] = feed
-    trainer = members[0].config.trainer
-    with opened(list(feeds.values()), accelerator_of(trainer), trainer, cuts) as found:
+        needs[member] = key = _needs(feed)
+        if key not in feeds or (form and feeds[key].form is None):
+            feeds[key] = feed
+    with opened(list(feeds.values()), accelerator, members[0].config.trainer, cuts) as found:
         by_needs = dict(zip(feeds, found, strict=True))
-        yield [by_needs[key] for key in needs]
+        yield {member: by_needs[needs[member]] for member in members}
 
 
 def _needs(feed: Feed) -> Hashable:
@@ -242,35 +265,29 @@ def _needs(feed: Feed) -> Hashable:
     return feed.task.interface.layers_read, why_not(feed.task, feed.data), bool(why_not_pooled(feed.task))
 
 
-def _make_ready(made: Mapping[Trainer, Member]) -> None:
-    """Read the checkpoints of those that go on, and estimate statistics once for all heads that need the same."""
+def _fit(group: _Group) -> None:
+    """Estimate statistics once for all new heads that need the same."""
     fitted: dict[Hashable, Downstream] = {}
-    for trainer, member in made.items():
-        if member.begun:
-            trainer.restore()
-        elif member.task.needs_fit and member.kind in fitted:
+    for member in group.members:
+        if member.begun or not member.task.needs_fit:
+            continue
+        if member.kind in fitted:
             member.task.load_trainable_state(fitted[member.kind].trainable_state())  # all else is equal at the start
-        elif member.task.needs_fit:
-            fit_statistics(member.task, trainer)
+        else:
+            fit_statistics(member.task, group.train)
             fitted[member.kind] = member.task
 
 
-def _train_group(
-    group: Mapping[Trainer, Member],
-    kinds: Mapping[Trainer, Hashable],
-    record: _Record,
-    stop: _Stop,
-    progress: Progress,
-) -> None:
+def _train_group(group: _Group, record: _Record, stop: _Stop, progress: Progress) -> None:
     """Heads that see the same batches, to the end of all of them. Raises Interrupted."""
-    first, *_ = group
     if stop.asked:
         raise Interrupted(f"Stopped between two seeds; {record.out} holds all that is needed to go on.")
-    record.begin(*group.values())
-    assert first.dev_batches is not None
-    shared = SharedPass(list(group), first.train_batches, first.dev_batches, kinds)
-    title = f"{len(group)} heads, seed {first.seed}"
-    bar = progress.add_task(title, total=first.config.steps, completed=shared.step, note="")
+    record.begin(*group.members)
+    first = group.members[0].config
+    shared = SharedPass(group.heads, group.train, group.dev, first.seed)
+    member_of = dict(zip(shared.trainers, group.members, strict=True))
+    title = f"{len(group.members)} heads, seed {first.seed}"
+    bar = progress.add_task(title, total=first.trainer.steps, completed=shared.step, note="")
     while len(shared):
         interrupted = False
         losses: list[float] = []
@@ -278,15 +295,16 @@ def _train_group(
             losses = shared.turn(last=stop.asked)
         except Interrupted:
             interrupted = True
+        # sweep.json follows each member, also where the others are stopped.
         for trainer in shared.take_ended():
-            member = group[trainer]
+            member = member_of[trainer]
             finish_single(member.run, member.config, member.task)
             record.finish(member)
         for trainer, error in shared.take_failed():
-            record.fail(group[trainer], error)
+            record.fail(member_of[trainer], error)
         if interrupted:
             raise Interrupted(f"Stopped after step {shared.step}; {record.out} holds all that is needed to go on.")
         if losses:
             note = f"losses {min(losses):.4f} to {max(losses):.4f}"
             progress.update(bar, completed=shared.step, note=note)
-    progress.update(bar, completed=first.config.steps)
+    progress.update(bar, completed=first.trainer.steps)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from audiossl.core.errors import ConfigError
-from audiossl.nn.layer_sum import may_be_summed, sum_of_halves
+from audiossl.nn.layer_sum import may_be_summed, sum_of_layers
 from audiossl.nn.linear import linear_or_identity, project
 from audiossl.training.interface import Interface, checked_width
 
@@ -20,7 +20,7 @@ class SoftmaxSum(nn.Module):
 
     logits: (L,), zero at first, so that it starts as the mean. normalize: each layer is first brought to mean 0 and
     variance 1 over its channels. With r = 1 / sqrt(var + eps), w r (x - mean) = (w r) x - w r mean, which keeps a
-    normalised copy of no layer.
+    normalised copy of no layer. stacked: float32 layers are summed by one product as well, which rounds otherwise.
     """
 
     def __init__(self, num_layers: int, normalize: bool) -> None:
@@ -33,9 +33,9 @@ class SoftmaxSum(nn.Module):
         """(L,) positive, of sum 1."""
         return self.logits.softmax(dim=0)
 
-    def forward(self, layers: Sequence[Tensor]) -> Tensor:
-        if not self.normalize and may_be_summed(layers):
-            return sum_of_halves(self.weights.float(), layers)
+    def forward(self, layers: Sequence[Tensor], stacked: bool = False) -> Tensor:
+        if not self.normalize and may_be_summed(layers, of_any_type=stacked):
+            return sum_of_layers(self.weights.float(), layers, of_any_type=stacked)
         total: Tensor | float = 0.0
         for weight, layer in zip(self.weights.split(1), layers, strict=True):
             # The weight has shape (1,), not (): a product with half-precision states then comes out in float32.
@@ -77,7 +77,7 @@ class WeightedSum(Interface):
 
     def combine(self, layers: Sequence[Tensor]) -> Tensor:
         aligned = [project(linear, layer) for linear, layer in zip(self.alignment, layers, strict=True)]
-        return project(self.projection, self.sum(aligned))
+        return project(self.projection, self.sum(aligned, self.stacked))
 
     def layer_weights(self) -> dict[str, list[float]]:
         return {"layers": self.sum.weights.tolist()}
@@ -117,7 +117,7 @@ class GroupedWeightedSum(Interface):
     def combine(self, layers: Sequence[Tensor]) -> Tensor:
         aligned = [project(linear, layer) for linear, layer in zip(self.alignment, layers, strict=True)]
         groups = [[aligned[layer] for layer in group] for group in self.groups]
-        sums = [summed(group) for summed, group in zip(self.sums, groups, strict=True)]
+        sums = [summed(group, self.stacked) for summed, group in zip(self.sums, groups, strict=True)]
         return project(self.projection, torch.cat(sums, dim=-1))
 
     def layer_weights(self) -> dict[str, list[float]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -95,17 +95,18 @@ def test_a_stopped_cross_validation_goes_on_in_the_fold_that_is_unfinished(
     folded: Make, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config, out, stop_in = folded("trainer.average_best=2"), tmp_path / "stopped", tmp_path / "stopped" / "folds" / "v1"
-    plain = Trainer._step
+    plain = Trainer.steps
 
-    def stopping(self: Trainer, *arguments: Any) -> Any:
-        if self.folder == stop_in and self.state.step == 6:
-            self.stop()
-        return plain(self, *arguments)
+    def stopping(self: Trainer, resume: bool = False) -> Iterator[float | None]:
+        for loss in plain(self, resume):
+            if self.folder == stop_in and self.state.step == 6:
+                self.stop()
+            yield loss
 
-    monkeypatch.setattr(Trainer, "_step", stopping)
+    monkeypatch.setattr(Trainer, "steps", stopping)
     with pytest.raises(Interrupted):
         train(config, out)
-    monkeypatch.setattr(Trainer, "_step", plain)
+    monkeypatch.setattr(Trainer, "steps", plain)
     assert sorted(path.name for path in (out / "folds").iterdir()) == ["v0", "v1"]
     finished = (out / "folds" / "v0" / "checkpoints" / "last.safetensors").stat().st_mtime_ns
     train(structured(type(config), read_settings(out / "config.yaml")), out, resume=True)

@@ -99,14 +99,14 @@ def test_sums_with_several_sets_of_weights_read_each_layer_once(
         "copy_",
         lambda self, other: (widened.append(other.numel()) if other.dtype == dtype else None, copy(self, other))[1],
     )
-    sums = torch.func.vmap(lambda own: layer_sum.sum_of_halves(own, layers))(weights)
+    sums = torch.func.vmap(lambda own: layer_sum.sum_of_layers(own, layers))(weights)
     assert sum(widened) == records.numel()  # not four times as many
     expected = torch.einsum("nl,bltd->nbtd", weights.double(), records.double())
     torch.testing.assert_close(sums.double(), expected, atol=1e-5, rtol=1e-5)
     (sums * target).sum().backward()
     of_weights = torch.einsum("nbtd,bltd->nl", target.double(), records.double())
     torch.testing.assert_close(weights.grad.double(), of_weights, atol=1e-4, rtol=1e-5)  # type: ignore[union-attr]
-    one = layer_sum.sum_of_halves(weights[2], layers)
+    one = layer_sum.sum_of_layers(weights[2], layers)
     torch.testing.assert_close(one, sums[2], atol=1e-6, rtol=1e-6)
 
 
@@ -117,7 +117,7 @@ def test_autocast_does_not_narrow_a_sum_of_halves() -> None:
     gradients, sums = [], []
     for enabled in (False, True):
         with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
-            sums.append(layer_sum.sum_of_halves(weights, layers))
+            sums.append(layer_sum.sum_of_layers(weights, layers))
             gradients += torch.autograd.grad(sums[-1].square().sum(), weights)
     assert sums[1].dtype == torch.float32
     assert torch.equal(sums[0], sums[1])
