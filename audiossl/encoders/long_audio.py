@@ -26,6 +26,7 @@ from torch import Tensor
 
 from audiossl.core.errors import AudioError, ConfigError
 from audiossl.core.types import Features
+from audiossl.data.inputs import cuts_of
 from audiossl.data.reading import audio_facts, cut_blocks, num_samples_of, path_of, read_cut
 from audiossl.encoders.devices import device_of
 from audiossl.encoders.layers import last_layer
@@ -115,8 +116,6 @@ def plan(num_frames: int, size: int, shared: int) -> Iterator[Chunk]:
 def recording_of(source: Tensor | str | Path | Cut, sample_rate_hz: int) -> Recording:
     """Length and blocks of a recording at a rate. Raises AudioError."""
     if isinstance(source, str | Path):
-        from audiossl.data.inputs import cuts_of
-
         audio_facts(source)  # an error of one sentence for what is no sound file
         (source,) = cuts_of([str(source)])
     if not isinstance(source, Tensor):
