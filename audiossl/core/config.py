@@ -52,7 +52,7 @@ def read_yaml(path: str | Path) -> DictConfig:
 
 
 def parse_overrides(pairs: Sequence[str], *, example: str = "trainer.steps=2000") -> DictConfig:
-    """`["trainer.steps=2000", "upstream=tera_mini"]` as a config layer; example: for the error of what is none."""
+    """`["trainer.steps=2000", "upstream=tera_mini"]` as a config layer. example: for the error of what is none."""
     for pair in pairs:
         if "=" not in pair or pair.startswith(("=", "-")):
             raise ConfigError(f"{pair!r} is not an override; write key=value, for instance {example}.")

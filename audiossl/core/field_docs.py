@@ -9,7 +9,7 @@ from itertools import pairwise
 
 
 def field_docs(schema: type) -> dict[str, str]:
-    """The string under each field of a dataclass and of its bases, on one line; nothing for a field without one.
+    """The string under each field of a dataclass and of its bases, on one line. Nothing for a field without one.
 
     They are read from the source file, for Python itself drops them.
     """
@@ -24,6 +24,6 @@ def field_docs(schema: type) -> dict[str, str]:
 
 
 def _text_of(statement: ast.stmt) -> str:
-    """A string that stands alone; '' for any other statement."""
+    """A string that stands alone, '' for any other statement."""
     said = statement.value if isinstance(statement, ast.Expr) else None
     return said.value if isinstance(said, ast.Constant) and isinstance(said.value, str) else ""
