@@ -1,4 +1,4 @@
-"""Settings of probes; no torch is needed to read them."""
+"""Settings of probes. No torch is needed to read them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ProbeOptions:
-    """What is asked of which layers; each is an option of `audiossl probe`."""
+    """What is asked of which layers. Each is an option of `audiossl probe`."""
 
     field: str = "label"
     """The column with the classes."""

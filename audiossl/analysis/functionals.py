@@ -50,11 +50,11 @@ def functionals_of(
 ) -> Functionals:
     """Means and deviations of rows (see `StatisticsPooling`), so that padding and batches change nothing.
 
-    encoder: run once over the rows, of whose frames nothing is kept; or a source in the form 'statistics', which reads
+    encoder: run once over the rows, of whose frames nothing is kept. Or a source in the form 'statistics', which reads
     what was kept and runs its encoder for the rest alone.
     field: of the rows, with the labels.
-    group: the field that says what a bootstrap draws as a whole; 'recording' for the file that a row is a part of.
-    device: where the encoder runs; the best one where it is left out. A source knows its own.
+    group: the field that says what a bootstrap draws as a whole, 'recording' for the file that a row is a part of.
+    device: where the encoder runs, the best one where it is left out. A source knows its own.
     title: of the progress bar.
     Raises LabelError for a row without the field, ManifestError, AudioError.
     """

@@ -36,12 +36,12 @@ def probe_upstream(
     upstream_options: Mapping[str, Any] | None = None,
     cache: CacheConfig | None = None,
 ) -> dict[str, Any]:
-    """Probe every chosen layer and write the results into `out`; returns what probes.json holds.
+    """Probe every chosen layer and write the results into `out`. Returns what probes.json holds.
 
     name: of an encoder, as `load_upstream` takes it.
     data: a folder with the manifests train, dev and test.
     upstream_options: the encoder's own.
-    cache: where means and deviations are kept, so that the encoder runs once; None for nowhere.
+    cache: where means and deviations are kept, so that the encoder runs once. None for nowhere.
     Raises ConfigError, LabelError, and what loading the encoder and reading the sound raise.
     """
     upstream_options = dict(upstream_options or {})
@@ -84,7 +84,7 @@ def probe_upstream(
 def _source(
     upstream: Upstream, fingerprint: str, cache: CacheConfig | None, layers: Sequence[int]
 ) -> FeatureSource | None:
-    """Where means and deviations are read from and kept; None where nothing is to be, or can be, kept."""
+    """Where means and deviations are read from and kept. None where nothing is to be, or can be, kept."""
     # With legacy padding, hidden states depend on the batch that a recording is in.
     if cache is None or getattr(getattr(upstream, "config", None), "padding", "exact") != "exact":
         return None

@@ -1,4 +1,4 @@
-"""Settings of what is done with an encoder; no torch is needed to read them."""
+"""Settings of what is done with an encoder. No torch is needed to read them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from audiossl.core.errors import ConfigError
 
 @dataclass(frozen=True)
 class EmbedOptions:
-    """How hidden states of recordings are computed and written; each is an option of `audiossl embed`."""
+    """How hidden states of recordings are computed and written. Each is an option of `audiossl embed`."""
 
     layer: str = "all"
     """all, last, or numbers and ranges such as 0,6-8 or -1."""

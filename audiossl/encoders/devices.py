@@ -22,7 +22,7 @@ def best_device_for(upstream: Upstream) -> torch.device:
 
 
 def device_of(module: nn.Module) -> torch.device:
-    """Where the parameters of a module are, or its buffers where it has none; the CPU where it has neither."""
+    """Where the parameters of a module are, or its buffers where it has none, or the CPU where it has neither."""
     tensors = chain(module.parameters(), module.buffers())
     return next((tensor.device for tensor in tensors), torch.device("cpu"))
 

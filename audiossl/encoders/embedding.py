@@ -70,7 +70,7 @@ def embed_rows(
 
     out: see `NpzWriter`.
     options: of which precision and engine say nothing here, since the encoder has its own.
-    device: where the encoder runs; the best one where it is left out.
+    device: where the encoder runs, the best one where it is left out.
     Raises ConfigError, ManifestError, AudioError.
     """
     chosen = parse_layers(options.layer, upstream.num_layers, option="--layer")
@@ -100,7 +100,7 @@ def _embed_batches(upstream: Upstream, cuts: CutSet, options: EmbedOptions, writ
 
 
 def _embed_chunks(upstream: Upstream, cuts: CutSet, options: EmbedOptions, writer: NpzWriter) -> int:
-    """One recording after the other, chunk by chunk; what is held is one chunk."""
+    """One recording after the other, chunk by chunk. What is held is one chunk."""
     size, shared = chunk_frames(upstream, options.chunk_s, options.overlap_s)
     ids = [cut.id for cut in cuts]
     if len(set(ids)) < len(ids):

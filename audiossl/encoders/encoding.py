@@ -48,12 +48,12 @@ def encode_rows(
     together, each row once, and the same in every call. The states are tensors of inference mode, which have no
     gradient: clone what a head is to be trained on.
 
-    upstream: in eval mode; it is moved to `device`.
+    upstream: in eval mode. It is moved to `device`.
     config: how rows are made into batches, and how many processes read ahead.
-    up_to_layer: the last layer that is needed; all of them where it is left out.
+    up_to_layer: the last layer that is needed, all of them where it is left out.
     device: the best one where it is left out (see `audiossl.encoders.devices.place`).
-    precision: 'bf16' for autocast; for weights in bfloat16 see `load_upstream`.
-    title: of a progress bar, which appears where a terminal looks; none without it.
+    precision: 'bf16' for autocast. For weights in bfloat16 see `load_upstream`.
+    title: of a progress bar, which appears where a terminal looks. None without it.
     Raises ManifestError, AudioError, ConfigError for a layer that is not there.
     """
     batches: Iterable[Batch] = make_loader(cuts, StreamPlan.of(upstream, config))
@@ -73,7 +73,7 @@ def encode_batch(
     device: torch.device | str | None = None,
     precision: str = "fp32",
 ) -> Features:
-    """Hidden states of recordings that were read already; see `encode_rows` for the arguments."""
+    """Hidden states of recordings that were read already. See `encode_rows` for the arguments."""
     where = place(upstream, device)
     moved = batch.to(where)
     with torch.autocast(where.type, torch.bfloat16, enabled=precision == "bf16"):
@@ -82,7 +82,7 @@ def encode_batch(
 
 
 def num_batches(cuts: CutSet, config: LoaderConfig) -> int | None:
-    """How many batches the loader makes of the rows; None where that depends on how long they are."""
+    """How many batches the loader makes of the rows. None where that depends on how long they are."""
     if config.batch_size is None or config.max_duration_s is not None:
         return None
     return -(-len(cuts) // config.batch_size)

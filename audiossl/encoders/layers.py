@@ -12,7 +12,7 @@ _PART = re.compile(r"(-?\d+)(?:-(-?\d+))?")
 def parse_layers(text: str, num_layers: int, *, option: str = "--layers") -> list[int]:
     """Numbers of layers, in order and each once, from what a user writes.
 
-    text: 'all', 'last', or numbers and ranges with commas between them; a negative number counts from the end.
+    text: 'all', 'last', or numbers and ranges with commas between them. A negative number counts from the end.
     num_layers: how many there are.
     option: what the user wrote them for, for the error.
     Raises ConfigError.

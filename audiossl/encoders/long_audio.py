@@ -152,7 +152,8 @@ def _encode(
 class MovingWindow:
     """A stream that comes in parts, from one place on, moved forward.
 
-    parts: tensors (n, ...) that follow each other; unit: what one element is, for the error.
+    parts: tensors (n, ...) that follow each other.
+    unit: what one element is, for the error.
     """
 
     def __init__(self, parts: Iterator[Tensor], unit: str) -> None:
@@ -161,7 +162,7 @@ class MovingWindow:
         self.held: list[Tensor] = []
 
     def part(self, begin: int, end: int) -> Tensor:
-        """Elements begin to end; what lies before `begin` is forgotten. Raises AudioError where the stream ends."""
+        """Elements begin to end. What lies before `begin` is forgotten. Raises AudioError where the stream ends."""
         while self.end < end:
             part = next(self.parts, None)
             if part is None:

@@ -62,7 +62,7 @@ class NpzWriter:
         self._add(name, self._arrays(name, [state.mean(0) for state in states] if self.pool == "mean" else states))
 
     def in_parts(self, name: str, num_frames: int) -> RecordingInParts:
-        """A recording of `num_frames` frames that comes part by part; what is held in memory is one part."""
+        """A recording of `num_frames` frames that comes part by part. What is held in memory is one part."""
         return RecordingInParts(self, name, num_frames)
 
     def _arrays(self, name: str, states: Sequence[Tensor]) -> dict[str, Array]:
@@ -99,7 +99,7 @@ class RecordingInParts:
         self._files: dict[str, _ArrayFile] = {}
 
     def add(self, first: int, states: Sequence[Tensor]) -> None:
-        """States (t, D_l) of each layer, from frame `first` on; with the last frame the recording is written.
+        """States (t, D_l) of each layer, from frame `first` on. With the last frame the recording is written.
 
         Each frame is given once, in their order.
         """

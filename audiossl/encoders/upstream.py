@@ -24,7 +24,8 @@ class Upstream(nn.Module, ABC):
     Two more are optional, for fine-tuning: `blocks`, a ModuleList of the Transformer blocks in their order, and `stem`,
     the convolutional front. training_only: parameters that only training mode uses, such as a mask embedding.
     loads_encoder: True for a front end around another upstream that it loads by name; its Config has the fields
-    `weights` and `seed`, which it gets from `load_upstream` and passes on. cpu_only: True for what no GPU can run.
+    `weights` and `seed`, which it gets from `load_upstream` and passes on.
+    cpu_only: True for what no GPU can run.
     The contract, checked by `audiossl.encoders.testing.check_upstream`: a batch equals its items one by one.
     `num_frames` is exact. Eval is deterministic. Gradients reach every trainable parameter.
     """

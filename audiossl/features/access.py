@@ -45,7 +45,7 @@ def open_source(
     form: what is kept, see `FeatureSource`.
     layers: the numbers of those that are kept.
     precision: of autocast.
-    device: where the encoder runs; the best one where it is left out.
+    device: where the encoder runs, the best one where it is left out.
     world: processes that share the budget.
     beside: another source in the same cache, which shares the budget too.
     """

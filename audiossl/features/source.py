@@ -56,7 +56,7 @@ class FeatureSource:
     """Hidden states `layers` of a frozen upstream, as stored in `store`; any number of heads can read its batches.
 
     form: 'frames', 'pooled' for the mean of each layer over the frames, or 'statistics' for mean and deviation, (2 D_l)
-    numbers as `StatisticsPooling` gives them; the latter two count as one frame.
+    numbers as `StatisticsPooling` gives them. The latter two count as one frame.
     precision: of autocast. A batch has the layers up to the last of `layers`; those between that are not stored have
     no frames.
     """
@@ -159,7 +159,7 @@ class FeatureSource:
         return utterance is not None and utterance not in self.store
 
     def _encoded_rows(self, cuts: Sequence[Cut], last: int, num_workers: int) -> Iterator[Encoded]:
-        """Layers 0 to `last`; recordings of about the same length together, so that little is padding."""
+        """Layers 0 to `last`. Recordings of about the same length together, so that little is padding."""
         from lhotse import CutSet
 
         if not cuts:

@@ -60,7 +60,7 @@ def encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 @pytest.fixture
 def probe(manifests: Path, tmp_path: Path) -> Callable[..., dict[str, Any]]:
-    """Probe the tones; what probes.json has, but for the seconds."""
+    """Probe the tones. What probes.json has, but for the seconds."""
 
     def run(cache: CacheConfig | None, options: ProbeOptions = OPTIONS) -> dict[str, Any]:
         probe_upstream("tera_mini", manifests, tmp_path / "out", options, cache=cache)
