@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from audiossl.data.checks import stats, validate
     from audiossl.data.fields import read_field
     from audiossl.data.inputs import cuts_of
-    from audiossl.data.loader import make_loader
+    from audiossl.data.loader import collate, make_loader
     from audiossl.data.manifests import read_manifest, write_manifests
     from audiossl.data.preparation import cuts_of_table, described, files_named
     from audiossl.data.reading import read_audio
@@ -107,6 +107,7 @@ _HOME = {
     "check_objective": "training.testing",
     "check_upstream": "encoders.testing",
     "checked_width": "training.interface",
+    "collate": "data.loader",
     "convert": "encoders.conversion",
     "cuts_from_csv": "data.sources",
     "cuts_from_folder": "data.sources",
@@ -184,6 +185,7 @@ __all__ = [
     "check_objective",
     "check_upstream",
     "checked_width",
+    "collate",
     "convert",
     "cuts_from_csv",
     "cuts_from_folder",

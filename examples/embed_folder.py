@@ -6,10 +6,7 @@ import argparse
 
 import torch
 
-from audiossl import load_upstream
-from audiossl.data.inputs import cuts_of
-from audiossl.data.loader import make_loader
-from audiossl.data.stream import LoaderConfig
+from audiossl import LoaderConfig, cuts_of, load_upstream, make_loader
 
 
 def main() -> None:

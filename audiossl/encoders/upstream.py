@@ -24,7 +24,9 @@ class Upstream(nn.Module, ABC):
     the convolutional front. training_only: parameters that only training mode uses, such as a mask embedding.
     loads_encoder: True for a front end around another upstream that it loads by name; its Config has the fields
     `weights` and `seed`, which it gets from `load_upstream` and passes on.
-    The contract, checked by `audiossl.encoders.testing.check_upstream`: a batch equals its items one by one.
+    An objective may ask for more (its `needs`), and an encoder that has attributes or methods of those names can be
+    trained by it. What each of them means, the objective says.
+    The contract, checked by `audiossl.check_upstream`: a batch equals its items one by one.
     `num_frames` is exact. Eval is deterministic. Gradients reach every trainable parameter.
     """
 
