@@ -29,14 +29,16 @@ if TYPE_CHECKING:
     from audiossl.core.types import Batch, Features, Loss, Metric, Position, Table
     from audiossl.data.checks import stats, validate
     from audiossl.data.fields import read_field
+    from audiossl.data.frame_labels import aligned_labels_of, frame_labels_of, read_frame_labels, write_frame_labels
     from audiossl.data.inputs import cuts_of
-    from audiossl.data.loader import make_loader
+    from audiossl.data.loader import collate, make_loader
     from audiossl.data.manifests import read_manifest, write_manifests
     from audiossl.data.preparation import cuts_of_table, described, files_named
     from audiossl.data.reading import read_audio
     from audiossl.data.sources import cuts_from_csv, cuts_from_folder
-    from audiossl.data.stream import LoaderConfig
+    from audiossl.data.stream import LoaderConfig, StreamPlan
     from audiossl.encoders.conversion import convert
+    from audiossl.encoders.encoding import encode_rows
     from audiossl.encoders.finetuning import merge_lora
     from audiossl.encoders.loading import load_upstream
     from audiossl.encoders.long_audio import encode_long
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from audiossl.encoders.upstream import Upstream
     from audiossl.encoders.weights import save_upstream
     from audiossl.experiments.config import read_experiment
+    from audiossl.experiments.folder import RunFolder
     from audiossl.experiments.loading import load_run
     from audiossl.experiments.start import train
     from audiossl.experiments.training import pretrain
@@ -89,6 +92,8 @@ _HOME = {
     "ParameterGroup": "training.task",
     "Position": "core.types",
     "Prediction": "training.task",
+    "RunFolder": "experiments.folder",
+    "StreamPlan": "data.stream",
     "Table": "core.types",
     "Task": "training.task",
     "Trainer": "training.trainer",
@@ -98,6 +103,7 @@ _HOME = {
     "UnknownNameError": "core.errors",
     "Upstream": "encoders.upstream",
     "UpstreamCard": "core.cards",
+    "aligned_labels_of": "data.frame_labels",
     "bootstrap_mean": "metrics.bootstrap",
     "bootstrap_ratio": "metrics.bootstrap",
     "build_report": "report.build",
@@ -107,6 +113,7 @@ _HOME = {
     "check_objective": "training.testing",
     "check_upstream": "encoders.testing",
     "checked_width": "training.interface",
+    "collate": "data.loader",
     "convert": "encoders.conversion",
     "cuts_from_csv": "data.sources",
     "cuts_from_folder": "data.sources",
@@ -114,8 +121,10 @@ _HOME = {
     "cuts_of_table": "data.preparation",
     "described": "data.preparation",
     "encode_long": "encoders.long_audio",
+    "encode_rows": "encoders.encoding",
     "files_named": "data.preparation",
     "fingerprint": "core.tensors",
+    "frame_labels_of": "data.frame_labels",
     "keyed_generator": "nn.draws",
     "linear_or_identity": "nn.linear",
     "load_interface": "training.interface",
@@ -132,6 +141,7 @@ _HOME = {
     "read_audio": "data.reading",
     "read_experiment": "experiments.config",
     "read_field": "data.fields",
+    "read_frame_labels": "data.frame_labels",
     "read_jsonl": "core.files",
     "read_manifest": "data.manifests",
     "save_upstream": "encoders.weights",
@@ -139,6 +149,7 @@ _HOME = {
     "train": "experiments.start",
     "valid_frames": "nn.masking",
     "validate": "data.checks",
+    "write_frame_labels": "data.frame_labels",
     "write_manifests": "data.manifests",
 }
 
@@ -167,6 +178,8 @@ __all__ = [
     "ParameterGroup",
     "Position",
     "Prediction",
+    "RunFolder",
+    "StreamPlan",
     "Table",
     "Task",
     "Trainer",
@@ -175,6 +188,7 @@ __all__ = [
     "UnknownNameError",
     "Upstream",
     "UpstreamCard",
+    "aligned_labels_of",
     "bootstrap_mean",
     "bootstrap_ratio",
     "build_report",
@@ -184,6 +198,7 @@ __all__ = [
     "check_objective",
     "check_upstream",
     "checked_width",
+    "collate",
     "convert",
     "cuts_from_csv",
     "cuts_from_folder",
@@ -191,8 +206,10 @@ __all__ = [
     "cuts_of_table",
     "described",
     "encode_long",
+    "encode_rows",
     "files_named",
     "fingerprint",
+    "frame_labels_of",
     "keyed_generator",
     "linear_or_identity",
     "load_interface",
@@ -209,6 +226,7 @@ __all__ = [
     "read_audio",
     "read_experiment",
     "read_field",
+    "read_frame_labels",
     "read_jsonl",
     "read_manifest",
     "save_upstream",
@@ -216,6 +234,7 @@ __all__ = [
     "train",
     "valid_frames",
     "validate",
+    "write_frame_labels",
     "write_manifests",
 ]
 

@@ -8,14 +8,16 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from audiossl import load_run
-from audiossl.core.files import read_jsonl
-from audiossl.data.manifests import write_manifests
-from audiossl.data.sources import cuts_from_folder
-from audiossl.experiments.config import read_experiment
-from audiossl.experiments.folder import RunFolder
-from audiossl.experiments.start import train
-from audiossl.metrics.bootstrap import paired_bootstrap
+from audiossl import (
+    RunFolder,
+    cuts_from_folder,
+    load_run,
+    paired_bootstrap,
+    read_experiment,
+    read_jsonl,
+    train,
+    write_manifests,
+)
 
 
 def main() -> None:

@@ -6,10 +6,7 @@ import argparse
 
 import torch
 
-from audiossl import load_upstream
-from audiossl.data.inputs import cuts_of
-from audiossl.data.stream import LoaderConfig
-from audiossl.encoders.encoding import encode_rows
+from audiossl import LoaderConfig, cuts_of, encode_rows, load_upstream
 
 
 def main() -> None:

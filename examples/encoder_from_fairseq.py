@@ -10,9 +10,7 @@ from pathlib import Path
 
 import torch
 
-from audiossl import load_upstream
-from audiossl.data.reading import read_audio
-from audiossl.encoders.conversion import convert
+from audiossl import convert, load_upstream, read_audio
 
 
 def main() -> None:

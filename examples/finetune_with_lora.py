@@ -8,13 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from audiossl import load_run
-from audiossl.data.manifests import write_manifests
-from audiossl.data.sources import cuts_from_folder
-from audiossl.encoders.finetuning import merge_lora
-from audiossl.encoders.weights import save_upstream
-from audiossl.experiments.config import read_experiment
-from audiossl.experiments.start import train
+from audiossl import cuts_from_folder, load_run, merge_lora, read_experiment, save_upstream, train, write_manifests
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """Checks that every upstream passes, for the project's own tests and for authors of plugins.
 
-from audiossl.encoders.testing import check_upstream
+from audiossl import check_upstream
 report = check_upstream(MyEncoder())       # raises AssertionError with one sentence; returns what was measured
 """
 

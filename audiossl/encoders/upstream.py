@@ -26,7 +26,9 @@ class Upstream(nn.Module, ABC):
     loads_encoder: True for a front end around another upstream that it loads by name; its Config has the fields
     `weights` and `seed`, which it gets from `load_upstream` and passes on.
     cpu_only: True for what no GPU can run.
-    The contract, checked by `audiossl.encoders.testing.check_upstream`: a batch equals its items one by one.
+    An objective may ask for more (its `needs`), and an encoder that has attributes or methods of those names can be
+    trained by it. What each of them means, the objective says.
+    The contract, checked by `audiossl.check_upstream`: a batch equals its items one by one.
     `num_frames` is exact. Eval is deterministic. Gradients reach every trainable parameter.
     """
 

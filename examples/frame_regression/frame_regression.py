@@ -10,11 +10,18 @@ import torch
 from lhotse.cut import Cut
 from torch import Tensor, nn
 
-from audiossl import Batch, Downstream, Interface, Loss, Upstream
-from audiossl.core.types import Metric
-from audiossl.data.fields import read_field
-from audiossl.metrics.bootstrap import bootstrap_ratio
-from audiossl.training.task import Monitor, Prediction
+from audiossl import (
+    Batch,
+    Downstream,
+    Interface,
+    Loss,
+    Metric,
+    Monitor,
+    Prediction,
+    Upstream,
+    bootstrap_ratio,
+    read_field,
+)
 
 
 @dataclass(frozen=True)

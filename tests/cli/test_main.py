@@ -50,8 +50,7 @@ def test_list_and_describe(audiossl: Cli) -> None:
 
 
 def test_a_name_of_two_kinds_is_described_by_its_kind(audiossl: Cli) -> None:
-    (listed,) = json.loads(audiossl("list", "objectives", "--json").out)
-    assert listed["name"] == "tera"
+    assert "tera" in {card["name"] for card in json.loads(audiossl("list", "objectives", "--json").out)}
     first = json.loads(audiossl("describe", "tera", "--json").out)
     assert (first["kind"], first["objective"], first["also"]) == ("upstream", "tera", ["objective:tera"])
     other = json.loads(audiossl("describe", "objective:tera", "--json").out)

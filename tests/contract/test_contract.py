@@ -168,19 +168,21 @@ def test_interface_contract(name: str, widths: tuple[int, ...]) -> None:
         check_interface(build_interface(name, widths, {"width": width}))
 
 
-OBJECTIVE_PAIRS = [
-    (o, u) for o in OBJECTIVES.names() for u in NAMES if getattr(UPSTREAMS.card(u), "objective", "") == o
-]
+def pre_trained_by(objective: str) -> list[str]:
+    """The encoders whose cards name it; of an objective that none names, the first that has what it needs."""
+    named = [name for name in NAMES if getattr(UPSTREAMS.card(name), "objective", "") == objective]
+    fitting = (name for name in NAMES if all(hasattr(toy(name), need) for need in OBJECTIVES.load(objective).needs))
+    return named or [next(fitting)]
 
 
-@pytest.mark.parametrize(("objective", "upstream"), OBJECTIVE_PAIRS)
-def test_objective_contract(objective: str, upstream: str) -> None:
-    torch.manual_seed(0)
-    report = check_objective(load_objective(objective, toy(upstream), **OBJECTIVES.card(objective).toy))
-    assert len(report.losses) > 1
+@pytest.mark.parametrize("objective", OBJECTIVES.names())
+def test_objective_contract(objective: str) -> None:
+    for name in pre_trained_by(objective):
+        torch.manual_seed(0)
+        check_objective(load_objective(objective, toy(name), **OBJECTIVES.card(objective).toy))
 
 
-def test_every_objective_pre_trains_some_encoder_and_every_named_one_exists() -> None:
-    assert {objective for objective, _ in OBJECTIVE_PAIRS} == set(OBJECTIVES.names())
+def test_the_objectives_that_encoders_name_are_there() -> None:
     named = {getattr(UPSTREAMS.card(name), "objective", "") for name in UPSTREAMS.names()} - {""}
+    assert "tera" in named
     assert named <= set(OBJECTIVES.names())

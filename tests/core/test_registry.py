@@ -27,7 +27,7 @@ def test_the_names_of_the_folders_are_there() -> None:
     assert {"log_mel", "fbank", "tera", "audio_albert"} <= set(UPSTREAMS.names())
     assert "utterance_classification" in DOWNSTREAMS.names()
     assert {"last", "weighted_sum", "pca"} <= set(INTERFACES.names())
-    assert OBJECTIVES.names() == ["tera"]
+    assert "tera" in OBJECTIVES
     assert OBJECTIVES.owner("tera") == "audiossl.objectives.tera"
     assert UPSTREAMS.owner("tera") == "audiossl.upstreams.tera"
     assert UPSTREAMS.card("audio_albert").options == {"share_layers": True}

@@ -12,13 +12,14 @@ import pytest
 import typer.main
 import yaml
 
-from audiossl import DOWNSTREAMS, INTERFACES, UPSTREAMS
+from audiossl import DOWNSTREAMS, INTERFACES, OBJECTIVES, UPSTREAMS
 from audiossl.cli.main import add_commands_of_tasks, app
 from audiossl.encoders.hub import published
 from audiossl.nn.pooling import POOLINGS
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+KINDS = ("an-upstream", "a-task", "a-dataset", "an-interface", "an-objective")
 _FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -60,7 +61,7 @@ def test_the_python_blocks_of_a_page_run_in_order(page, tmp_path):
 
 def test_the_pages_that_teach_have_code():
     with_code = {page.name for page in PAGES if blocks(page, "python")}
-    assert with_code >= {"README.md", "index.md", "add-an-upstream.md", "add-a-task.md", "add-a-dataset.md"}
+    assert with_code >= {"README.md", "index.md", *(f"add-{kind}.md" for kind in KINDS)}
     assert len(commands()) >= 20
 
 
@@ -100,14 +101,14 @@ def test_the_readme_names_everything_that_there_is():
     ours = [name for name in UPSTREAMS.names() if UPSTREAMS.owner(name).startswith("audiossl.")]
     # Published weights are listed in the README of their family's folder.
     ours = [name for name in ours if not published(UPSTREAMS.card(name).weights) or name == "distilhubert"]
-    for name in [*ours, *INTERFACES.names(), *DOWNSTREAMS.names(), *POOLINGS]:
+    for name in [*ours, *INTERFACES.names(), *OBJECTIVES.names(), *DOWNSTREAMS.names(), *POOLINGS]:
         assert f"`{name}`" in text, name
 
 
 def test_what_the_readme_lists_is_registered():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     tables = text[text.index("## What there is") : text.index("## Documentation")]
-    kinds = {"upstream": UPSTREAMS, "interface": INTERFACES, "downstream": DOWNSTREAMS}
+    kinds = {"upstream": UPSTREAMS, "interface": INTERFACES, "objective": OBJECTIVES, "downstream": DOWNSTREAMS}
     for kind, registry in kinds.items():
         rows = re.search(rf"^\| {kind} \|.*\n\|.*\n((?:\|.*\n)+)", tables, re.MULTILINE)[1]
         for row in rows.splitlines():

@@ -8,11 +8,12 @@ import pytest
 import torch
 from toys.tera import draw, speech_like
 
-from audiossl import Batch, load_upstream
+from audiossl import Batch, Upstream, check_objective, load_objective, load_upstream
+from audiossl.core.errors import ConfigError
 from audiossl.core.types import Position
 from audiossl.encoders.testing import noise, pad
 from audiossl.nn.draws import keyed_generator
-from audiossl.objectives.tera.objective import AlterationConfig, TeraObjective, alter, choose_blocks
+from audiossl.objectives.tera.objective import AlterationConfig, EncoderOfFrames, TeraObjective, alter, choose_blocks
 from audiossl.objectives.tera.views import contrastive_loss
 
 TINY = {"width": 16, "num_layers": 2, "num_heads": 2, "ffn_width": 32, "dropout": 0.0, "attention_dropout": 0.0}
@@ -120,6 +121,54 @@ def test_statistics_are_those_of_all_frames() -> None:
     frames = torch.cat(every)
     torch.testing.assert_close(tera.feature_mean, frames.mean(0), rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(tera.feature_std, frames.std(0, correction=0), rtol=1e-3, atol=1e-4)
+
+
+def test_it_asks_for_what_its_protocol_says_and_for_nothing_that_every_encoder_has() -> None:
+    declared = {name for name in vars(EncoderOfFrames) if not name.startswith("_")} | set(
+        EncoderOfFrames.__annotations__
+    )
+    assert declared == set(TeraObjective.needs)
+    assert not [name for name in TeraObjective.needs if hasattr(Upstream, name)]
+
+
+def test_an_encoder_without_what_it_asks_for_is_an_error_with_a_fix() -> None:
+    with pytest.raises(
+        ConfigError, match=r"^Objective 'tera' needs an encoder with num_features, .*'log_mel' has none of"
+    ):
+        load_objective("tera", load_upstream("log_mel"))
+    half = load_upstream("log_mel")
+    for name in TeraObjective.needs[:-1]:
+        setattr(half, name, None)
+    with pytest.raises(ConfigError, match=r"has no set_statistics; pre-train audio_albert or mockingjay or tera\.$"):
+        load_objective("tera", half)
+
+
+def test_any_encoder_with_the_facts_will_do() -> None:
+    """Not only Tera: no family is imported, what counts is what an encoder has."""
+
+    class Other(Upstream):
+        sample_rate_hz, stride, receptive_field, widths = 16000, 160, 400, (12, 12)
+        num_features, norm_eps, needs_statistics = 5, 1e-5, False
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.project = torch.nn.Linear(5, 12)
+
+        def acoustic(self, wavs: torch.Tensor, lengths: torch.Tensor, *, normalized: bool = True) -> torch.Tensor:
+            return wavs.unfold(1, 400, 160)[..., :5] * 10
+
+        def contextualize(
+            self, x: torch.Tensor, frames: torch.Tensor, last: int, first_position: int = 0
+        ) -> list[torch.Tensor]:
+            return [self.project(x)] * (last + 1)
+
+        def set_statistics(self, mean: torch.Tensor, std: torch.Tensor) -> None:
+            raise AssertionError("it needs none")
+
+        def encode(self, wavs: torch.Tensor, lengths: torch.Tensor, last: int) -> list[torch.Tensor]:
+            return self.contextualize(self.acoustic(wavs, lengths), self.num_frames(lengths), last)
+
+    check_objective(load_objective("tera", Other(), magnitude=0.0))
 
 
 def test_a_few_steps_lower_the_loss() -> None:
