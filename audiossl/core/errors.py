@@ -7,7 +7,7 @@ from difflib import get_close_matches
 
 
 class AudiosslError(Exception):
-    """Base of every error that audiossl raises about its input; the command line prints it without a traceback."""
+    """Base of every error that audiossl raises about its input. The command line prints it without a traceback."""
 
 
 class ConfigError(AudiosslError, ValueError):
@@ -42,7 +42,7 @@ class UnknownNameError(AudiosslError, KeyError):
 
 
 def first_line(error: BaseException) -> str:
-    """What an error of another library says, without its details; the name of its class where it says nothing.
+    """What an error of another library says, without its details, or the name of its class where it says nothing.
 
     >>> first_line(ValueError("no such key\\n  while reading x")), first_line(KeyError())
     ('no such key', 'KeyError')

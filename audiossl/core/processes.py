@@ -1,4 +1,4 @@
-"""Which of several processes this is, as torchrun and `accelerate launch` tell it; no torch is needed to ask."""
+"""Which of several processes this is, as torchrun and `accelerate launch` tell it. No torch is needed to ask."""
 
 from __future__ import annotations
 

@@ -21,12 +21,15 @@ class Position(NamedTuple):
 
 @dataclass(frozen=True)
 class Batch:
-    """Recordings padded with zeros to the longest.
+    """B items: recordings padded with zeros to the longest.
 
-    wavs: (B, S) float32 in [-1, 1]; lengths: (B,) int64 samples; cuts: the B manifest rows that the sound came from
-    (labels, speakers and transcripts are read from them); position: set by the data loader; features: hidden states
-    that were computed before, in which case wavs is (B, 0); states: where several heads on a frozen encoder read the
-    batch in turn, the hidden states that one of them computed, by the last layer.
+    wavs: (B, S) float32 in [-1, 1].
+    lengths: (B,) int64 samples.
+    cuts: the B manifest rows that the sound came from. Labels, speakers and transcripts are read from them.
+    position: set by the data loader.
+    features: hidden states that were computed before, in which case wavs is (B, 0).
+    states: the hidden states by the last layer, where several heads on a frozen encoder read the batch in turn and one
+        of them has computed them.
     """
 
     wavs: Tensor
@@ -53,7 +56,8 @@ class Batch:
 class Features:
     """Hidden states of one batch.
 
-    layers: L tensors (B, T, D_l); lengths: (B,) int64 frames, frames beyond them are zero or undefined;
+    layers: L tensors (B, T, D_l).
+    lengths: (B,) int64 frames. Frames beyond them are zero or undefined.
     exact: False where the states of an item depend on the padding or on the items beside it (legacy modes).
     """
 
@@ -83,7 +87,9 @@ class Features:
 class Loss:
     """A mean over `weight` items (utterances, frames, ...), so that batches of any size can be averaged exactly.
 
-    total: () differentiable; weight: () how many items it averages over; logs: scalars for the log, means as well.
+    total: () differentiable.
+    weight: () how many items it averages over.
+    logs: scalars for the log, means as well.
     """
 
     total: Tensor
@@ -98,8 +104,8 @@ class Table(NamedTuple):
     """A table for the report, JSON-able.
 
     rows: cells are text, numbers, None, or one of
-    {"audio": path, "start_s": 0.0, "duration_s": 2.5}: a player of that part of a file;
-    {"words": [[reference, hypothesis], ...]}: aligned words, '' for the side on which one is missing.
+        {"audio": path, "start_s": 0.0, "duration_s": 2.5}, a player of that part of a file,
+        {"words": [[reference, hypothesis], ...]}, aligned words, '' for the side on which one is missing.
     """
 
     title: str

@@ -1,6 +1,6 @@
 """Errors of speaker verification: EER, DCF, Cllr, DET points and calibration, with intervals over speakers.
 
-A trial is a score and whether its two sides are one speaker (a target trial). Trials are sorted once; every error rate
+A trial is a score and whether its two sides are one speaker (a target trial). Trials are sorted once. Every error rate
 is then a cumulative sum, and every draw of the bootstrap one more row of weights.
 
 * EER: where the ROC curve, its points (one for each distinct score) joined by straight lines, has as many misses as
@@ -9,7 +9,7 @@ is then a cumulative sum, and every draw of the bootstrap one more row of weight
 * DCF at p: (p * P_miss + (1 - p) * P_fa) / min(p, 1 - p), both costs 1 (NIST's normalisation: 1 is what a system costs
   that never listens). minDCF takes the best threshold of the trials themselves, actDCF the one that log-likelihood
   ratios imply, log((1 - p) / p).
-* Cllr: mean cost in bits of log-likelihood ratios over all thresholds (Brümmer and du Preez, 2006); minCllr is what is
+* Cllr: mean cost in bits of log-likelihood ratios over all thresholds (Brümmer and du Preez, 2006). minCllr is what is
   left of it after the best monotone map of the scores (pool adjacent violators).
 
 Trials of one speaker are not independent, so whole speakers are drawn: a target trial counts as often as its speaker
@@ -41,7 +41,7 @@ _LEAST_RESAMPLES = 400  # but never fewer than these
 class DetCurve(NamedTuple):
     """Errors at each threshold, from 'refuse all' to 'accept all': each (K + 1,) for K distinct scores.
 
-    A trial is accepted whose score is at least the threshold; the first threshold is infinite.
+    A trial is accepted whose score is at least the threshold. The first threshold is infinite.
     """
 
     p_miss: Floats
@@ -78,7 +78,7 @@ def equal_error_threshold(curve: DetCurve) -> float:
 
 
 def min_dcf(scores: ArrayLike, targets: ArrayLike, p_target: float = 0.01) -> float:
-    """The lowest normalised detection cost over all thresholds; at most 1."""
+    """The lowest normalised detection cost over all thresholds, at most 1."""
     curve = det_curve(scores, targets)
     return float(dcf(curve.p_miss, curve.p_fa, p_target).min())
 
@@ -120,7 +120,7 @@ def min_cllr(scores: ArrayLike, targets: ArrayLike) -> float:
 
 
 def fit_calibration(scores: ArrayLike, targets: ArrayLike) -> Calibration:
-    """Logistic regression of the kind of trial on its score, both kinds with equal weight; it minimises Cllr.
+    """Logistic regression of the kind of trial on its score, both kinds with equal weight. It minimises Cllr.
 
     The two labels are drawn in by a pseudo-trial each (Platt, 1999), so that scores that separate the kinds
     perfectly do not give an infinite scale.
@@ -157,11 +157,19 @@ def verification_metrics(
 ) -> dict[str, Metric]:
     """`eer`, `min_dcf_pXX` and, with log-likelihood ratios, `act_dcf_pXX` and `cllr` of N trials, with 95 % intervals.
 
-    sides: the speakers of the two sides of each trial (or the items, where speakers are not known), which the
-    bootstrap draws; without them, or with a single one, there are no intervals. num_resamples: 2000, and fewer above
-    200 000 trials (400 of a million), so that time stays bounded; memory always is.
+    scores: (N,).
+    targets: (N,) whether both sides are one speaker.
+    sides: (N,) and (N,), the speakers of the two sides of each trial (or the items, where speakers are not known). The
+        bootstrap draws them. Without them, or with a single one, there are no intervals.
+    llrs: (N,) log-likelihood ratios (natural logarithm).
+    p_targets: the priors of the costs, the XX of their names in hundredths.
+    num_resamples: how many draws the intervals are of. None for 2000, and fewer above 200 000 trials (400 of a
+        million), so that time stays bounded. Memory always is.
+    seed: of the draws.
+    Raises LabelError without both kinds of trials.
     """
     trials = _Sorted.of(scores, targets)
+    # The values are those of the trials as they are, the intervals those of draws of speakers, by the same function.
     costs = None if llrs is None else _costs_of(trials, llrs, targets, p_targets)
     values = _figures(trials, costs, p_targets, trials.once)
     count = resamples_for(len(trials.order)) if num_resamples is None else num_resamples
@@ -182,7 +190,15 @@ def paired_eer(
     num_resamples: int | None = None,
     seed: int = SEED,
 ) -> Difference:
-    """EER of the first system minus that of the second on the same trials, in the same order; speakers are drawn."""
+    """EER of the first system minus that of the second on the same trials, in the same order.
+
+    first: (N,) scores of the first system.
+    second: (N,) scores of the second.
+    targets: (N,) whether both sides are one speaker.
+    sides: (N,) and (N,), the speakers of the two sides, who are drawn.
+    num_resamples: how many draws the interval is of. None as in `verification_metrics`.
+    seed: of the draws.
+    """
     value = equal_error_rate(first, targets) - equal_error_rate(second, targets)
     draws = [
         resampled_eer(scores, targets, sides, num_resamples=num_resamples, seed=seed) for scores in (first, second)
@@ -195,7 +211,7 @@ def paired_eer(
 
 
 def sides_of(trials: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[str]]:
-    """The speakers of both sides of each trial, as predictions name them; recordings where a speaker is not known."""
+    """The speakers of both sides of each trial, as predictions name them. Recordings where a speaker is not known."""
     known = all(row.get("speaker_enrol") is not None and row.get("speaker_test") is not None for row in trials)
     keys = ("speaker_enrol", "speaker_test") if known else ("enrol", "test")
     left, right = ([str(row[key]) for row in trials] for key in keys)
@@ -205,7 +221,14 @@ def sides_of(trials: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[str]]
 def resampled_eer(
     scores: ArrayLike, targets: ArrayLike, sides: Sides, *, num_resamples: int | None = None, seed: int = SEED
 ) -> Floats:
-    """(R,) the EER of each draw of speakers, the same draws for any scores; empty where all sides are one speaker."""
+    """(R,) the EER of each draw of speakers. Empty where all sides are one speaker.
+
+    scores: (N,). The draws do not depend on them.
+    targets: (N,) whether both sides are one speaker.
+    sides: (N,) and (N,), the speakers of the two sides, who are drawn.
+    num_resamples: R. None as in `verification_metrics`.
+    seed: of the draws.
+    """
     trials = _Sorted.of(scores, targets)
     count = resamples_for(len(trials.order)) if num_resamples is None else num_resamples
     parts = [_eer(trials, kinds) for kinds in _resampled(trials, sides, count, seed)]
@@ -231,9 +254,12 @@ class _Kinds(NamedTuple):
 class _Sorted(NamedTuple):
     """Trials by falling score.
 
-    order: (N,) their places; targets, others: (P,), (M,) the places of each kind; above: (2, K + 1) how many of each
-    kind have at least each of the thresholds (K + 1,); useful: the thresholds that can have the lowest cost, which are
-    those that just let a target trial in, and the one that refuses all.
+    order: (N,) their places.
+    targets, others: (P,) and (M,), the places of each kind.
+    above: (2, K + 1) how many of each kind have at least each of the thresholds.
+    thresholds: (K + 1,) from infinity down.
+    useful: places of the thresholds that can have the lowest cost: those that just let a target trial in, and the one
+        that refuses all.
     """
 
     order: Ints
@@ -262,7 +288,7 @@ class _Sorted(NamedTuple):
 
 
 def _resampled(trials: _Sorted, sides: Sides | None, num_resamples: int, seed: int) -> Iterator[_Kinds]:
-    """Weights of R draws of speakers, in parts; the draws depend on the speakers, R and the seed alone."""
+    """Weights of R draws of speakers, in parts. The draws depend on the speakers, R and the seed alone."""
     if sides is None:
         return
     names, places = np.unique(np.array([*sides[0], *sides[1]], dtype=str), return_inverse=True)
@@ -292,7 +318,13 @@ def _product(draws: Floats, left: Ints, right: Ints) -> Floats:
 
 
 def _figures(trials: _Sorted, costs: _Costs | None, p_targets: Sequence[float], kinds: _Kinds) -> dict[str, Floats]:
-    """Each metric (R,); NaN in a row that has lost all trials of a kind."""
+    """Each metric (R,) by its name. NaN in a draw that has lost all trials of a kind.
+
+    trials: sorted.
+    costs: of each trial at the decisions that its log-likelihood ratio implies. None where there are no ratios.
+    p_targets: the priors of the costs.
+    kinds: how often each trial counts in R draws.
+    """
     running = _running(kinds)
     values = {"eer": _crossing(trials, running)}
     misses, alarms = _rates(running, trials.above[:, trials.useful])
@@ -329,7 +361,7 @@ def _eer(trials: _Sorted, kinds: _Kinds) -> Floats:
 def _crossing(trials: _Sorted, running: _Kinds) -> Floats:
     """(R,) where the polygon through the points of a curve has as many misses as false alarms.
 
-    Misses minus false alarms falls from 1 to -1 with the threshold; its first value of at most 0 is found by bisection.
+    Misses minus false alarms falls from 1 to -1 with the threshold. Its first value of at most 0 is found by bisection.
     """
     rows = np.arange(len(running.targets))
 
