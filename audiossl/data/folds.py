@@ -209,7 +209,14 @@ def _drawn_names(
 
 
 def _nested_dev(rows: Sequence[Cut], config: FoldsConfig, seed: int, where: str) -> tuple[list[Cut], list[Cut]]:
-    """(train, dev) of the rows that a fold does not test. Raises ManifestError where they are a single group."""
+    """(train, dev) of the rows that a fold does not test.
+
+    rows: these rows.
+    config: the share of dev, and what stays together.
+    seed: of what is drawn.
+    where: what an error calls the fold.
+    Raises ManifestError where the rows are a single group.
+    """
     groups = None if config.dev_shares_groups else _groups(rows, config.group, where)
     available = len(rows) if groups is None else len(set(groups))
     if available < 2:
@@ -245,7 +252,14 @@ def _strata(rows: Sequence[Cut], column: str) -> list[str]:
 def _draw(
     rows: Sequence[Cut], groups: Sequence[str] | None, stratify: str, num_parts: int, seed: int
 ) -> list[list[int]]:
-    """Indices of `num_parts` disjoint parts of about equal size, drawn by group and stratified."""
+    """Indices of disjoint parts of about equal size, drawn by group and stratified.
+
+    rows: what is drawn from.
+    groups: of each row, None where each is on its own.
+    stratify: the column whose values have about equal shares in all parts.
+    num_parts: how many parts.
+    seed: of what is drawn.
+    """
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     labels = _strata(rows, stratify)

@@ -214,7 +214,14 @@ def _check_whole(file: Any, path: str | Path) -> None:
 
 
 def _frames(file: Any, path: str | Path, start: int, wanted: int) -> Wave:
-    """`wanted` frames from `start` as (frames, channels), all finite."""
+    """A part of a file as (frames, channels), all finite.
+
+    file: open for reading.
+    path: of it, for messages.
+    start: the first frame.
+    wanted: how many frames.
+    Raises AudioError for a part outside the file, for one that is cut off, and for NaN or infinity.
+    """
     rate = file.samplerate
     if start < 0 or wanted <= 0 or start + wanted > file.frames:
         raise AudioError(

@@ -189,7 +189,15 @@ def _cut(row: _Row, root: Path, facts: Callable[[Path], AudioFacts]) -> Cut:
 
 
 def _span(where: str, fields: Mapping[str, str], path: Path, num_samples: int, rate: int) -> tuple[int, int]:
-    """First and last sample (exclusive) of a row, after a check of what the row states against the file."""
+    """First and last sample (exclusive) of a row, after a check of what the row states against the file.
+
+    where: the row's place, for messages.
+    fields: of the row.
+    path: the file.
+    num_samples: of the file.
+    rate: of the file, in Hz.
+    Raises ManifestError for a rate, a duration or a part that the file does not have.
+    """
     stated_rate, stated_s = _number(where, fields, "sample_rate"), _number(where, fields, "duration")
     if stated_rate is not None and stated_rate != rate:
         raise ManifestError(

@@ -65,7 +65,13 @@ def _group(cut: Cut, by: str) -> str:
 
 
 def _assigned(groups: Mapping[str, list[Cut]], shares: Mapping[str, float], stratify: str, seed: int) -> dict[str, str]:
-    """The split of each group."""
+    """The split of each group.
+
+    groups: their rows, by name.
+    shares: of each split.
+    stratify: the column whose values have about equal shares in all splits ('' for none).
+    seed: of the order in which groups of equal size are taken.
+    """
     counts = {name: _counts(rows, stratify) for name, rows in groups.items()}
     total: Counter[str] = sum(counts.values(), Counter())
     order = sorted(groups)

@@ -283,7 +283,14 @@ def at_speed(cut: Cut, speed: float) -> Cut:
 
 
 def _random_of(cut: Cut, seed: int, epoch: int, draw: int, what: str = "") -> random.Random:
-    """A generator of its own for the use number `draw` of a row in an epoch. `what` is drawn, where it is no crop."""
+    """A generator of its own for what is drawn of a row.
+
+    cut: the row.
+    seed: of the run.
+    epoch: which one.
+    draw: how often the epoch had the row before.
+    what: is drawn, '' for a crop.
+    """
     return random.Random(f"{seed} {epoch} {cut.id}" + (f" {draw}" if draw else "") + what)
 
 

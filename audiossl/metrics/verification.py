@@ -1,4 +1,4 @@
-"""Errors of speaker verification: EER, DCF, Cllr, DET points and calibration, with intervals over speakers.
+"""Errors of speaker verification: EER, DCF, Cllr and DET points, with intervals over speakers.
 
 A trial is a score and whether its two sides are one speaker (a target trial). Trials are sorted once. Every error rate
 is then a cumulative sum, and every draw of the bootstrap one more row of weights.
@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit, log_expit, logit, xlogy
+from scipy.special import log_expit, logit, xlogy
 
 from audiossl.core.errors import AudiosslError, LabelError
 from audiossl.core.types import Metric
@@ -47,16 +47,6 @@ class DetCurve(NamedTuple):
     p_miss: Floats
     p_fa: Floats
     thresholds: Floats
-
-
-class Calibration(NamedTuple):
-    """log-likelihood ratio (natural logarithm) = scale * score + offset."""
-
-    scale: float
-    offset: float
-
-    def llrs(self, scores: ArrayLike) -> Floats:
-        return self.scale * np.asarray(scores, dtype=np.float64) + self.offset
 
 
 def det_curve(scores: ArrayLike, targets: ArrayLike) -> DetCurve:
@@ -85,7 +75,7 @@ def min_dcf(scores: ArrayLike, targets: ArrayLike, p_target: float = 0.01) -> fl
 
 def act_dcf(llrs: ArrayLike, targets: ArrayLike, p_target: float = 0.01) -> float:
     """The normalised detection cost of deciding by log-likelihood ratios, for a prior of `p_target`."""
-    ratios, same = _checked(llrs, targets)
+    ratios, same = checked_trials(llrs, targets)
     accepted = ratios >= -logit(p_target)
     return float(dcf((~accepted[same]).mean(), accepted[~same].mean(), p_target))
 
@@ -98,7 +88,7 @@ def dcf(p_miss: ArrayLike, p_fa: ArrayLike, p_target: float) -> Floats:
 
 def cllr(llrs: ArrayLike, targets: ArrayLike) -> float:
     """Cost of log-likelihood ratios in bits: 0 is perfect, 1 is what llr = 0 for every trial costs."""
-    ratios, same = _checked(llrs, targets)
+    ratios, same = checked_trials(llrs, targets)
     costs = _bits(ratios, same)
     return float((costs[same].mean() + costs[~same].mean()) / 2)
 
@@ -117,32 +107,6 @@ def min_cllr(scores: ArrayLike, targets: ArrayLike) -> float:
     posterior = np.clip(ours / (ours + theirs), 0.0, 1.0)
     gain = xlogy(hits, posterior).sum() / num_targets + xlogy(others, 1 - posterior).sum() / num_others
     return float(max(0.0, -gain / (2 * np.log(2))))
-
-
-def fit_calibration(scores: ArrayLike, targets: ArrayLike) -> Calibration:
-    """Logistic regression of the kind of trial on its score, both kinds with equal weight. It minimises Cllr.
-
-    The two labels are drawn in by a pseudo-trial each (Platt, 1999), so that scores that separate the kinds
-    perfectly do not give an infinite scale.
-    """
-    from scipy.optimize import minimize
-
-    values, same = _checked(scores, targets)
-    centre, spread = float(values.mean()), float(values.std()) or 1.0
-    standard = (values - centre) / spread
-    num_targets, num_others = int(same.sum()), int((~same).sum())
-    wanted = np.where(same, (num_targets + 1) / (num_targets + 2), 1 / (num_others + 2))
-    weights = np.where(same, 0.5 / num_targets, 0.5 / num_others)
-
-    def cost(parameters: Floats) -> tuple[float, Floats]:
-        ratios = parameters[0] * standard + parameters[1]
-        losses = -(wanted * log_expit(ratios) + (1 - wanted) * log_expit(-ratios))
-        slopes = weights * (expit(ratios) - wanted)
-        return float(weights @ losses), np.array([slopes @ standard, slopes.sum()])
-
-    found = minimize(cost, np.zeros(2), jac=True, method="BFGS", options={"gtol": 1e-8})
-    scale = float(found.x[0]) / spread
-    return Calibration(scale, float(found.x[1]) - scale * centre)
 
 
 def verification_metrics(
@@ -244,6 +208,29 @@ def resamples_for(num_trials: int) -> int:
     return int(min(NUM_RESAMPLES, max(_LEAST_RESAMPLES, _MOST_WEIGHTS // num_trials)))
 
 
+def checked_trials(scores: ArrayLike, targets: ArrayLike) -> tuple[Floats, Bools]:
+    """Scores and targets (N,) as arrays, whether a target is one speaker as booleans.
+
+    Raises AudiosslError for a score that is not a number, LabelError without both kinds of trials.
+    """
+    values, same = np.asarray(scores, dtype=np.float64), np.asarray(targets).astype(bool)
+    if values.shape != same.shape or values.ndim != 1:
+        raise ValueError(f"{values.shape} scores for {same.shape} trials; there must be one for each.")
+    wrong = np.flatnonzero(np.isnan(values))
+    if len(wrong):
+        raise AudiosslError(
+            f"{len(wrong)} of {len(values)} scores are not a number (the first is that of trial {wrong[0] + 1}); look "
+            f"for recordings of silence, or for a run that diverged."
+        )
+    if not len(values) or same.all() or not same.any():
+        found = "none at all" if not len(values) else f"only {'same' if same.any() else 'different'}-speaker ones"
+        raise LabelError(
+            f"Error rates need trials of the same speaker and of different speakers, and these {len(values)} trials "
+            f"have {found}; add the other kind to the list."
+        )
+    return values, same
+
+
 class _Kinds(NamedTuple):
     """How often target trials (R, P) and other trials (R, M) count, each by falling score."""
 
@@ -271,7 +258,7 @@ class _Sorted(NamedTuple):
 
     @classmethod
     def of(cls, scores: ArrayLike, targets: ArrayLike) -> _Sorted:
-        values, same = _checked(scores, targets)
+        values, same = checked_trials(scores, targets)
         order = np.argsort(values)[::-1]
         falling, kind = values[order], same[order]
         ends = np.flatnonzero(np.append(falling[1:] != falling[:-1], True))  # of groups of equal scores
@@ -288,7 +275,10 @@ class _Sorted(NamedTuple):
 
 
 def _resampled(trials: _Sorted, sides: Sides | None, num_resamples: int, seed: int) -> Iterator[_Kinds]:
-    """Weights of R draws of speakers, in parts. The draws depend on the speakers, R and the seed alone."""
+    """Weights of R draws of speakers, in parts. The draws depend on the speakers, R and the seed alone.
+
+    Nothing without speakers, or with a single one.
+    """
     if sides is None:
         return
     names, places = np.unique(np.array([*sides[0], *sides[1]], dtype=str), return_inverse=True)
@@ -393,7 +383,7 @@ class _Costs(NamedTuple):
 
 
 def _costs_of(trials: _Sorted, llrs: ArrayLike, targets: ArrayLike, p_targets: Sequence[float]) -> _Costs:
-    ratios, same = _checked(llrs, targets)
+    ratios, same = checked_trials(llrs, targets)
     wrong = [(ratios >= -logit(p)) != same for p in p_targets]
     costs = [dcf(cost & same, cost & ~same, p) for cost, p in zip(wrong, p_targets, strict=True)]
     table = np.stack([*costs, _bits(ratios, same) / 2], axis=1)
@@ -408,22 +398,3 @@ def _bits(llrs: Floats, same: Bools) -> Floats:
 
 def _percent(p_target: float) -> str:
     return f"p{100 * p_target:02.0f}"
-
-
-def _checked(scores: ArrayLike, targets: ArrayLike) -> tuple[Floats, Bools]:
-    values, same = np.asarray(scores, dtype=np.float64), np.asarray(targets).astype(bool)
-    if values.shape != same.shape or values.ndim != 1:
-        raise ValueError(f"{values.shape} scores for {same.shape} trials; there must be one for each.")
-    wrong = np.flatnonzero(np.isnan(values))
-    if len(wrong):
-        raise AudiosslError(
-            f"{len(wrong)} of {len(values)} scores are not a number (the first is that of trial {wrong[0] + 1}); look "
-            f"for recordings of silence, or for a run that diverged."
-        )
-    if not len(values) or same.all() or not same.any():
-        found = "none at all" if not len(values) else f"only {'same' if same.any() else 'different'}-speaker ones"
-        raise LabelError(
-            f"Error rates need trials of the same speaker and of different speakers, and these {len(values)} trials "
-            f"have {found}; add the other kind to the list."
-        )
-    return values, same

@@ -68,7 +68,13 @@ def spec_augment(
 
 
 def _spans(count: int, widest: int, size: int, generator: torch.Generator) -> list[tuple[int, int]]:
-    """(start, width) of `count` spans: widths are uniform from 0 to widest - 1, starts uniform where the span fits."""
+    """(start, width) of spans: widths are uniform from 0 to widest - 1, starts uniform where the span fits.
+
+    count: how many spans.
+    widest: see above.
+    size: of what they are in.
+    generator: what draws.
+    """
     draws = torch.rand(count, 2, generator=generator).tolist()
     widths = [int(draw * widest) for draw, _ in draws]
     return [(int(draw * (size - width + 1)), width) for (_, draw), width in zip(draws, widths, strict=True)]

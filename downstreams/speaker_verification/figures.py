@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from audiossl.metrics.bootstrap import Floats
+from audiossl.metrics.calibration import Calibration
 from audiossl.metrics.verification import (
     P_TARGETS,
-    Calibration,
     dcf,
     det_curve,
     equal_error_rate,

@@ -32,11 +32,10 @@ from audiossl.downstreams.speaker_verification.trials import (
 )
 from audiossl.encoders.upstream import Upstream
 from audiossl.metrics.bootstrap import Floats
+from audiossl.metrics.calibration import Calibration, fit_calibration
 from audiossl.metrics.verification import (
-    Calibration,
     det_curve,
     equal_error_threshold,
-    fit_calibration,
     min_cllr,
     sides_of,
     verification_metrics,
