@@ -275,10 +275,7 @@ class _Sorted(NamedTuple):
 
 
 def _resampled(trials: _Sorted, sides: Sides | None, num_resamples: int, seed: int) -> Iterator[_Kinds]:
-    """Weights of R draws of speakers, in parts. The draws depend on the speakers, R and the seed alone.
-
-    Nothing without speakers, or with a single one.
-    """
+    """Weights of R draws of speakers, in parts. The draws depend on the speakers, R and the seed alone."""
     if sides is None:
         return
     names, places = np.unique(np.array([*sides[0], *sides[1]], dtype=str), return_inverse=True)
