@@ -11,9 +11,11 @@ from typing import Any
 class Card:
     """One name that a user can type.
 
-    target: 'module:attribute' of what makes it; options: arguments that the name stands for; commands: what it adds to
-    the command line, 'module:function' by the command's name, in a module that imports nothing heavy; toy: options of a
-    tiny instance, for tests of every name.
+    target: 'module:attribute' of what makes it.
+    options: arguments that the name stands for.
+    commands: what it adds to the command line, 'module:function' by the command's name. The module imports nothing
+        heavy.
+    toy: options of a tiny instance, for tests of every name.
     """
 
     name: str
@@ -33,9 +35,9 @@ class Card:
 class UpstreamCard(Card):
     """An encoder's card.
 
-    weights: '' if the encoder has nothing to learn; a file beside cards.py for weights that ship with the package;
-    'hf:<repository>' or 'https://...' for published ones. architecture: True where the name gives a shape but no
-    weights at all.
+    weights: '' if the encoder has nothing to learn, a file beside cards.py for weights that ship with the package,
+        'hf:<repository>' or 'https://...' for published ones.
+    architecture: True where the name gives a shape but no weights at all.
     objective: the name of what pre-trains it, where no other is asked for.
     unverified: which facts of the card, or what else about the weights, nobody has checked against the files.
     """

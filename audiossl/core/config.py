@@ -49,7 +49,7 @@ def plain_values(schema: type, *layers: Mapping[str, Any] | DictConfig, where: s
 
 
 def read_yaml(path: str | Path) -> DictConfig:
-    """A YAML file as a config layer; it must hold a mapping."""
+    """A YAML file as a config layer. Raises ConfigError for one that is missing, or holds no mapping."""
     path = Path(path)
     if not path.is_file():
         raise ConfigError(f"There is no configuration file {path}; give the path of a YAML file.")
@@ -107,7 +107,7 @@ def field_types(schema: type) -> dict[str, Any]:
 
 
 def choices_of(kind: Any) -> tuple[Any, ...]:
-    """All that a field of this type may be; none where it is no Literal, alone or beside None.
+    """All that a field of this type may be. Empty where it is no Literal, alone or beside None.
 
     >>> choices_of(Literal["a", "b"] | None), choices_of(str | None)
     (('a', 'b', None), ())

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 
 
 class AudiosslError(Exception):
-    """Base of every error that audiossl raises about its input; the command line prints it without a traceback."""
+    """Base of every error that audiossl raises about its input. The command line prints it without a traceback."""
 
 
 class ConfigError(AudiosslError, ValueError):

@@ -22,7 +22,7 @@ def cache_folder() -> Path:
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` for a file that takes its place at the end; a failure leaves what was there.
+    """A temporary path beside `path` for a file that takes its place at the end. A failure leaves what was there.
 
     Raises CheckpointError where the disk is full.
     """

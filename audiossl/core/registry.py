@@ -1,6 +1,6 @@
 """Finding plugins by name: folders of this package, entry points of installed packages, and a decorator.
 
-Names are known from cards, which import nothing heavy; the code behind a name is imported when it is first asked for.
+Names are known from cards, which import nothing heavy. The code behind a name is imported when it is first asked for.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Entry:
+class RegistryEntry:
     """A name, who owns it, and either its target's address or (from the decorator) the target itself."""
 
     card: Card
@@ -52,16 +52,20 @@ class Registry:
         self.kind = kind
         self.package = package
         self.group = group
-        self._decorated: dict[str, Entry] = {}
+        self._decorated: dict[str, RegistryEntry] = {}
 
-    def register(self, name: str, **facts: Any) -> Callable[[T], T]:
-        """Class or function decorator that adds `name`; facts are fields of the card (summary, paper, ...)."""
+    def register(self, name: str, **fields: Any) -> Callable[[T], T]:
+        """Class or function decorator that adds `name`.
+
+        fields: of the card (summary, paper, ...). The summary is else the first line of the docstring.
+        Raises ConfigError for a name that is taken.
+        """
 
         def decorate(target: T) -> T:
             module, attribute = getattr(target, "__module__", ""), getattr(target, "__qualname__", "")
-            facts.setdefault("summary", (getattr(target, "__doc__", None) or "").strip().split("\n")[0])
+            fields.setdefault("summary", (getattr(target, "__doc__", None) or "").strip().split("\n")[0])
             card_type = UpstreamCard if self.kind == "upstream" else Card
-            entry = Entry(card_type(name, f"{module}:{attribute}", **facts), owner=module, target=target)
+            entry = RegistryEntry(card_type(name, f"{module}:{attribute}", **fields), owner=module, target=target)
             if "_discovered" in self.__dict__:
                 self._add(dict(self._discovered), entry)  # raises for a name that is taken
             self._add(self._decorated, entry)
@@ -70,7 +74,7 @@ class Registry:
         return decorate
 
     def names(self, pattern: str = "*") -> list[str]:
-        """Sorted names that match a shell pattern; a pattern without wildcards matches anywhere in the name."""
+        """Sorted names that match a shell pattern. A pattern without wildcards matches anywhere in the name."""
         pattern = pattern if any(sign in pattern for sign in "*?[") else f"*{pattern}*"
         return sorted(name for name in self._entries() if fnmatchcase(name, pattern))
 
@@ -88,22 +92,22 @@ class Registry:
         """The module or distribution that the name comes from."""
         return self._entry(name).owner
 
-    def _entry(self, name: str) -> Entry:
+    def _entry(self, name: str) -> RegistryEntry:
         entries = self._entries()
         if name not in entries:
             hint = did_you_mean(name, entries)
             raise UnknownNameError(f"There is no {self.kind} named {name!r}. {hint} See `audiossl list {self.kind}s`.")
         return entries[name]
 
-    def _entries(self) -> dict[str, Entry]:
+    def _entries(self) -> dict[str, RegistryEntry]:
         return {**self._discovered, **self._decorated}
 
     @cached_property
-    def _discovered(self) -> dict[str, Entry]:
-        entries: dict[str, Entry] = {}
+    def _discovered(self) -> dict[str, RegistryEntry]:
+        entries: dict[str, RegistryEntry] = {}
         for module in self._card_modules():
             for card in importlib.import_module(module).CARDS:
-                self._add(entries, Entry(card, owner=module.removesuffix(".cards")))
+                self._add(entries, RegistryEntry(card, owner=module.removesuffix(".cards")))
         for point in importlib.metadata.entry_points(group=self.group):
             self._add(entries, _entry_of(point, self.kind))
         for entry in self._decorated.values():
@@ -116,7 +120,7 @@ class Registry:
         modules = [f"{self.package}.{folder}.cards" for folder in folders]
         return [module for module in modules if importlib.util.find_spec(module)]
 
-    def _add(self, entries: dict[str, Entry], entry: Entry) -> None:
+    def _add(self, entries: dict[str, RegistryEntry], entry: RegistryEntry) -> None:
         name, old = entry.card.name, entries.get(entry.card.name)
         if old is not None and (old.owner, old.card.target) != (entry.owner, entry.card.target):
             raise ConfigError(
@@ -135,18 +139,18 @@ def import_target(address: str) -> Any:
     return value
 
 
-def _entry_of(point: importlib.metadata.EntryPoint, kind: str) -> Entry:
-    """A card from a module named `cards`; of anything else only the address is read."""
+def _entry_of(point: importlib.metadata.EntryPoint, kind: str) -> RegistryEntry:
+    """A card from a module named `cards`. Of anything else only the address is read."""
     package, _, module = point.module.rpartition(".")
     if module == "cards":
         card = import_target(point.value)
         if not isinstance(card, Card):
             raise ConfigError(f"The entry point {point.name} = {point.value} must name a Card, as its module is cards.")
-        return Entry(replace(card, name=point.name), owner=package)
+        return RegistryEntry(replace(card, name=point.name), owner=package)
     summary = (point.dist.metadata["Summary"] or "") if point.dist else ""
     card_type = UpstreamCard if kind == "upstream" else Card
     owner = point.dist.name if point.dist else point.value
-    return Entry(card_type(point.name, point.value, summary=summary), owner=owner)
+    return RegistryEntry(card_type(point.name, point.value, summary=summary), owner=owner)
 
 
 UPSTREAMS = Registry("upstream", "audiossl.upstreams", "audiossl.upstreams")

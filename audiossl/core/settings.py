@@ -1,4 +1,4 @@
-"""Settings as facts: what the fields of a config dataclass are called, take, default to and mean; as commented YAML.
+"""Settings as data, and as commented YAML: what the fields of a config dataclass are called, take, default to and mean.
 
 settings = settings_of(TrainerConfig)
 print("\n".join(yaml_lines(settings)))
@@ -53,8 +53,8 @@ class Setting:
     def as_json(self) -> dict[str, Any]:
         """Plain data, for a setting without inner ones."""
         default = None if self.required else self.value
-        facts = {"name": self.name, "type": self.type, "default": default, "choices": list(self.choices)}
-        return {**facts, "required": self.required, "doc": self.doc}
+        shown = {"name": self.name, "type": self.type, "default": default, "choices": list(self.choices)}
+        return {**shown, "required": self.required, "doc": self.doc}
 
 
 def settings_of(
@@ -70,7 +70,7 @@ def settings_of(
 
 
 def section(name: str, inner: tuple[Setting, ...], doc: str = "") -> Setting:
-    """Settings under one key; the key alone, with an empty mapping, where there are none."""
+    """Settings under one key. Where there are none it is the key alone, with an empty mapping."""
     if inner:
         return Setting(name, "section", None, (), doc, inner=inner)
     return Setting(name, "mapping", {}, (), doc)
@@ -110,7 +110,7 @@ def yaml_lines(settings: Iterable[Setting], indent: int = 0) -> Iterator[str]:
 
 
 def comment_lines(text: str, width: int = _WIDTH) -> list[str]:
-    """A text as lines of comment; none for no text."""
+    """A text as lines of comment. Empty for no text."""
     # A name with a hyphen, or a path, is not broken.
     return textwrap.wrap(
         text, width, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False, break_long_words=False
@@ -151,6 +151,7 @@ def _settings(schema: Any, values: Mapping[str, Any], prefix: str) -> tuple[Sett
     for name, kind in field_types(schema).items():
         value = values[name]
         inner: tuple[Setting, ...] = ()
+        # A nested dataclass that is null or required has no values to show: it stays one setting.
         if dataclasses.is_dataclass(kind) and isinstance(value, Mapping):
             inner = _settings(kind, value, f"{prefix}{name}.")
         missing = isinstance(value, str) and value == _REQUIRED

@@ -50,10 +50,15 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def load_strict(module: nn.Module, state: Mapping[str, Tensor], *, expected: Mapping[str, Tensor], what: str) -> None:
-    """Copy `state` into `module`; every expected name must be there, with its shape, and nothing else.
+    """Copy weights into a module.
 
-    Floating-point numbers of any precision are taken; integers in their place are not.
+    module: what takes them.
+    state: the weights by name. Floating-point numbers of any precision are taken, integers in their place are not.
+    expected: what they must be: every name of it, with its shape, and nothing else.
+    what: what an error calls the module.
+    Raises CheckpointError that names whatever is missing, unexpected, or of another shape or type.
     """
+    # All that is wrong is told at once: a checkpoint of another model seldom differs in one tensor.
     missing = sorted(expected.keys() - state.keys())
     unexpected = sorted(state.keys() - expected.keys())
     shapes = [
@@ -78,6 +83,7 @@ def load_strict(module: nn.Module, state: Mapping[str, Tensor], *, expected: Map
     ]
     if problems:
         raise CheckpointError(f"The checkpoint does not fit {what}. " + "; ".join(problems) + ".")
+    # Not strict for torch: `expected` may be a part of the module, where the rest is not trained.
     module.load_state_dict({name: value.to(expected[name].dtype) for name, value in state.items()}, strict=False)
 
 
@@ -91,7 +97,7 @@ def fingerprint(module: nn.Module) -> str:
 
 
 def config_of(module: nn.Module) -> dict[str, Any]:
-    """The options that a module was built with; empty for one without a `config`."""
+    """The options that a module was built with. Empty for one without a `config`."""
     config = getattr(module, "config", None)
     return as_dict(config) if config is not None else {}
 

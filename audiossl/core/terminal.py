@@ -19,7 +19,7 @@ PATIENCE_S = 2.0
 
 @contextmanager
 def on_signals(ask: Callable[[], None]) -> Iterator[None]:
-    """Call `ask` at the first Ctrl-C (or SIGTERM), so that a step can end and be saved; the second acts at once."""
+    """Call `ask` at the first Ctrl-C (or SIGTERM), so that a step can end and be saved. The second acts at once."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -45,7 +45,10 @@ def progress_bar(shown: bool) -> Progress:
 
 
 def progress(items: Iterable[T], title: str, total: int | None = None) -> Iterator[T]:
-    """The items; on a terminal, with a bar on stderr from two seconds on. total: how many, if `len` does not say."""
+    """The items. On a terminal they come with a bar on stderr, from two seconds on.
+
+    total: how many they are, if `len` does not say.
+    """
     bar = _bar(MofNCompleteColumn(), shown=_is_watched(), transient=True)
     task = bar.add_task(title, total=len(items) if total is None and isinstance(items, Sized) else total)
     begin, shown = time.monotonic(), False
@@ -62,7 +65,7 @@ def progress(items: Iterable[T], title: str, total: int | None = None) -> Iterat
 
 
 def share_bar(total_s: float | None, *, shown: bool) -> Progress:
-    """On standard error: the share done and the time left; nothing where no terminal looks or the total is unknown."""
+    """On standard error: the share done and the time left. Nothing where no terminal looks or the total is unknown."""
     return _bar(TextColumn("{task.percentage:>3.0f} %"), shown=shown and _is_watched() and bool(total_s))
 
 

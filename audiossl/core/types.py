@@ -21,7 +21,7 @@ class Position(NamedTuple):
 
 @dataclass(frozen=True)
 class Batch:
-    """Recordings padded with zeros to the longest.
+    """B items: recordings padded with zeros to the longest.
 
     wavs: (B, S) float32 in [-1, 1].
     lengths: (B,) int64 samples.

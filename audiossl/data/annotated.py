@@ -24,10 +24,13 @@ if TYPE_CHECKING:
 class Windows:
     """Windows over a recording.
 
-    window_s, hop_s: their length and the step between them; the last one ends with the recording, so that all of it is
-    covered. min_overlap: share that makes a call one of a window's: of the call, or of the window where the call is the
-    longer of the two. short: a recording that is shorter than a window is an 'error', or is 'keep'-ed as one window of
-    its own length (no padding is needed: an encoder takes any length).
+    window_s: their length.
+    hop_s: the step from one to the next. The last one ends with the recording, so that all of it is covered.
+    min_overlap: share that makes a call one of a window's: of the call, or of the window where the call is the longer
+        of the two.
+    short: what becomes of a recording that is shorter than a window. 'error' refuses it, 'keep' makes one window of its
+        own length (no padding is needed: an encoder takes any length).
+    Raises ManifestError for lengths or a share that make no windows.
     """
 
     window_s: float = 1.0
@@ -80,11 +83,16 @@ def located(
     audio: str | Path | None = None,
     table: str | Path | None = None,
 ) -> list[Annotation]:
-    """Annotations whose `path` is a sound file that exists, and which lie inside it.
+    """The annotations with a `path` that is a sound file, inside which they lie.
 
-    A path of the table is below `root`, or (as Raven has it) the name of a file anywhere below it. Those without one
-    are of the file `audio`, or of the one below `root` whose name the `table` begins with: day1.flac for
-    day1.Table.1.selections.txt. Raises ManifestError, AudioError.
+    annotations: as they are read from a table.
+    root: the folder below which their paths are. A path may also (as Raven has it) be the name of a file anywhere
+        below it.
+    audio: the recording of those that name none.
+    table: where the annotations come from. Without `audio` it gives the recording of those that name none, by the
+        beginning of its own name: day1.flac below `root` for day1.Table.1.selections.txt.
+    Raises ManifestError for a recording that is not found or an annotation outside it, AudioError for one that cannot
+    be read.
     """
     folder = Path(root)
     whole: str | None = str(audio) if audio is not None else None
@@ -92,11 +100,13 @@ def located(
     facts: dict[str, AudioFacts] = {}
     rows = []
     for row in annotations:
+        # Looked for when the first annotation without a path comes: a table that names its recordings needs no other.
         if not row.path and whole is None:
             whole = str(_file_of(Path(table) if table is not None else None, folder))
         if row.path and row.path not in found:
             found[row.path] = str(_below(row.path, folder, row.where))
         path = found[row.path] if row.path else str(whole)
+        # Each recording is opened once, however many annotations it has.
         try:
             facts[path] = facts.get(path) or audio_facts(path)
         except AudioError as error:
@@ -108,9 +118,8 @@ def located(
 def cuts_of_calls(annotations: Sequence[Annotation], root: str | Path = ".") -> dict[str, CutSet]:
     """Cut sets by split (a column `split`, else all rows in 'all') with a row for each call. See `located`.
 
-    The label is the call's, its band lies in `low_hz` and `high_hz`, other columns are kept; ids are paths below `root`
-    with start and end. Raises ManifestError for an
-    annotation that is there twice.
+    The label is the call's, its band lies in `low_hz` and `high_hz`, other columns are kept. Ids are paths below `root`
+    with start and end. Raises ManifestError for an annotation that is there twice.
     """
     seen: dict[tuple[object, ...], str] = {}
     places: dict[tuple[str, float, float], int] = defaultdict(int)
@@ -140,11 +149,17 @@ def cuts_of_windows(
     recordings: Iterable[str | Path] = (),
     root: str | Path = ".",
 ) -> dict[str, CutSet]:
-    """Cut sets by split with a row for each window of each annotated recording, and of further `recordings`.
+    """Cut sets by split with a row for each window of each recording.
 
     The label lists those of a window's calls, sorted, with `|` between them: nothing where it has none. `calls` has the
     start, end (within the recording, in seconds) and label of what the window touches. Columns that have one value for
-    all calls of a recording (`split`, for instance) are kept. Raises ManifestError for a label with a `|`.
+    all calls of a recording (`split`, for instance) are kept.
+
+    annotations: the calls, as `located` gives them.
+    windows: how recordings are cut.
+    recordings: further ones, in which there may be no call.
+    root: the folder below which paths and ids are.
+    Raises ManifestError for a label with a `|`.
     """
     by_path: dict[str, list[Annotation]] = {str(path): [] for path in recordings}
     for call in annotations:
@@ -176,7 +191,7 @@ def cuts_of_windows(
 
 
 def _below_root(path: str, root: str | Path) -> str:
-    """A path as it is below the root, by which ids do not depend on where the root lies; else the whole path."""
+    """A path as it is below the root, by which ids do not depend on where the root lies. Else the whole path."""
     place, folder = Path(path).resolve(), Path(root).resolve()
     return (place.relative_to(folder) if place.is_relative_to(folder) else place).as_posix()
 

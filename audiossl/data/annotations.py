@@ -4,9 +4,9 @@ Three kinds are read and written:
 
 raven     selection tables of Raven: tabs between columns, `Begin Time (s)`, `End Time (s)`, frequencies in Hz, and one
           column with the label. A selection that is listed for the waveform and for the spectrogram counts once.
-audacity  label tracks of Audacity: start, tab, end, tab, label; a line that begins with a backslash has the lowest and
+audacity  label tracks of Audacity: start, tab, end, tab, label. A line that begins with a backslash has the lowest and
           the highest frequency of the label above it.
-csv       a header row with a path, a start, an end and a label; every other column is kept.
+csv       a header with a path, a start, an end and a label. Every other column is kept.
 
 `audiossl.data.annotated` makes manifests of them.
 """
@@ -51,8 +51,12 @@ _OPTIONAL = ("path", "low_hz", "high_hz")
 class Annotation:
     """One call (or whatever else) in a recording.
 
-    path: the sound file, as the table names it, '' where it does not; start_s, end_s: from the file's beginning;
-    low_hz, high_hz: its band, where known; score: of a prediction; where: its place in the table, for messages;
+    start_s, end_s: from the file's beginning.
+    label: what it is.
+    path: the sound file, as the table names it, '' where it does not.
+    low_hz, high_hz: its band, where known.
+    score: of a prediction.
+    where: its place in the table, for messages.
     fields: the table's other columns.
     """
 
@@ -72,7 +76,10 @@ def read_annotations(
 ) -> list[Annotation]:
     """All annotations of a table, in its order.
 
-    kind: None to tell by the content; columns: the table's own name of start, end, label, path, low_hz or high_hz.
+    table: the file.
+    kind: None to tell by the content.
+    columns: the table's own name of start, end, label, path, low_hz or high_hz.
+    encoding: of its text.
     Raises ManifestError for a table that is missing, not text in `encoding`, without a column that is needed, or with
     a time that is no number or an end that is not after its start.
     """
@@ -102,8 +109,11 @@ def write_annotations(
 ) -> Path:
     """Write a table that `read_annotations`, and the program it is named after, can read.
 
-    highest_hz: the upper end of those that state no band, which Raven needs. Audacity's tracks name no file: one
-    recording each. Raises ManifestError for a label with a tab or a line break, which those two cannot hold.
+    path: the file to write.
+    annotations: all that it holds. Audacity's tracks name no file, so they must be of one recording.
+    kind: what the table is.
+    highest_hz: the upper end of those that state no band, which Raven needs.
+    Raises ManifestError for a label with a tab or a line break, which Raven and Audacity cannot hold.
     """
     rows = list(annotations)
     if kind != "csv":
@@ -180,7 +190,14 @@ def _by_columns(table: Path, text: str, kind: Kind, columns: Mapping[str, str]) 
 
 
 def _columns(table: Path, header: list[str], kind: Kind, columns: Mapping[str, str]) -> dict[str, str]:
-    """The table's own name for each of ours; optional ones may be missing."""
+    """The table's own name for each column of ours. Those that are optional may be missing.
+
+    table: for messages.
+    header: its columns.
+    kind: whose usual names are looked for.
+    columns: what the user has named, by our name.
+    Raises ManifestError for a column that is needed or named, and is not there.
+    """
     known = _RAVEN if kind == "raven" else _CSV
     for ours, own in columns.items():
         if ours not in known:
@@ -189,6 +206,7 @@ def _columns(table: Path, header: list[str], kind: Kind, columns: Mapping[str, s
             raise ManifestError(
                 f"{table} has no column {own!r}. {did_you_mean(own, header)} Its header: {', '.join(header)}."
             )
+    # What the user has not named is looked for under its usual names.
     names = {}
     for ours, usual in known.items():
         found = columns.get(ours) or next((name for name in usual if name in header), "")

@@ -1,4 +1,7 @@
-"""What is wrong with a manifest, all of it, and what is in it."""
+"""Validation of a manifest, which finds all that is wrong with it, and statistics of what is in it.
+
+Whether splits share what they must not is the matter of `audiossl.data.leaks`.
+"""
 
 from __future__ import annotations
 
@@ -33,10 +36,10 @@ class Problem(NamedTuple):
 
 
 def validate(cuts: Iterable[Cut], *, read_audio: bool = True, shortest_s: float = SHORTEST_S) -> list[Problem]:
-    """All problems of all rows; it never stops at the first.
+    """All problems of all rows. It never stops at the first.
 
     Rows: ids that occur twice, rows shorter than `shortest_s` or outside their recording. Files: missing, unreadable,
-    cut off, or with another rate or length than the manifest states; with `read_audio` (every sample is read) also
+    cut off, or with another rate or length than the manifest states. With `read_audio`, which reads every sample, also
     NaN, infinity, silence, and damage that the header does not show.
     """
     problems: list[Problem] = []

@@ -12,7 +12,7 @@ LABEL_SEPARATOR = "|"  # between the labels of a row that has several
 
 
 def read_field(cut: Cut, name: str) -> str | None:
-    """A field of the row's first supervision as text; None where it is missing or empty.
+    """A field of the row's first supervision as text. None where it is missing or empty.
 
     name: 'speaker', 'language', 'text' (the transcript), or any other column, such as 'label'.
     """
@@ -24,7 +24,7 @@ def read_field(cut: Cut, name: str) -> str | None:
 
 
 def read_labels(cut: Cut, name: str) -> list[str] | None:
-    """The labels of a row that may have none or several (`a|b`), sorted; None for a row that lacks the field.
+    """The labels of a row that may have none or several (`a|b`), sorted. None for a row that lacks the field.
 
     A field that is there and empty says that there is none of them.
     """

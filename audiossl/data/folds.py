@@ -80,7 +80,14 @@ class Fold(NamedTuple):
 
 
 def draw_folds(cuts: Iterable[Cut], config: FoldsConfig, seed: int, where: str = "the manifest") -> list[Fold]:
-    """The folds of all rows. Raises ManifestError or ConfigError for rows that do not make such folds."""
+    """The folds of all rows.
+
+    cuts: the rows, in any order.
+    config: how they become folds.
+    seed: of what is drawn.
+    where: what an error calls the rows.
+    Raises ManifestError or ConfigError for rows that do not make such folds.
+    """
     rows = sorted(cuts, key=lambda cut: str(cut.id))
     kind, argument = config.parsed()
     groups = _groups(rows, config.group, where)
@@ -169,7 +176,17 @@ def _check_values(
 def _drawn_names(
     rows: Sequence[Cut], groups: Sequence[str] | None, config: FoldsConfig, num_folds: int, seed: int, where: str
 ) -> list[str]:
-    """The fold of each row, '1' to 'N'."""
+    """The fold of each row, '1' to 'N'.
+
+    rows: all rows.
+    groups: of each row, None where each is on its own.
+    config: by what the folds are stratified.
+    num_folds: N.
+    seed: of what is drawn.
+    where: what an error calls the rows.
+    Raises ManifestError for fewer groups than folds, and for a fold without a row.
+    """
+    # Told here, in words of the manifest: scikit-learn would speak of members and splits.
     what = f"values of {config.group!r}" if groups is not None else "rows"
     available = len(set(groups)) if groups is not None else len(rows)
     if available < num_folds:
@@ -178,6 +195,7 @@ def _drawn_names(
             f"folds={config.by} needs at least {num_folds} {what}, and {where} has {available}; ask for fewer "
             f"folds{allow}."
         )
+    # Groups stay whole, so a part may come out empty although there are groups enough.
     names = [""] * len(rows)
     for number, members in enumerate(_draw(rows, groups, config.stratify, num_folds, seed), start=1):
         if not len(members):
@@ -191,7 +209,14 @@ def _drawn_names(
 
 
 def _nested_dev(rows: Sequence[Cut], config: FoldsConfig, seed: int, where: str) -> tuple[list[Cut], list[Cut]]:
-    """(train, dev) of the rows that a fold does not test."""
+    """(train, dev) of the rows that a fold does not test.
+
+    rows: these rows.
+    config: the share of dev, and what stays together.
+    seed: of what is drawn.
+    where: what an error calls the fold.
+    Raises ManifestError where the rows are a single group.
+    """
     groups = None if config.dev_shares_groups else _groups(rows, config.group, where)
     available = len(rows) if groups is None else len(set(groups))
     if available < 2:
@@ -199,6 +224,7 @@ def _nested_dev(rows: Sequence[Cut], config: FoldsConfig, seed: int, where: str)
             f"The training part of {where} has a single {config.group if groups else 'row'}, so no dev part can be "
             f"drawn from it; use folds with more of them, or folds.dev_shares_groups=true, which is unsound."
         )
+    # The rows are drawn in about 1 / dev parts, and one of these becomes dev.
     wanted = config.dev * len(rows)
     parts = _draw(rows, groups, config.stratify, min(max(2, round(1 / config.dev)), available), seed)
     labels = _strata(rows, config.stratify)
@@ -226,7 +252,14 @@ def _strata(rows: Sequence[Cut], column: str) -> list[str]:
 def _draw(
     rows: Sequence[Cut], groups: Sequence[str] | None, stratify: str, num_parts: int, seed: int
 ) -> list[list[int]]:
-    """Indices of `num_parts` disjoint parts of about equal size, drawn by group and stratified."""
+    """Indices of disjoint parts of about equal size, drawn by group and stratified.
+
+    rows: what is drawn from.
+    groups: of each row, None where each is on its own.
+    stratify: the column whose values have about equal shares in all parts.
+    num_parts: how many parts.
+    seed: of what is drawn.
+    """
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     labels = _strata(rows, stratify)

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 def cuts_of(inputs: Sequence[str]) -> CutSet:
     """Cuts of sound files, folders (searched at any depth), shell patterns and manifests, in that order.
 
-    A file's id is its name without the suffix, a file's in a folder its path below the folder; where two are equal,
-    the path as it was typed. Raises AudioError for an input with no sound in it, ManifestError for a bad manifest.
+    A file's id is its name without the suffix, a file's in a folder its path below the folder. Where two are equal, it
+    is the path as it was typed. Raises AudioError for an input with no sound in it, ManifestError for a bad manifest.
     """
     from lhotse import CutSet
 

@@ -1,4 +1,7 @@
-"""What two splits share that makes a test easier than it looks."""
+"""Leaks: what two splits share, which makes a test easier than it looks.
+
+Problems within one manifest are the matter of `audiossl.data.checks`.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ def source_of(cut: Cut) -> str:
 
 
 def shared_values(splits: Mapping[str, Iterable[Cut]], value_of: Callable[[Cut], str | None]) -> dict[str, list[str]]:
-    """By 'split & split' what two splits share, sorted; pairs that share nothing are left out."""
+    """By 'split & split' what two splits share, sorted. Pairs that share nothing are left out."""
     values = {split: {value for cut in rows if (value := value_of(cut)) is not None} for split, rows in splits.items()}
     pairs = {f"{a} & {b}": sorted(values[a] & values[b]) for a, b in combinations(values, 2)}
     return {pair: shared for pair, shared in pairs.items() if shared}

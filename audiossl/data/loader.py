@@ -21,9 +21,13 @@ if TYPE_CHECKING:
 def collate(
     cuts: Sequence[Cut], sample_rate_hz: int, *, min_samples: int = 1, position: Position | None = None
 ) -> Batch:
-    """Read the rows' sound and pad it with zeros to the longest: wavs (B, S), lengths (B,).
+    """A batch of B rows: their sound, padded with zeros to the longest, as wavs (B, S) and lengths (B,).
 
-    Raises AudioError, also for a row with fewer than `min_samples` at `sample_rate_hz`.
+    cuts: the rows.
+    sample_rate_hz: of the sound in the batch.
+    min_samples: the least that a row must have at that rate.
+    position: of the batch in the stream.
+    Raises AudioError for sound that cannot be read, or is too short.
     """
     sounds = [torch.from_numpy(read_cut(cut, sample_rate_hz)) for cut in cuts]
     for cut, sound in zip(cuts, sounds, strict=True):

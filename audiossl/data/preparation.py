@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 def folder_parser(
     doc: str | None, folder_help: str, out_help: str = "folder for the manifests", *, out_nargs: str | None = None
 ) -> argparse.ArgumentParser:
-    """A parser of the two paths `folder` and `out`, to which a script may add; doc: its own, shown as it is written.
+    """A parser of the two paths `folder` and `out`, to which a script may add.
 
+    doc: the script's own docstring, shown as it is written.
+    folder_help: what `folder` is.
+    out_help: what `out` is.
     out_nargs: '?' where a script has something to do without `out`.
     """
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -39,7 +42,7 @@ def files_named(
 
 
 def cuts_of_table(rows: Iterable[Mapping[str, object]], table: Path, audio_root: Path) -> dict[str, CutSet]:
-    """Write rows (column -> value; all have the first one's columns) as a CSV, and read cut sets by split from it.
+    """Write rows (column -> value) as a CSV, and read cut sets by split from it. All have the first one's columns.
 
     What the columns mean, and the errors, are those of `cuts_from_csv`. Raises ManifestError if there is no row.
     """
@@ -64,7 +67,7 @@ def described(splits: Mapping[str, Sized]) -> str:
 
 
 def run(main: Callable[[], None]) -> None:
-    """Call a script's `main`; an AudiosslError becomes one sentence on stderr, and exit code 1."""
+    """Call a script's `main`. An AudiosslError becomes one sentence on stderr, and exit code 1."""
     try:
         main()
     except AudiosslError as error:

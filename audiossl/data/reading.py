@@ -1,7 +1,7 @@
 """Reading sound files: any segment, at the rate and in the layout that an encoder wants.
 
 soundfile decodes (only the part that is asked for) and soxr resamples. Everything that can be wrong with a file is one
-AudioError that names the file and the way to mend it; nothing is repaired silently.
+AudioError that names the file and the way to mend it. Nothing is repaired silently.
 """
 
 from __future__ import annotations
@@ -60,10 +60,14 @@ def read_audio(
     mono: bool = True,
     on_silence: Literal["allow", "error"] = "allow",
 ) -> Wave:
-    """A recording, or the part of it from `start_s` that lasts `duration_s` (to its end if None), as (S,) float32.
+    """A recording, or a part of it, as (S,) float32.
 
-    sample_rate_hz: the rate of the result, resampled where the file has another; mono: average the channels, where
-    False a file with several is an error; on_silence: what to do with samples that are all exactly zero.
+    path: the sound file.
+    start_s: where the part begins.
+    duration_s: how long it lasts. None for to the end.
+    sample_rate_hz: the rate of the result, resampled where the file has another.
+    mono: whether channels are averaged. If not, a file with several is an error.
+    on_silence: what to do with samples that are all exactly zero.
     Raises AudioError for a file that is missing, empty, unreadable or cut off, for a part outside it, for NaN or
     infinity in it, and (with on_silence='error') for silence.
     """
@@ -74,9 +78,11 @@ def read_audio(
                 f"{path} has {num_channels} channels; read it with mono=True to average them, or write the channel "
                 f"that you want to a file of its own."
             )
+        # In samples of the file's own rate: what is read is exact, and only then resampled.
         start = round(start_s * rate)
         wanted = file.frames - start if duration_s is None else round(duration_s * rate)
         samples = _mean(_frames(file, path, start, wanted))
+    # Only exact zeros count: a quiet recording is none of our business, a dead channel is.
     if on_silence == "error" and not samples.any():
         raise AudioError(f"{path} is silent: every sample is zero; leave it out, or record it again.")
     return resample(samples, rate, sample_rate_hz)
@@ -86,7 +92,7 @@ def read_cut(cut: Cut, sample_rate_hz: int) -> Wave:
     """The sound of a manifest row as (S,) float32 in [-1, 1] at `sample_rate_hz`.
 
     Exactly `cut.num_samples` are read at the file's own rate. A recording that lists one channel is the mean of its
-    file's channels; one that lists several gives the channel of the row. Rows that lhotse itself has mixed,
+    file's channels. One that lists several gives the channel of the row. Rows that lhotse itself has mixed,
     perturbed or stored elsewhere than in a file are left to lhotse. Raises AudioError.
     """
     path = path_of(cut)
@@ -122,7 +128,7 @@ def cut_blocks(cut: Cut, sample_rate_hz: int, block_s: float = 30.0) -> Iterator
 
 
 def num_samples_of(cut: Cut, sample_rate_hz: int) -> int:
-    """How many samples `read_cut` gives for a row of one recording; nothing is opened."""
+    """How many samples `read_cut` gives for a row of one recording. Nothing is opened."""
     rate = cut.recording.sampling_rate
     return _num_resampled(_segment(cut)[1], rate, sample_rate_hz)
 
@@ -150,7 +156,7 @@ def _of_channel(frames: Wave, cut: Cut) -> Wave:
 
 
 def path_of(cut: Cut) -> str | None:
-    """The one plain sound file that a manifest row is read from; None for a row that lhotse has to put together."""
+    """The one plain sound file that a manifest row is read from. None for a row that lhotse has to put together."""
     recording = getattr(cut, "recording", None)
     if recording is None or recording.transforms or len(recording.sources) != 1:
         return None
@@ -208,7 +214,14 @@ def _check_whole(file: Any, path: str | Path) -> None:
 
 
 def _frames(file: Any, path: str | Path, start: int, wanted: int) -> Wave:
-    """`wanted` frames from `start` as (frames, channels), all finite."""
+    """A part of a file as (frames, channels), all finite.
+
+    file: open for reading.
+    path: of it, for messages.
+    start: the first frame.
+    wanted: how many frames.
+    Raises AudioError for a part outside the file, for one that is cut off, and for NaN or infinity.
+    """
     rate = file.samplerate
     if start < 0 or wanted <= 0 or start + wanted > file.frames:
         raise AudioError(

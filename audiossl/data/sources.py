@@ -1,6 +1,6 @@
 """Cut sets from what people have: a table (CSV), folders of sound files, a Kaldi data folder.
 
-Every header is opened, so that a manifest states lengths to the sample; a file of many segments is opened once.
+Every header is opened, so that a manifest states lengths to the sample. A file of many segments is opened once.
 """
 
 from __future__ import annotations
@@ -29,8 +29,13 @@ ROUNDING_S = 0.05
 
 
 class _Row(NamedTuple):
-    """A row on its way to become a cut. where: its place, for messages; name: the cut's id, '' to make one of the
-    path; fields: by column name, all text."""
+    """A row on its way to become a cut.
+
+    where: its place, for messages.
+    split: where it goes.
+    name: the cut's id, '' to make one of the path.
+    fields: by column name, all text.
+    """
 
     where: str
     split: str
@@ -44,8 +49,10 @@ def cuts_from_csv(
     """Cut sets by split from a table with a header row (UTF-8, with or without a byte-order mark).
 
     Columns: path (relative to `audio_root`, or to the table's folder), and optionally duration, sample_rate, speaker,
-    label, transcript, language, split (rows without one go to 'all'), start and end in seconds; every other column is
-    kept in `custom`. columns: the table's own name for some of these, for instance {"path": "filename"}.
+    label, transcript, language, split (rows without one go to 'all'), start and end in seconds. Every other column is
+    kept in `custom`.
+
+    columns: the table's own name for some of these, for instance {"path": "filename"}.
     Raises ManifestError or AudioError that names the table, the line and the fix.
     """
     table = Path(csv_path)
@@ -60,10 +67,13 @@ def cuts_from_csv(
 def cuts_from_folder(
     folder: str | Path, *, labels_from_parent: bool = True, split: tuple[float, float] | None = None, seed: int = 0
 ) -> dict[str, CutSet]:
-    """Cut sets of all sound files below `folder`; the label is the name of the folder that a file lies in.
+    """Cut sets by split of all sound files below a folder.
 
-    If the top folders are named train, dev (or valid, val) and test, they are the splits. Else `split` = (dev, test)
-    gives their shares of each label, drawn with `seed`; without it all rows are in 'all'.
+    folder: if its own folders are named train, dev (or valid, val) and test, these are the splits.
+    labels_from_parent: whether the name of the folder that a file lies in is its label.
+    split: the shares of dev and test in each label, where folders are not splits. None for all rows in 'all'.
+    seed: of what is drawn.
+    Raises ManifestError for a folder without sound, and for shares where its folders are splits.
     """
     top = Path(folder)
     files = sorted(path.relative_to(top) for path in top.rglob("*") if path.suffix.lower() in SOUND_SUFFIXES)
@@ -88,7 +98,7 @@ def cuts_from_folder(
 def cuts_from_kaldi(folder: str | Path) -> dict[str, CutSet]:
     """Cut sets of a Kaldi data folder: wav.scp (plain paths only), and text, utt2spk and segments where present.
 
-    A folder of such folders (train, dev, test) gives one split for each; a single one gives the split 'all'.
+    A folder of such folders (train, dev, test) gives one split for each. A single one gives the split 'all'.
     Relative paths are relative to the working directory, as Kaldi has it.
     """
     top = Path(folder)
@@ -106,8 +116,13 @@ def cuts_from_files(paths: Sequence[Path], names: Sequence[str]) -> CutSet:
 
 
 def cuts_from_rows(rows: Iterable[tuple[str, str, Mapping[str, str]]], root: Path) -> dict[str, CutSet]:
-    """Cut sets by split of (where, id or '', fields) of each row: where is its place, for messages; fields are columns
-    of `cuts_from_csv`. Paths are relative to `root`. Raises ManifestError, AudioError."""
+    """Cut sets by split of rows.
+
+    rows: (where, id, fields) of each: its place, for messages, its id or '', and its columns as `cuts_from_csv` has
+        them.
+    root: what paths are relative to.
+    Raises ManifestError, AudioError.
+    """
     made = [_Row(where, fields.get("split") or "all", name, fields) for where, name, fields in rows]
     return _cut_sets(made, root, root)
 
@@ -174,7 +189,15 @@ def _cut(row: _Row, root: Path, facts: Callable[[Path], AudioFacts]) -> Cut:
 
 
 def _span(where: str, fields: Mapping[str, str], path: Path, num_samples: int, rate: int) -> tuple[int, int]:
-    """First and last sample (exclusive) of a row, after a check of what the row states against the file."""
+    """First and last sample (exclusive) of a row, after a check of what the row states against the file.
+
+    where: the row's place, for messages.
+    fields: of the row.
+    path: the file.
+    num_samples: of the file.
+    rate: of the file, in Hz.
+    Raises ManifestError for a rate, a duration or a part that the file does not have.
+    """
     stated_rate, stated_s = _number(where, fields, "sample_rate"), _number(where, fields, "duration")
     if stated_rate is not None and stated_rate != rate:
         raise ManifestError(
@@ -221,6 +244,7 @@ def _csv_rows(table: Path, columns: Mapping[str, str]) -> Iterator[tuple[str, di
         if column not in COLUMNS:
             raise ManifestError(f"{column!r} is no column that can be renamed. {did_you_mean(column, COLUMNS)}")
     try:
+        # utf-8-sig takes away the mark that Excel puts first, which would be a part of the first column's name.
         with open(table, encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
             header = list(reader.fieldnames or [])
@@ -230,6 +254,7 @@ def _csv_rows(table: Path, columns: Mapping[str, str]) -> Iterator[tuple[str, di
                         f"{table} has no column {own!r} (its header: {', '.join(header) or 'none'}); add it, or name "
                         f"the column to use instead."
                     )
+            # csv fills up a short line with None, and puts what a long one has too much under None.
             for row in reader:
                 where = f"{table} line {reader.line_num}"
                 if None in row or None in row.values():
@@ -284,7 +309,7 @@ def _kaldi_rows(place: Path, split: str) -> Iterator[_Row]:
 
 
 def _kaldi_table(path: Path) -> Iterator[tuple[str, str, str]]:
-    """(place, key, rest) of each line; nothing where there is no such file."""
+    """(place, key, rest) of each line. Nothing where there is no such file."""
     if not path.is_file():
         return
     try:

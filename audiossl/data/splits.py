@@ -38,6 +38,7 @@ def split_cuts(
     if any(share <= 0 for share in shares.values()) or abs(sum(shares.values()) - 1) > 1e-6:
         told = ", ".join(f"{name} {share:g}" for name, share in shares.items())
         raise ManifestError(f"The shares ({told}) must each be above 0 and sum to 1.")
+    # With by='item' each row is a group of its own.
     groups: dict[str, list[Cut]] = defaultdict(list)
     for cut in cuts:
         groups[_group(cut, by)].append(cut)
@@ -46,6 +47,7 @@ def split_cuts(
             f"There are {len(groups)} group(s) by {by} for {len(shares)} splits ({', '.join(shares)}); split by "
             f"another field, or into fewer parts."
         )
+    # Whole groups go to a split, so that no value of `by` is in two of them.
     chosen = _assigned(groups, shares, stratify, seed)
     made: dict[str, list[Cut]] = {split: [] for split in shares}
     for name, rows in groups.items():
@@ -63,7 +65,13 @@ def _group(cut: Cut, by: str) -> str:
 
 
 def _assigned(groups: Mapping[str, list[Cut]], shares: Mapping[str, float], stratify: str, seed: int) -> dict[str, str]:
-    """The split of each group."""
+    """The split of each group.
+
+    groups: their rows, by name.
+    shares: of each split.
+    stratify: the column whose values have about equal shares in all splits ('' for none).
+    seed: of the order in which groups of equal size are taken.
+    """
     counts = {name: _counts(rows, stratify) for name, rows in groups.items()}
     total: Counter[str] = sum(counts.values(), Counter())
     order = sorted(groups)

@@ -90,7 +90,7 @@ class HasInputFormat(Protocol):
 
 @dataclass(frozen=True)
 class StreamPlan:
-    """All that determines the batches of one process; without `at`, those of a process that is alone and starts anew.
+    """All that determines the batches of one process. By default it is alone and starts anew.
 
     Raises ConfigError for crops that are too short for who takes the sound, ValueError for a rank that is none.
     """
@@ -127,7 +127,13 @@ class StreamPlan:
 
     @classmethod
     def of(cls, encoder: HasInputFormat, config: LoaderConfig, *, seed: int = 0, train: bool = False) -> Self:
-        """The plan of batches for an encoder."""
+        """The plan of batches for an encoder.
+
+        encoder: what takes the sound.
+        config: how rows become batches.
+        seed: of what is drawn in training.
+        train: whether the stream is endless and shuffled.
+        """
         rate, shortest = encoder.sample_rate_hz, encoder.min_samples
         return cls(config, sample_rate_hz=rate, min_samples=shortest, seed=seed, train=train)
 
@@ -255,9 +261,12 @@ def balanced_rows(rows: Sequence[Cut], field: str, seed: str) -> list[Cut]:
 
 
 def crop(cut: Cut, longest_s: float, seed: int, epoch: int, draw: int = 0) -> Cut:
-    """The row itself, or a part of it that lasts `longest_s`, by (seed, epoch, the row's id, draw) alone.
+    """The row itself, or a part of it, by the seed, the epoch, the row's id and the draw alone.
 
-    longest_s: rows that last no longer stay as they are.
+    cut: the row.
+    longest_s: how long the part lasts. Rows that last no longer stay as they are.
+    seed: of the run.
+    epoch: which one, from 0.
     draw: how often the epoch had the row before.
     """
     rate = cut.sampling_rate
@@ -274,7 +283,14 @@ def at_speed(cut: Cut, speed: float) -> Cut:
 
 
 def _random_of(cut: Cut, seed: int, epoch: int, draw: int, what: str = "") -> random.Random:
-    """A generator of its own for the use number `draw` of a row in an epoch."""
+    """A generator of its own for what is drawn of a row.
+
+    cut: the row.
+    seed: of the run.
+    epoch: which one.
+    draw: how often the epoch had the row before.
+    what: is drawn, '' for a crop.
+    """
     return random.Random(f"{seed} {epoch} {cut.id}" + (f" {draw}" if draw else "") + what)
 
 
@@ -299,11 +315,13 @@ def _check_rows(cuts: Iterable[Cut], plan: StreamPlan) -> int:
     config, train = plan.config, plan.train
     seen: set[str] = set()
     num_short = 0
+    # A row must be neither too short at the highest speed nor too long at the lowest.
     slowest, fastest = (min(config.speeds), max(config.speeds)) if train and config.speeds else (1.0, 1.0)
     for cut in cuts:
         if train and cut.duration < config.min_duration_s:
             num_short += 1
             continue
+        # Crops are drawn by the id, and predictions are told apart by it.
         if cut.id in seen:
             raise ManifestError(f"The manifest has two rows with the id {cut.id}; ids must be unique: make it again.")
         seen.add(cut.id)

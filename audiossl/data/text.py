@@ -27,7 +27,10 @@ _APOSTROPHES = str.maketrans({"’": "'", "ʼ": "'", "`": "'"})  # what typesett
 
 
 class TextError(LabelError):
-    """A transcript cannot be used; a clause without a subject, to be completed by what the transcript belongs to."""
+    """A transcript cannot be used.
+
+    The message is a clause without a subject, to be completed by what the transcript belongs to.
+    """
 
 
 @dataclass(frozen=True)
@@ -198,10 +201,11 @@ class TextUnits:
 
 
 def read_lexicon(path: Path, config: TextConfig) -> dict[str, list[str]]:
-    """Phones by word; words are normalised as transcripts are, lines that begin with ;;; or # are comments.
+    """Phones by word, of the first pronunciation. Words are normalised as transcripts are.
 
-    Lines as LibriSpeech's lexicon and CMUdict have them; a number in brackets after a word, as in `READ(2)`, marks
-    another pronunciation. Raises ConfigError that names the line.
+    Lines are as LibriSpeech's lexicon and CMUdict have them. A number in brackets after a word, as in `READ(2)`, marks
+    another pronunciation. Lines that begin with three semicolons or # are comments. Raises ConfigError that names the
+    line.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()

@@ -69,7 +69,13 @@ def cluster_of(groups: Sequence[str | None] | None, num_items: int) -> Ints:
 def resampled_sums(
     values: ArrayLike, clusters: Ints, *, num_resamples: int = NUM_RESAMPLES, seed: int = SEED
 ) -> Floats:
-    """(R, K) sums of `values` (N, K) over R draws, with replacement, of as many clusters as there are."""
+    """(R, K) sums over R draws, with replacement, of as many clusters as there are.
+
+    values: (N, K) of the items.
+    clusters: (N,) the cluster of each item, as `cluster_of` gives it.
+    num_resamples: R.
+    seed: of the draws.
+    """
     items = np.asarray(values, dtype=np.float64)
     num_clusters = int(clusters.max()) + 1
     per_cluster = np.zeros((num_clusters, items.shape[1]))
@@ -99,7 +105,15 @@ def bootstrap_ratio(
     num_resamples: int = NUM_RESAMPLES,
     seed: int = SEED,
 ) -> Metric:
-    """sum(numerators) / sum(denominators) with its interval: a word error rate, or any micro average. Both (N,)."""
+    """sum(numerators) / sum(denominators) with its interval: a word error rate, or any micro average.
+
+    numerators: (N,) of the items, for instance their errors.
+    denominators: (N,) of the items, for instance their words.
+    groups: (N,) what is drawn as a whole (see `cluster_of`).
+    num_resamples: how many draws the interval is of.
+    seed: of the draws.
+    Raises ValueError where all denominators are 0.
+    """
     pairs = np.stack([np.asarray(numerators, dtype=np.float64), np.asarray(denominators, dtype=np.float64)], axis=1)
     if not len(pairs) or pairs[:, 1].sum() == 0:
         raise ValueError("A ratio needs at least one item with a denominator above 0.")
@@ -117,7 +131,13 @@ def bootstrap_mean(
     num_resamples: int = NUM_RESAMPLES,
     seed: int = SEED,
 ) -> Metric:
-    """The mean of `values` (N,) with its interval."""
+    """A mean with its interval.
+
+    values: (N,) of the items.
+    groups: (N,) what is drawn as a whole (see `cluster_of`).
+    num_resamples: how many draws the interval is of.
+    seed: of the draws.
+    """
     items = np.asarray(values, dtype=np.float64)
     return bootstrap_ratio(items, np.ones_like(items), groups, num_resamples=num_resamples, seed=seed)
 
@@ -133,13 +153,21 @@ def paired_bootstrap(
 ) -> Difference:
     """mean(correct_a) - mean(correct_b) for two systems on the same items, in the same order (Bisani and Ney, 2004).
 
-    correct_a, correct_b: (N,) booleans, or any score of an item; with `units` (N,), its errors among so many words, of
-    which all errors over all words are compared. The p-value is twice the share of resamples on the far side of zero,
-    where the difference itself counts as one resample: it is never 0.
+    The p-value is twice the share of resamples on the far side of zero. The difference itself counts as one resample,
+    so it is never 0.
+
+    correct_a: (N,) booleans of the first system, or any score of an item. With `units`, its errors.
+    correct_b: (N,) those of the second.
+    groups: (N,) what is drawn as a whole (see `cluster_of`).
+    units: (N,) among how many words an item's errors are. All errors over all words are then compared.
+    num_resamples: how many draws the interval is of.
+    seed: of the draws.
+    Raises ValueError for systems that are not scored on the same items, and for items without a single unit.
     """
     a, b = np.asarray(correct_a, dtype=np.float64), np.asarray(correct_b, dtype=np.float64)
     if a.shape != b.shape or a.ndim != 1 or not len(a):
         raise ValueError(f"Two systems must be scored on the same items, not on {a.shape} and {b.shape}.")
+    # The same draws for both: only the gaps matter, and items that are hard for both cancel out.
     gaps = a - b
     sizes = np.ones_like(gaps) if units is None else np.asarray(units, dtype=np.float64)
     if sizes.sum() <= 0:
@@ -149,6 +177,7 @@ def paired_bootstrap(
         return Difference(value, None, None, None)
     pairs = np.stack([gaps, sizes], axis=1)
     resampled = _ratio(resampled_sums(pairs, cluster_of(groups, len(gaps)), num_resamples=num_resamples, seed=seed))
+    # The one more in both counts is the difference itself.
     smaller_side = min(int((resampled <= 0).sum()), int((resampled >= 0).sum()))
     p_value = min(1.0, 2 * (smaller_side + 1) / (num_resamples + 1))
     return Difference(value, *interval(resampled), p_value)
@@ -161,9 +190,15 @@ def across_seeds(
     num_resamples: int = NUM_RESAMPLES,
     seed: int = SEED,
 ) -> Metric:
-    """The mean over runs and items of `values` (num_runs, N), one row a training seed, on the same items.
+    """The mean over runs and items.
 
     The items are drawn jointly for all runs, so the interval is that of the test set, for the average run.
+
+    values: (num_runs, N), one run for each training seed, on the same items.
+    groups: (N,) what is drawn as a whole (see `cluster_of`).
+    num_resamples: how many draws the interval is of.
+    seed: of the draws.
+    Raises ValueError for values of another shape.
     """
     runs = np.asarray(values, dtype=np.float64)
     if runs.ndim != 2 or not runs.size:
@@ -172,7 +207,7 @@ def across_seeds(
 
 
 def _ratio(sums: Floats) -> Floats:
-    """(R, 2) -> (R,); NaN where a resample has no denominator."""
+    """(R, 2) -> (R,). NaN where a resample has no denominator."""
     ratios = np.full(len(sums), np.nan)
     np.divide(sums[:, 0], sums[:, 1], out=ratios, where=sums[:, 1] > 0)
     return ratios

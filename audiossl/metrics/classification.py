@@ -44,13 +44,21 @@ def classification_metrics(
     num_resamples: int = NUM_RESAMPLES,
     seed: int = SEED,
 ) -> dict[str, Metric]:
-    """`accuracy`, `uar` and `f1` of N predictions, with 95 % intervals; `groups` are speakers (see `cluster_of`).
+    """`accuracy`, `uar` and `f1` of N predictions by their names, with 95 % intervals.
 
     Work and memory grow with the number of cells of the confusion matrix that are not empty, at most N, so that a
     thousand speakers are as cheap as ten words.
+
+    targets: (N,) what is right.
+    predicted: (N,) what was chosen.
+    groups: (N,) speakers, who are drawn as a whole (see `cluster_of`).
+    num_resamples: how many draws the intervals are of.
+    seed: of the draws.
+    Raises ValueError for no predictions, or another number of them than of targets.
     """
     if len(targets) != len(predicted) or not len(targets):
         raise ValueError(f"{len(predicted)} predictions for {len(targets)} targets; there must be one for each.")
+    # All three metrics are functions of the cells of the confusion matrix that are not empty.
     classes = {label: row for row, label in enumerate(sorted({*targets, *predicted}))}
     pairs = np.array([[classes[target], classes[guess]] for target, guess in zip(targets, predicted, strict=True)])
     cells, cell_of, sizes = np.unique(pairs, axis=0, return_inverse=True, return_counts=True)
@@ -58,6 +66,7 @@ def classification_metrics(
     values = _of_cells(sizes[None].astype(np.float64), cells, len(classes))
     if len(targets) < 2 or not intervals_wanted():
         return {name: Metric(float(value[0])) for name, value in values.items()}
+    # A resample is a new count of each cell. As many are drawn at once as memory allows.
     clusters = cluster_of(groups, len(targets))
     step = max(1, _CHUNK // max(len(cells), int(clusters.max()) + 1))
     rng = np.random.default_rng(seed)
@@ -72,7 +81,14 @@ def classification_metrics(
 
 
 def _draw(cell_of: Ints, sizes: Ints, clusters: Ints, num_resamples: int, rng: np.random.Generator) -> Floats:
-    """(R, K) how often each cell occurs in R resamples of the clusters."""
+    """(R, K) how often each of K cells occurs in R resamples of the clusters.
+
+    cell_of: (N,) the cell of each item.
+    sizes: (K,) how many items each cell has.
+    clusters: (N,) the cluster of each item.
+    num_resamples: R.
+    rng: what draws.
+    """
     num_items, num_clusters = len(cell_of), int(clusters.max()) + 1
     if num_clusters == num_items:  # items: their cells are drawn directly
         return rng.multinomial(num_items, sizes / num_items, size=num_resamples).astype(np.float64)
@@ -103,7 +119,7 @@ def _of_matrix(confusion: Ints) -> dict[str, float]:
 
 
 def _metrics(support: Floats, guessed: Floats, hits: Floats) -> dict[str, Floats]:
-    """From (R, C) numbers of targets, of predictions and of hits; a class that is not there is not averaged over."""
+    """From (R, C) numbers of targets, of predictions and of hits. A class that is not there is not averaged over."""
     return {
         "accuracy": hits.sum(1) / support.sum(1),
         "uar": _mean_where(hits, support),

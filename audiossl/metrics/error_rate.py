@@ -1,8 +1,8 @@
 """Word, character and phone error rates: edits of the best alignment (Levenshtein) over the units of the reference.
 
 Rates are micro averages: all edits of a set over all its reference units. An empty reference has no unit and no rate
-of its own; what was recognised for it counts as insertions. Several alignments may have the fewest edits, with
-different shares of substitutions, deletions and insertions; the one taken is rapidfuzz's, as in jiwer.
+of its own. What was recognised for it counts as insertions. Several alignments may have the fewest edits, with
+different shares of substitutions, deletions and insertions. The one taken is rapidfuzz's, as in jiwer.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ def auroc(targets: ArrayLike, scores: ArrayLike) -> float:
 
 
 def per_class(targets: ArrayLike, scores: ArrayLike) -> list[ClassFigures]:
-    """Figures of each of C classes; targets, scores (N, C)."""
+    """Figures of each of C classes, from targets and scores (N, C)."""
     rankings = _rankings(targets, scores)
     found = []
     for ranking in rankings:
@@ -57,16 +57,23 @@ def multilabel_metrics(
     num_resamples: int = NUM_RESAMPLES,
     seed: int = SEED,
 ) -> dict[str, Metric]:
-    """`map` and `auroc`: means over the classes, with intervals by drawing whole `groups` (see `cluster_of`).
+    """`map` and `auroc` by their names: means over the classes, with 95 % intervals.
 
-    targets (N, C) of 0 and 1, scores (N, C). A class without a positive item has no average precision, one without
-    both kinds no ROC curve: means are over those that have one, in each resample. NaN where no class has.
+    A class without a positive item has no average precision, one without both kinds no ROC curve. Means are over those
+    that have one, in each resample. NaN where no class has.
+
+    targets: (N, C) of 0 and 1.
+    scores: (N, C).
+    groups: (N,) what is drawn as a whole (see `cluster_of`).
+    num_resamples: how many draws the intervals are of. Large sets get fewer.
+    seed: of the draws.
     """
     rankings = _rankings(targets, scores)
     values = _means([ranking.figures(None) for ranking in rankings])
     num_items = len(rankings[0].order)
     if num_items < 2 or not intervals_wanted():
         return {name: Metric(float(value[0])) for name, value in values.items()}
+    # Every resample walks through all items of all classes: time is bounded, within reason.
     affordable = _MOST // (num_items * len(rankings))
     num_resamples = min(num_resamples, max(_FEWEST_RESAMPLES, affordable))
     clusters = cluster_of(groups, num_items)
@@ -75,6 +82,7 @@ def multilabel_metrics(
     parts: list[dict[str, Floats]] = []
     for start in range(0, num_resamples, step):
         count = min(step, num_resamples - start)
+        # An item counts as often as its cluster was drawn.
         drawn = rng.multinomial(num_clusters, np.full(num_clusters, 1 / num_clusters), size=count)
         weights = drawn[:, clusters].astype(np.float64)
         parts.append(_means([ranking.figures(weights) for ranking in rankings]))
@@ -97,7 +105,7 @@ class _Ranking:
         self.num_positives = int(self.positive.sum())
 
     def figures(self, weights: Floats | None) -> tuple[Floats, Floats]:
-        """Average precision and area (R,) under weights (R, N) of the items; NaN where there is none."""
+        """Average precision and area (R,) under weights (R, N) of the items. NaN where there is none."""
         drawn = np.ones((1, len(self.order))) if weights is None else weights[:, self.order]
         hits = np.cumsum(drawn * self.positive, axis=1)[:, self.last]  # (R, thresholds)
         found = np.cumsum(drawn, axis=1)[:, self.last]

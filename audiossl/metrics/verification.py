@@ -1,6 +1,6 @@
-"""Errors of speaker verification: EER, DCF, Cllr, DET points and calibration, with intervals over speakers.
+"""Errors of speaker verification: EER, DCF, Cllr and DET points, with intervals over speakers.
 
-A trial is a score and whether its two sides are one speaker (a target trial). Trials are sorted once; every error rate
+A trial is a score and whether its two sides are one speaker (a target trial). Trials are sorted once. Every error rate
 is then a cumulative sum, and every draw of the bootstrap one more row of weights.
 
 * EER: where the ROC curve, its points (one for each distinct score) joined by straight lines, has as many misses as
@@ -9,7 +9,7 @@ is then a cumulative sum, and every draw of the bootstrap one more row of weight
 * DCF at p: (p * P_miss + (1 - p) * P_fa) / min(p, 1 - p), both costs 1 (NIST's normalisation: 1 is what a system costs
   that never listens). minDCF takes the best threshold of the trials themselves, actDCF the one that log-likelihood
   ratios imply, log((1 - p) / p).
-* Cllr: mean cost in bits of log-likelihood ratios over all thresholds (Brümmer and du Preez, 2006); minCllr is what is
+* Cllr: mean cost in bits of log-likelihood ratios over all thresholds (Brümmer and du Preez, 2006). minCllr is what is
   left of it after the best monotone map of the scores (pool adjacent violators).
 
 Trials of one speaker are not independent, so whole speakers are drawn: a target trial counts as often as its speaker
@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit, log_expit, logit, xlogy
+from scipy.special import log_expit, logit, xlogy
 
 from audiossl.core.errors import AudiosslError, LabelError
 from audiossl.core.types import Metric
@@ -41,22 +41,12 @@ _LEAST_RESAMPLES = 400  # but never fewer than these
 class DetCurve(NamedTuple):
     """Errors at each threshold, from 'refuse all' to 'accept all': each (K + 1,) for K distinct scores.
 
-    A trial is accepted whose score is at least the threshold; the first threshold is infinite.
+    A trial is accepted whose score is at least the threshold. The first threshold is infinite.
     """
 
     p_miss: Floats
     p_fa: Floats
     thresholds: Floats
-
-
-class Calibration(NamedTuple):
-    """log-likelihood ratio (natural logarithm) = scale * score + offset."""
-
-    scale: float
-    offset: float
-
-    def llrs(self, scores: ArrayLike) -> Floats:
-        return self.scale * np.asarray(scores, dtype=np.float64) + self.offset
 
 
 def det_curve(scores: ArrayLike, targets: ArrayLike) -> DetCurve:
@@ -78,14 +68,14 @@ def equal_error_threshold(curve: DetCurve) -> float:
 
 
 def min_dcf(scores: ArrayLike, targets: ArrayLike, p_target: float = 0.01) -> float:
-    """The lowest normalised detection cost over all thresholds; at most 1."""
+    """The lowest normalised detection cost over all thresholds, at most 1."""
     curve = det_curve(scores, targets)
     return float(dcf(curve.p_miss, curve.p_fa, p_target).min())
 
 
 def act_dcf(llrs: ArrayLike, targets: ArrayLike, p_target: float = 0.01) -> float:
     """The normalised detection cost of deciding by log-likelihood ratios, for a prior of `p_target`."""
-    ratios, same = _checked(llrs, targets)
+    ratios, same = checked_trials(llrs, targets)
     accepted = ratios >= -logit(p_target)
     return float(dcf((~accepted[same]).mean(), accepted[~same].mean(), p_target))
 
@@ -98,7 +88,7 @@ def dcf(p_miss: ArrayLike, p_fa: ArrayLike, p_target: float) -> Floats:
 
 def cllr(llrs: ArrayLike, targets: ArrayLike) -> float:
     """Cost of log-likelihood ratios in bits: 0 is perfect, 1 is what llr = 0 for every trial costs."""
-    ratios, same = _checked(llrs, targets)
+    ratios, same = checked_trials(llrs, targets)
     costs = _bits(ratios, same)
     return float((costs[same].mean() + costs[~same].mean()) / 2)
 
@@ -119,32 +109,6 @@ def min_cllr(scores: ArrayLike, targets: ArrayLike) -> float:
     return float(max(0.0, -gain / (2 * np.log(2))))
 
 
-def fit_calibration(scores: ArrayLike, targets: ArrayLike) -> Calibration:
-    """Logistic regression of the kind of trial on its score, both kinds with equal weight; it minimises Cllr.
-
-    The two labels are drawn in by a pseudo-trial each (Platt, 1999), so that scores that separate the kinds
-    perfectly do not give an infinite scale.
-    """
-    from scipy.optimize import minimize
-
-    values, same = _checked(scores, targets)
-    centre, spread = float(values.mean()), float(values.std()) or 1.0
-    standard = (values - centre) / spread
-    num_targets, num_others = int(same.sum()), int((~same).sum())
-    wanted = np.where(same, (num_targets + 1) / (num_targets + 2), 1 / (num_others + 2))
-    weights = np.where(same, 0.5 / num_targets, 0.5 / num_others)
-
-    def cost(parameters: Floats) -> tuple[float, Floats]:
-        ratios = parameters[0] * standard + parameters[1]
-        losses = -(wanted * log_expit(ratios) + (1 - wanted) * log_expit(-ratios))
-        slopes = weights * (expit(ratios) - wanted)
-        return float(weights @ losses), np.array([slopes @ standard, slopes.sum()])
-
-    found = minimize(cost, np.zeros(2), jac=True, method="BFGS", options={"gtol": 1e-8})
-    scale = float(found.x[0]) / spread
-    return Calibration(scale, float(found.x[1]) - scale * centre)
-
-
 def verification_metrics(
     scores: ArrayLike,
     targets: ArrayLike,
@@ -157,11 +121,19 @@ def verification_metrics(
 ) -> dict[str, Metric]:
     """`eer`, `min_dcf_pXX` and, with log-likelihood ratios, `act_dcf_pXX` and `cllr` of N trials, with 95 % intervals.
 
-    sides: the speakers of the two sides of each trial (or the items, where speakers are not known), which the
-    bootstrap draws; without them, or with a single one, there are no intervals. num_resamples: 2000, and fewer above
-    200 000 trials (400 of a million), so that time stays bounded; memory always is.
+    scores: (N,).
+    targets: (N,) whether both sides are one speaker.
+    sides: (N,) and (N,), the speakers of the two sides of each trial (or the items, where speakers are not known). The
+        bootstrap draws them. Without them, or with a single one, there are no intervals.
+    llrs: (N,) log-likelihood ratios (natural logarithm).
+    p_targets: the priors of the costs, the XX of their names in hundredths.
+    num_resamples: how many draws the intervals are of. None for 2000, and fewer above 200 000 trials (400 of a
+        million), so that time stays bounded. Memory always is.
+    seed: of the draws.
+    Raises LabelError without both kinds of trials.
     """
     trials = _Sorted.of(scores, targets)
+    # The values are those of the trials as they are, the intervals those of draws of speakers, by the same function.
     costs = None if llrs is None else _costs_of(trials, llrs, targets, p_targets)
     values = _figures(trials, costs, p_targets, trials.once)
     count = resamples_for(len(trials.order)) if num_resamples is None else num_resamples
@@ -182,7 +154,15 @@ def paired_eer(
     num_resamples: int | None = None,
     seed: int = SEED,
 ) -> Difference:
-    """EER of the first system minus that of the second on the same trials, in the same order; speakers are drawn."""
+    """EER of the first system minus that of the second on the same trials, in the same order.
+
+    first: (N,) scores of the first system.
+    second: (N,) scores of the second.
+    targets: (N,) whether both sides are one speaker.
+    sides: (N,) and (N,), the speakers of the two sides, who are drawn.
+    num_resamples: how many draws the interval is of. None as in `verification_metrics`.
+    seed: of the draws.
+    """
     value = equal_error_rate(first, targets) - equal_error_rate(second, targets)
     draws = [
         resampled_eer(scores, targets, sides, num_resamples=num_resamples, seed=seed) for scores in (first, second)
@@ -195,7 +175,7 @@ def paired_eer(
 
 
 def sides_of(trials: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[str]]:
-    """The speakers of both sides of each trial, as predictions name them; recordings where a speaker is not known."""
+    """The speakers of both sides of each trial, as predictions name them. Recordings where a speaker is not known."""
     known = all(row.get("speaker_enrol") is not None and row.get("speaker_test") is not None for row in trials)
     keys = ("speaker_enrol", "speaker_test") if known else ("enrol", "test")
     left, right = ([str(row[key]) for row in trials] for key in keys)
@@ -205,7 +185,14 @@ def sides_of(trials: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[str]]
 def resampled_eer(
     scores: ArrayLike, targets: ArrayLike, sides: Sides, *, num_resamples: int | None = None, seed: int = SEED
 ) -> Floats:
-    """(R,) the EER of each draw of speakers, the same draws for any scores; empty where all sides are one speaker."""
+    """(R,) the EER of each draw of speakers. Empty where all sides are one speaker.
+
+    scores: (N,). The draws do not depend on them.
+    targets: (N,) whether both sides are one speaker.
+    sides: (N,) and (N,), the speakers of the two sides, who are drawn.
+    num_resamples: R. None as in `verification_metrics`.
+    seed: of the draws.
+    """
     trials = _Sorted.of(scores, targets)
     count = resamples_for(len(trials.order)) if num_resamples is None else num_resamples
     parts = [_eer(trials, kinds) for kinds in _resampled(trials, sides, count, seed)]
@@ -221,6 +208,29 @@ def resamples_for(num_trials: int) -> int:
     return int(min(NUM_RESAMPLES, max(_LEAST_RESAMPLES, _MOST_WEIGHTS // num_trials)))
 
 
+def checked_trials(scores: ArrayLike, targets: ArrayLike) -> tuple[Floats, Bools]:
+    """Scores and targets (N,) as arrays, whether a target is one speaker as booleans.
+
+    Raises AudiosslError for a score that is not a number, LabelError without both kinds of trials.
+    """
+    values, same = np.asarray(scores, dtype=np.float64), np.asarray(targets).astype(bool)
+    if values.shape != same.shape or values.ndim != 1:
+        raise ValueError(f"{values.shape} scores for {same.shape} trials; there must be one for each.")
+    wrong = np.flatnonzero(np.isnan(values))
+    if len(wrong):
+        raise AudiosslError(
+            f"{len(wrong)} of {len(values)} scores are not a number (the first is that of trial {wrong[0] + 1}); look "
+            f"for recordings of silence, or for a run that diverged."
+        )
+    if not len(values) or same.all() or not same.any():
+        found = "none at all" if not len(values) else f"only {'same' if same.any() else 'different'}-speaker ones"
+        raise LabelError(
+            f"Error rates need trials of the same speaker and of different speakers, and these {len(values)} trials "
+            f"have {found}; add the other kind to the list."
+        )
+    return values, same
+
+
 class _Kinds(NamedTuple):
     """How often target trials (R, P) and other trials (R, M) count, each by falling score."""
 
@@ -231,9 +241,12 @@ class _Kinds(NamedTuple):
 class _Sorted(NamedTuple):
     """Trials by falling score.
 
-    order: (N,) their places; targets, others: (P,), (M,) the places of each kind; above: (2, K + 1) how many of each
-    kind have at least each of the thresholds (K + 1,); useful: the thresholds that can have the lowest cost, which are
-    those that just let a target trial in, and the one that refuses all.
+    order: (N,) their places.
+    targets, others: (P,) and (M,), the places of each kind.
+    above: (2, K + 1) how many of each kind have at least each of the thresholds.
+    thresholds: (K + 1,) from infinity down.
+    useful: places of the thresholds that can have the lowest cost: those that just let a target trial in, and the one
+        that refuses all.
     """
 
     order: Ints
@@ -245,7 +258,7 @@ class _Sorted(NamedTuple):
 
     @classmethod
     def of(cls, scores: ArrayLike, targets: ArrayLike) -> _Sorted:
-        values, same = _checked(scores, targets)
+        values, same = checked_trials(scores, targets)
         order = np.argsort(values)[::-1]
         falling, kind = values[order], same[order]
         ends = np.flatnonzero(np.append(falling[1:] != falling[:-1], True))  # of groups of equal scores
@@ -262,7 +275,7 @@ class _Sorted(NamedTuple):
 
 
 def _resampled(trials: _Sorted, sides: Sides | None, num_resamples: int, seed: int) -> Iterator[_Kinds]:
-    """Weights of R draws of speakers, in parts; the draws depend on the speakers, R and the seed alone."""
+    """Weights of R draws of speakers, in parts. The draws depend on the speakers, R and the seed alone."""
     if sides is None:
         return
     names, places = np.unique(np.array([*sides[0], *sides[1]], dtype=str), return_inverse=True)
@@ -292,7 +305,13 @@ def _product(draws: Floats, left: Ints, right: Ints) -> Floats:
 
 
 def _figures(trials: _Sorted, costs: _Costs | None, p_targets: Sequence[float], kinds: _Kinds) -> dict[str, Floats]:
-    """Each metric (R,); NaN in a row that has lost all trials of a kind."""
+    """Each metric (R,) by its name. NaN in a draw that has lost all trials of a kind.
+
+    trials: sorted.
+    costs: of each trial at the decisions that its log-likelihood ratio implies. None where there are no ratios.
+    p_targets: the priors of the costs.
+    kinds: how often each trial counts in R draws.
+    """
     running = _running(kinds)
     values = {"eer": _crossing(trials, running)}
     misses, alarms = _rates(running, trials.above[:, trials.useful])
@@ -329,7 +348,7 @@ def _eer(trials: _Sorted, kinds: _Kinds) -> Floats:
 def _crossing(trials: _Sorted, running: _Kinds) -> Floats:
     """(R,) where the polygon through the points of a curve has as many misses as false alarms.
 
-    Misses minus false alarms falls from 1 to -1 with the threshold; its first value of at most 0 is found by bisection.
+    Misses minus false alarms falls from 1 to -1 with the threshold. Its first value of at most 0 is found by bisection.
     """
     rows = np.arange(len(running.targets))
 
@@ -361,7 +380,7 @@ class _Costs(NamedTuple):
 
 
 def _costs_of(trials: _Sorted, llrs: ArrayLike, targets: ArrayLike, p_targets: Sequence[float]) -> _Costs:
-    ratios, same = _checked(llrs, targets)
+    ratios, same = checked_trials(llrs, targets)
     wrong = [(ratios >= -logit(p)) != same for p in p_targets]
     costs = [dcf(cost & same, cost & ~same, p) for cost, p in zip(wrong, p_targets, strict=True)]
     table = np.stack([*costs, _bits(ratios, same) / 2], axis=1)
@@ -376,22 +395,3 @@ def _bits(llrs: Floats, same: Bools) -> Floats:
 
 def _percent(p_target: float) -> str:
     return f"p{100 * p_target:02.0f}"
-
-
-def _checked(scores: ArrayLike, targets: ArrayLike) -> tuple[Floats, Bools]:
-    values, same = np.asarray(scores, dtype=np.float64), np.asarray(targets).astype(bool)
-    if values.shape != same.shape or values.ndim != 1:
-        raise ValueError(f"{values.shape} scores for {same.shape} trials; there must be one for each.")
-    wrong = np.flatnonzero(np.isnan(values))
-    if len(wrong):
-        raise AudiosslError(
-            f"{len(wrong)} of {len(values)} scores are not a number (the first is that of trial {wrong[0] + 1}); look "
-            f"for recordings of silence, or for a run that diverged."
-        )
-    if not len(values) or same.all() or not same.any():
-        found = "none at all" if not len(values) else f"only {'same' if same.any() else 'different'}-speaker ones"
-        raise LabelError(
-            f"Error rates need trials of the same speaker and of different speakers, and these {len(values)} trials "
-            f"have {found}; add the other kind to the list."
-        )
-    return values, same

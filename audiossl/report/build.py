@@ -36,7 +36,7 @@ class Chart(NamedTuple):
 
 
 def build_report(runs: Sequence[Path], out: Path) -> Path:
-    """Write out/index.html about the runs, the first of which is the baseline; returns its path.
+    """Write out/index.html about the runs, the first of which is the baseline. Returns its path.
 
     Raises TrainingError for a folder that is not a run. What a run lacks is said on the page.
     """
@@ -65,13 +65,19 @@ def page_facts(runs: Sequence[RunSummary]) -> dict[str, Any]:
         "estimates": list(estimate_charts(runs, chart)),
         "comparisons": comparisons(runs),
         "curves": list(curve_charts(runs, chart)),
-        "runs": [run_facts(run, place, chart, players) for place, run in enumerate(runs)],
+        "runs": [run_section(run, place, chart, players) for place, run in enumerate(runs)],
         "versions": versions(runs),
     }
 
 
 def results_table(runs: Sequence[RunSummary]) -> dict[str, Any]:
-    """Titles of the metric columns, the task if it is the same for all, a row for each evaluated split of each run."""
+    """The table of results, as the template takes it.
+
+    names: titles of the metric columns.
+    rows: one for each evaluated split of each run.
+    task: of all runs, None where they have several.
+    """
+    # A run that has not been evaluated has no row.
     evaluated = [(run, evaluation) for run in runs for evaluation in run.evaluations.values()]
     names = metric_names(evaluation for _, evaluation in evaluated)
     rows = [
@@ -88,6 +94,7 @@ def results_table(runs: Sequence[RunSummary]) -> dict[str, Any]:
         }
         for run, evaluation in evaluated
     ]
+    # One task for all needs no column.
     tasks = {row["task"] for row in rows}
     return {
         "names": [with_unit(name) for name in names],
@@ -130,7 +137,7 @@ def estimate_charts(runs: Sequence[RunSummary], chart: Callable[[str, str], Char
 
 
 def curve_charts(runs: Sequence[RunSummary], chart: Callable[[str, str], Chart]) -> Iterator[Chart]:
-    """For each task: training loss, then what was logged on the development set; its runs share a chart."""
+    """For each task: training loss, then what was logged on the development set. Its runs share a chart."""
     tasks = dict.fromkeys(run.downstream for run in runs)
     for task in tasks:
         members = [(place, run) for place, run in enumerate(runs) if run.downstream == task]
@@ -142,8 +149,15 @@ def curve_charts(runs: Sequence[RunSummary], chart: Callable[[str, str], Chart])
                 yield chart(figures.curves_figure(lines, f"{split} {with_unit(name)}"), f"{split} {name}{where}")
 
 
-def run_facts(run: RunSummary, place: int, chart: Callable[[str, str], Chart], players: Players) -> dict[str, Any]:
-    """What the page shows about one run alone."""
+def run_section(run: RunSummary, place: int, chart: Callable[[str, str], Chart], players: Players) -> dict[str, Any]:
+    """The section of the page about one run alone, as the template takes it.
+
+    run: which one.
+    place: which of all runs it is, so that its colour is that of the other charts.
+    chart: makes a chart of its SVG and its caption.
+    players: the sound that the page still has room for.
+    """
+    # Predictions, mistakes and tables are those of the split that stands for the run.
     best = run.best_evaluation
     charts = []
     if any(len(values) > 1 for values in run.layer_weights.values()):
@@ -153,6 +167,7 @@ def run_facts(run: RunSummary, place: int, chart: Callable[[str, str], Chart], p
         labels = best.labels or [str(index) for index in range(len(best.confusion))]
         caption = f"Confusion matrix, {best.split} split: number of items; the shade is the share of the row"
         charts.append(chart(figures.confusion_figure(best.confusion, labels), caption))
+    # What is left out for its size is said in the notes, or counted.
     too_large = best is not None and len(best.confusion) > figures.MOST_CLASSES
     pictures = [*(best.pictures if best else []), *run.pictures]
     return {
@@ -252,6 +267,6 @@ def _metric_cell(evaluation: Evaluation, name: str) -> tuple[str, str]:
 
 
 def _wrong(evaluation: Evaluation | None) -> list[dict[str, Any]]:
-    """Wrong items of a task that chooses labels; one that counts errors or scores trials shows tables of its own."""
+    """Wrong items of a task that chooses labels. One that counts errors or scores trials shows tables of its own."""
     rows = evaluation.comparable().values() if evaluation else []
     return [row for row in rows if "predicted" in row and "num_errors" not in row and not is_right(row)]

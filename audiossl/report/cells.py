@@ -20,7 +20,12 @@ MOST_PLAYERS = 30  # on a page: sound is most of its size
 
 
 class Shown(NamedTuple):
-    """A cell: `kind` is text, number, audio or words; `value` what the template prints (an address, pairs of words)."""
+    """A cell.
+
+    kind: text, number, audio or words.
+    value: what the template prints (an address, pairs of words).
+    remark: what is said beside it.
+    """
 
     kind: str
     value: Any
@@ -28,18 +33,19 @@ class Shown(NamedTuple):
 
 
 class Players:
-    """Sound for the page, as addresses that need no file; the first `MOST_PLAYERS` parts of recordings have one."""
+    """Sound for the page, as addresses that need no file. The first `MOST_PLAYERS` parts of recordings have one."""
 
     def __init__(self) -> None:
         self.left = MOST_PLAYERS
 
     def cell(self, place: Mapping[str, Any]) -> Shown:
-        """A player of a part of a file; a remark where there can be none."""
+        """A player of a part of a file, or a remark where there can be none."""
         if self.left <= 0:
             return Shown("text", "", "no room for more players")
         path, start_s = Path(str(place["path"])), float(place.get("start_s") or 0.0)
         duration_s = place.get("duration_s")
         cut = duration_s is None or float(duration_s) > MOST_PLAYED_S
+        # A report is often made later and elsewhere: sound that is gone is no error.
         try:
             facts = audio_facts(path)
             whole_s = facts.num_samples / facts.sample_rate_hz - start_s
@@ -49,6 +55,7 @@ class Players:
         except AudioError as error:
             _log.warning("No player in the report: %s", error)
             return Shown("text", "", "the recording cannot be read any more")
+        # FLAC within the page, which then needs no file beside it.
         self.left -= 1
         buffer = io.BytesIO()
         soundfile.write(buffer, sound, rate, format="FLAC", subtype="PCM_16")

@@ -14,10 +14,11 @@ Row = dict[str, Any]
 
 
 class Comparison(NamedTuple):
-    """A run against the first one on the items that both were evaluated on; difference is None where there are none.
+    """A run against the first one on the items that both were evaluated on.
 
+    difference: None where there are no such items.
     measure: what it is a difference of, in shares of 1: the accuracy, the error rate (errors over words, ...), or the
-    equal error rate of trials.
+        equal error rate of trials.
     """
 
     run: str
@@ -46,7 +47,13 @@ def comparisons(runs: Sequence[RunSummary]) -> list[Comparison]:
 
 
 def compare(run: RunSummary, evaluation: Evaluation, baseline: RunSummary, reference: Evaluation) -> Comparison:
-    """Accuracy (or error rate, or EER) of `run` minus that of `baseline`, on the items of both."""
+    """Accuracy (or error rate, or EER) of a run minus that of the baseline, on the items of both.
+
+    run: the run.
+    evaluation: of it.
+    baseline: what it is compared with.
+    reference: the evaluation of that, of the same split.
+    """
     mine, theirs = evaluation.comparable(), reference.comparable()
     pairs = [(row, theirs[name]) for name, row in mine.items() if name in theirs]
     made = Comparison(run.name, baseline.name, evaluation.split, len(pairs), None)

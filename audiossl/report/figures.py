@@ -1,7 +1,7 @@
 """The charts of the report, as SVG text that goes into the page.
 
 Text and axes are drawn in a marker colour that becomes `currentColor`, so that a chart follows the page's light or dark
-theme. Colours are those of Okabe and Ito (2008), which colour-blind readers can tell apart; lines also differ in dash.
+theme. Colours are those of Okabe and Ito (2008), which colour-blind readers can tell apart. Lines also differ in dash.
 Everything is drawn on Figure objects, without pyplot: no global state and no display.
 """
 
@@ -50,7 +50,10 @@ _STYLE: dict[Any, Any] = {
 
 
 class Series(NamedTuple):
-    """One line of a chart; number: which run it is, so that a run keeps its colour from chart to chart."""
+    """One line of a chart.
+
+    number: which run it is, so that a run keeps its colour from chart to chart.
+    """
 
     name: str
     steps: Sequence[float]
@@ -69,11 +72,12 @@ class Estimate(NamedTuple):
 
 
 def curves_figure(series: Sequence[Series], ylabel: str) -> str:
-    """Values over training steps, one line a run; long logs are smoothed over a pale trace of the raw values."""
+    """Values over training steps, one line a run. Long logs are smoothed over a pale trace of the raw values."""
     with _drawing(height_in=3.1) as (figure, axes):
         for line in series:
             color, dash = _look(line.number)
             raw = np.asarray(line.values, dtype=float)
+            # Few points are marked, so that a single one can be seen at all.
             if raw.size > 100:
                 axes.plot(line.steps, raw, color=color, alpha=0.22, linewidth=0.8)
                 axes.plot(line.steps, _smoothed(raw), color=color, linestyle=dash, label=shortened(line.name))
@@ -132,7 +136,7 @@ def layer_weights_figure(groups: Mapping[str, Sequence[float]], number: int) -> 
 
 
 def confusion_figure(confusion: Sequence[Sequence[int]], labels: Sequence[str]) -> str:
-    """Counts (C, C), a row for each target; the shade is the share of the row."""
+    """Counts (C, C), a row for each target. The shade is the share of the row."""
     counts = np.asarray(confusion, dtype=np.int64)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     size = len(labels)
@@ -177,7 +181,7 @@ def _cell_texts(axes: Axes, counts: NDArray[np.int64]) -> None:
 
 
 def _smoothed(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Centred moving average over a twentieth of the log; the window shrinks at the ends."""
+    """Centred moving average over a twentieth of the log. The window shrinks at the ends."""
     reach = max(1, values.size // 40)
     sums = np.concatenate([[0.0], np.cumsum(values)])
     index = np.arange(values.size)

@@ -1,7 +1,7 @@
 """Reading run folders: configuration, log, layer weights, evaluations and pictures. Everything but the log may lack.
 
 A page about runs must not fail because one of them is unfinished, so what is missing stays empty and is said in
-`RunSummary.notes`; what is there but cannot be read is an error that names the file.
+`RunSummary.notes`. What is there but cannot be read is an error that names the file.
 """
 
 from __future__ import annotations
@@ -28,7 +28,13 @@ PICTURES = (".png", ".svg")
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What `RUN/<split>/` holds. predictions: one dict an item, as written; confusion: (C, C) rows are targets."""
+    """What `RUN/<split>/` holds.
+
+    labels: the C classes of a task that has any.
+    confusion: (C, C) counts, a row for each target.
+    predictions: one dict an item, as written.
+    facts: all of metrics.json.
+    """
 
     split: str
     metrics: dict[str, Metric]
@@ -52,7 +58,14 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class RunSummary:
-    """One run folder. facts: None where there is no run.json; log: the lines of log.jsonl."""
+    """One run folder.
+
+    config: config.yaml as plain values.
+    config_text: config.yaml as it is written.
+    facts: run.json, None where there is none.
+    log: the lines of log.jsonl.
+    notes: what the run lacks.
+    """
 
     path: Path
     name: str
@@ -88,7 +101,7 @@ class RunSummary:
 
     @property
     def layer_weights(self) -> dict[str, list[float]]:
-        """Learnt weight of each layer by group; empty for an interface that has none."""
+        """Learnt weight of each layer by group. Empty for an interface that has none."""
         groups = self.interface_weights.layer_weights if self.interface_weights else {}
         return {group: [float(value) for value in values] for group, values in groups.items() if values}
 
@@ -111,7 +124,7 @@ class RunSummary:
         return self.facts.num_trainable if self.facts else None
 
     def series(self, split: str, key: str) -> tuple[list[int], list[float]]:
-        """(steps, values) of a logged number; what is not finite is left out."""
+        """(steps, values) of a logged number. What is not finite is left out."""
         rows = [row for row in self.log if row.get("split") == split and _is_number(row.get(key)) and "step" in row]
         return [int(row["step"]) for row in rows], [float(row[key]) for row in rows]
 
@@ -130,7 +143,7 @@ class RunSummary:
 
 
 def read_runs(paths: Sequence[Path]) -> list[RunSummary]:
-    """Runs in the given order, with names that tell them apart; of a sweep, those that stand for it.
+    """Runs in the given order, with names that tell them apart. Of a sweep it is those that stand for it.
 
     Raises TrainingError for a folder that is no run, and for a sweep of which no member is finished.
     """
@@ -150,6 +163,7 @@ def read_run(path: Path) -> RunSummary:
         raise TrainingError(
             f"{path} is not a run: it has neither config.yaml nor log.jsonl; give a folder that `audiossl train` wrote."
         )
+    # Whatever may lack adds a note, or nothing where nobody misses it.
     notes: list[str] = []
     config, config_text = _read_config(run.config_path, notes)
     log = _read_lines(run.log_path, notes, missing="has no log.jsonl, so there are no learning curves")
@@ -159,6 +173,7 @@ def read_run(path: Path) -> RunSummary:
     pictures = _pictures(run.figures_path)
     name = path.resolve().name
     summary = RunSummary(path, name, config, config_text, facts, log, weights, evaluations, pictures, notes)
+    # Two more notes, which only the whole can tell.
     if log and not summary.logged("dev"):
         notes.append("has no dev lines in its log, so there is no dev curve")
     if not summary.is_pretraining and not evaluations:

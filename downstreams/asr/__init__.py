@@ -1,1 +1,1 @@
-"""Speech recognition by CTC: characters, word pieces, words or phones; transcripts with times, and alignment."""
+"""Speech recognition by CTC: characters, word pieces, words or phones, with times, and alignment of a text."""

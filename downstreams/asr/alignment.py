@@ -30,7 +30,7 @@ class Alignment(NamedTuple):
 
     @property
     def tiers(self) -> dict[str, list[Span]]:
-        """Tiers by name; only one where the units are the words (or there is nothing but phones)."""
+        """Tiers by name. Only one where the units are the words (or there is nothing but phones)."""
         return (
             {self.unit: self.units}
             if self.unit in ("words", "phones")
@@ -39,7 +39,7 @@ class Alignment(NamedTuple):
 
 
 def align_text(task: Asr, cut: Cut, text: str) -> Alignment:
-    """Times of a text in a recording, in the normalisation of the task; memory grows with length times text.
+    """Times of a text in a recording, in the normalisation of the task. Memory grows with length times text.
 
     Raises LabelError for a symbol outside the units and for a text that has more units than the recording has steps.
     """

@@ -44,24 +44,37 @@ class SpecAugmentConfig:
 def spec_augment(
     x: Tensor, lengths: Sequence[int], ids: Sequence[str], epoch: int, config: SpecAugmentConfig
 ) -> Tensor:
-    """x (B, T, D) with its masks set to zero; lengths: frames of each item."""
+    """The sequences (B, T, D) with their masks set to zero.
+
+    x: the sequences.
+    lengths: frames of each item.
+    ids: of the items. An item's masks depend on its id, the epoch and the seed alone.
+    epoch: which one.
+    config: how many masks there are, how wide, and their seed.
+    """
     if not (config.num_time_masks or config.num_feature_masks):
         return x
     hidden = torch.zeros(x.shape, dtype=torch.bool)
-    for row, (length, name) in enumerate(zip(lengths, ids, strict=True)):
+    for item, (length, name) in enumerate(zip(lengths, ids, strict=True)):
         generator = keyed_generator("spec_augment", config.seed, epoch, name)
         longest = min(config.time_width, int(config.longest_share * length))
         for start, width in _spans(config.num_time_masks, longest, length, generator):
-            hidden[row, start : start + width] = True
+            hidden[item, start : start + width] = True
         for start, width in _spans(
             config.num_feature_masks, min(config.feature_width, x.shape[2]), x.shape[2], generator
         ):
-            hidden[row, :, start : start + width] = True
+            hidden[item, :, start : start + width] = True
     return x.masked_fill(hidden.to(x.device), 0.0)
 
 
 def _spans(count: int, widest: int, size: int, generator: torch.Generator) -> list[tuple[int, int]]:
-    """(start, width): widths are uniform from 0 to widest - 1, starts uniform where the span fits."""
+    """(start, width) of spans: widths are uniform from 0 to widest - 1, starts uniform where the span fits.
+
+    count: how many spans.
+    widest: see above.
+    size: of what they are in.
+    generator: what draws.
+    """
     draws = torch.rand(count, 2, generator=generator).tolist()
     widths = [int(draw * widest) for draw, _ in draws]
     return [(int(draw * (size - width + 1)), width) for (_, draw), width in zip(draws, widths, strict=True)]

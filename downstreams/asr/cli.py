@@ -18,12 +18,13 @@ def align(
     to: Annotated[Path, typer.Option("--out", help="Folder for the TextGrid and CTM files.")] = Path(),
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")] = False,
 ) -> None:
-    """Find the times of the words of a text in a recording; write <recording>.TextGrid and <recording>.ctm."""
+    """Find the times of the words of a text in a recording. Write <recording>.TextGrid and <recording>.ctm."""
     from audiossl.data.inputs import cuts_of
     from audiossl.downstreams.asr.alignment import align_text, write_ctm, write_textgrid
     from audiossl.downstreams.asr.task import Asr
     from audiossl.experiments.loading import load_run
 
+    # What is typed is checked before the run is loaded, which takes seconds.
     said = _read(text)
     cuts = list(cuts_of([str(recording)]))
     if len(cuts) != 1:
@@ -32,6 +33,7 @@ def align(
     if not isinstance(task, Asr):
         raise ConfigError(f"{run} is a run of another task; align needs one of `downstream: asr`.")
     alignment = align_text(task, cuts[0], said)
+    # Both formats, always: Praat reads the one, scoring tools the other.
     to.mkdir(parents=True, exist_ok=True)
     grid, ctm = to / f"{recording.stem}.TextGrid", to / f"{recording.stem}.ctm"
     write_textgrid(grid, alignment)

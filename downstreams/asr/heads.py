@@ -55,7 +55,7 @@ def frames_joined(frame_s: float, frame_rate_hz: float) -> int:
 
 
 def join_frames(x: Tensor, lengths: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """(B, T, D) -> (B, ceil(T / count), count * D), and the lengths, rounded up; zeros fill the last one."""
+    """(B, T, D) -> (B, ceil(T / count), count * D), and the lengths, rounded up. Zeros fill the last one."""
     if count == 1:
         return x, lengths
     batch, frames, width = x.shape
@@ -90,7 +90,13 @@ class Bidirectional(nn.Module):
 
 
 class CtcHead(nn.Module):
-    """Normalise, join, project, LSTM layers (or none), and a linear layer to `num_classes` scores."""
+    """Normalise, join, project, LSTM layers (or none), and a linear layer to scores.
+
+    width: of the sequence.
+    num_classes: how many scores a step has.
+    joined: how many frames a step stands for.
+    config: the layers between.
+    """
 
     def __init__(self, width: int, num_classes: int, joined: int, config: HeadConfig) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Speech recognition with CTC (Graves et al., 2006) on an encoder's hidden states; SUPERB's ASR (arXiv:2105.01051)."""
+"""Speech recognition with CTC (Graves et al., 2006) on hidden states, as in SUPERB's ASR (arXiv:2105.01051)."""
 
 from __future__ import annotations
 
@@ -158,13 +158,13 @@ class Asr(Downstream):
         return Loss((losses / units).mean(), units.new_tensor(float(len(units))))
 
     def predict(self, batch: Batch) -> list[Prediction]:
-        """Rows as in `prediction`."""
+        """An item each, as in `prediction`."""
         with torch.no_grad():
             log_probs, steps = self.head.log_probs(*self.sequence(batch))
             classes, probabilities = best_path(log_probs)
         return [
-            self.prediction(cut, classes[row, :count], probabilities[row, :count])
-            for row, (cut, count) in enumerate(zip(batch.cuts, steps.tolist(), strict=True))
+            self.prediction(cut, classes[item, :count], probabilities[item, :count])
+            for item, (cut, count) in enumerate(zip(batch.cuts, steps.tolist(), strict=True))
         ]
 
     def predict_long(self, cut: Cut) -> Prediction:
@@ -179,8 +179,13 @@ class Asr(Downstream):
         return long_log_probs(recogniser, cut, self.config.window_s, self.config.overlap_s)
 
     def prediction(self, cut: Cut, classes: Tensor, probabilities: Tensor) -> Prediction:
-        """id, target (None if the item has no transcript), predicted, words ([word, start_s, end_s, confidence]),
-        speaker and duration_s; with a target also num_units, num_errors and its parts, in words (or phones).
+        """What the head says about an item.
+
+        cut: the item's row.
+        classes: (T,) the most probable class of each step.
+        probabilities: (T,) of those.
+        Returns id, target (None if the item has no transcript), predicted, words ([word, start_s, end_s, confidence]),
+        speaker and duration_s. With a target also num_units, num_errors and its parts, in words (or phones).
         """
         text = read_field(cut, self.config.text_field)
         tokens = None if text is None else _named(cut, "the input", self.units.tokens, text)
@@ -238,7 +243,14 @@ class Asr(Downstream):
 
 
 def _named(cut: Cut, where: str, step: Any, text: str) -> Any:
-    """step(text), with the item in front of what is wrong with its transcript."""
+    """step(text), with the item in front of what is wrong with its transcript.
+
+    cut: the row that the text is of.
+    where: its split, for messages.
+    step: what reads the text, and may raise TextError.
+    text: the transcript.
+    Raises LabelError for a text that `step` cannot use.
+    """
     try:
         return step(text)
     except TextError as problem:

@@ -50,7 +50,15 @@ def annotate(
 
 
 def _annotate(task: Any, cut: Any, place: Path, kind: Any, threshold: float, shortest_s: float) -> int:
-    """Write the table of one recording; the number of its events."""
+    """Write the table of one recording. Returns the number of its events.
+
+    task: what finds them.
+    cut: the recording.
+    place: the table.
+    kind: of the table.
+    threshold: probability from which on a label is heard.
+    shortest_s: shorter events are left out.
+    """
     import numpy as np
 
     from audiossl.data.annotations import Annotation, write_annotations

@@ -12,7 +12,10 @@ Floats = NDArray[np.float64]
 
 
 class Event(NamedTuple):
-    """A stretch in which a label's probability is above the threshold; score: the highest in it."""
+    """A stretch in which a label's probability is above the threshold.
+
+    score: the highest in it.
+    """
 
     start_s: float
     end_s: float
@@ -23,7 +26,9 @@ class Event(NamedTuple):
 def probabilities_over_time(spans: Sequence[tuple[float, float]], scores: Floats) -> tuple[Floats, Floats]:
     """Edges (E + 1,) in seconds and, between two of them, the mean (E, C) over the windows that cover it.
 
-    spans: (start, end) of W windows; scores: (W, C) their probabilities. NaN where no window is.
+    spans: (start, end) of W windows.
+    scores: (W, C) their probabilities.
+    The mean is NaN where no window is.
     """
     times = np.asarray(spans, dtype=np.float64).round(6)  # a microsecond: windows that meet have one edge
     edges = np.unique(times)
@@ -44,7 +49,14 @@ def events_of(
     threshold: float = 0.5,
     shortest_s: float = 0.0,
 ) -> list[Event]:
-    """Events in the order of time. Overlapping windows are averaged, neighbouring stretches are one event."""
+    """Events in the order of time. Overlapping windows are averaged, neighbouring stretches are one event.
+
+    spans: (start, end) of W windows, in seconds.
+    scores: (W, C) their probabilities.
+    labels: the C labels.
+    threshold: the mean probability from which on a label is heard.
+    shortest_s: shorter events are left out.
+    """
     edges, values = probabilities_over_time(spans, scores)
     found = []
     for number, label in enumerate(labels):

@@ -19,7 +19,14 @@ _MOST_LABELS = 12
 def draw_timelines(
     predictions: Sequence[Prediction], labels: Sequence[str], threshold: float, folder: Path
 ) -> dict[str, Path]:
-    """A PNG for each of the recordings with the most windows: probabilities by label, annotations as bars."""
+    """A PNG for each of the recordings with the most windows: probabilities by label, annotations as bars.
+
+    predictions: windows of any number of recordings.
+    labels: the C labels, in the order of the scores.
+    threshold: from which on a label is heard.
+    folder: where the files go.
+    Returns the files by title.
+    """
     by_recording: dict[str, list[Prediction]] = defaultdict(list)
     for row in predictions:
         by_recording[row["recording"]].append(row)
@@ -36,14 +43,24 @@ def draw_timelines(
 
 
 def draw_timeline(rows: Sequence[Prediction], labels: Sequence[str], threshold: float, path: Path, title: str) -> None:
-    """A band for each of the labels that are annotated or heard most: the mean probability of the windows over time as
-    a curve, the threshold as a dashed line, annotated calls as bars below it."""
+    """Write a PNG with a band for each of the labels that are annotated or heard most.
+
+    The mean probability of the windows over time is a curve, the threshold a dashed line. Annotated calls are bars
+    below it.
+
+    rows: predictions of the windows of one recording, in the order of time.
+    labels: the C labels, in the order of the scores.
+    threshold: from which on a label is heard.
+    path: the file to write.
+    title: what the picture is called.
+    """
     from matplotlib.figure import Figure
 
     spans = [(row["start_s"], row["end_s"]) for row in rows]
     scores = np.array([row["scores"] for row in rows], dtype=np.float64)
     edges, values = probabilities_over_time(spans, scores)
     calls = sorted({(start, end, label) for row in rows for start, end, label in row["calls"]})
+    # The size grows with the recording and the bands, within what a page can show.
     shown = _chosen(labels, calls, values)
     figure = Figure(figsize=(min(6 + (edges[-1] - edges[0]) / 20, 14), 1.1 + 0.75 * len(shown)))
     panels: Any = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
@@ -60,6 +77,7 @@ def draw_timeline(rows: Sequence[Prediction], labels: Sequence[str], threshold: 
         axes.set_ylabel(name if len(name) <= 16 else f"{name[:15]}…", rotation=0, ha="right", va="center")
         for side in ("top", "right"):
             axes.spines[side].set_visible(False)
+    # What is left out is said in the picture itself, which may be looked at without its report.
     panels[-1].set_xlabel("time (s)")
     left_out = f", {len(labels) - len(shown)} labels not shown" if len(shown) < len(labels) else ""
     panels[0].set_title(f"{title}: probability (blue), annotated (orange){left_out}", fontsize=10, loc="left")
@@ -68,7 +86,7 @@ def draw_timeline(rows: Sequence[Prediction], labels: Sequence[str], threshold: 
 
 
 def _chosen(labels: Sequence[str], calls: Sequence[tuple[float, float, str]], values: np.ndarray) -> list[int]:
-    """The labels that are annotated longest, then those with the highest probability; in their usual order."""
+    """The labels that are annotated longest, then those with the highest probability, in their usual order."""
     annotated = {label: sum(end - start for start, end, name in calls if name == label) for label in labels}
     peak = np.nan_to_num(values).max(axis=0)
     order = sorted(range(len(labels)), key=lambda number: (-annotated[labels[number]], -peak[number]))

@@ -31,7 +31,7 @@ class BioacousticsConfig(UtteranceClassificationConfig):
 
 
 class Bioacoustics(UtteranceClassification):
-    """The head of utterance classification; classes weigh alike in the metric that chooses the checkpoint."""
+    """The head of utterance classification. Classes weigh alike in the metric that chooses the checkpoint."""
 
     Config = BioacousticsConfig
     monitor = Monitor("uar", "max")
@@ -72,7 +72,7 @@ class Mlp(nn.Sequential):
 
     @property
     def weight(self) -> Tensor:
-        """Of the last layer; its dtype is that of the head."""
+        """Of the last layer. Its dtype is that of the head."""
         last = self[-1]
         assert isinstance(last, nn.Linear)
         return last.weight

@@ -86,12 +86,14 @@ class BioacousticWindows(UtteranceClassification):
         for cut in cuts:
             counts.update(read_labels(cut, config.label_field) or [])
             num_items, longest_s = num_items + 1, max(longest_s, cut.duration)
+        # What the user has set stays. Windows without a call count as items, and add no label.
         labels = list(config.labels) or sorted(counts)
         if not labels:
             raise LabelError(
                 f"No training window has a label in the field {config.label_field!r}; make the windows with "
                 f"`audiossl data from-annotations`, or set task.label_field."
             )
+        # Long recordings are later cut as those of training were.
         window_s = config.window_s or round(longest_s, 6)
         return replace(
             config,
@@ -154,7 +156,7 @@ class BioacousticWindows(UtteranceClassification):
 
     @property
     def windows(self) -> Windows:
-        """How long recordings are cut; one that is shorter than a window is a window."""
+        """How long recordings are cut. One that is shorter than a window is a window."""
         return Windows(self.config.window_s, self.config.hop_s, short="keep")
 
     def probabilities(self, batch: Batch) -> Tensor:
@@ -260,7 +262,7 @@ def _known(predictions: Sequence[Prediction]) -> list[Prediction]:
 
 
 def _positive_weights(config: BioacousticWindowsConfig) -> Tensor:
-    """(C,) windows without a class for each window with it; ones where that is off."""
+    """(C,) windows without a class for each window with it. Ones where that is off."""
     if not config.class_weights:
         return torch.ones(len(config.labels))
     if len(config.label_counts) != len(config.labels):

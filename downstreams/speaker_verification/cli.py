@@ -28,6 +28,7 @@ def verify(
     if as_json:
         print(json.dumps(verdict._asdict()))
         return
+    # Without a calibration there is a score and no decision.
     print(f"score        {verdict.score:.4f} (cosine)")
     if verdict.probability is None:
         print("probability  unknown: dev had no trials of both kinds, so the scores were never calibrated")

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from audiossl.metrics.bootstrap import Floats
+from audiossl.metrics.calibration import Calibration
 from audiossl.metrics.verification import (
     P_TARGETS,
-    Calibration,
     dcf,
     det_curve,
     equal_error_rate,
@@ -25,13 +25,14 @@ _SAME, _DIFFERENT = "#0072b2", "#d55e00"
 def draw_det(scores: Floats, targets: NDArray[np.bool_], path: Path) -> Path:
     """Write a PNG: misses over false alarms (Martin et al., 1997), with the points of the EER and of minDCF.
 
-    Rates of 0 and 1 have no place on these axes; they are drawn at half a trial.
+    Rates of 0 and 1 have no place on these axes. They are drawn at half a trial.
     """
     from matplotlib.figure import Figure
 
     curve = det_curve(scores, targets)
     halves = 0.5 / targets.sum(), 0.5 / (~targets).sum()
     misses, alarms = (np.clip(rate, half, 1 - half) for rate, half in zip(curve[:2], halves, strict=True))
+    # On axes of the normal distribution's quantiles, scores of two normal distributions make a straight line.
     figure = Figure(figsize=(5.6, 5.4))
     axes = figure.add_subplot()
     axes.plot(ndtri(alarms), ndtri(misses), color=_SAME, linewidth=1.6)
@@ -43,6 +44,7 @@ def draw_det(scores: Floats, targets: NDArray[np.bool_], path: Path) -> Path:
         best = int(costs.argmin())
         label = f"minDCF {costs[best]:.3f} (prior {p_target:g})"
         axes.plot(ndtri(alarms[best]), ndtri(misses[best]), sign, color=_DIFFERENT, label=label)
+    # Both axes show the same range, and of it only what the curve needs.
     low = min(float(alarms.min()), float(misses.min()), 0.01)
     high = min(max(0.5, 1.4 * rate), 0.98)
     ends = ndtri(low) - 0.08, ndtri(high)
@@ -58,7 +60,13 @@ def draw_det(scores: Floats, targets: NDArray[np.bool_], path: Path) -> Path:
 
 
 def draw_scores(scores: Floats, targets: NDArray[np.bool_], calibration: Calibration | None, path: Path) -> Path:
-    """Write a PNG: how the scores of both kinds are distributed, the threshold of equal errors, and that of llr = 0."""
+    """Write a PNG: how the scores of both kinds are distributed, the threshold of equal errors, and that of llr = 0.
+
+    scores: (N,) of the trials.
+    targets: (N,) whether both sides are one speaker.
+    calibration: from scores to log-likelihood ratios. None for no line where they are 0.
+    path: the file to write, which is returned.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.4, 3.6))

@@ -32,10 +32,17 @@ class Head(nn.Module, ABC):
 class XVector(Head):
     """A projection, time-delay layers, a pooling over time, and one or two linear layers.
 
-    tdnn: (width, context, dilation) of each time-delay layer, a convolution and a ReLU (none: the pooling reads the
-    projection); norm: layer normalisation of each frame after the ReLU. segment_layers: 1, a linear layer, whose output
-    is compared and trained; or 2, as SUPERB has it: two linear layers with a ReLU after each, of which trials compare
-    the first and the loss sees the second.
+    width: of the sequence.
+    tdnn: (width, context, dilation) of each time-delay layer, a convolution and a ReLU. Without any, the pooling reads
+        the projection.
+    projector_width: of the projection. None for no projection.
+    pooling: its name.
+    embedding_width: of what trials compare.
+    segment_layers: 1, a linear layer, whose output is compared and trained. Or 2, as SUPERB has it: two linear layers
+        with a ReLU after each. Trials then compare the first, and the loss sees the second.
+    norm: layer normalisation of each frame after the ReLU.
+    dropout: on the pooled vector.
+    Raises ConfigError for time-delay layers that are none, and another number of segment layers.
     """
 
     def __init__(
@@ -56,6 +63,7 @@ class XVector(Head):
         if segment_layers not in (1, 2):
             raise ConfigError(f"segment_layers={segment_layers} must be 1 or 2.")
         self.projector = nn.Linear(width, projector_width) if projector_width else nn.Identity()
+        # Convolutions without padding: each shortens the sequence, by `min_frames - 1` in all.
         inputs = [projector_width or width, *(layer[0] for layer in tdnn)]
         self.layers = nn.ModuleList(
             nn.Conv1d(before, after, context, dilation=dilation)
@@ -65,6 +73,7 @@ class XVector(Head):
         self.min_frames = 1 + sum((context - 1) * dilation for _, context, dilation in tdnn)
         self.pooling = make_pooling(pooling, inputs[-1])
         self.dropout = nn.Dropout(dropout)
+        # The second layer is for the loss alone.
         self.segment = nn.Linear(self.pooling.out_width, embedding_width)
         self.second = nn.Linear(embedding_width, embedding_width) if segment_layers == 2 else None
         self.out_width = self.loss_width = embedding_width
@@ -86,7 +95,13 @@ class Ecapa(Head):
 
     In evaluation, items of equal length go through it together, without padding. In training, where batch normalisation
     makes an item depend on the others anyway, shorter items are repeated from their beginning to the longest, so that
-    no frame of padding enters the statistics; a batch of one item, which has none, uses the running ones.
+    no frame of padding enters the statistics. A batch of one item, which has none, uses the running ones.
+
+    width: of the sequence.
+    channels: of the convolutions, a multiple of 8.
+    embedding_width: of what is compared and trained.
+    dropout: on every convolution.
+    Raises ConfigError for another number of channels.
     """
 
     DILATIONS = (1, 2, 3, 4, 1)

@@ -48,7 +48,7 @@ def error_table(predictions: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def speaker_table(predictions: Sequence[Mapping[str, Any]]) -> Table:
-    """Errors in the trials that each speaker is in, of the speakers with most errors; empty where none is known."""
+    """Errors in the trials that each speaker is in, of the speakers with most errors. Empty where none is known."""
     scores, targets, threshold = _decided(predictions)
     counts: dict[str, NDArray[np.int64]] = defaultdict(lambda: np.zeros(4, dtype=np.int64))
     for row, score, target in zip(predictions, scores, targets, strict=True):

@@ -25,18 +25,17 @@ from audiossl.downstreams.speaker_verification.trials import (
     check_pairs,
     listed_pairs,
     normalised,
+    predictions_of,
     read_enrolment,
     read_trials,
-    rows_of,
     scores_of,
 )
 from audiossl.encoders.upstream import Upstream
 from audiossl.metrics.bootstrap import Floats
+from audiossl.metrics.calibration import Calibration, fit_calibration
 from audiossl.metrics.verification import (
-    Calibration,
     det_curve,
     equal_error_threshold,
-    fit_calibration,
     min_cllr,
     sides_of,
     verification_metrics,
@@ -97,7 +96,7 @@ class SpeakerVerificationConfig:
 
 
 class SpeakerVerification(Downstream):
-    """Trained to tell the training speakers apart; dev and test speakers need not be among them.
+    """Trained to tell the training speakers apart. Dev and test speakers need not be among them.
 
     Each evaluation of dev fits the calibration of scores to log-likelihood ratios, which is saved with the weights that
     made them. A mean of several checkpoints has the mean of their calibrations.
@@ -177,7 +176,7 @@ class SpeakerVerification(Downstream):
         return compared, trained
 
     def loss(self, batch: Batch) -> Loss:
-        """The margin loss of the speakers, a mean over the items; logs the accuracy without the margin."""
+        """The margin loss of the speakers, a mean over the items. Logs the accuracy without the margin."""
         _, embeddings = self.embeddings(batch)
         targets = torch.tensor([self._number_of(cut) for cut in batch.cuts], device=embeddings.device)
         losses, scores = self.criterion(embeddings, targets)
@@ -205,9 +204,9 @@ class SpeakerVerification(Downstream):
         ]
 
     def assemble(self, predictions: Sequence[Prediction], split: str) -> Sequence[Prediction]:
-        """The trials of a split: see `rows_of`. The rows that a report plays also say where both sounds are.
+        """The trials of a split: see `predictions_of`. Those that a report plays also say where both sounds are.
 
-        On dev, the mean embedding and the calibration are fitted first; its own ratios are therefore not held out.
+        On dev, the mean embedding and the calibration are fitted first. Its own ratios are therefore not held out.
         """
         items = sorted(predictions, key=lambda row: str(row["id"]))
         speakers = [row["speaker"] for row in items]
@@ -219,7 +218,7 @@ class SpeakerVerification(Downstream):
         if split == "dev" and pairs.target.any() and not pairs.target.all():
             self._keep("scale_and_offset", np.array(fit_calibration(scores, pairs.target)))
         calibration = self.calibration
-        rows = rows_of(pairs, items, scores, calibration.llrs(scores) if calibration else None)
+        rows = predictions_of(pairs, items, scores, calibration.llrs(scores) if calibration else None)
         for place in most_confident_errors(scores, pairs.target):
             first = pairs.models[pairs.enrol[place]][0]
             rows[place]["audio_enrol"] = items[first]["audio"]
@@ -235,14 +234,14 @@ class SpeakerVerification(Downstream):
 
     @property
     def calibration(self) -> Calibration | None:
-        """From scores to log-likelihood ratios; None before it was fitted on dev."""
+        """From scores to log-likelihood ratios. None before it was fitted on dev."""
         scale, offset = self.get_buffer("scale_and_offset").tolist()
         return Calibration(scale, offset) if scale else None
 
     def score(self, predictions: Sequence[Prediction]) -> dict[str, Metric]:
         """eer, min_dcf_p01, min_dcf_p05 and, of calibrated scores, act_dcf_p01, act_dcf_p05 and cllr.
 
-        The bootstrap draws speakers; where one is not known, it draws recordings.
+        The bootstrap draws speakers. Where one is not known, it draws recordings.
         """
         llrs = [row["llr"] for row in predictions]
         return verification_metrics(

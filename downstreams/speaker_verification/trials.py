@@ -1,7 +1,7 @@
-"""Which recordings are compared: trial lists, enrolment lists, all pairs; and the rows that come of it.
+"""Which recordings are compared (trial lists, enrolment lists, all pairs), and the predictions that come of it.
 
 A trial list has one trial a line, `1 idA idB` or `0 idA idB` (VoxCeleb's), or `idA idB target` (Kaldi's, with
-target and nontarget). An enrolment list has `model id1 id2 ...` in each line (Kaldi's spk2utt); the first name of a
+target and nontarget). An enrolment list has `model id1 id2 ...` in each line (Kaldi's spk2utt). The first name of a
 trial may then be such a model. A name is an item's id, with or without the suffix of a sound file, or its path.
 """
 
@@ -34,9 +34,13 @@ class Trial(NamedTuple):
 
 
 class Pairs(NamedTuple):
-    """Trials of a split. models: for each enrolled side the items that it is made of; the others: (N,) each.
+    """N trials of a split.
 
-    enrol: index into `models`; test: index into the items.
+    names: of the enrolled sides.
+    models: for each enrolled side the items that it is made of.
+    enrol: (N,) index into `models`.
+    test: (N,) index into the items.
+    target: (N,) whether both sides are one speaker.
     """
 
     names: list[str]
@@ -81,7 +85,16 @@ def listed_pairs(
     paths: Sequence[str | None],
     split: str,
 ) -> Pairs:
-    """The trials of a list among items. Raises ManifestError for a name that is none of them, with its line."""
+    """The trials of a list among the items of a split.
+
+    trials: the lines of the list.
+    models: by name the items that an enrolled side is made of, and the line that says so.
+    ids: of the items.
+    paths: of the items.
+    split: what an error calls them.
+    Raises ManifestError for a name that is none of them, with its line.
+    """
+    # A side that is enrolled in many trials is one model: its mean embedding is then taken once.
     place_of = _Names(ids, paths, split)
     sides: dict[str, int] = {}
     members: list[list[int]] = []
@@ -91,6 +104,7 @@ def listed_pairs(
             names, where = models.get(trial.enrol, ([trial.enrol], trial.where))
             sides[trial.enrol] = len(members)
             members.append([place_of(name, where) for name in names])
+        # The tested side is always one item.
         enrol.append(sides[trial.enrol])
         test.append(place_of(trial.test, trial.where))
     names = [name if name in models else ids[members[place][0]] for name, place in sides.items()]
@@ -99,7 +113,14 @@ def listed_pairs(
 
 
 def all_pairs(ids: Sequence[str], speakers: Sequence[str | None], split: str, most: int) -> Pairs:
-    """Every two items once. Raises LabelError for an item without a speaker, ConfigError for more pairs than `most`."""
+    """Every two items once.
+
+    ids: of the items.
+    speakers: of the items.
+    split: what an error calls them.
+    most: how many pairs there may be.
+    Raises LabelError for an item without a speaker, ConfigError for more pairs than `most`.
+    """
     for name, speaker in zip(ids, speakers, strict=True):
         if speaker is None:
             raise LabelError(
@@ -119,9 +140,13 @@ def all_pairs(ids: Sequence[str], speakers: Sequence[str | None], split: str, mo
 
 
 def check_pairs(pairs: Pairs, speakers: Sequence[str | None], split: str, listed: str) -> None:
-    """Raise LabelError where there is but one kind of trial; say it where speakers have one recording only.
+    """Warn of speakers who have one recording only, and are therefore in no trial of one speaker.
 
+    pairs: the trials.
+    speakers: of the items.
+    split: what an error calls them.
     listed: the trial list, '' for all pairs.
+    Raises LabelError where there is but one kind of trial.
     """
     alone = sum(count == 1 for count in Counter(speakers).values())
     if pairs.target.any() and not pairs.target.all():
@@ -139,7 +164,7 @@ def check_pairs(pairs: Pairs, speakers: Sequence[str | None], split: str, listed
 
 
 def scores_of(pairs: Pairs, embeddings: Floats) -> Floats:
-    """(N,) cosines of embeddings (items, E); a model is the mean of its items' normalised embeddings."""
+    """(N,) cosines of embeddings (items, E). A model is the mean of its items' normalised embeddings."""
     units = normalised(embeddings)
     models = normalised(np.stack([units[members].mean(axis=0) for members in pairs.models]))
     scores = np.empty(len(pairs.test))
@@ -150,13 +175,20 @@ def scores_of(pairs: Pairs, embeddings: Floats) -> Floats:
 
 
 def normalised(vectors: Floats) -> Floats:
-    """Rows of length 1; a row of zeros stays one, and so has a cosine of 0 with everything."""
+    """Vectors of length 1. One of zeros stays one, and so has a cosine of 0 with everything."""
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return np.asarray(vectors / np.where(lengths > 0, lengths, 1.0))
 
 
-def rows_of(pairs: Pairs, items: Sequence[Mapping[str, Any]], scores: Floats, llrs: Floats | None) -> list[Any]:
-    """One row a trial: id, enrol, test, target, score, llr (None without calibration), speakers of both sides."""
+def predictions_of(pairs: Pairs, items: Sequence[Mapping[str, Any]], scores: Floats, llrs: Floats | None) -> list[Any]:
+    """A prediction for each of N trials.
+
+    pairs: the trials.
+    items: with the `id` and the `speaker` of each.
+    scores: (N,) cosines.
+    llrs: (N,) log-likelihood ratios. None without calibration.
+    Returns id, enrol, test, target, score, llr (None without calibration) and the speakers of both sides of each.
+    """
     sides = [_speaker_of([items[place] for place in members]) for members in pairs.models]
     ratios = [None] * len(scores) if llrs is None else llrs.tolist()
     columns = zip(
@@ -223,6 +255,6 @@ def _lines(path: str | Path, what: str) -> Iterable[tuple[str, list[str]]]:
 
 
 def _speaker_of(items: Sequence[Mapping[str, Any]]) -> str | None:
-    """The speaker that all items have; None where it is not one."""
+    """The speaker that all items have. None where it is not one."""
     found = {item["speaker"] for item in items}
     return found.pop() if len(found) == 1 else None

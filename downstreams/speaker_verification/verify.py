@@ -16,8 +16,14 @@ from audiossl.experiments.run import Run
 
 
 class Verdict(NamedTuple):
-    """score: the cosine; llr: its log-likelihood ratio (natural); probability: that it is one speaker, from `prior`;
-    same: whether that is at least 1/2. The last three are None for a run without calibration."""
+    """What is said of two speakers. Without a calibration, `llr`, `probability` and `same` are None.
+
+    score: the cosine.
+    llr: its log-likelihood ratio (natural).
+    probability: that it is one speaker, from `prior`.
+    same: whether that is at least 1/2.
+    prior: how probable one speaker was before.
+    """
 
     score: float
     llr: float | None
@@ -29,8 +35,11 @@ class Verdict(NamedTuple):
 def verify(run: Run, enrol: Sequence[str], test: str, prior: float = 0.5) -> Verdict:
     """Compare the speaker of the recordings `enrol` with that of `test`.
 
-    prior: how probable one speaker is before anything is heard; what dev was made of does not matter. Raises
-    AudiosslError for a run of another task, ConfigError for a prior that is no probability, AudioError.
+    run: of speaker_verification.
+    enrol: recordings of one speaker.
+    test: a recording of the one who may be the same.
+    prior: how probable one speaker is before anything is heard. What dev was made of does not matter.
+    Raises AudiosslError for a run of another task, ConfigError for a prior that is no probability, AudioError.
     """
     task = run.task
     if not isinstance(task, SpeakerVerification):

@@ -16,7 +16,10 @@ _MOST_NAMES = 80  # classes up to which rows and columns carry their names
 def draw_confusion(targets: Sequence[str], predicted: Sequence[str], labels: Sequence[str], path: Path) -> None:
     """Write a PNG: rows are targets, colour is the share of the row, numbers are counts where they fit.
 
-    Labels that occur in the data and not in `labels` are added at the end.
+    targets: (N,) what is right.
+    predicted: (N,) what was chosen.
+    labels: the classes, in their order. Those that occur in the data alone are added at the end.
+    path: the file to write.
     """
     from matplotlib.figure import Figure
 

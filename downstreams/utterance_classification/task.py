@@ -46,7 +46,7 @@ class UtteranceClassificationConfig:
 
 
 class UtteranceClassification(Downstream):
-    """Linear(D, 256), masked mean over time, Linear(256, C), without a non-linearity; cross entropy."""
+    """Linear(D, 256), masked mean over time, Linear(256, C), without a non-linearity, trained by cross entropy."""
 
     Config = UtteranceClassificationConfig
     monitor = Monitor("accuracy", "max")
@@ -123,7 +123,7 @@ class UtteranceClassification(Downstream):
         return logits
 
     def loss(self, batch: Batch) -> Loss:
-        """Cross entropy, a mean over the items; logs the accuracy."""
+        """Cross entropy, a mean over the items. Logs the accuracy."""
         logits = self.logits(batch).float()
         numbers = [self.index[label] for cut in batch.cuts for label in self.labels_of(cut, "training")]
         targets = torch.tensor(numbers, device=logits.device)
@@ -191,7 +191,7 @@ class UtteranceClassification(Downstream):
 
 
 def _class_weights(config: UtteranceClassificationConfig) -> Tensor:
-    """(C,) N / (C n_c), so that the mean over training items is 1; ones where they are off."""
+    """(C,) N / (C n_c), so that the mean over training items is 1. Ones where they are off."""
     if not config.class_weights:
         return torch.ones(len(config.labels))
     if len(config.label_counts) != len(config.labels):

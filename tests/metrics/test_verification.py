@@ -9,19 +9,17 @@ import pytest
 from scipy.interpolate import interp1d
 from scipy.optimize import brentq
 from sklearn.isotonic import IsotonicRegression
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_curve
 
 from audiossl.core.errors import AudiosslError, LabelError
+from audiossl.metrics.calibration import Calibration, fit_calibration
 from audiossl.metrics.verification import (
-    Calibration,
     act_dcf,
     cllr,
     dcf,
     det_curve,
     equal_error_rate,
     equal_error_threshold,
-    fit_calibration,
     min_cllr,
     min_dcf,
     paired_eer,
@@ -141,29 +139,6 @@ def test_min_cllr_is_that_of_isotonic_regression(ties: bool) -> None:
     assert min_cllr(scores, targets) <= cllr(fit_calibration(scores, targets).llrs(scores), targets)
     assert min_cllr([2, 1], [1, 0]) == 0.0
     assert min_cllr([1, 1], [1, 0]) == pytest.approx(1.0)
-
-
-def test_calibration_is_the_balanced_logistic_regression_of_scikit_learn() -> None:
-    scores, targets = trials(5000, 1, ties=False)
-    found = fit_calibration(scores, targets)
-    expected = LogisticRegression(C=1e9, class_weight="balanced", tol=1e-10, max_iter=1000)
-    expected.fit(scores[:, None], targets)
-    assert found.scale == pytest.approx(expected.coef_.item(), rel=5e-3)
-    assert found.offset == pytest.approx(expected.intercept_.item(), rel=5e-3)
-    # The scores are Gaussians of deviation 1 around 0 and 1.5, whose true ratio is 1.5 s - 1.5**2 / 2.
-    assert found.scale == pytest.approx(1.5, abs=0.1)
-    assert found.offset == pytest.approx(-1.125, abs=0.1)
-
-
-def test_calibration_stays_finite_where_the_kinds_are_apart_and_follows_shift_and_scale() -> None:
-    apart = fit_calibration([0.9, 0.8, 0.2, 0.1], [1, 1, 0, 0])
-    assert 0 < apart.scale < 100
-    assert apart.llrs([0.5])[0] == pytest.approx(0.0, abs=1e-6)
-    scores, targets = trials(300, 0, ties=False)
-    here, there = fit_calibration(scores, targets), fit_calibration(0.01 * scores + 7, targets)
-    np.testing.assert_allclose(there.llrs(0.01 * scores + 7), here.llrs(scores), atol=1e-3)
-    constant = fit_calibration([0.3, 0.3, 0.3], [1, 0, 0])
-    assert cllr(constant.llrs([0.3, 0.3, 0.3]), [1, 0, 0]) == pytest.approx(1.0, abs=0.1)
 
 
 def test_metrics_together_are_those_alone() -> None:
