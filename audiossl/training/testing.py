@@ -108,7 +108,7 @@ def check_interface(interface: Interface, *, tolerance: float = 1e-5, seed: int 
         assert not made.needs_fit, "needs_fit is still True after `fit`."
     with torch.no_grad():
         for parameter in made.parameters():
-            parameter += 0.1 * torch.randn(parameter.shape, generator=draw).to(parameter)
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=draw).to(parameter))
     features = _random_layers(made.widths, (7, 4), draw)
     with torch.no_grad():
         whole = made.eval()(features)
@@ -362,8 +362,8 @@ def _check_stacked(module: nn.Module, given: Any, loss_of: Any, tolerance: float
         together = vmap(lambda one: loss_of(functional_call(module, one, (given,))))(both)
     except RuntimeError as error:
         raise AssertionError(f"stackable is claimed, but `vmap` fails: {str(error).splitlines()[0]}") from error
-    error = relative_distance(together, alone)
-    assert error <= tolerance, f"stackable is claimed, but computed as one the members are {error:.1e} off."
+    distance = relative_distance(together, alone)
+    assert distance <= tolerance, f"stackable is claimed, but computed as one the members are {distance:.1e} off."
 
 
 def _check_mean_of_states(task: Downstream, batch: Batch, predictions: list[Prediction], tolerance: float) -> None:
@@ -375,7 +375,9 @@ def _check_mean_of_states(task: Downstream, batch: Batch, predictions: list[Pred
     for training in (True, False):
         task.train(training)
         losses = [float(task.loss(given).total.detach()) for given in (pooled, batch)]
-        assert _close(*losses, tolerance), f"commutes_with_mean is claimed, but the loss of mean states is {losses}."
+        assert _close(losses[0], losses[1], tolerance), (
+            f"commutes_with_mean is claimed, but the loss of mean states is {losses}."
+        )
     assert _close(task.predict(pooled), predictions, tolerance), (
         "commutes_with_mean is claimed, but predictions from mean states differ."
     )
