@@ -1,4 +1,4 @@
-"""Probes: functionals, standardisation by training alone, choices on dev, what is written."""
+"""Probes: standardisation by training alone, and choices on dev."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Manifest files, the check of all that can be wrong with them, and the command line on top."""
+"""Manifest files, whole or not there."""
 
 from __future__ import annotations
 

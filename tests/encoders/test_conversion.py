@@ -1,4 +1,4 @@
-"""`audiossl convert` and fetching with a ledger of checksums."""
+"""`audiossl convert`: any format to ours and to that of transformers."""
 
 from __future__ import annotations
 

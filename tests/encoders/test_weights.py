@@ -1,4 +1,4 @@
-"""Weights on disk: what does not fit is an error that says how, and no file chooses what code runs."""
+"""Weights of an encoder on disk: what does not fit is an error that says how."""
 
 from __future__ import annotations
 

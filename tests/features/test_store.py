@@ -1,4 +1,4 @@
-"""Shards, checksums, writers that die, full disks and budgets: nothing wrong is ever read."""
+"""Writers that die, full disks, damaged shards and budgets: nothing wrong is ever read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The training loop: exact resumption, one result for any number of processes, checkpoints, schedules, failures."""
+"""The training loop: exact resumption, one result for any number of processes, checkpoints, failures."""
 
 from __future__ import annotations
 

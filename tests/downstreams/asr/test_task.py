@@ -1,4 +1,4 @@
-"""Speech recognition on letters that are tones: head, loss, decoding, times, bad transcripts, long recordings."""
+"""Speech recognition on letters that are tones: loss, predictions, bad transcripts, settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Single labels and windows with many: loss, predictions, scores, long recordings, annotation tables, settings."""
+"""Single labels and windows with many: a batch equals its items, tables, warnings, settings."""
 
 from __future__ import annotations
 

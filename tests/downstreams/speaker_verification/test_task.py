@@ -1,4 +1,4 @@
-"""Speaker verification: padding changes no embedding; trials, enrolment, calibration, runs and `audiossl verify`."""
+"""Speaker verification: loss, embeddings, scores of trials, calibration, runs."""
 
 from __future__ import annotations
 

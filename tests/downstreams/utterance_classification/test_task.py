@@ -1,4 +1,4 @@
-"""The task on a toy encoder: head, loss, predictions, labels, checkpoints, pictures."""
+"""The task on a toy encoder: head, loss, predictions, labels, checkpoints."""
 
 from __future__ import annotations
 

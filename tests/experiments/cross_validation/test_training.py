@@ -1,4 +1,4 @@
-"""Cross-validation: which rows a fold has, what it trains, how it resumes, and the one result over all folds."""
+"""Cross-validation: what each fold trains on, and how it resumes."""
 
 from __future__ import annotations
 

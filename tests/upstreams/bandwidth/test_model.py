@@ -1,4 +1,4 @@
-"""Bandwidth front ends: their filters, their frames, what they let an encoder hear."""
+"""Bandwidth front ends: their frames, what they let an encoder hear, long recordings, fine-tuning."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Encoders of transformers: parity with its own preprocessor and model, frame arithmetic, loading, saving."""
+"""Encoders of transformers: parity with its own preprocessor and model, saving, training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The TERA family: parity with s3prl, conversion, statistics."""
+"""The TERA family: parity with s3prl, positions, statistics."""
 
 from __future__ import annotations
 
