@@ -31,10 +31,10 @@ class Finding(NamedTuple):
 
 
 def describe_name(name: str) -> dict[str, Any]:
-    """A card as plain data, with what the code adds for an encoder; a checkpoint's facts by its path or source.
+    """A card as plain data, with what the code adds for an encoder. A checkpoint's facts by its path or source.
 
     A name that several kinds share stands for the first of them (upstream, downstream, interface, objective), and
-    `also` has the others; `kind:name` chooses. Raises UnknownNameError, CheckpointError.
+    `also` has the others. `kind:name` chooses. Raises UnknownNameError, CheckpointError.
     """
     kind, _, plain = name.partition(":")
     asked = {registry.kind: registry for registry in REGISTRIES}.get(kind)

@@ -1,6 +1,6 @@
 """Finding plugins by name: folders of this package, entry points of installed packages, and a decorator.
 
-Names are known from cards, which import nothing heavy; the code behind a name is imported when it is first asked for.
+Names are known from cards, which import nothing heavy. The code behind a name is imported when it is first asked for.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Registry:
         self._decorated: dict[str, Entry] = {}
 
     def register(self, name: str, **facts: Any) -> Callable[[T], T]:
-        """Class or function decorator that adds `name`; facts are fields of the card (summary, paper, ...)."""
+        """Class or function decorator that adds `name`. Facts are fields of the card (summary, paper, ...)."""
 
         def decorate(target: T) -> T:
             module, attribute = getattr(target, "__module__", ""), getattr(target, "__qualname__", "")
@@ -70,7 +70,7 @@ class Registry:
         return decorate
 
     def names(self, pattern: str = "*") -> list[str]:
-        """Sorted names that match a shell pattern; a pattern without wildcards matches anywhere in the name."""
+        """Sorted names that match a shell pattern. One without wildcards matches anywhere in the name."""
         pattern = pattern if any(sign in pattern for sign in "*?[") else f"*{pattern}*"
         return sorted(name for name in self._entries() if fnmatchcase(name, pattern))
 
@@ -136,7 +136,7 @@ def import_target(address: str) -> Any:
 
 
 def _entry_of(point: importlib.metadata.EntryPoint, kind: str) -> Entry:
-    """A card from a module named `cards`; of anything else only the address is read."""
+    """A card from a module named `cards`. Of anything else only the address is read."""
     package, _, module = point.module.rpartition(".")
     if module == "cards":
         card = import_target(point.value)

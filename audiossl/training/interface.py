@@ -17,7 +17,7 @@ from audiossl.core.types import Features
 class Interface(nn.Module, ABC):
     """Turns Features with layers of `widths` into one sequence (B, T, width).
 
-    Frames are treated one by one, so padding cannot reach a valid frame; values in the padding must be finite, or
+    Frames are treated one by one, so padding cannot reach a valid frame. Values in the padding must be finite, or
     the gradient of what is shared by all frames is not. `commutes_with_mean` says that the output is an affine
     function of the layers (with learnable coefficients): interface(mean over time) = mean over time(interface).
     `stackable` says that the output is a function of its parameters and the layers and nothing else, in operations that
@@ -38,7 +38,7 @@ class Interface(nn.Module, ABC):
 
     @property
     def up_to_layer(self) -> int | None:
-        """The last layer that is read, so that an encoder may stop there; None for all."""
+        """The last layer that is read, so that an encoder may stop there, or None for all."""
         return None
 
     @property
@@ -61,7 +61,7 @@ class Interface(nn.Module, ABC):
         return self.combine(features.layers)
 
     def layer_weights(self) -> dict[str, list[float]]:
-        """Learnt weight of each layer, by group ('layers' where there is one); empty if it has no such weights."""
+        """Learnt weight of each layer, by group ('layers' where there is one). Empty if it has no such weights."""
         return {}
 
     @property
@@ -70,7 +70,7 @@ class Interface(nn.Module, ABC):
         return False
 
     def fit(self, features: Iterable[Features]) -> None:
-        """Estimate what is not learnt by gradient; called once, before training, on training batches."""
+        """Estimate what is not learnt by gradient. Called once, before training, on training batches."""
 
 
 def checked_width(width: int | None, natural: int) -> int:
