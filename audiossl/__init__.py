@@ -3,7 +3,7 @@
     from audiossl import load_upstream
     features = load_upstream("tera_mini")(wavs, lengths)      # Features(layers, lengths)
 
-Importing this package imports neither torch nor torchaudio; each public name loads its module when it is first used.
+Importing this package imports neither torch nor torchaudio. Each public name loads its module when it is first used.
 """
 
 from __future__ import annotations

@@ -34,16 +34,14 @@ from audiossl.training.task import Prediction, Task
 
 @dataclass
 class ObjectiveReport:
-    """What `check_objective` measured.
-
-    batch_error: largest relative difference between the loss of a batch and that of its items, 0 where the objective
-    says that it is not item-wise; losses: of the steps on one batch; without_gradient: trainable parameters that the
-    loss does not depend on.
-    """
+    """What `check_objective` measured."""
 
     batch_error: float = 0.0
+    """Largest relative difference between the loss of a batch and of its items, 0 where it is not item-wise."""
     losses: list[float] = field(default_factory=list)
+    """Of the steps on one batch."""
     without_gradient: list[str] = field(default_factory=list)
+    """Parameters that the loss does not reach, and need not."""
 
 
 def check_objective(
@@ -61,12 +59,12 @@ def check_objective(
     and without padding (where `item_wise` holds). It is finite for the shortest input and under bfloat16 autocast. It
     gives every trainable parameter a gradient, and a few steps lower it. Saving and loading is the identity.
 
-    objective: on an encoder of a small size;
-    tolerance: relative, of losses that must be equal;
-    seconds: lengths of the noise;
-    steps: updates by Adam on one batch;
-    unreached: patterns for names of parameters that the loss need not reach, beside the encoder's `training_only`;
-    seed: of the noise.
+    objective: on an encoder of a small size
+    tolerance: relative, of losses that must be equal
+    seconds: lengths of the noise
+    steps: updates by Adam on one batch
+    unreached: patterns for names of parameters that the loss need not reach, beside the encoder's `training_only`
+    seed: of the noise
     """
     report, task = ObjectiveReport(), copy.deepcopy(objective)
     batch = _unlabelled(task.upstream, seconds, seed)
@@ -99,8 +97,8 @@ def check_interface(interface: Interface, *, tolerance: float = 1e-5, seed: int 
     not read do not matter. Gradients reach every trainable parameter. `commutes_with_mean` and `stackable` are true
     where they are claimed. Half precision stays finite. Saving and loading is the identity.
 
-    tolerance: relative L2 distance of outputs that must be equal;
-    seed: of the layers, and of a step off the initial parameters, which hide errors (all weights equal, for instance).
+    tolerance: relative L2 distance of outputs that must be equal
+    seed: of the layers, and of a step off the initial parameters, which hide errors (all weights equal, for instance)
     """
     made, draw = copy.deepcopy(interface), torch.Generator().manual_seed(seed)
     if made.needs_fit:
@@ -136,11 +134,11 @@ def check_downstream(
     ids of the rows. `commutes_with_mean` and `stackable` are true where they are claimed. Steps leave a frozen encoder
     without gradients and lower the loss. Saving and loading is the identity.
 
-    task: with a frozen encoder, its settings completed for the batch's rows;
-    batch: labelled items of different lengths;
-    tolerance: absolute and relative, of numbers that must be equal;
-    steps: updates by Adam on the batch;
-    learns: False for an encoder of whose states the head can learn nothing.
+    task: with a frozen encoder, its settings completed for the batch's rows
+    batch: labelled items of different lengths
+    tolerance: absolute and relative, of numbers that must be equal
+    steps: updates by Adam on the batch
+    learns: False for an encoder of whose states the head can learn nothing
     """
     task = copy.deepcopy(task)
     if task.needs_fit:

@@ -87,7 +87,7 @@ class GroupedWeightedSum(Interface):
     """A weighted sum for each of `num_groups` runs of neighbouring layers, concatenated and projected to `width`.
 
     The groups differ by one layer at most, the longer ones first. With fewer layers than groups, each layer is its
-    own group; a single group of natural width is not projected (it is `weighted_sum`).
+    own group. A single group of natural width is not projected (it is `weighted_sum`).
     """
 
     stackable = True

@@ -1,9 +1,9 @@
 """Pre-training by reconstruction from altered frames (TERA, arXiv:2007.06028, section III).
 
-The input is altered along time (blocks of frames), frequency (a band of channels) and magnitude (noise); the model
+The input is altered along time (blocks of frames), frequency (a band of channels) and magnitude (noise). The model
 sees the altered frames and is trained, by an L1 loss over what was altered in time and frequency, to give the clean
 ones. Mockingjay is the time axis alone. A contrastive term between two views of an utterance may be added
-(`views.py`); no published model of the family has it.
+(`views.py`). No published model of the family has it.
 """
 
 from __future__ import annotations
@@ -74,24 +74,23 @@ _VIEWS = ("first view", "second view")
 
 
 class Altered(NamedTuple):
-    """inputs (T, F) as the model sees them; chosen bool (T, F), where the loss is taken."""
+    """inputs (T, F) as the model sees them, and chosen bool (T, F), where the loss is taken."""
 
     inputs: Tensor
     chosen: Tensor
 
 
 class EncoderOfFrames(Protocol):
-    """What is asked of an encoder: its input features apart from what it makes of them.
-
-    num_features: F of the input features; norm_eps: of its layer norms; needs_statistics: True while it waits for
-    `set_statistics`.
-    """
+    """What is asked of an encoder: its input features apart from what it makes of them."""
 
     num_features: int
+    """F, the number of input features."""
     norm_eps: float
+    """Of its layer norms, which the head's shares."""
 
     @property
-    def needs_statistics(self) -> bool: ...
+    def needs_statistics(self) -> bool:
+        """True while it waits for `set_statistics`."""
 
     def acoustic(self, wavs: Tensor, lengths: Tensor, *, normalized: bool = True) -> Tensor:
         """wavs (B, S) with lengths (B,) -> input features (B, T, F)."""
@@ -132,7 +131,7 @@ class TeraObjective(Objective):
 
     def loss(self, batch: Batch) -> Loss:
         """Mean absolute error over the chosen points of all items, plus the weighted contrastive term where there is
-        one; weight: how many points."""
+        one. The weight is how many points."""
         clean, inputs, chosen, frames = self._altered(batch)
         states = self._encode(inputs, frames, self._first_position(batch))
         count = chosen.sum()
@@ -189,7 +188,7 @@ class TeraObjective(Objective):
         return int(torch.randint(self.config.position_jitter + 1, (), generator=draw))
 
     def _altered(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """clean, inputs, chosen (B, T, F) and frames (B,); with `contrast`, 2 B rows: first views, then second ones.
+        """clean, inputs, chosen (B, T, F) and frames (B,). With `contrast`, 2 B rows: first views, then second ones.
 
         The draw of an item does not depend on its batch, but for the noise.
         """
@@ -254,7 +253,7 @@ def alter(x: Tensor, config: AlterationConfig, draw: torch.Generator) -> Altered
 def choose_blocks(num_frames: int, share: float, block: int, draw: torch.Generator) -> Tensor:
     """Frame numbers of round(T share / block) blocks: starts drawn without replacement from 0 .. T - block - 1.
 
-    Blocks may overlap, as published; fewer blocks where there are fewer starts, none in an utterance of one block.
+    Blocks may overlap, as published. There are fewer where there are fewer starts, none in an utterance of one block.
     """
     starts = torch.randperm(max(num_frames - block, 0), generator=draw)
     return _blocks(starts[: round(num_frames * share / block)], block)

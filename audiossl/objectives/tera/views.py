@@ -40,7 +40,7 @@ def contrastive_loss(means: Tensor, temperature: float, names: Sequence[str] | N
 
         -log( exp(s(n, n') / t) / sum over m of exp(s(n, m) / t) ),   s: cosine similarity,
 
-    where m is n' and every row of another utterance. names: N, of the utterances; equal ones are parts of one and are
+    where m is n' and every row of another utterance. names: N, of the utterances. Equal ones are parts of one and are
     not told apart (default: all differ). 0 for a single utterance, which has nothing to be told from.
     """
     count = len(means) // 2
