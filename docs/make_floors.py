@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from html import escape
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
 FLOORS = (
@@ -26,46 +27,73 @@ FLOORS = (
 _WIDTH, _ROW, _BOX, _LEFT = 1240, 128, 92, 60
 
 
-def modules_of(root: Path = ROOT) -> dict[str, str]:
-    """The text of every module of the package, by its name; upstreams and downstreams lie beside it."""
-    folders = [root / "audiossl", root / "upstreams", root / "downstreams"]
-    found: dict[str, str] = {}
-    for folder in folders:
-        for path in sorted(folder.rglob("*.py")):
-            if any(parent.is_symlink() for parent in path.parents):
-                continue
+class Import(NamedTuple):
+    """One import of audiossl's own code. late: it stands in a function."""
+
+    module: str
+    target: str
+    line: int
+    late: bool
+
+
+def sources_of(root: Path) -> dict[str, str]:
+    """The text of every module of the package by its name, plug-ins under the names by which they are imported."""
+    found = {}
+    for top in ("audiossl", "upstreams", "downstreams"):
+        for path in sorted((root / top).rglob("*.py")):
             parts = path.relative_to(root).with_suffix("").parts
-            name = ".".join(parts if parts[0] == "audiossl" else ("audiossl", *parts)).removesuffix(".__init__")
-            found[name] = path.read_text(encoding="utf-8")
+            if top == "audiossl" and parts[1] in ("upstreams", "downstreams"):
+                continue  # links to the folders of these names
+            parts = parts if top == "audiossl" else ("audiossl", *parts)
+            found[".".join(parts).removesuffix(".__init__")] = path.read_text(encoding="utf-8")
     return found
 
 
-def imports_of(modules: Mapping[str, str]) -> dict[str, set[str]]:
-    """By module, what of the package it imports, in functions and for the type checker too."""
-    return {name: set(_imported(ast.parse(text), modules)) for name, text in modules.items()}
+def imports_of(sources: Mapping[str, str]) -> Iterator[Import]:
+    """Every import of one module of `sources` by another, at any depth of the code."""
+    for module, text in sources.items():
+        yield from _walked(module, ast.parse(text), sources, late=False)
+
+
+def _walked(module: str, node: ast.AST, sources: Mapping[str, str], *, late: bool) -> Iterator[Import]:
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        for target in sorted(_targets(module, node, sources)):
+            if target.split(".")[0] == "audiossl":
+                yield Import(module, target, node.lineno, late)
+    late = late or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    for child in ast.iter_child_nodes(node):
+        yield from _walked(module, child, sources, late=late)
+
+
+def _targets(module: str, node: ast.Import | ast.ImportFrom, sources: Mapping[str, str]) -> set[str]:
+    if isinstance(node, ast.Import):
+        return {alias.name for alias in node.names}
+    base = node.module or ""
+    if node.level:
+        is_package = any(name.startswith(f"{module}.") for name in sources)
+        parts = module.split(".")
+        parts = parts[: len(parts) - node.level + is_package]
+        base = ".".join([*parts, *([base] if base else [])])
+    whole = [f"{base}.{alias.name}" for alias in node.names]
+    return {name if name in sources else base for name in whole}
 
 
 def room_of(module: str) -> str:
-    """The room of a module; '' for the package itself and for what lies beside the rooms.
-
-    >>> room_of("audiossl.data.stream"), room_of("audiossl"), room_of("audiossl.__main__")
-    ('data', '', '')
-    """
-    rooms = {room for floor in FLOORS for room in floor.split()}
-    room = module.split(".")[1] if "." in module else ""
-    return room if room in rooms else ""
+    """The room of a module, '' for the package itself and what starts it."""
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 and parts[1] != "__main__" else ""
 
 
-def arrows_of(imports: Mapping[str, set[str]]) -> set[tuple[str, str]]:
+def arrows_of(sources: Mapping[str, str]) -> set[tuple[str, str]]:
     """(room, lower room) wherever a module of the one imports a module of the other."""
-    pairs = {(room_of(name), room_of(other)) for name, others in imports.items() for other in others}
+    pairs = {(room_of(found.module), room_of(found.target)) for found in imports_of(sources)}
     return {(room, other) for room, other in pairs if room and other and room != other}
 
 
-def draw(modules: Mapping[str, str]) -> str:
+def draw(sources: Mapping[str, str]) -> str:
     """The picture as SVG."""
     places = _places()
-    arrows = sorted(arrows_of(imports_of(modules)))
+    arrows = sorted(arrows_of(sources))
     height = _ROW * len(FLOORS) - (_ROW - _BOX) + 28
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" font-family="sans-serif">',
@@ -80,24 +108,12 @@ def draw(modules: Mapping[str, str]) -> str:
         y = _top(number) + _BOX / 2
         lines.append(f'<text class="floor" x="8" y="{y:.0f}">floor {number}</text>')
         for room in floor.split():
-            lines += _box(room, places[room], modules)
+            lines += _box(room, places[room], sources)
     return "\n".join([*lines, "</svg>"]) + "\n"
 
 
 def main() -> None:
-    (ROOT / "docs" / "floors.svg").write_text(draw(modules_of()), encoding="utf-8")
-
-
-def _imported(tree: ast.Module, modules: Mapping[str, str]) -> list[str]:
-    found = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "audiossl":
-            # `from package import module` names the module, not the package.
-            names = [f"{node.module}.{alias.name}" for alias in node.names]
-            found += [name if name in modules else str(node.module) for name in names]
-        elif isinstance(node, ast.Import):
-            found += [alias.name for alias in node.names if alias.name.split(".")[0] == "audiossl"]
-    return found
+    (ROOT / "docs" / "floors.svg").write_text(draw(sources_of(ROOT)), encoding="utf-8")
 
 
 def _top(floor: int) -> float:
@@ -122,12 +138,12 @@ def _curve(upper: tuple[float, float, float], lower: tuple[float, float, float])
     return f'<path d="M{x:.0f} {y:.0f}C{x:.0f} {y + bend:.0f} {to_x:.0f} {to_y - bend:.0f} {to_x:.0f} {to_y:.0f}"/>'
 
 
-def _box(room: str, place: tuple[float, float, float], modules: Mapping[str, str]) -> list[str]:
+def _box(room: str, place: tuple[float, float, float], sources: Mapping[str, str]) -> list[str]:
     """A room: its name, what it is for, and what is in it."""
     x, y, width = place
-    said = ast.get_docstring(ast.parse(modules[f"audiossl.{room}"])) or ""
+    said = ast.get_docstring(ast.parse(sources[f"audiossl.{room}"])) or ""
     first = re.split(r"\.(?:\s|$)", " ".join(said.split()))[0]
-    inside = sorted({name.split(".")[2] for name in modules if name.startswith(f"audiossl.{room}.")})
+    inside = sorted({name.split(".")[2] for name in sources if name.startswith(f"audiossl.{room}.")})
     most = int((width - 16) / 5.6)
     lines = [f'<rect x="{x:.0f}" y="{y:.0f}" width="{width:.0f}" height="{_BOX}" rx="6"/>']
     lines.append(f'<text class="room" x="{x + 10:.0f}" y="{y + 19:.0f}">{room}</text>')

@@ -5,87 +5,26 @@ What stands in functions and under TYPE_CHECKING counts as well: an arrow up tha
 
 from __future__ import annotations
 
-import ast
 import os
+import runpy
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import pytest
 from toys.core import ROOT
 
-FLOORS = (
-    "core",
-    "data nn metrics",
-    "encoders",
-    "features training",
-    "interfaces objectives experiments analysis upstreams",
-    "report downstreams",
-    "cli",
-)
+floors = runpy.run_path(str(ROOT / "docs" / "make_floors.py"))  # which draws the picture of what is asserted here
+FLOORS: tuple[str, ...] = floors["FLOORS"]
+sources_of: Callable[[Path], dict[str, str]] = floors["sources_of"]
+imports_of: Callable[[Mapping[str, str]], Iterator[Any]] = floors["imports_of"]
+room_of: Callable[[str], str] = floors["room_of"]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS, start=1) for room in rooms.split()}
 PLUGINS = ("interfaces", "objectives", "upstreams", "downstreams")
 MOST_ROOMS = 12
-
-
-class Import(NamedTuple):
-    """One import of audiossl's own code. late: it stands in a function."""
-
-    module: str
-    target: str
-    line: int
-    late: bool
-
-
-def sources_of(root: Path) -> dict[str, str]:
-    """The text of every module of the package by its name, plug-ins under the names by which they are imported."""
-    found = {}
-    for top in ("audiossl", "upstreams", "downstreams"):
-        for path in sorted((root / top).rglob("*.py")):
-            parts = path.relative_to(root).with_suffix("").parts
-            if top == "audiossl" and parts[1] in ("upstreams", "downstreams"):
-                continue  # links to the folders of these names
-            parts = parts if top == "audiossl" else ("audiossl", *parts)
-            found[".".join(parts).removesuffix(".__init__")] = path.read_text(encoding="utf-8")
-    return found
-
-
-def imports_of(sources: Mapping[str, str]) -> Iterator[Import]:
-    """Every import of one module of `sources` by another, at any depth of the code."""
-    for module, text in sources.items():
-        yield from _walked(module, ast.parse(text), sources, late=False)
-
-
-def _walked(module: str, node: ast.AST, sources: Mapping[str, str], *, late: bool) -> Iterator[Import]:
-    if isinstance(node, ast.Import | ast.ImportFrom):
-        for target in sorted(_targets(module, node, sources)):
-            if target.split(".")[0] == "audiossl":
-                yield Import(module, target, node.lineno, late)
-    late = late or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-    for child in ast.iter_child_nodes(node):
-        yield from _walked(module, child, sources, late=late)
-
-
-def _targets(module: str, node: ast.Import | ast.ImportFrom, sources: Mapping[str, str]) -> set[str]:
-    if isinstance(node, ast.Import):
-        return {alias.name for alias in node.names}
-    base = node.module or ""
-    if node.level:
-        is_package = any(name.startswith(f"{module}.") for name in sources)
-        parts = module.split(".")
-        parts = parts[: len(parts) - node.level + is_package]
-        base = ".".join([*parts, *([base] if base else [])])
-    whole = [f"{base}.{alias.name}" for alias in node.names]
-    return {name if name in sources else base for name in whole}
-
-
-def room_of(module: str) -> str:
-    """The room of a module, '' for the package itself and what starts it."""
-    parts = module.split(".")
-    return parts[1] if len(parts) > 1 and parts[1] != "__main__" else ""
 
 
 def arrows_up(sources: Mapping[str, str]) -> list[str]:
@@ -119,7 +58,7 @@ def late_imports(sources: Mapping[str, str]) -> list[str]:
     ]
 
 
-def _may_be_late(found: Import) -> bool:
+def _may_be_late(found: Any) -> bool:
     """Commands import when they run, and figures are drawn by a library that takes a second to load."""
     room = room_of(found.module)
     is_command = room == "cli" or (room in PLUGINS and found.module.split(".")[-1] == "cli")
