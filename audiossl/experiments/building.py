@@ -128,7 +128,7 @@ def batch_source(
 def fit_statistics(task: Task, train_batches: BatchSource) -> None:
     """Estimate what is not learnt by gradient, on the first epoch that a trainer will see.
 
-    task: in eval mode afterwards.
+    task: what has something to estimate, or nothing.
     train_batches: the batches that the trainer will read.
     """
     if task.needs_fit:

@@ -4,7 +4,7 @@ RUN/config.yaml        all settings, written last: it makes the folder one that 
 RUN/run.json           command, versions, sizes, fingerprint of the encoder (`RunFacts`)
 RUN/encoder.json       the encoder that the run leaves (`audiossl.encoders.encoder_file`)
 RUN/log.jsonl, tensorboard/, figures/, checkpoints/      what training writes
-RUN/interface.json     weights of the layers, of a run that is finished
+RUN/interface.json     weights of the layers, written when a run is finished
 RUN/<split>/           predictions.jsonl, metrics.json and pictures of an evaluation
 RUN/sweep.json, RUN/<member>/                            of a sweep, with a run in each member
 RUN/folds.json, manifests/<fold>/, folds/<fold>/         of a cross-validation, with a run in each fold
@@ -210,8 +210,8 @@ class RunFolder:
     @property
     def evaluated(self) -> list[SplitFolder]:
         """The splits that were evaluated, by name."""
-        files = sorted(self.path.glob(f"*/{self.split('*').metrics.name}"))
-        return [SplitFolder(file.parent) for file in files]
+        found = map(SplitFolder, sorted(self.path.glob("*")))
+        return [split for split in found if split.metrics.is_file()]
 
     def checkpoint(self, name: str) -> Path:
         """The file of the weights `best`, `last` or `averaged`."""
@@ -245,7 +245,8 @@ class RunFolder:
 
         resume: whether a run that is there is gone on with.
         overwrite: whether it is replaced.
-        Raises TrainingError for a folder of which that is not true.
+        Raises TrainingError where there is nothing to go on with, where a run is neither to be gone on with nor to be
+        replaced, and where another process writes.
         """
         if resume and not self.is_run:
             raise TrainingError(f"{self} is not a run folder, so nothing can be resumed; start without --resume.")

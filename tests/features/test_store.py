@@ -111,9 +111,9 @@ def test_a_corrupted_byte_anywhere_is_never_read(tmp_path: Path) -> None:
 def test_a_damaged_shard_is_put_aside_and_computed_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     store = filled(tmp_path, 1, 2)
     other = filled(tmp_path, 3)
-    path = next(path for path in store.folder.glob("*.shard") if len(Shard(path).entries) == 2)
+    path = next(path for path in store.folder.glob("*.shard") if len(Shard(path).index) == 2)
     data = bytearray(path.read_bytes())
-    data[Shard(path).entries[1].offset + 5] ^= 1
+    data[Shard(path).index[1].offset + 5] ^= 1
     path.write_bytes(data)
     reader = opened(tmp_path)
     assert_right(reader, 1)
