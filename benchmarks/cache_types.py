@@ -20,7 +20,7 @@ from audiossl.data.sources import cuts_from_csv
 from audiossl.experiments.config import read_experiment
 from audiossl.experiments.folder import RunFolder
 from audiossl.experiments.start import train
-from audiossl.features.manage import kept_in
+from audiossl.features.manage import entries_in
 from audiossl.training.log import read_log
 from benchmarks.common import parser, publish, table
 
@@ -73,7 +73,7 @@ def _row(
     differing = [a != b for one, two in zip(mine, off, strict=True) for a, b in zip(one[1], two[1], strict=True)]
     losses = [(a, b) for one, two in zip(mine, off, strict=True) for a, b in zip(one[0], two[0], strict=True)]
     accuracy = sum(run[2] for run in mine) / len(mine)
-    size = sum(kept.num_bytes for kept in kept_in(folder / f"{form}-{dtype}")) / 1e6
+    size = sum(entry.num_bytes for entry in entries_in(folder / f"{form}-{dtype}")) / 1e6
     return [
         form,
         "" if form == "off" else dtype,

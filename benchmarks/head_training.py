@@ -38,13 +38,13 @@ from audiossl.data.manifests import read_manifest, write_manifests
 from audiossl.data.sources import cuts_from_csv
 from audiossl.data.stream import BatchStream, LoaderConfig, StreamPlan
 from audiossl.encoders.waveform.to_transformers import write_folder
-from audiossl.experiments.building import build_downstream, completed
+from audiossl.experiments.building import build_downstream, complete_config
 from audiossl.experiments.config import Experiment, read_experiment
 from audiossl.experiments.start import train
 from audiossl.experiments.sweeps.record import is_sweep, read_sweep
 from audiossl.features.access import open_source
 from audiossl.features.config import CacheConfig
-from audiossl.features.manage import kept_in
+from audiossl.features.manage import entries_in
 from audiossl.training.log import read_log
 from benchmarks.common import parser, publish, table
 
@@ -141,7 +141,7 @@ def main() -> None:
                     continue
                 outcomes[name].append(_run(contestant, folder, arguments))
                 print(f"round {number + 1}, {name}: {outcomes[name][-1].seconds:.2f} s", flush=True)
-        sizes = {form: sum(entry.num_bytes for entry in kept_in(folder / form)) for form in ("frames", "pooled")}
+        sizes = {form: sum(entry.num_bytes for entry in entries_in(folder / form)) for form in ("frames", "pooled")}
         parts = _page(arguments, splits, outcomes, sizes)
     publish(arguments, "Training a head on a frozen encoder", *parts)
 
@@ -250,7 +250,9 @@ def _plain(config: Experiment, folder: Path) -> Curve:
     labels = sorted({cut.supervisions[0].speaker for cut in cuts["train"]})
     # The same head at the start: its parameters are drawn for any encoder of this width alike.
     stand_in = load_upstream("wav2vec2", weights="random", num_layers=1, width=768)
-    head = _Plain(build_downstream(completed(config, cuts["train"]), stand_in), model.config.num_hidden_layers + 1)
+    head = _Plain(
+        build_downstream(complete_config(config, cuts["train"]), stand_in), model.config.num_hidden_layers + 1
+    )
     optimizer = torch.optim.Adam(head.parameters(), lr=config.trainer.lr)
 
     def logits_of(batch: Any) -> tuple[Tensor, Tensor]:

@@ -28,8 +28,11 @@ Vectors = NDArray[np.float32]
 
 
 class Functionals(NamedTuple):
-    """N recordings, in the order of their ids. layers: vectors (N, 2 D_l) by the number of the layer; groups: what a
-    bootstrap draws as a whole."""
+    """Vectors of N recordings, in the order of their ids.
+
+    groups: what a bootstrap draws as a whole.
+    layers: vectors (N, 2 D_l) by the number of the layer.
+    """
 
     ids: list[str]
     labels: list[str]
@@ -50,10 +53,13 @@ def functionals_of(
 ) -> Functionals:
     """Means and deviations of rows (see `StatisticsPooling`), so that padding and batches change nothing.
 
-    encoder: run once over the rows, of whose frames nothing is kept. Or a source in the form 'statistics', which reads
-    what was kept and runs its encoder for the rest alone.
+    encoder: an upstream, which runs once over the rows and of whose frames nothing is stored. Or a source in the form
+    'statistics', which reads what the cache has and runs its encoder for the rest alone.
+    cuts: the rows.
+    layers: the numbers of those that are read.
     field: of the rows, with the labels.
     group: the field that says what a bootstrap draws as a whole, 'recording' for the file that a row is a part of.
+    batch_size: rows that are encoded at once.
     device: where the encoder runs, the best one where it is left out. A source knows its own.
     title: of the progress bar.
     Raises LabelError for a row without the field, ManifestError, AudioError.
@@ -62,9 +68,9 @@ def functionals_of(
     rows: list[tuple[str, str, str | None]] = []
     parts: dict[int, list[Vectors]] = {layer: [] for layer in layers}
     if isinstance(encoder, FeatureSource):
-        batches = _kept(encoder, cuts, layers, config, title)
+        batches = _read(encoder, cuts, layers, config, title)
     else:
-        batches = _encoded(encoder.eval(), cuts, layers, config, device, title)
+        batches = _encode(encoder.eval(), cuts, layers, config, device, title)
     for batch, pooled in batches:
         for cut in batch.cuts:
             label = read_field(cut, field)
@@ -73,13 +79,14 @@ def functionals_of(
             rows.append((cut.id, label, source_of(cut) if group == "recording" else read_field(cut, group)))
         for layer, vectors in zip(layers, pooled, strict=True):
             parts[layer].append(vectors.cpu().numpy())
+    # Batches bring the longest first. Sorted by id, the rows are the same whatever the batches were.
     order = sorted(range(len(rows)), key=lambda place: rows[place][0])
     stacked = {layer: np.concatenate(found)[order] for layer, found in parts.items()}
     ids, labels, groups = (list(column) for column in zip(*(rows[place] for place in order), strict=True))
     return Functionals(ids, labels, groups, stacked)  # type: ignore[arg-type]
 
 
-def _encoded(
+def _encode(
     upstream: Upstream,
     cuts: CutSet,
     layers: Sequence[int],
@@ -92,10 +99,10 @@ def _encoded(
         yield batch, [statistics_of(features.layers[layer], features.lengths) for layer in layers]
 
 
-def _kept(
+def _read(
     source: FeatureSource, cuts: CutSet, layers: Sequence[int], config: LoaderConfig, title: str
 ) -> Iterator[tuple[Batch, list[Tensor]]]:
-    """As `_encoded`, in the same batches, from what is kept."""
+    """As `_encode`, in the same batches, from the cache."""
     batches = cached_batches(source, cuts, StreamPlan.of(source.upstream, config))
     for batch in progress(batches, title, total=num_batches(cuts, config)):
         assert batch.features is not None

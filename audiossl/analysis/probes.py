@@ -1,7 +1,7 @@
 """Probes: simple classifiers on one layer after the other.
 
 A probe reads the mean and the standard deviation over time of a layer, standardised by the training items alone. Its
-one setting (C, k, alpha) is chosen on dev, and so is the layer that stands for an encoder; test is looked at once. The
+one setting (C, k, alpha) is chosen on dev, and so is the layer that stands for an encoder. Test is looked at once. The
 classifiers are scikit-learn's: multinomial logistic regression, k nearest neighbours, a support vector machine with a
 Gaussian kernel, and a multilayer perceptron of 128, 64 and 32 as in the marmoset papers (arXiv:2407.16417).
 """
@@ -21,17 +21,25 @@ from audiossl.core.types import Metric
 from audiossl.metrics.classification import classification_metrics
 
 
-class Grid(NamedTuple):
-    """A probe: the name of its setting, the values to choose from (of equals on dev the first wins, so the simplest
-    comes first), and what makes the classifier of a value and a seed."""
+class ProbeGrid(NamedTuple):
+    """A probe.
+
+    setting: the name of its one setting.
+    values: to choose from. Of equals on dev the first wins, so the simplest comes first.
+    make: the classifier of a value and a seed.
+    """
 
     setting: str
     values: tuple[float, ...]
     make: Callable[[Any, int], Any]
 
 
-class Probed(NamedTuple):
-    """One probe on one layer: the value that dev chose, and metrics on dev and on test."""
+class ProbeResult(NamedTuple):
+    """One probe on one layer.
+
+    setting, value: the name of the probe's setting, and the value that dev chose.
+    dev, test: metrics by name.
+    """
 
     probe: str
     layer: int
@@ -65,21 +73,25 @@ def _mlp(value: float, seed: int) -> Any:
     return MLPClassifier((128, 64, 32), alpha=value, max_iter=200, random_state=seed)
 
 
-PROBES: dict[str, Grid] = {
-    "linear": Grid("C", (1e-3, 1e-2, 1e-1, 1.0, 10.0), _linear),
-    "knn": Grid("k", (25, 15, 9, 5, 3, 1), _knn),
-    "svm": Grid("C", (1e-1, 1.0, 10.0, 100.0), _svm),
-    "mlp": Grid("alpha", (1.0, 1e-2, 1e-4), _mlp),
+PROBES: dict[str, ProbeGrid] = {
+    "linear": ProbeGrid("C", (1e-3, 1e-2, 1e-1, 1.0, 10.0), _linear),
+    "knn": ProbeGrid("k", (25, 15, 9, 5, 3, 1), _knn),
+    "svm": ProbeGrid("C", (1e-1, 1.0, 10.0, 100.0), _svm),
+    "mlp": ProbeGrid("alpha", (1.0, 1e-2, 1e-4), _mlp),
 }
 
 
 def run_probes(
     splits: Mapping[str, Functionals], probes: Sequence[str], *, metric: str = "uar", seed: int = 0
-) -> list[Probed]:
-    """Every probe on every layer of `splits` (train, dev and test).
+) -> list[ProbeResult]:
+    """Every probe on every layer.
 
-    metric: uar, accuracy or f1, by which dev chooses. Raises ConfigError for an unknown name, LabelError for a class
-    that training lacks or for fewer than two.
+    splits: vectors of train, dev and test.
+    probes: names of `PROBES`.
+    metric: uar, accuracy or f1, by which dev chooses.
+    seed: of the classifiers that draw anything.
+    Returns the results in the order of the probes, then of the layers.
+    Raises ConfigError for an unknown name, LabelError for a class that training lacks or for fewer than two classes.
     """
     unknown = [name for name in probes if name not in PROBES]
     if unknown or not probes:
@@ -93,9 +105,9 @@ def run_probes(
     return sorted(found, key=lambda row: (list(probes).index(row.probe), row.layer))
 
 
-def best_layers(found: Sequence[Probed], metric: str = "uar") -> dict[str, Probed]:
+def best_layers(found: Sequence[ProbeResult], metric: str = "uar") -> dict[str, ProbeResult]:
     """For each probe the layer that is best on dev, the lower of equals."""
-    best: dict[str, Probed] = {}
+    best: dict[str, ProbeResult] = {}
     for row in sorted(found, key=lambda row: row.layer):
         if row.probe not in best or row.dev[metric].value > best[row.probe].dev[metric].value:
             best[row.probe] = row
@@ -116,7 +128,7 @@ def check_labels(splits: Mapping[str, Functionals]) -> None:
             )
 
 
-def _probe(name: str, layer: int, splits: Mapping[str, Functionals], metric: str, seed: int) -> Probed:
+def _probe(name: str, layer: int, splits: Mapping[str, Functionals], metric: str, seed: int) -> ProbeResult:
     grid, train = PROBES[name], splits["train"]
     vectors = _standardised({split: rows.layers[layer] for split, rows in splits.items()})
     best: tuple[float, float, Any, dict[str, Metric]] | None = None
@@ -132,7 +144,7 @@ def _probe(name: str, layer: int, splits: Mapping[str, Functionals], metric: str
         if best is None or on_dev[metric].value > best[0]:
             best = (on_dev[metric].value, value, model, on_dev)
     assert best is not None
-    return Probed(name, layer, grid.setting, best[1], best[3], _metrics(best[2], vectors["test"], splits["test"]))
+    return ProbeResult(name, layer, grid.setting, best[1], best[3], _metrics(best[2], vectors["test"], splits["test"]))
 
 
 def _metrics(model: Any, vectors: Vectors, rows: Functionals) -> dict[str, Metric]:
@@ -140,7 +152,7 @@ def _metrics(model: Any, vectors: Vectors, rows: Functionals) -> dict[str, Metri
 
 
 def _standardised(vectors: Mapping[str, Vectors]) -> dict[str, Vectors]:
-    """Zero mean and unit variance over training; a constant column stays at zero."""
+    """Zero mean and unit variance over training. A constant column stays at zero."""
     mean, std = vectors["train"].mean(axis=0), vectors["train"].std(axis=0)
     scale = np.where(std > 1e-8, std, 1.0)
     return {split: ((rows - mean) / scale).astype(np.float32) for split, rows in vectors.items()}

@@ -10,7 +10,7 @@ from typing import Any
 
 from audiossl.analysis.config import ProbeOptions
 from audiossl.analysis.functionals import Functionals, functionals_of
-from audiossl.analysis.probes import Probed, best_layers, check_labels, run_probes
+from audiossl.analysis.probes import ProbeResult, best_layers, check_labels, run_probes
 from audiossl.core.files import atomic_write, write_json
 from audiossl.core.tensors import fingerprint
 from audiossl.core.types import metrics_as_json
@@ -40,6 +40,8 @@ def probe_upstream(
 
     name: of an encoder, as `load_upstream` takes it.
     data: a folder with the manifests train, dev and test.
+    out: the folder for probes.json, probes.md and probes.png.
+    options: what is asked of which layers.
     upstream_options: the encoder's own.
     cache: where means and deviations are kept, so that the encoder runs once. None for nowhere.
     Raises ConfigError, LabelError, and what loading the encoder and reading the sound raise.
@@ -50,6 +52,7 @@ def probe_upstream(
     cuts = {split: read_manifest(data / f"{split}.jsonl.gz") for split in _SPLITS}
     for sentence in check_leaks(cuts):
         _log.warning("Warning: %s", sentence)
+    # The encoder runs once for all probes. A cache keeps what it gave for the next time.
     began = time.perf_counter()
     weights = fingerprint(upstream)
     source = _source(upstream, weights, cache, layers)
@@ -68,6 +71,7 @@ def probe_upstream(
     finally:
         if source is not None:
             source.store.close()
+    # All that can be wrong with labels is said before the first probe is fitted.
     check_labels(splits)
     encoded = time.perf_counter()
     found = run_probes(splits, options.probes.split(","), metric=options.metric, seed=options.seed)
@@ -91,8 +95,12 @@ def _source(
     return open_source(upstream, fingerprint, cache, "statistics", layers=layers)
 
 
-def probes_markdown(found: Sequence[Probed], metric: str) -> str:
-    """A line for each layer, a column for each probe: test figures with intervals; bold is what dev chose."""
+def probes_markdown(found: Sequence[ProbeResult], metric: str) -> str:
+    """A table with a line for each layer and a column for each probe: test figures with intervals.
+
+    found: the results of all probes on all layers.
+    metric: the one that is shown. The layer that is best by it on dev is bold.
+    """
     probes = list(dict.fromkeys(row.probe for row in found))
     best = {probe: row.layer for probe, row in best_layers(found, metric).items()}
     lines = [["layer", *(f"{probe}: {with_unit(metric)}" for probe in probes)], ["---:"] * (len(probes) + 1)]
@@ -107,8 +115,15 @@ def probes_markdown(found: Sequence[Probed], metric: str) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def draw_curves(found: Sequence[Probed], metric: str, path: Path, *, chance: float, title: str = "") -> None:
-    """The test metric over the layers, a curve with intervals for each probe; a ring is the layer that dev chose."""
+def draw_curves(found: Sequence[ProbeResult], metric: str, path: Path, *, chance: float, title: str = "") -> None:
+    """Draw the test metric over the layers, a curve with intervals for each probe. A ring is the layer that dev chose.
+
+    found: the results of all probes on all layers.
+    metric: the one that is shown.
+    path: of the picture.
+    chance: what guessing would give, a dotted line.
+    title: what was probed.
+    """
     from matplotlib.figure import Figure
 
     probes = list(dict.fromkeys(row.probe for row in found))
@@ -148,8 +163,10 @@ def draw_curves(found: Sequence[Probed], metric: str, path: Path, *, chance: flo
     figure.savefig(path, dpi=120, bbox_inches="tight", metadata={"Software": None})
 
 
-def _facts(options: ProbeOptions, splits: Mapping[str, Functionals], found: Sequence[Probed]) -> dict[str, Any]:
+def _facts(options: ProbeOptions, splits: Mapping[str, Functionals], found: Sequence[ProbeResult]) -> dict[str, Any]:
+    """What probes.json says beside what was asked of which encoder."""
     best = best_layers(found, options.metric)
+    # All figures are there, so that another choice than that of dev can be looked at.
     return {
         "field": options.field,
         "metric": options.metric,

@@ -22,13 +22,14 @@ def list_entries(folder: CacheFolder = None, as_json: AsJson = False) -> None:
     from rich.table import Table
 
     from audiossl.features.access import gigabytes
-    from audiossl.features.manage import kept_in
+    from audiossl.features.manage import entries_in
 
     root = _root(folder)
-    rows = [kept.as_json() for kept in kept_in(root)]
+    rows = [entry.as_json() for entry in entries_in(root)]
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
         return
+    # An entry that the installed code would compute otherwise takes room and is never read again.
     table = Table("key", "upstream", "form", "layers", "type", "recordings", "size", "last used", "")
     for row in rows:
         size = gigabytes(row["num_bytes"])
@@ -43,10 +44,10 @@ def list_entries(folder: CacheFolder = None, as_json: AsJson = False) -> None:
 @app.command()
 def info(key: Key, folder: CacheFolder = None) -> None:
     """Print all that is known of one entry, as JSON."""
-    from audiossl.features.manage import find
+    from audiossl.features.manage import find_entry
 
-    kept = find(_root(folder), key)
-    typer.echo(json.dumps({**kept.as_json(), "folder": str(kept.folder), **kept.description}, indent=2))
+    entry = find_entry(_root(folder), key)
+    typer.echo(json.dumps({**entry.as_json(), "folder": str(entry.folder), **entry.description}, indent=2))
 
 
 @app.command()
@@ -57,16 +58,16 @@ def prune(
     folder: CacheFolder = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make room: delete entries that no process has open; without options, only what was abandoned or damaged."""
+    """Make room: delete entries that no process has open. Without options, only what was abandoned or damaged."""
     from audiossl.features.access import gigabytes
-    from audiossl.features.manage import prune as prune_entries
+    from audiossl.features.manage import prune_entries
 
     gone = prune_entries(_root(folder), max_gb=max_gb, older_than_days=older_than_days, unused=unused)
     if as_json:
-        typer.echo(json.dumps([kept.as_json() for kept in gone], indent=2))
+        typer.echo(json.dumps([entry.as_json() for entry in gone], indent=2))
         return
-    for kept in gone:
-        typer.echo(f"Deleted {kept.key[:12]} ({kept.upstream}, {gigabytes(kept.num_bytes)})")
+    for entry in gone:
+        typer.echo(f"Deleted {entry.key[:12]} ({entry.upstream}, {gigabytes(entry.num_bytes)})")
     typer.echo(f"{len(gone)} entries deleted")
 
 
@@ -77,17 +78,18 @@ def verify(
     folder: CacheFolder = None,
     as_json: AsJson = False,
 ) -> None:
-    """Read everything that is kept; damaged parts are put aside, with exit code 1."""
+    """Read everything that is kept. Damaged parts are put aside, with exit code 1."""
     from audiossl.data.manifests import read_manifest
     from audiossl.features import manage
 
     root = _root(folder)
-    entries = [manage.find(root, key)] if key else manage.kept_in(root)
+    entries = [manage.find_entry(root, key)] if key else manage.entries_in(root)
     problems: list[str] = []
-    for kept in entries:
-        problems += manage.verify(kept)
+    for entry in entries:
+        # First what lies on the disk: a damaged shard that is put aside is not compared with any sound.
+        problems += manage.verify_entry(entry)
         for path in audio or []:
-            problems += manage.verify_sound(kept, read_manifest(path))
+            problems += manage.verify_sound(entry, read_manifest(path))
     if as_json:
         typer.echo(json.dumps({"num_entries": len(entries), "problems": problems}, indent=2))
     else:
@@ -100,12 +102,12 @@ def verify(
 def rm(key: Key, folder: CacheFolder = None) -> None:
     """Delete one entry."""
     from audiossl.core.errors import AudiosslError
-    from audiossl.features.manage import find, remove
+    from audiossl.features.manage import find_entry, remove_entry
 
-    kept = find(_root(folder), key)
-    if not remove(kept):
-        raise AudiosslError(f"A process is using {kept.key[:12]}; try again when it has ended.")
-    typer.echo(f"Deleted {kept.key}")
+    entry = find_entry(_root(folder), key)
+    if not remove_entry(entry):
+        raise AudiosslError(f"A process is using {entry.key[:12]}; try again when it has ended.")
+    typer.echo(f"Deleted {entry.key}")
 
 
 def extract(
@@ -125,11 +127,11 @@ def extract(
 ) -> None:
     """Compute hidden states once and keep them, for any number of trainings (also under torchrun)."""
     from audiossl.core.config import structured
-    from audiossl.features import extraction as command
     from audiossl.features.config import CacheConfig
+    from audiossl.features.extraction import extract as fill_cache
 
     settings = {"dir": str(folder or ""), "max_gb": max_gb, "dtype": dtype}
-    facts = command.extract(
+    facts = fill_cache(
         upstream,
         manifests,
         options=upstream_options(option),
@@ -149,6 +151,7 @@ def extract(
 
 
 def _root(folder: Path | None) -> Path:
+    """The folder of all entries."""
     from audiossl.features.access import features_folder
     from audiossl.features.config import CacheConfig
 

@@ -42,7 +42,7 @@ def from_folder(
     seed: Annotated[int, typer.Option(help="Seed of the drawn splits.")] = 0,
     labels: Annotated[bool, typer.Option(help="Take the name of a file's folder for its label.")] = True,
 ) -> None:
-    """Make manifests from a folder; subfolders named train, dev and test become the splits."""
+    """Make manifests from a folder. Subfolders named train, dev and test become the splits."""
     from audiossl.data.sources import cuts_from_folder
 
     split = None if dev is None and test is None else (dev or 0.0, test or 0.0)
@@ -122,7 +122,7 @@ def validate(
     manifests: Manifests,
     read_audio: Annotated[bool, typer.Option(help="Read every sample, not only the headers.")] = True,
 ) -> None:
-    """Find everything that is wrong in manifests and their sound files; exit code 1 if anything is."""
+    """Find everything that is wrong in manifests and their sound files. Exit code 1 if anything is."""
     from rich.console import Console
 
     from audiossl.data.checks import validate as find_problems

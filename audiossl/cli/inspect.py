@@ -117,7 +117,7 @@ def diagnose() -> list[Finding]:
 
 
 def _probe(check: str, look: Callable[[], Finding]) -> Finding:
-    """What `look` finds; whatever it raises is a finding too."""
+    """What `look` finds. Whatever it raises is a finding too."""
     try:
         return look()
     except Exception as error:
@@ -133,7 +133,7 @@ def _package(name: str) -> Finding:
 
 
 def _torchaudio() -> Finding:
-    """torch and torchaudio are built as pairs; nothing that is needed to train fails without torchaudio."""
+    """torch and torchaudio are built as pairs. Nothing that is needed to train fails without torchaudio."""
     try:
         torch, audio = version("torch"), version("torchaudio")
     except PackageNotFoundError:

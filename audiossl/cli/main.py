@@ -68,6 +68,7 @@ def describe(
     if as_json:
         print(json.dumps(facts, indent=2))
         return
+    # Facts are one table, settings another below it.
     settings = facts.pop("settings", [])
     table = _table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
@@ -279,7 +280,7 @@ def doctor(as_json: AsJson = False) -> None:
 
 
 def add_commands_of_tasks() -> None:
-    """Commands that the cards of downstreams bring, in the order of their names; a second call changes nothing."""
+    """Add the commands of the cards of downstreams, in the order of their names. A second call changes nothing."""
     from audiossl.core.registry import DOWNSTREAMS, import_target
 
     known = {command.name for command in app.registered_commands}

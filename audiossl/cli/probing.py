@@ -41,8 +41,8 @@ def probe(
     from audiossl.features.config import CacheConfig
 
     given = upstream_options([*(settings or []), *(option or [])])
-    kept = CacheConfig(dir=str(folder or ""), max_gb=max_gb) if cache else None
-    facts = probe_upstream(upstream, data, to, options, given, kept)
+    where = CacheConfig(dir=str(folder or ""), max_gb=max_gb) if cache else None
+    facts = probe_upstream(upstream, data, to, options, given, where)
     if as_json:
         print(json.dumps(facts))
         return

@@ -19,6 +19,11 @@ from audiossl.experiments.sweeps.record import MemberRecord, SweepRecord, read_s
 def evaluate_sweep(folder: Path, split: str, checkpoint: str, overrides: Sequence[str], *, as_json: bool) -> None:
     """Evaluate the best member (of each seed, where seeds were swept over) and print what was found.
 
+    folder: of the sweep.
+    split: which rows are predicted and scored.
+    checkpoint: best, last or averaged. '' for what the runs are configured to use.
+    overrides: changes to their configuration as key=value.
+    as_json: print JSON for a program to read.
     Raises TrainingError where no member is finished.
     """
     found = {run.name: load_run(run, checkpoint, overrides=overrides).evaluate(split) for run in runs_of(folder)}
@@ -33,7 +38,7 @@ def evaluate_sweep(folder: Path, split: str, checkpoint: str, overrides: Sequenc
 
 
 def over_seeds(found: Mapping[str, Mapping[str, Metric]]) -> dict[str, dict[str, float]]:
-    """Mean and standard deviation of each metric over the chosen members; empty for a single one."""
+    """Mean and standard deviation of each metric over the chosen members. Empty for a single one."""
     names = next(iter(found.values())) if len(found) > 1 else {}
     values = {name: [metrics[name].value for metrics in found.values() if name in metrics] for name in names}
     return {name: {"mean": mean(each), "std": stdev(each)} for name, each in values.items() if len(each) == len(found)}
@@ -42,18 +47,18 @@ def over_seeds(found: Mapping[str, Mapping[str, Metric]]) -> dict[str, dict[str,
 def members_table(record: SweepRecord, title: str) -> Table:
     """All members, and which of them were chosen."""
     table = Table("member", "dev", "at step", "", title=title, title_justify="left")
-    best, chosen = record.best(), {entry.name for entry in record.chosen}
-    for entry in record.members:
-        table.add_row(entry.name, _number(entry.dev), str(entry.step or ""), _remark(entry, best, chosen))
+    best, chosen = record.best(), {member.name for member in record.chosen}
+    for member in record.members:
+        table.add_row(member.name, _number(member.dev), str(member.step or ""), _remark(member, best, chosen))
     return table
 
 
-def _remark(entry: MemberRecord, best: MemberRecord | None, chosen: set[str]) -> str:
-    if entry is best:
+def _remark(member: MemberRecord, best: MemberRecord | None, chosen: set[str]) -> str:
+    if member is best:
         return "best"
-    if entry.name in chosen:
-        return f"best of seed {entry.seed}"
-    return "" if entry.state == "finished" else f"{entry.state}: {entry.why}" if entry.why else entry.state
+    if member.name in chosen:
+        return f"best of seed {member.seed}"
+    return "" if member.state == "finished" else f"{member.state}: {member.why}" if member.why else member.state
 
 
 def figures_table(found: Mapping[str, Mapping[str, Metric]], title: str) -> Table:

@@ -14,6 +14,8 @@ from audiossl.core.errors import AudiosslError, CheckpointError
 from audiossl.core.files import read_json, write_json
 
 NAME = "encoder.json"
+UPSTREAM_NAME = "upstream.safetensors"  # the encoder that a pre-training leaves at its end
+RUN_NAME = "run.json"  # what every run writes, by which a run of before `encoder.json` is known
 
 
 @dataclass(frozen=True)

@@ -14,15 +14,13 @@ from audiossl.core.errors import CheckpointError, ConfigError
 from audiossl.core.registry import UPSTREAMS
 from audiossl.core.tensors import config_of, fingerprint, load_strict, read_tensors
 from audiossl.encoders.building import build_upstream, passed_on
-from audiossl.encoders.encoder_file import has_encoder_file, read_encoder_file
+from audiossl.encoders.encoder_file import NAME, RUN_NAME, UPSTREAM_NAME, has_encoder_file, read_encoder_file
 from audiossl.encoders.engines.running import with_engine
 from audiossl.encoders.finetuning import FinetuneConfig, make_trainable, merge_lora
 from audiossl.encoders.formats.loading import load_original
 from audiossl.encoders.hub import local_path, packaged_weights, published
 from audiossl.encoders.upstream import Upstream
 from audiossl.encoders.weights import load_state, load_upstream_weights
-
-_FINISHED = "upstream.safetensors"  # what `audiossl pretrain` writes at its end
 
 
 def differences(config: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
@@ -47,13 +45,13 @@ def load_from_reference(reference: str, options: Mapping[str, Any], *, random_in
     Raises CheckpointError, ConfigError.
     """
     path, source = local_path(reference)
-    if not source and path.is_dir() and not (path / _FINISHED).is_file():
+    if not source and path.is_dir() and not (path / UPSTREAM_NAME).is_file():
         if has_encoder_file(path):
             return _tuned(path, options, random_init=random_init, seed=seed)
-        if (path / "run.json").is_file():
+        if (path / RUN_NAME).is_file():
             raise _without_encoder(path)
     # A folder is ours unless it looks like one of transformers.
-    own = path / _FINISHED if path.is_dir() and not (path / "config.json").is_file() else path
+    own = path / UPSTREAM_NAME if path.is_dir() and not (path / "config.json").is_file() else path
     if source or own.suffix != ".safetensors":
         return load_original(path, source, options, random_init=random_init)
     state, description = read_tensors(own)
@@ -70,7 +68,7 @@ def load_from_reference(reference: str, options: Mapping[str, Any], *, random_in
 def _without_encoder(folder: Path) -> CheckpointError:
     return CheckpointError(
         f"{folder} does not say which encoder it has: an earlier version of audiossl wrote it; `audiossl evaluate "
-        f"{folder}` adds encoder.json to a trained head, `audiossl pretrain --resume {folder}` ends a pre-training."
+        f"{folder}` adds {NAME} to a trained head, `audiossl pretrain --resume {folder}` ends a pre-training."
     )
 
 

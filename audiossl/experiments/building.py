@@ -24,7 +24,7 @@ from audiossl.data.stream import StreamPlan, at_speed
 from audiossl.encoders.building import build_upstream
 from audiossl.encoders.loading import load_upstream
 from audiossl.encoders.upstream import Upstream
-from audiossl.experiments.cached_batches import Served
+from audiossl.experiments.cached_batches import SharedFeatures
 from audiossl.experiments.config import DataConfig, Experiment, PretrainExperiment
 from audiossl.training.downstream import Downstream
 from audiossl.training.interface import build_interface
@@ -40,7 +40,7 @@ def check_rows(task: Downstream, data: DataConfig, cuts: Mapping[str, Iterable[C
     task: what is to use them.
     data: how they are read.
     cuts: the rows by split.
-    where: what errors call the rows, with {split} in it; '' for the paths of the manifests.
+    where: what errors call the rows, with {split} in it. '' for the paths of the manifests.
     """
     for split, rows in cuts.items():
         if split == "train" and data.speeds:
@@ -50,7 +50,7 @@ def check_rows(task: Downstream, data: DataConfig, cuts: Mapping[str, Iterable[C
 
 
 def warn_of_leaks(data: DataConfig, cuts: Mapping[str, CutSet]) -> None:
-    """Say once by name what the splits share; the test split counts where it is there already."""
+    """Say once by name what the splits share. The test split counts where it is there already."""
     if not is_main():
         return
     test = {"test": read_manifest(data.path("test"))} if data.path("test").is_file() else {}
@@ -58,19 +58,25 @@ def warn_of_leaks(data: DataConfig, cuts: Mapping[str, CutSet]) -> None:
         _log.warning("Warning: %s", sentence)
 
 
-def completed(config: Experiment, cuts: Iterable[Cut]) -> Experiment:
-    """With the options of the task that its training rows determine. Raises ConfigError, LabelError, ..."""
+def complete_config(config: Experiment, cuts: Iterable[Cut]) -> Experiment:
+    """The configuration with those options of the task that its training rows determine.
+
+    config: what the user gave.
+    cuts: the training rows.
+    Raises ConfigError, LabelError, ...
+    """
     task_type = DOWNSTREAMS.load(config.downstream)
     options = structured(task_type.Config, config.task, where=f"task options of {config.downstream}")
     return dataclasses.replace(config, task=as_dict(task_type.complete(options, cuts)))
 
 
 def build_downstream(config: Experiment, upstream: Upstream | None = None, *, finetune: bool = True) -> Downstream:
-    """Upstream, interface and head of a completed configuration; the new parameters are drawn from the seed.
+    """Upstream, interface and head of a completed configuration. The new parameters are drawn from the seed.
 
     config: what to build.
     upstream: the encoder that it names, where it is loaded already.
     finetune: False where others share the encoder, so that nothing is added to it.
+    Raises UnknownNameError, ConfigError, CheckpointError.
     """
     upstream = upstream or load_upstream(config.upstream, **config.upstream_options)
     task_type = DOWNSTREAMS.load(config.downstream)
@@ -85,7 +91,10 @@ def build_downstream(config: Experiment, upstream: Upstream | None = None, *, fi
 
 
 def build_objective(config: PretrainExperiment) -> Objective:
-    """The encoder, freshly initialised from the seed, under the objective that is asked for or under its own."""
+    """The encoder, freshly initialised from the seed, under the objective that is asked for or under its own.
+
+    Raises UnknownNameError, and ConfigError where there is no objective or none that can train the encoder.
+    """
     card = UPSTREAMS.card(config.upstream)
     name = config.objective or getattr(card, "objective", "")
     if not name:
@@ -100,7 +109,7 @@ def build_objective(config: PretrainExperiment) -> Objective:
 
 
 def batch_source(
-    task: Task, config: Any, cuts: Mapping[str, CutSet], split: str, served: Served | None = None
+    task: Task, config: Any, cuts: Mapping[str, CutSet], split: str, features: SharedFeatures | None = None
 ) -> BatchSource:
     """Batches of `train` (endless, shuffled) or of another split, for a trainer.
 
@@ -108,16 +117,20 @@ def batch_source(
     config: an `Experiment` or a `PretrainExperiment`.
     cuts: the rows of each split.
     split: the one that is wanted.
-    served: where hidden states come from; None for sound.
+    features: where hidden states come from. None for sound.
     """
-    kept = served.batches(split, config.seed) if served else None
+    stored = features.batches(split, config.seed) if features else None
     upstream: Upstream = task.upstream  # type: ignore[assignment]
     plan = StreamPlan.of(upstream, config.data, seed=config.seed, train=split == "train")
-    return kept or (lambda start, rank, world: make_loader(cuts[split], plan.at(start, rank, world)))
+    return stored or (lambda start, rank, world: make_loader(cuts[split], plan.at(start, rank, world)))
 
 
 def fit_statistics(task: Task, train_batches: BatchSource) -> None:
-    """Estimate what is not learnt by gradient, on the first epoch that a trainer will see."""
+    """Estimate what is not learnt by gradient, on the first epoch that a trainer will see.
+
+    task: what has something to estimate, or nothing.
+    train_batches: the batches that the trainer will read.
+    """
     if task.needs_fit:
         stream = train_batches(None, 0, 1)
         task.eval()

@@ -14,12 +14,10 @@ from accelerate.utils import broadcast_object_list
 
 from audiossl.core.types import Batch, BatchSource
 from audiossl.data.stream import LoaderConfig, StreamPlan
-from audiossl.experiments.config import (
-    Experiment,
-)
-from audiossl.experiments.feature_form import Choice, choose, why_not_pooled
+from audiossl.experiments.config import Experiment
+from audiossl.experiments.feature_form import FormChoice, choose_form, why_not_pooled
 from audiossl.features.access import announcement, cached_batches, joint_survey, open_source
-from audiossl.features.config import Asked, CacheConfig, Form
+from audiossl.features.config import CacheConfig, FeaturesSetting, Form
 from audiossl.features.source import FeatureSource, Survey
 from audiossl.training.config import TrainerConfig
 from audiossl.training.downstream import Downstream
@@ -31,10 +29,14 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Served:
-    """Where batches come from, for any number of heads that need the same of the encoder.
+class SharedFeatures:
+    """Hidden states for any number of heads that need the same of the encoder.
 
-    source: None where form is 'off'; means: the heads get the mean over time of frames that are kept.
+    form: in which they are stored, 'off' where each head runs the encoder itself.
+    source: what gives them. None where form is 'off'.
+    cuts: the rows by split.
+    data: how rows become batches.
+    means: whether the heads get the mean over time of frames that are stored.
     """
 
     form: Form
@@ -49,7 +51,7 @@ class Served:
         return self.form == "pooled" or self.means
 
     def batches(self, split: str, seed: int) -> BatchSource | None:
-        """Batches of `train` (endless, shuffled) or of another split, for a trainer; None where the cache is off."""
+        """Batches of `train` (endless, shuffled) or of another split, for a trainer. None where form is 'off'."""
         source, cuts = self.source, self.cuts[split]
         if source is None:
             return None
@@ -58,40 +60,52 @@ class Served:
 
 
 @dataclass(frozen=True)
-class Feed:
+class FeatureNeeds:
     """What a task needs to read its batches from the cache.
 
-    asked: the experiment's `features`; form: of an earlier part of the same run, which stays.
+    task: the head on its encoder.
+    fingerprint: of the encoder.
+    data: how rows become batches.
+    cache: where the cache is, how large it may be and in which type it keeps hidden states.
+    asked: `features` of the experiment.
+    form: of an earlier part of the same run, which stays. None where there is none.
+    precision: of autocast.
+    device: where the encoder runs.
     """
 
     task: Downstream
     fingerprint: str
     data: LoaderConfig
     cache: CacheConfig
-    asked: Asked
+    asked: FeaturesSetting
     form: Form | None = None
     precision: str = "fp32"
     device: torch.device | str = "cpu"
 
     def check(self) -> None:
         """Raise ConfigError, before anything is computed, for a cache that would change the result."""
-        choose(self.asked, self.task, self.data, lambda form: True)
+        choose_form(self.asked, self.task, self.data, lambda form: True)
 
-    def choose(self, splits: Sequence[CutSet]) -> Choice:
-        """The form for these rows together."""
+    def choose_form(self, splits: Sequence[CutSet]) -> FormChoice:
+        """The form for the rows of these splits together. Raises ConfigError as `check` does."""
         if self.form:
-            return Choice(self.form, "as in the run so far")
+            return FormChoice(self.form, "as in the run so far")
 
         def fits(form: Form) -> bool:
-            source = self.source(form)
+            source = self.open_source(form)
             missing = sum(source.survey(rows).missing_bytes for rows in splits)
             source.store.close()
             return missing <= source.store.budget.left
 
-        return choose(self.asked, self.task, self.data, fits)
+        return choose_form(self.asked, self.task, self.data, fits)
 
-    def source(self, form: Form, world: int = 1, beside: FeatureSource | None = None) -> FeatureSource:
-        """Hidden states of the layers that the task's interface reads."""
+    def open_source(self, form: Form, world: int = 1, beside: FeatureSource | None = None) -> FeatureSource:
+        """Hidden states of the layers that the task's interface reads.
+
+        form: in which they are stored.
+        world: processes that share the budget.
+        beside: another source of the same run, which shares the budget too.
+        """
         return open_source(
             self.task.upstream,
             self.fingerprint,
@@ -109,12 +123,12 @@ class Feed:
         """Whether the mean over time is all that is needed, also of frames."""
         return not why_not_pooled(self.task)
 
-    def evaluate(self, cuts: CutSet) -> Iterator[Batch] | None:
-        """Batches of one pass over the rows, from the cache; None where it is off, or too small for them."""
-        choice = self.choose([cuts])
+    def evaluation_batches(self, cuts: CutSet) -> Iterator[Batch] | None:
+        """Batches of one pass over the rows, from the cache. None where it is off, or too small for them."""
+        choice = self.choose_form([cuts])
         if choice.form == "off":
             return None
-        source = self.source(choice.form)
+        source = self.open_source(choice.form)
         survey = source.survey(cuts)
         if survey.missing_bytes > source.store.budget.left:
             source.store.close()
@@ -130,47 +144,53 @@ class Feed:
             source.store.close()
 
 
-def feed_of(config: Experiment, task: Downstream, fingerprint: str, form: Form | None) -> Feed:
+def needs_of(config: Experiment, task: Downstream, fingerprint: str, form: Form | None) -> FeatureNeeds:
     """What a head needs of the cache in training.
 
     config: the completed configuration.
     task: the head on its encoder.
     fingerprint: of the encoder.
-    form: which an earlier part of the run used; None for none.
+    form: which an earlier part of the run used. None where there is none.
     """
-    return Feed(task, fingerprint, config.data, config.cache, config.features, form, config.trainer.precision)
+    return FeatureNeeds(task, fingerprint, config.data, config.cache, config.features, form, config.trainer.precision)
 
 
 @contextmanager
-def opened(
-    feeds: Sequence[Feed], accelerator: Accelerator, trainer: TrainerConfig, cuts: Mapping[str, CutSet]
-) -> Iterator[list[Served]]:
-    """What trainers can read instead of sound, with all computed that was missing.
+def open_features(
+    needs: Sequence[FeatureNeeds], accelerator: Accelerator, trainer: TrainerConfig, cuts: Mapping[str, CutSet]
+) -> Iterator[list[SharedFeatures]]:
+    """What trainers can read instead of sound, one for each of `needs`, with all computed that was missing.
 
-    feeds: of one encoder and the same data, each with needs of its own; the encoder runs once for all of them.
+    The choices are the same in every process.
+
+    needs: of one encoder and the same data, each of another kind. The encoder runs once for all of them.
     accelerator: which process this is, of how many, and on which device.
     trainer: the settings that say how often each row will be read.
     cuts: the rows of `train` and `dev`.
-    The choices are the same in every process.
+    Raises ConfigError for a cache that would change the result.
     """
     rank, world = accelerator.process_index, accelerator.num_processes
-    feeds = [replace(feed, device=accelerator.device) for feed in feeds]
-    splits = {split: _used(rows, feeds[0].data) if split == "train" else rows for split, rows in cuts.items()}
-    found: list[Any] = [[feed.choose(list(splits.values())) for feed in feeds] if rank == 0 else None]
-    choices: list[Choice] = broadcast_object_list(found)[0]
+    needs = [replace(each, device=accelerator.device) for each in needs]
+    data = needs[0].data
+    splits = {split: _rows_used(rows, data) if split == "train" else rows for split, rows in cuts.items()}
+    # One process looks at what is missing and what fits, since the others might see another moment of the disk.
+    found: list[Any] = [[each.choose_form(list(splits.values())) for each in needs] if rank == 0 else None]
+    choices: list[FormChoice] = broadcast_object_list(found)[0]
     sources: dict[Any, FeatureSource] = {}
-    served: list[Served] = []
-    for feed, choice in zip(feeds, choices, strict=True):
-        key = choice.form, feed.task.interface.layers_read
+    features: list[SharedFeatures] = []
+    for each, choice in zip(needs, choices, strict=True):
+        key = choice.form, each.task.interface.layers_read
         if rank == 0:
             _log.info("Features: %s (%s).", choice.form, choice.why)
         if choice.form != "off" and key not in sources:
-            sources[key] = feed.source(choice.form, world, next(iter(sources.values()), None))
-        served.append(Served(choice.form, sources.get(key), cuts, feed.data, feed.means and choice.form == "frames"))
+            sources[key] = each.open_source(choice.form, world, next(iter(sources.values()), None))
+        means = each.means and choice.form == "frames"
+        features.append(SharedFeatures(choice.form, sources.get(key), cuts, data, means))
+    # Stores are closed however training ends, so that what was added last is not lost.
     try:
         if sources:
-            _fill(list(sources.values()), splits, feeds[0].data, accelerator, trainer)
-        yield served
+            _fill(list(sources.values()), splits, data, accelerator, trainer)
+        yield features
     finally:
         for source in sources.values():
             source.store.close()
@@ -202,7 +222,7 @@ def _fill(
         source.store.refresh()
 
 
-def _used(rows: CutSet, data: LoaderConfig) -> CutSet:
+def _rows_used(rows: CutSet, data: LoaderConfig) -> CutSet:
     shortest_s = data.min_duration_s
     return rows.filter(lambda cut: cut.duration >= shortest_s) if shortest_s else rows
 

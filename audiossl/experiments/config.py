@@ -17,7 +17,7 @@ from audiossl.core.registry import DOWNSTREAMS
 from audiossl.data.folds import FoldsConfig
 from audiossl.data.stream import LoaderConfig
 from audiossl.encoders.finetuning import FinetuneConfig
-from audiossl.features.config import CacheConfig
+from audiossl.features.config import CacheConfig, FeaturesSetting
 from audiossl.training.config import TrainerConfig
 
 _AXES = ("interface", "task", "lr", "seed")  # in the order in which they name a member
@@ -57,7 +57,7 @@ class SweepConfig:
 
     @property
     def axes(self) -> dict[str, list[Any]]:
-        """What is swept over; empty for no sweep."""
+        """What is swept over: the values by axis. Empty for no sweep."""
         return {axis: list(values) for axis in _AXES if (values := getattr(self, axis))}
 
 
@@ -84,7 +84,7 @@ class DataConfig(LoaderConfig):
     else is a warning. Empty for none."""
 
     def path(self, split: str) -> Path:
-        """The manifest of a split; another name than train, dev, test and all is a file `<split>.jsonl.gz` in `dir`."""
+        """The manifest of a split. Beside train, dev, test and all, it is the file `<split>.jsonl.gz` in `dir`."""
         return Path(self.dir) / getattr(self, split, f"{split}.jsonl.gz")
 
 
@@ -117,9 +117,9 @@ class Experiment:
     """Manifests, and how their rows become batches."""
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     """Optimizer, schedule, evaluations and checkpoints."""
-    features: Literal["auto", "frames", "pooled", "stats", "off"] = "auto"
+    features: FeaturesSetting = "auto"
     """Whether hidden states of a frozen encoder are computed once and kept: 'frames', 'pooled' (their mean over time),
-    'off', or 'auto' for what changes nothing and fits into the `cache`. 'stats' is refused, with the reason."""
+    'off', or 'auto' for what changes nothing and fits into the `cache`."""
     cache: CacheConfig = field(default_factory=CacheConfig)
     """Where hidden states are kept, and how many."""
     checkpoint: Literal["best", "last", "averaged"] = "best"

@@ -7,50 +7,51 @@ from typing import NamedTuple
 
 from audiossl.core.errors import ConfigError
 from audiossl.data.stream import LoaderConfig
-from audiossl.features.config import Asked, Form
+from audiossl.features.config import FeaturesSetting, Form
 from audiossl.training.downstream import Downstream
 
 
-class Choice(NamedTuple):
+class FormChoice(NamedTuple):
     """A form, and why it is that one."""
 
     form: Form
     why: str
 
 
-def choose(asked: Asked, task: Downstream, data: LoaderConfig, fits: Callable[[Form], bool]) -> Choice:
+def choose_form(
+    asked: FeaturesSetting, task: Downstream, data: LoaderConfig, fits: Callable[[Form], bool]
+) -> FormChoice:
     """The form that is asked for, or for 'auto' the smallest that changes nothing and fits the budget.
 
-    fits: whether what is missing in that form fits; asked last, since it walks through the rows.
+    asked: `features` of the experiment.
+    task: the head on its encoder.
+    data: how rows become batches.
+    fits: whether what is missing in that form fits. It is asked last, since it walks through the rows.
     Raises ConfigError where what is asked for would change the result.
     """
     if asked == "off":
-        return Choice("off", "as asked for")
-    if asked == "stats":
-        raise ConfigError(
-            "features=stats: no head here needs the mean and the second moments of the layers and nothing else (the "
-            "deviation of a weighted sum needs the covariance of all layers); choose pooled, frames or auto."
-        )
+        return FormChoice("off", "as asked for")
     wrong = why_not(task, data)
     not_pooled = why_not_pooled(task)
     if asked != "auto":
         reason = wrong or (not_pooled if asked == "pooled" else "")
         if reason:
             raise ConfigError(f"features={asked} would change the result: {reason}; set features=auto or off.")
-        return Choice(asked, "as asked for")
+        return FormChoice(asked, "as asked for")
+    # 'auto' never fails: what would change the result, or does not fit, is computed in every epoch.
     if wrong:
-        return Choice("off", wrong)
+        return FormChoice("off", wrong)
     if not not_pooled:
         if fits("pooled"):
-            return Choice("pooled", "head and interface need no more than the mean over time")
-        return Choice("off", "the means of all recordings do not fit the budget (cache.max_gb)")
+            return FormChoice("pooled", "head and interface need no more than the mean over time")
+        return FormChoice("off", "the means of all recordings do not fit the budget (cache.max_gb)")
     if fits("frames"):
-        return Choice("frames", f"all frames are kept, since {not_pooled}")
-    return Choice("off", "the hidden states of all frames do not fit the budget (cache.max_gb)")
+        return FormChoice("frames", f"all frames are kept, since {not_pooled}")
+    return FormChoice("off", "the hidden states of all frames do not fit the budget (cache.max_gb)")
 
 
 def why_not(task: Downstream, data: LoaderConfig) -> str:
-    """Why hidden states that were computed once are not those of every epoch; '' where they are."""
+    """Why hidden states that were computed once are not those of every epoch. '' where they are."""
     if not task.upstream_is_frozen:
         return f"finetune.mode={task.finetuning.mode} changes the encoder in every step"
     if data.max_crop_s is not None:
@@ -65,7 +66,7 @@ def why_not(task: Downstream, data: LoaderConfig) -> str:
 
 
 def why_not_pooled(task: Downstream) -> str:
-    """Why the mean over time of each layer is not enough; '' where it is."""
+    """Why the mean over time of each layer is not enough. '' where it is."""
     if not task.interface.commutes_with_mean:
         return f"the interface ({type(task.interface).__name__}) is no affine function of the layers"
     if not task.commutes_with_mean:

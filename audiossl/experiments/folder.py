@@ -1,10 +1,10 @@
 """The folder of a run: what lies where in it, what it says of itself, and who may write it.
 
-RUN/config.yaml        all settings; it is written last, and makes the folder one that can be gone on with
+RUN/config.yaml        all settings, written last: it makes the folder one that can be gone on with
 RUN/run.json           command, versions, sizes, fingerprint of the encoder (`RunFacts`)
 RUN/encoder.json       the encoder that the run leaves (`audiossl.encoders.encoder_file`)
 RUN/log.jsonl, tensorboard/, figures/, checkpoints/      what training writes
-RUN/interface.json     weights of the layers; a run that has it is finished
+RUN/interface.json     weights of the layers, written when a run is finished
 RUN/<split>/           predictions.jsonl, metrics.json and pictures of an evaluation
 RUN/sweep.json, RUN/<member>/                            of a sweep, with a run in each member
 RUN/folds.json, manifests/<fold>/, folds/<fold>/         of a cross-validation, with a run in each fold
@@ -28,10 +28,11 @@ from audiossl.core.errors import AudiosslError, CheckpointError, TrainingError
 from audiossl.core.files import read_json, write_json
 from audiossl.core.processes import is_main
 from audiossl.core.tensors import read_tensors
-from audiossl.encoders.encoder_file import EncoderFile, has_encoder_file
+from audiossl.encoders.encoder_file import RUN_NAME, UPSTREAM_NAME, EncoderFile, has_encoder_file
 from audiossl.experiments.config import Experiment, parse_settings, read_settings
 from audiossl.features.config import Form
-from audiossl.training.log import read_log
+from audiossl.training.checkpoints import Checkpoints
+from audiossl.training.log import LOG_NAME, read_log
 from audiossl.training.task import Task
 
 Kind = Literal["single", "sweep", "cross_validation", "pretraining"]
@@ -76,6 +77,7 @@ class RunFacts:
         return cls(**{**empty, **{key: value for key, value in stored.items() if key in known}})
 
     def as_json(self) -> dict[str, Any]:
+        """What is written: the facts that this run has."""
         return {key: value for key, value in asdict(self).items() if value is not None}
 
 
@@ -121,11 +123,11 @@ class RunFolder:
 
     @property
     def facts_path(self) -> Path:
-        return self.path / "run.json"
+        return self.path / RUN_NAME
 
     @property
     def log_path(self) -> Path:
-        return self.path / "log.jsonl"
+        return self.path / LOG_NAME
 
     @property
     def interface_path(self) -> Path:
@@ -146,7 +148,7 @@ class RunFolder:
     @property
     def upstream_path(self) -> Path:
         """The encoder that a pre-training has made."""
-        return self.path / "upstream.safetensors"
+        return self.path / UPSTREAM_NAME
 
     @property
     def is_run(self) -> bool:
@@ -170,7 +172,7 @@ class RunFolder:
             return "sweep"
         if not self.is_run:
             raise AudiosslError(
-                f"{self} is not a run folder (it has no config.yaml); give what `audiossl train` wrote."
+                f"{self} is not a run folder (it has no {self.config_path.name}); give what `audiossl train` wrote."
             )
         settings = read_settings(self.config_path)
         if (settings.get("folds") or {}).get("by"):
@@ -184,7 +186,7 @@ class RunFolder:
 
     @property
     def facts(self) -> RunFacts:
-        """Raises AudiosslError for a missing or damaged run.json."""
+        """What run.json says. Raises AudiosslError where it is missing or damaged."""
         try:
             return RunFacts.from_json(read_json(self.facts_path))
         except AudiosslError as error:
@@ -192,12 +194,12 @@ class RunFolder:
 
     @property
     def log(self) -> list[dict[str, Any]]:
-        """The lines of log.jsonl."""
+        """The lines of log.jsonl, [] where there is none."""
         return read_log(self.path)
 
     @property
     def interface(self) -> LayerWeights:
-        """Raises AudiosslError where the run is not finished."""
+        """What interface.json says. Raises AudiosslError where the run is not finished."""
         stored = read_json(self.interface_path)
         return LayerWeights(str(stored.get("name", "")), stored.get("layer_weights") or {})
 
@@ -208,11 +210,12 @@ class RunFolder:
     @property
     def evaluated(self) -> list[SplitFolder]:
         """The splits that were evaluated, by name."""
-        return [SplitFolder(file.parent) for file in sorted(self.path.glob("*/metrics.json"))]
+        found = map(SplitFolder, sorted(self.path.glob("*")))
+        return [split for split in found if split.metrics.is_file()]
 
     def checkpoint(self, name: str) -> Path:
         """The file of the weights `best`, `last` or `averaged`."""
-        return self.path / "checkpoints" / f"{name}.safetensors"
+        return Checkpoints(self.path).path(name)
 
     def member(self, name: str) -> RunFolder:
         """A run of a sweep."""
@@ -240,7 +243,10 @@ class RunFolder:
     def writing(self, *, resume: bool, overwrite: bool) -> Iterator[None]:
         """Make sure that the folder may be written, and that nobody else writes it at the same time.
 
-        Raises TrainingError.
+        resume: whether a run that is there is gone on with.
+        overwrite: whether it is replaced.
+        Raises TrainingError where there is nothing to go on with, where a run is neither to be gone on with nor to be
+        replaced, and where another process writes.
         """
         if resume and not self.is_run:
             raise TrainingError(f"{self} is not a run folder, so nothing can be resumed; start without --resume.")
@@ -262,11 +268,11 @@ class RunFolder:
             yield
 
     def begin(self, config: Any, facts: RunFacts, encoder: EncoderFile | None = None, *, resume: bool = False) -> None:
-        """Say what is trained here; what an earlier run left is removed, unless it is gone on with.
+        """Say what is trained here. What an earlier run left is removed, unless it is gone on with.
 
         config: an `Experiment` or a `PretrainExperiment`.
         facts: what run.json is to say.
-        encoder: what encoder.json is to say; None for a sweep, which has none until a member is finished.
+        encoder: what encoder.json is to say. None for a sweep, which has none until a member is finished.
         resume: whether the run goes on.
         """
         if not resume:
@@ -277,11 +283,11 @@ class RunFolder:
         self.write_config(config)
 
     def write_config(self, config: Any) -> None:
-        """config.yaml; to be written last."""
+        """Write config.yaml, after all else."""
         save_yaml(config, self.config_path)
 
     def write_interface(self, weights: LayerWeights) -> None:
-        """interface.json, of a run that is finished."""
+        """Write interface.json, of a run that is finished."""
         write_json(self.interface_path, weights._asdict())
 
     def add_encoder(self, encoder: EncoderFile) -> None:
@@ -301,5 +307,5 @@ class RunFolder:
 
 
 def checkpoint_prefix(checkpoint: str) -> str:
-    """What the names of a task's tensors begin with in a checkpoint: the last one holds the optimizer as well."""
+    """What the names of a task's tensors begin with in a checkpoint. The last one holds the optimizer as well."""
     return "model/" if checkpoint == "last" else ""

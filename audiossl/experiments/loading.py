@@ -18,8 +18,8 @@ def load_run(folder: str | Path, checkpoint: str = "", device: str | None = None
     Of a cross-validation it is all folds as one, of a sweep the member that is best on dev.
 
     folder: what `audiossl train` wrote.
-    checkpoint: best, last or averaged; '' for what the run is configured to use.
-    device: where it runs; None for a GPU where there is one.
+    checkpoint: best, last or averaged. '' for what the run is configured to use.
+    device: where it runs. None for a GPU where there is one.
     overrides: changes to its configuration, for instance data.dir=elsewhere.
     Raises AudiosslError for a folder that holds no such run.
     """

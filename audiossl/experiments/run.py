@@ -1,6 +1,6 @@
 """A trained run: predictions for new recordings, and metrics on a split.
 
-RUN/<split>/predictions.jsonl, metrics.json and pictures, for each split that was evaluated.
+Each split that is evaluated has predictions, metrics and pictures in the run's folder (`SplitFolder`).
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from audiossl.data.loader import make_loader
 from audiossl.data.manifests import read_manifest
 from audiossl.data.reading import path_of
 from audiossl.data.stream import StreamPlan
+from audiossl.encoders.devices import best_device
 from audiossl.encoders.encoder_file import EncoderFile
 from audiossl.encoders.loading import load_upstream, require_fingerprint
 from audiossl.experiments.building import build_downstream
-from audiossl.experiments.cached_batches import Feed
+from audiossl.experiments.cached_batches import FeatureNeeds
 from audiossl.experiments.config import Experiment
 from audiossl.experiments.folder import RunFolder, checkpoint_prefix, now
 from audiossl.training.downstream import Downstream
@@ -34,7 +35,14 @@ from audiossl.training.task import Prediction
 
 @dataclass(frozen=True)
 class Run:
-    """A trained downstream, ready to predict."""
+    """A trained downstream, ready to predict.
+
+    folder: of the run.
+    config: its completed configuration.
+    task: the head on its encoder, with trained weights.
+    device: where it is.
+    fingerprint: of the encoder as it was loaded. '' where it is not known, so that nothing is stored.
+    """
 
     folder: Path
     config: Experiment
@@ -43,7 +51,12 @@ class Run:
     fingerprint: str = ""
 
     def predict(self, cuts: CutSet, *, check: bool = False, where: str = "the input") -> list[Prediction]:
-        """Predictions of all rows, longest first. check: insist on labels that were seen in training."""
+        """Predictions of all rows, longest first.
+
+        cuts: the rows.
+        check: insist on labels that were seen in training.
+        where: what an error then calls the rows.
+        """
         if check:
             self.task.check_cuts(cuts, where)
         return self._predict(cuts, self._encoded)
@@ -54,8 +67,9 @@ class Run:
         Hidden states are kept in the form that the run was trained with.
         """
         predictions = self.predictions_of(split)
-        write_jsonl(RunFolder(self.folder).split(split).predictions, predictions)
-        RunFolder(self.folder).add_encoder(encoder_file_of(self.config, self.task, self.fingerprint))
+        run = RunFolder(self.folder)
+        write_jsonl(run.split(split).predictions, predictions)
+        run.add_encoder(encoder_file_of(run, self.config, self.task, self.fingerprint))
         return rescore(self, split, predictions)
 
     def predictions_of(self, split: str) -> list[Prediction]:
@@ -86,10 +100,11 @@ class Run:
         return predict_all(self.task, loader, self.device)
 
     def _from_cache(self, cuts: CutSet) -> list[Prediction]:
-        """From hidden states that are kept, where they are."""
+        """From stored hidden states, where the cache has them or may have them."""
         config, form = self.config, RunFolder(self.folder).facts.features
-        feed = Feed(self.task, self.fingerprint, config.data, config.cache, config.features, form, device=self.device)
-        batches = feed.evaluate(cuts) if self.fingerprint and self.config.features != "off" else None
+        cache = config.data, config.cache, config.features
+        needs = FeatureNeeds(self.task, self.fingerprint, *cache, form, device=self.device)
+        batches = needs.evaluation_batches(cuts) if self.fingerprint and config.features != "off" else None
         return self._encoded(cuts) if batches is None else predict_all(self.task, batches, self.device)
 
 
@@ -108,7 +123,9 @@ def rescore(
     predictions: the rows that are scored.
     tables: more tables, where the caller has any.
     facts: more of what metrics.json says.
+    Returns the metrics by name.
     """
+    # Nothing below runs the encoder, so that a table that is new can be made of old predictions.
     metrics = run.task.score(predictions)
     config, place = run.config, RunFolder(run.folder).split(split)
     written = {
@@ -135,8 +152,8 @@ def load_single(folder: Path, checkpoint: str = "", device: str | None = None, o
     """The run of one head, for prediction.
 
     folder: what `audiossl train` wrote.
-    checkpoint: best, last or averaged; '' for what the run is configured to use.
-    device: where it runs; None for a GPU where there is one.
+    checkpoint: best, last or averaged. '' for what the run is configured to use.
+    device: where it runs. None for a GPU where there is one.
     overrides: changes to its configuration, for instance data.dir=elsewhere.
     Raises CheckpointError where weights are missing or the encoder is another one.
     """
@@ -146,13 +163,14 @@ def load_single(folder: Path, checkpoint: str = "", device: str | None = None, o
     require_fingerprint(upstream, stored, config.upstream, folder)
     task = build_downstream(config, upstream)
     place.restore(task, checkpoint or config.checkpoint)
-    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    where = torch.device(device) if device else best_device()
     return Run(folder, config, task.to(where).eval(), where, stored)
 
 
-def encoder_file_of(config: Experiment, task: Downstream, fingerprint: str) -> EncoderFile:
+def encoder_file_of(run: RunFolder, config: Experiment, task: Downstream, fingerprint: str) -> EncoderFile:
     """What encoder.json says of the encoder under a head.
 
+    run: the folder.
     config: of the run.
     task: the head on its encoder.
     fingerprint: of the encoder as it was loaded.
@@ -163,7 +181,7 @@ def encoder_file_of(config: Experiment, task: Downstream, fingerprint: str) -> E
         fingerprint=fingerprint,
         finetune=as_dict(config.finetune),
         up_to_layer=task.interface.up_to_layer,
-        weights=f"checkpoints/{config.checkpoint}.safetensors",
+        weights=run.checkpoint(config.checkpoint).relative_to(run.path).as_posix(),
         prefix=f"{checkpoint_prefix(config.checkpoint)}upstream.",
     )
 

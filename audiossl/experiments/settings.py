@@ -34,6 +34,8 @@ OPTIONS = {
 class SettingsSheet:
     """What `audiossl config` shows.
 
+    name: what was asked for.
+    kind: `experiment`, `section`, or the kind of the plug-in.
     title, notes: lines of comment above the settings.
     chosen: what names the plug-in, for instance `downstream: asr`.
     settings: all there is to set.
@@ -83,7 +85,7 @@ def settings_sheet(name: str, setting: str = "") -> SettingsSheet:
 
 
 def plugin_settings(kind: str, name: str) -> tuple[Setting, ...]:
-    """What a plug-in lets one set, with what its card sets; () for one without a Config of its own."""
+    """What a plug-in lets one set, with what its card sets. () for one without a Config of its own."""
     registry, key = BY_KIND[kind], OPTIONS[kind]
     schema = getattr(registry.load(name), "Config", None)
     if not (isinstance(schema, type) and dataclasses.is_dataclass(schema)):

@@ -18,6 +18,7 @@ def train(config: Experiment, out: Path, *, resume: bool = False, overwrite: boo
     out: the run folder.
     resume: go on with the run that is there.
     overwrite: replace it.
+    Returns `out`.
     Raises TrainingError if there is a run already.
     """
     if config.sweep.axes or (resume and is_sweep(out)):

@@ -16,11 +16,11 @@ from audiossl.experiments.building import (
     build_downstream,
     build_objective,
     check_rows,
-    completed,
+    complete_config,
     fit_statistics,
     warn_of_leaks,
 )
-from audiossl.experiments.cached_batches import feed_of, opened
+from audiossl.experiments.cached_batches import needs_of, open_features
 from audiossl.experiments.config import Experiment, PretrainExperiment
 from audiossl.experiments.folder import LayerWeights, RunFacts, RunFolder
 from audiossl.experiments.run import encoder_file_of
@@ -38,26 +38,27 @@ def train_one(config: Experiment, out: Path, *, resume: bool = False, overwrite:
     out: the run folder.
     resume: go on with the run that is there.
     overwrite: replace it.
+    Returns `out`.
     Raises TrainingError if there is a run already, ConfigError, LabelError, ... before any training.
     """
     run = RunFolder(out)
     with run.writing(resume=resume, overwrite=overwrite):
         cuts = {split: read_manifest(config.data.path(split)) for split in ("train", "dev")}
-        config = completed(config, cuts["train"])
+        config = complete_config(config, cuts["train"])
         upstream = load_upstream(config.upstream, **config.upstream_options)
-        print_of_upstream = fingerprint(upstream)  # of the weights as they come, before anything is added to them
+        upstream_fingerprint = fingerprint(upstream)  # of the weights as they come, before anything is added to them
         task = build_downstream(config, upstream)
         check_rows(task, config.data, cuts)
         warn_of_leaks(config.data, cuts)
-        feed = feed_of(config, task, print_of_upstream, run.facts.features if resume else None)
-        feed.check()
+        needs = needs_of(config, task, upstream_fingerprint, run.facts.features if resume else None)
+        needs.check()
         accelerator = accelerator_of(config.trainer)
-        with opened([feed], accelerator, config.trainer, cuts) as (served,):
-            sources = [batch_source(task, config, cuts, split, served) for split in ("train", "dev")]
+        with open_features([needs], accelerator, config.trainer, cuts) as (features,):
+            sources = [batch_source(task, config, cuts, split, features) for split in ("train", "dev")]
             trainer = Trainer(task, config.trainer, out, *sources, seed=config.seed)
             # All that can be wrong before the first step was found: what an earlier run left may go.
             if accelerator.is_main_process:
-                facts = facts_of(task, accelerator.num_processes, print_of_upstream, served.form)
+                facts = facts_of(task, accelerator.num_processes, upstream_fingerprint, features.form)
                 begin_single(run, config, task, facts, resume=resume)
             if not resume:
                 fit_statistics(task, sources[0])
@@ -68,21 +69,21 @@ def train_one(config: Experiment, out: Path, *, resume: bool = False, overwrite:
 
 
 def facts_of(
-    task: Task, processes: int, print_of_upstream: str | None = None, features: Form | None = None
+    task: Task, processes: int, upstream_fingerprint: str | None = None, features: Form | None = None
 ) -> RunFacts:
     """What run.json says of a run at its beginning.
 
     task: what is trained.
     processes: how many train it.
-    print_of_upstream: fingerprint of the encoder as it was loaded; None in pre-training.
-    features: the form in which hidden states are read; None in pre-training.
+    upstream_fingerprint: of the encoder as it was loaded. None in pre-training.
+    features: the form in which hidden states are read. None in pre-training.
     """
     trainable = sum(p.numel() for p in task.parameters() if p.requires_grad)
     facts = RunFacts(
         num_parameters=sum(p.numel() for p in task.parameters()),
         num_trainable=trainable,
         processes=processes,
-        upstream_fingerprint=print_of_upstream,
+        upstream_fingerprint=upstream_fingerprint,
         features=features,
     )
     if not isinstance(task, Downstream):
@@ -92,32 +93,39 @@ def facts_of(
 
 
 def begin_single(run: RunFolder, config: Experiment, task: Downstream, facts: RunFacts, *, resume: bool) -> None:
-    """Say what a head is trained on. Raises CheckpointError for a resumed run whose encoder is another one now.
+    """Write what a head is trained on into its folder.
 
     run: the folder.
     config: the completed configuration.
     task: the head on its encoder.
     facts: what run.json is to say.
-    resume: whether the run goes on; it keeps the fingerprint that it started with.
+    resume: whether the run goes on.
+    Raises CheckpointError for a run that goes on and whose encoder is another one now.
     """
     if resume and run.facts.upstream_fingerprint != facts.upstream_fingerprint:
         raise CheckpointError(f"The upstream {config.upstream!r} changed since {run} was started; train again.")
-    run.begin(config, facts, encoder_file_of(config, task, facts.upstream_fingerprint or ""), resume=resume)
+    run.begin(config, facts, encoder_file_of(run, config, task, facts.upstream_fingerprint or ""), resume=resume)
 
 
 def finish_single(run: RunFolder, config: Experiment, task: Downstream) -> None:
-    """interface.json of a finished run, of its best weights, which the task has afterwards."""
+    """Write interface.json of a finished run. The task has the best weights afterwards.
+
+    run: the folder.
+    config: the completed configuration.
+    task: the head on its encoder.
+    """
     run.restore(task, "best")
     run.write_interface(LayerWeights(config.interface, task.interface.layer_weights()))
 
 
 def pretrain(config: PretrainExperiment, out: Path, *, resume: bool = False, overwrite: bool = False) -> Path:
-    """Pre-train an encoder in the run folder `out`; writes `upstream.safetensors`, which `load_upstream(out)` reads.
+    """Pre-train an encoder in the run folder `out`. `load_upstream(out)` reads what is written at the end.
 
     config: what to train.
     out: the run folder.
     resume: go on with the run that is there.
     overwrite: replace it.
+    Returns `out`.
     Raises TrainingError if there is a run already, ConfigError for an encoder that the objective cannot train.
     """
     run = RunFolder(out)
@@ -127,6 +135,7 @@ def pretrain(config: PretrainExperiment, out: Path, *, resume: bool = False, ove
         accelerator = accelerator_of(config.trainer)
         sources = [batch_source(task, config, cuts, split) for split in ("train", "dev")]
         trainer = Trainer(task, config.trainer, out, *sources, seed=config.seed)
+        # All that can be wrong before the first step was found: what an earlier run left may go.
         if accelerator.is_main_process:
             encoder = EncoderFile(weights=run.upstream_path.name)
             run.begin(config, facts_of(task, accelerator.num_processes), encoder, resume=resume)
@@ -135,10 +144,11 @@ def pretrain(config: PretrainExperiment, out: Path, *, resume: bool = False, ove
         if not resume:
             fit_statistics(task, sources[0])
         state = trainer.fit(resume=resume)
+        # The encoder alone, as it was best on dev: the objective's heads stay in the checkpoints.
         if accelerator.is_main_process:
             run.restore(task, "best")
-            kept = state.best[0] if state.best else None
-            card = {"name": config.name, "step": kept.step if kept else state.step, "seed": config.seed}
-            card |= {"dev_loss": kept.value} if kept else {}
+            best = state.best[0] if state.best else None
+            card = {"name": config.name, "step": best.step if best else state.step, "seed": config.seed}
+            card |= {"dev_loss": best.value} if best else {}
             save_upstream(task.upstream, run.upstream_path, card)
     return out

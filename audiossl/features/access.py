@@ -1,4 +1,4 @@
-"""The feature cache of an experiment: what is chosen, computed before training and read in every epoch."""
+"""The feature cache for those who use it: where it lies, a source of an encoder's hidden states, and their batches."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from audiossl.core.types import Batch
 from audiossl.data.stream import BatchStream, StreamPlan
 from audiossl.encoders.upstream import Upstream
 from audiossl.features.config import CacheConfig, Form
-from audiossl.features.identity import describe
+from audiossl.features.identity import describe_entry
 from audiossl.features.source import FeatureSource, Survey
 from audiossl.features.store import Budget, Store
 
@@ -40,6 +40,7 @@ def open_source(
 ) -> FeatureSource:
     """A source of hidden states of an upstream, with the entry of the cache that is its own.
 
+    upstream: the frozen encoder.
     fingerprint: `audiossl.core.tensors.fingerprint(upstream)`.
     cache: where the cache is, how large it may be and in which type it keeps hidden states.
     form: what is kept, see `FeatureSource`.
@@ -50,8 +51,9 @@ def open_source(
     beside: another source in the same cache, which shares the budget too.
     """
     chosen, dtype = tuple(layers), cache.dtype_of(form)
-    description = describe(upstream, fingerprint, layers=chosen, form=form, dtype=dtype, precision=precision)
+    description = describe_entry(upstream, fingerprint, layers=chosen, form=form, dtype=dtype, precision=precision)
     root = features_folder(cache)
+    # Sources of one run draw on one budget, and look at each file once.
     budget = beside.store.budget if beside else Budget(root, cache.max_gb, world)
     store = Store(root, description, budget, note=upstream.name)
     return FeatureSource(
@@ -63,12 +65,12 @@ def open_source(
         precision=precision,
         device=device,
         batch_s=cache.batch_s,
-        rows=beside.rows if beside else None,
+        utterances=beside.utterances if beside else None,
     )
 
 
 def joint_survey(surveys: Sequence[Survey]) -> Survey:
-    """Of the same rows in several forms: rows and seconds that one of them lacks, bytes of all."""
+    """Of the same rows in several forms: the rows and seconds that any of them lacks, and the bytes of all."""
     return surveys[0]._replace(
         num_bytes=sum(survey.num_bytes for survey in surveys),
         missing_rows=max(survey.missing_rows for survey in surveys),
@@ -80,7 +82,8 @@ def joint_survey(surveys: Sequence[Survey]) -> Survey:
 def cached_batches(source: FeatureSource, cuts: CutSet, plan: StreamPlan, *, means: bool = False) -> Iterator[Batch]:
     """The batches of `make_loader`, in its order, with hidden states instead of sound.
 
-    source: where hidden states are kept, and computed where they are not.
+    source: gives hidden states, stored or computed.
+    cuts: the rows.
     plan: of the source's upstream (`StreamPlan.of`).
     means: whether a recording is the mean of its frames over time.
     """

@@ -1,7 +1,7 @@
 """Hidden states of one recording as bytes, and back without a copy.
 
-A record is its layers one after the other, each (T, D_l) in row-major order and each at a multiple of 64 bytes, so
-that some layers can be read without the others and a mapped file can be viewed as tensors of any type.
+A record is its layers one after the other, each (T, D_l) in row-major order. Each layer begins at a multiple of 64
+bytes. Some layers can therefore be read without the others, and a mapped file can be viewed as tensors of any type.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _TOLERANCE = {"fp16": 6e-4, "bf16": 5e-3, "fp32": 1e-6, "int8": 5e-2}
 class Codec:
     """How layers of `widths` are stored: fp16, bf16, fp32, or int8 with one fp32 scale for each frame and layer.
 
-    int8: q = round(x / s), s = max |x| / 127 over the channels of the frame; read back as s q in fp32.
+    int8: q = round(x / s), s = max |x| / 127 over the channels of the frame. It is read back as s q in fp32.
     """
 
     dtype: str
@@ -43,7 +43,7 @@ class Codec:
         return sum(self._layer_bytes(width, num_frames) for width in self.widths)
 
     def encode(self, layers: Sequence[Tensor]) -> Tensor | None:
-        """Layers (T, D_l) as (num_bytes(T),) uint8 on the CPU; None where the type cannot hold them."""
+        """Layers (T, D_l) as (num_bytes(T),) uint8 on the CPU. None where the type cannot hold them."""
         num_frames = layers[0].shape[0]
         record = torch.zeros(self.num_bytes(num_frames), dtype=torch.uint8)
         first = 0
@@ -58,9 +58,9 @@ class Codec:
         return record
 
     def decode(self, records: Tensor, num_frames: int, chosen: Sequence[int]) -> list[Tensor]:
-        """The layers whose places in `widths` are `chosen`; (N,) gives (T, D_l) each, (B, N) gives (B, T, D_l).
+        """The layers whose places in `widths` are `chosen`.
 
-        Views of the records, int8 excepted.
+        Records (N,) give (T, D_l) each, and (B, N) give (B, T, D_l). They are views of the records, int8 excepted.
         """
         alike = self.dtype != "int8" and len(set(self.widths)) == 1 and num_frames > 0
         if alike and list(chosen) == list(range(len(self.widths))):

@@ -1,4 +1,4 @@
-"""Settings of the feature cache; no torch is needed to read them."""
+"""Settings of the feature cache. No torch is needed to read them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import Literal
 
 from audiossl.core.errors import ConfigError
 
+# What an entry holds of a recording. Probes read 'statistics', which no head is trained on.
 Form = Literal["off", "frames", "pooled", "statistics"]
-Asked = Literal["auto", "frames", "pooled", "stats", "off"]
+# What `features` of an experiment may be.
+FeaturesSetting = Literal["auto", "frames", "pooled", "off"]
 
 
 @dataclass(frozen=True)

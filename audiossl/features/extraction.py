@@ -28,10 +28,20 @@ def extract(
     num_workers: int,
     say: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Compute and keep the hidden states of manifests; what was done, ready for JSON.
+    """Compute and keep the hidden states of manifests.
 
-    shard: 'i/n' for the i-th of n disjoint parts, the first being 1; under torchrun each process takes its part of
-    that part. say: called with a line before a manifest starts. Raises ConfigError.
+    name: of the encoder, as `load_upstream` takes it.
+    manifests: the files whose rows are encoded.
+    options: the encoder's own.
+    form: frames, pooled or statistics.
+    layers: as `parse_layers` reads them.
+    cache: where the cache is, how large it may be and in which type it keeps hidden states.
+    shard: 'i/n' for the i-th of n disjoint parts, the first being 1. Under torchrun each process takes its part of it.
+    num_workers: processes that read sound ahead.
+    say: called with a line before a manifest starts.
+    Returns what was done, ready for JSON: key, folder, form and layers of the entry, num_rows, num_bytes, num_computed,
+    and whether the entry is `complete` for these rows.
+    Raises ConfigError.
     """
     if form not in ("frames", "pooled", "statistics"):
         raise ConfigError(f"--form {form}: choose frames, pooled or statistics.")
@@ -51,6 +61,7 @@ def extract(
     try:
         for path, rows in zip(manifests, cuts, strict=True):
             survey = source.survey(rows)
+            # Of each shard of the rows every process has a share.
             share = (which * world + number, total * world)
             if is_main():
                 say(announcement(str(path), survey))
@@ -59,6 +70,7 @@ def extract(
             num_rows, num_bytes = num_rows + survey.num_rows, num_bytes + survey.num_bytes
     finally:
         source.store.close()
+    # Also of rows that other processes and machines have computed.
     complete = all(source.survey(rows).missing_rows == 0 for rows in cuts)
     facts = {"key": source.store.key, "folder": str(source.store.folder), "form": form, "layers": list(source.layers)}
     counts = {"num_rows": num_rows, "num_bytes": num_bytes, "num_computed": num_computed, "complete": complete}

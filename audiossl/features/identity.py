@@ -1,14 +1,15 @@
 """What must be equal for a stored hidden state to be the one that is wanted.
 
 An entry of the cache is named by a hash of the encoder's weights and configuration, of the code that runs, and of
-everything that decides what is stored (`describe`). An utterance in it is named by a hash of where its sound lies and
-of the state of that file: size, time of modification *and time of change*. The latter is set by the kernel whenever a
-file is written, renamed or touched, and no program can choose it: a file of the same size whose time of modification
-was set back is another utterance, whatever the clock says. Two cases remain. A file that was written an instant ago
-could be written again within the same tick of the clock, so its state is taken a moment later; and a file that changes
-while it is read is not stored (`Rows.unchanged`). File systems that keep no time of change (some mounted object
-stores) give the guarantee of size and time of modification alone; `audiossl cache verify --audio` compares the sound
-itself.
+everything else that decides what is stored (`describe_entry`). An utterance in it is named by a hash of where its sound
+lies and of the state of that file: size, time of modification *and time of change*. The latter is set by the kernel
+whenever a file is written, renamed or touched, and no program can choose it. A file of the same size whose time of
+modification was set back is therefore another utterance, whatever the clock says.
+
+Two cases remain. A file that was written an instant ago could be written again within the same tick of the clock, so
+its state is taken a moment later. A file that changes while it is read is not stored (`Utterances.unchanged`). File
+systems that keep no time of change (some mounted object stores) give the guarantee of size and time of modification
+alone. `audiossl cache verify --audio` compares the sound itself.
 """
 
 from __future__ import annotations
@@ -44,12 +45,23 @@ _SHARED_CODE = (
 _SHARED_FOLDERS = ("audiossl.nn",)
 
 
-def describe(
+def describe_entry(
     upstream: Upstream, fingerprint: str, *, layers: Sequence[int], form: str, dtype: str, precision: str
 ) -> dict[str, Any]:
-    """All that decides what is stored, but for the sound. fingerprint: of the upstream; precision: of autocast."""
+    """All that decides what an entry holds, but for the sound.
+
+    upstream: the encoder.
+    fingerprint: of the upstream.
+    layers: the numbers of those that are stored.
+    form: frames, pooled or statistics.
+    dtype: in which they are stored.
+    precision: of autocast.
+    Returns plain data for JSON, of which `key_of` makes the entry's name.
+    """
     import soundfile
     import soxr
+
+    # Another line of code, another library or another setting of the sound may give other numbers.
 
     modules = code_modules(upstream)
     return {
@@ -88,7 +100,10 @@ def code_modules(upstream: Upstream) -> list[str]:
 
 
 def code_version(modules: Iterable[str]) -> str:
-    """A hash of the source files of modules, and of all files of those that are folders; '' for one that is gone."""
+    """A hash of the source files of modules, and of all files of those that are folders.
+
+    A module that is gone counts as empty.
+    """
     digest = hashlib.sha256()
     for name in modules:
         for path in _sources(name):
@@ -116,10 +131,12 @@ def utterance_of(cut: Cut) -> str | None:
     """
     path = path_of(cut)
     if path is not None:
+        # A part of one file, as nearly all rows are: these few facts tell the same as all of the row, and faster.
         recording = cut.recording
         facts: list[Any] = [cut.start, cut.duration, cut.channel, recording.sampling_rate, recording.channel_ids]
         files = [path]
     else:
+        # Several files, or a transform: all that the row says may change the sound.
         row = _without_supervisions(cut.to_dict())
         sources = list(_sources_in(row))
         if any(source["type"] not in ("file", "memory") for source in sources):
@@ -134,13 +151,14 @@ def utterance_of(cut: Cut) -> str | None:
     return hashlib.blake2b(described.encode(), digest_size=16).hexdigest()
 
 
-class Rows:
-    """The utterances of manifest rows; a file is looked at once, not in every epoch."""
+class Utterances:
+    """The names of manifest rows' utterances (`utterance_of`). A file is looked at once, not in every epoch."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[Any, ...], str | None] = {}
 
-    def utterance(self, cut: Cut) -> str | None:
+    def of(self, cut: Cut) -> str | None:
+        """The name of a row's utterance as its files were when they were looked at first. None as in `utterance_of`."""
         path = path_of(cut)
         if path is None:
             return utterance_of(cut)
@@ -151,7 +169,7 @@ class Rows:
 
     def unchanged(self, cut: Cut) -> bool:
         """Whether the files are still what they were when they were looked at first."""
-        return self.utterance(cut) == utterance_of(cut)
+        return self.of(cut) == utterance_of(cut)
 
 
 def _state(file: str) -> list[Any]:

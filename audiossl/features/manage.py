@@ -15,18 +15,28 @@ import torch
 from audiossl.core.errors import AudiosslError
 from audiossl.data.reading import read_cut
 from audiossl.features.identity import FORMAT, code_version, utterance_of
-from audiossl.features.shards import BAD_SUFFIX, SUFFIX, Entry, Shard, ShardError, abandoned, checked, quarantine
-from audiossl.features.source import hash_of
-from audiossl.features.store import alone, bytes_below
+from audiossl.features.shards import (
+    BAD_SUFFIX,
+    SUFFIX,
+    RecordIndex,
+    Shard,
+    ShardError,
+    abandoned_files,
+    quarantine,
+    read_record,
+)
+from audiossl.features.source import sound_digest
+from audiossl.features.store import ENTRY_FILE, LOCK_FILE, bytes_below, exclusive_lock
 
 if TYPE_CHECKING:
     from lhotse.cut import Cut
 
 
-class Kept(NamedTuple):
-    """One entry of the cache: an encoder's hidden states in one form.
+class CacheEntry(NamedTuple):
+    """What is known of an entry, the hidden states of one encoder in one form.
 
-    used_s: time of the last use, in seconds since 1970; usable: whether the installed code still reads it.
+    used_s: time of the last use, in seconds since 1970.
+    usable: whether the installed code still reads it.
     """
 
     folder: Path
@@ -44,6 +54,7 @@ class Kept(NamedTuple):
         return self.folder.name
 
     def as_json(self) -> dict[str, Any]:
+        """What `audiossl cache list --json` says of it."""
         used = datetime.fromtimestamp(self.used_s, UTC).isoformat(timespec="seconds")
         facts = {"key": self.key, "upstream": self.upstream, "form": self.description["form"]}
         facts |= {name: self.description[name] for name in ("dtype", "layers", "widths")}
@@ -51,94 +62,101 @@ class Kept(NamedTuple):
         return {**facts, **{name: getattr(self, name) for name in counts}, "used": used}
 
 
-def kept_in(root: Path) -> list[Kept]:
+def entries_in(root: Path) -> list[CacheEntry]:
     """All entries below a folder, the last used one first."""
-    found = [kept for folder in (root.iterdir() if root.is_dir() else []) if (kept := _read(folder)) is not None]
-    return sorted(found, key=lambda kept: (-kept.used_s, kept.key))
+    found = [
+        entry for folder in (root.iterdir() if root.is_dir() else []) if (entry := _read_entry(folder)) is not None
+    ]
+    return sorted(found, key=lambda entry: (-entry.used_s, entry.key))
 
 
-def find(root: Path, key: str) -> Kept:
-    """The entry whose key begins so. Raises AudiosslError."""
-    matching = [kept for kept in kept_in(root) if kept.key.startswith(key)]
+def find_entry(root: Path, key: str) -> CacheEntry:
+    """The entry whose key begins so. Raises AudiosslError for none, or for more than one."""
+    matching = [entry for entry in entries_in(root) if entry.key.startswith(key)]
     if len(matching) != 1:
         what = f"{len(matching)} entries begin" if matching else "no entry begins"
         raise AudiosslError(f"In {root} {what} with {key!r}; see `audiossl cache list`.")
     return matching[0]
 
 
-def verify(kept: Kept) -> Iterator[str]:
-    """Read everything; damaged shards are put aside and named."""
-    for path in sorted(kept.folder.glob(f"*{SUFFIX}")):
+def verify_entry(entry: CacheEntry) -> Iterator[str]:
+    """Read all of an entry. Damaged shards are put aside, with a sentence for each."""
+    for path in sorted(entry.folder.glob(f"*{SUFFIX}")):
         try:
             shard = Shard(path)
             mapped = shard.map()
-            for entry in shard.entries:
-                checked(mapped, entry)
+            for place in shard.index:
+                read_record(mapped, place)
         except (ShardError, OSError) as error:
             if isinstance(error, ShardError):
                 quarantine(path)
             yield f"{path}: {error} Its recordings will be computed again."
 
 
-def verify_sound(kept: Kept, cuts: Iterable[Cut]) -> Iterator[str]:
-    """Read the rows' sound again, and name those whose hidden states are of another sound."""
-    sounds = {entry.utterance: entry.sound for entry in _entries(kept.folder)}
-    rate = kept.description["audio"]["sample_rate_hz"]
+def verify_sound(entry: CacheEntry, cuts: Iterable[Cut]) -> Iterator[str]:
+    """Read the rows' sound again. A sentence for each row whose hidden states are of another sound."""
+    sounds = {place.utterance: place.sound for place in _places(entry.folder)}
+    rate = entry.description["audio"]["sample_rate_hz"]
     for cut in cuts:
         expected = sounds.get(utterance_of(cut) or "")
-        if expected is not None and hash_of(torch.from_numpy(read_cut(cut, rate))) != expected:
-            yield f"{cut.id}: its sound is not the one that the hidden states in {kept.key} were computed from."
+        if expected is not None and sound_digest(torch.from_numpy(read_cut(cut, rate))) != expected:
+            yield f"{cut.id}: its sound is not the one that the hidden states in {entry.key} were computed from."
 
 
-def remove(kept: Kept) -> bool:
-    """Delete an entry; False where a process has it open."""
-    with alone(kept.folder) as free:
+def remove_entry(entry: CacheEntry) -> bool:
+    """Delete an entry. False where a process has it open."""
+    with exclusive_lock(entry.folder) as free:
         if free:
-            shutil.rmtree(kept.folder, ignore_errors=True)
+            shutil.rmtree(entry.folder, ignore_errors=True)
     return free
 
 
-def prune(
+def prune_entries(
     root: Path, *, max_gb: float | None = None, older_than_days: float | None = None, unused: bool = False
-) -> list[Kept]:
+) -> list[CacheEntry]:
     """Delete entries that are not in use, and what was abandoned or put aside in those that stay.
 
-    max_gb: the least recently used ones until so much is left; older_than_days: not used for so long; unused: those
-    that the installed code does not read any more. Returns what was deleted.
+    root: the folder of all entries.
+    max_gb: delete the least recently used ones until so much is left.
+    older_than_days: delete what was not used for so long.
+    unused: delete what the installed code does not read any more.
+    Returns the entries that were deleted.
     """
-    entries = kept_in(root)
+    entries = entries_in(root)
     before = time.time() - (older_than_days or 0) * 86400
     gone = [
-        kept
-        for kept in entries
-        if ((unused and not kept.usable) or (older_than_days is not None and kept.used_s < before)) and remove(kept)
+        entry
+        for entry in entries
+        if ((unused and not entry.usable) or (older_than_days is not None and entry.used_s < before))
+        and remove_entry(entry)
     ]
-    left = [kept for kept in entries if kept not in gone]
-    for kept in left:
-        for path in [*abandoned(kept.folder), *kept.folder.glob(f"*{BAD_SUFFIX}")]:
+    # Size is looked at last, when all else that may go has gone.
+    left = [entry for entry in entries if entry not in gone]
+    for entry in left:
+        for path in [*abandoned_files(entry.folder), *entry.folder.glob(f"*{BAD_SUFFIX}")]:
             path.unlink(missing_ok=True)
     if max_gb is not None:
-        for kept in reversed(left):
-            if bytes_below(root) > max_gb * 1e9 and remove(kept):
-                gone.append(kept)
+        for entry in reversed(left):
+            if bytes_below(root) > max_gb * 1e9 and remove_entry(entry):
+                gone.append(entry)
     return gone
 
 
-def _read(folder: Path) -> Kept | None:
+def _read_entry(folder: Path) -> CacheEntry | None:
     try:
-        facts = json.loads((folder / "entry.json").read_text(encoding="utf-8"))
-        used_s = (folder / ".lock").stat().st_mtime
+        facts = json.loads((folder / ENTRY_FILE).read_text(encoding="utf-8"))
+        used_s = (folder / LOCK_FILE).stat().st_mtime
         description = facts["description"]
         usable = description["format"] == FORMAT and code_version(description["modules"]) == description["code"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    entries = {entry.utterance: entry for entry in _entries(folder)}
-    return Kept(
+    places = {place.utterance: place for place in _places(folder)}
+    return CacheEntry(
         folder,
         facts["upstream"],
         description,
-        len(entries),
-        sum(entry.num_frames for entry in entries.values()),
+        len(places),
+        sum(place.num_frames for place in places.values()),
         bytes_below(folder),
         len(list(folder.glob(f"*{BAD_SUFFIX}"))),
         used_s,
@@ -146,9 +164,10 @@ def _read(folder: Path) -> Kept | None:
     )
 
 
-def _entries(folder: Path) -> Iterator[Entry]:
+def _places(folder: Path) -> Iterator[RecordIndex]:
+    """The records of an entry's whole shards."""
     for path in sorted(folder.glob(f"*{SUFFIX}")):
         try:
-            yield from Shard(path).entries
+            yield from Shard(path).index
         except (ShardError, OSError):
             continue

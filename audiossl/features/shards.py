@@ -3,7 +3,7 @@
     header (64 bytes) | record | record | ... | index (JSON) | footer: place, length and crc32 of the index, a mark
 
 The index is in the file that it describes, so that both appear in the same step. A file without its last bytes is no
-shard; a record whose crc32 is not that of the index is never returned.
+shard. A record whose crc32 is not that of the index is never returned.
 """
 
 from __future__ import annotations
@@ -37,11 +37,14 @@ class ShardError(Exception):
     """A file is no whole shard, or a record in it is not what was written."""
 
 
-class Entry(NamedTuple):
+class RecordIndex(NamedTuple):
     """Where a record lies in a shard, and what it is of.
 
-    utterance: see `identity.utterance_of`; row: its id in the manifest; num_samples: at the encoder's rate; sound:
-    blake2b of those samples.
+    utterance: see `identity.utterance_of`.
+    row: its id in the manifest.
+    offset: of the record in the file, in bytes.
+    num_samples: at the encoder's rate.
+    sound: blake2b of those samples.
     """
 
     utterance: str
@@ -55,28 +58,35 @@ class Entry(NamedTuple):
 
 
 class ShardWriter:
-    """Appends records; nothing can be read before `finish`. Methods raise OSError where the disk does not take them."""
+    """Appends records to a new file. Nothing can be read before `finish`.
+
+    Methods raise OSError where the disk does not take what is written.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.entries: list[Entry] = []
+        self.index: list[RecordIndex] = []
         self._name = uuid.uuid4().hex
         self._part = folder / f".{self._name}{_PART_SUFFIX}"
         self._file: BinaryIO = _created(self._part)
         self.num_bytes = self._file.write(_HEADER)
 
     def add(self, record: Tensor, *, utterance: str, row: str, num_frames: int, num_samples: int, sound: str) -> None:
-        """record: (N,) uint8, N a multiple of 64."""
+        """Append a record.
+
+        record: (N,) uint8, N a multiple of 64.
+        utterance, row, num_frames, num_samples, sound: what it is of, see `RecordIndex`.
+        """
         data = _bytes(record)
         self._file.write(data)
         facts = (utterance, row, self.num_bytes, len(data), num_frames, num_samples, zlib.crc32(data), sound)
-        self.entries.append(Entry(*facts))
+        self.index.append(RecordIndex(*facts))
         self.num_bytes += len(data)
 
     def finish(self) -> Path:
         """Write the index, wait until the disk has everything, and give the file its name."""
         path = self.folder / f"{self._name}{SUFFIX}"
-        index = json.dumps([list(entry) for entry in self.entries], separators=(",", ":")).encode()
+        index = json.dumps([list(place) for place in self.index], separators=(",", ":")).encode()
         with self._file as file:
             file.seek(self.num_bytes)  # a record that Ctrl-C cut short is not in the index
             file.truncate()
@@ -114,10 +124,10 @@ class Shard:
             if zlib.crc32(index) != checksum or file.read(len(_HEADER)) != _HEADER:
                 raise ShardError(f"{path} has a damaged index.")
         self.num_bytes = size
-        self.entries = [Entry(*row) for row in json.loads(index)]
+        self.index = [RecordIndex(*row) for row in json.loads(index)]
 
     def map(self) -> Tensor:
-        """The whole file as (size,) uint8; unmapped when nothing refers to it any more."""
+        """The whole file as (size,) uint8, mapped for as long as something refers to it. Raises ShardError, OSError."""
         with open(self.path, "rb") as file:
             # Copy-on-write: torch wants memory that it may write to, and the file must stay as it is.
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
@@ -126,11 +136,11 @@ class Shard:
         return torch.frombuffer(mapped, dtype=torch.uint8)
 
 
-def checked(mapped: Tensor, entry: Entry) -> Tensor:
-    """The record of an entry, a view. Raises ShardError if it is not what was written."""
-    record = mapped[entry.offset : entry.offset + entry.num_bytes]
-    if len(record) != entry.num_bytes or zlib.crc32(_bytes(record)) != entry.crc32:
-        raise ShardError(f"The record of {entry.row} is damaged.")
+def read_record(mapped: Tensor, place: RecordIndex) -> Tensor:
+    """The record that lies there in a mapped shard, a view. Raises ShardError if it is not what was written."""
+    record = mapped[place.offset : place.offset + place.num_bytes]
+    if len(record) != place.num_bytes or zlib.crc32(_bytes(record)) != place.crc32:
+        raise ShardError(f"The record of {place.row} is damaged.")
     return record
 
 
@@ -140,7 +150,7 @@ def quarantine(path: Path) -> None:
         os.rename(path, path.with_name(path.name + BAD_SUFFIX))
 
 
-def abandoned(folder: Path) -> Iterator[Path]:
+def abandoned_files(folder: Path) -> Iterator[Path]:
     """Unfinished files whose writer has died: it held a lock on them."""
     for path in folder.glob(f".*{_PART_SUFFIX}"):
         try:
@@ -157,7 +167,7 @@ def _bytes(record: Tensor) -> memoryview:
 
 
 def _created(path: Path) -> Any:
-    """A new file under a lock; again if somebody who cleans up found it in the moment before it was locked."""
+    """A new file under a lock, made again if somebody who cleans up found it in the moment before it was locked."""
     while True:
         file = open(path, "xb")  # noqa: SIM115  stays open as long as its writer
         fcntl.flock(file, fcntl.LOCK_EX)

@@ -1,4 +1,7 @@
-"""Batches of hidden states instead of sound: from the store, or from the encoder where the store lacks them."""
+"""Batches of hidden states instead of sound: from the store, or from the encoder where the store lacks them.
+
+What is read from the store and what is computed now is the same: the encoder's states go through the codec first.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ from audiossl.encoders.encoding import Encoded, encode_batch, encode_rows
 from audiossl.encoders.upstream import Upstream
 from audiossl.features.codec import Codec
 from audiossl.features.config import Form
-from audiossl.features.identity import Rows
+from audiossl.features.identity import Utterances
 from audiossl.features.store import Store
 from audiossl.nn.pooling import StatisticsPooling
 
@@ -53,12 +56,20 @@ class _Item(NamedTuple):
 
 
 class FeatureSource:
-    """Hidden states `layers` of a frozen upstream, as stored in `store`; any number of heads can read its batches.
+    """Hidden states of a frozen upstream, stored in an entry of the cache. Any number of heads can read its batches.
 
+    A batch has the layers up to the last of `layers`. Those between that are not stored have no frames.
+
+    upstream: the encoder.
+    store: the open entry.
+    layers: the numbers of those that are stored.
     form: 'frames', 'pooled' for the mean of each layer over the frames, or 'statistics' for mean and deviation, (2 D_l)
     numbers as `StatisticsPooling` gives them. The latter two count as one frame.
-    precision: of autocast. A batch has the layers up to the last of `layers`; those between that are not stored have
-    no frames.
+    dtype: in which they are stored.
+    precision: of autocast.
+    device: where the encoder runs, the best one where it is left out.
+    batch_s: most seconds of sound that are encoded at once by `extract`. 20, or 160 on a GPU, where it is left out.
+    utterances: names of utterances that another source has looked up.
     """
 
     def __init__(
@@ -72,42 +83,51 @@ class FeatureSource:
         precision: str = "fp32",
         device: torch.device | str | None = None,
         batch_s: float | None = None,
-        rows: Rows | None = None,
+        utterances: Utterances | None = None,
     ) -> None:
         self.upstream, self.store, self.layers, self.form = upstream, store, tuple(layers), form
-        self.widths = tuple(_width_kept(width, form) for width in upstream.widths)
+        self.widths = tuple(_stored_width(width, form) for width in upstream.widths)
         self.codec = Codec(dtype, tuple(self.widths[layer] for layer in layers))
         self.precision, self.device = precision, torch.device(device or best_device_for(upstream))
         # A CPU gains nothing from more at once, and long recordings take memory; a GPU idles with less.
         self.batch_s = batch_s or (20.0 if self.device.type == "cpu" else 160.0)
-        self.rows = rows or Rows()
+        self.utterances = utterances or Utterances()
         self._warned = False
 
     def batches(self, stream: BatchStream, *, means: bool = False) -> Iterator[Batch]:
-        """The stream's batches in their order, without sound; means: of frames over time, as in the form 'pooled'."""
+        """The stream's batches in their order, without sound.
+
+        stream: the rows of each batch.
+        means: whether frames become their mean over time, as in the form 'pooled'.
+        """
         for item in stream:
             yield self.batch(item.cuts, item.position, means=means)
 
     def batch(self, cuts: Sequence[Cut], position: Position | None = None, *, means: bool = False) -> Batch:
-        """Hidden states of rows: `features` has them, `wavs` has no samples, `lengths` has their numbers."""
-        items = [self._stored(cut) for cut in cuts]
+        """Hidden states of rows: `features` has them, `wavs` has no samples, `lengths` has their numbers.
+
+        cuts: the rows.
+        position: of the batch in its stream.
+        means: whether frames become their mean over time.
+        """
+        items = [self._read(cut) for cut in cuts]
         missing = [cut for cut, item in zip(cuts, items, strict=True) if item is None]
         if missing:
             sounds = collate(missing, self.upstream.sample_rate_hz, min_samples=self.upstream.min_samples)
-            computed = iter(self._computed(sounds))
+            computed = iter(self._compute(sounds))
             items = [item or next(computed) for item in items]
         whole = [self._mean(item) if means else item for item in items if item is not None]
         lengths = torch.tensor([item.num_samples for item in whole])
         return Batch(torch.zeros(len(cuts), 0), lengths, tuple(cuts), position, self._features(whole))
 
     def survey(self, cuts: Iterable[Cut]) -> Survey:
-        """Sizes from the rows alone; no sound is read."""
+        """Sizes from the rows alone. No sound is read."""
         num_rows = num_bytes = missing_rows = missing_bytes = 0
         audio_s = missing_s = 0.0
         for cut in cuts:
             size = self.codec.num_bytes(self._num_frames(cut))
             num_rows, audio_s, num_bytes = num_rows + 1, audio_s + cut.duration, num_bytes + size
-            utterance = self.rows.utterance(cut)
+            utterance = self.utterances.of(cut)
             if utterance is None or utterance not in self.store:
                 missing_rows, missing_s = missing_rows + 1, missing_s + cut.duration
                 missing_bytes += size
@@ -122,11 +142,14 @@ class FeatureSource:
         total_s: float | None = None,
         others: Sequence[FeatureSource] = (),
     ) -> int:
-        """Compute and store what is missing, the longest first; the number of rows that were computed.
+        """Compute and store what is missing, the longest first. Ends early where nothing more can be stored.
 
-        share: (which, of how many) disjoint parts of the rows; total_s: seconds of sound that are missing in it, for
-        the time left; others: sources of the same upstream that store what they lack from the same run of it. Ends
-        early where nothing more can be stored.
+        cuts: the rows.
+        share: (which, of how many) disjoint parts of the rows.
+        num_workers: processes that read sound ahead.
+        total_s: seconds of sound that are missing in the share, for the time left. None for a bar without an end.
+        others: sources of the same upstream, which store what they lack from the same run of it.
+        Returns the number of rows that were computed.
         """
         rows, num_computed, every = iter(cuts), 0, (self, *others)
         last = max(max(source.layers) for source in every)
@@ -136,9 +159,9 @@ class FeatureSource:
                 while _any_writable(every) and (pool := list(islice(rows, LoaderConfig.pool_size))):
                     ordered = sorted(pool, key=lambda cut: (-cut.duration, cut.id))[share[0] :: share[1]]
                     missing = [cut for cut in ordered if any(source._is_missing(cut) for source in every)]
-                    for batch, features in self._encoded_rows(missing, last, num_workers):
+                    for batch, features in self._encode(missing, last, num_workers):
                         for source in every:
-                            source._kept(batch, features)
+                            source._add_batch(batch, features)
                         num_computed += len(batch)
                         progress.advance(bar, sum(cut.duration for cut in batch.cuts))
                         if not _any_writable(every):
@@ -155,10 +178,10 @@ class FeatureSource:
         return self.upstream.num_frames(num_samples)
 
     def _is_missing(self, cut: Cut) -> bool:
-        utterance = self.rows.utterance(cut)
+        utterance = self.utterances.of(cut)
         return utterance is not None and utterance not in self.store
 
-    def _encoded_rows(self, cuts: Sequence[Cut], last: int, num_workers: int) -> Iterator[Encoded]:
+    def _encode(self, cuts: Sequence[Cut], last: int, num_workers: int) -> Iterator[Encoded]:
         """Layers 0 to `last`. Recordings of about the same length together, so that little is padding."""
         from lhotse import CutSet
 
@@ -171,15 +194,16 @@ class FeatureSource:
             _check_exact(encoded.features)
             yield encoded
 
-    def _stored(self, cut: Cut) -> _Item | None:
-        utterance = self.rows.utterance(cut)
+    def _read(self, cut: Cut) -> _Item | None:
+        """What the store has of a row, of the size that it must have."""
+        utterance = self.utterances.of(cut)
         record = None if utterance is None else self.store.read(utterance)
         if record is None or len(record.data) != self.codec.num_bytes(record.num_frames):
             return None
         return _Item(record.data, [], record.num_frames, record.num_samples)
 
     def _mean(self, item: _Item) -> _Item:
-        """One frame instead of many; each layer is read once, and nothing is padded."""
+        """One frame instead of many. Each layer is read once, and nothing is padded."""
         states = [state.float().mean(dim=0, keepdim=True) for state in self._states(item)]
         return _Item(None, states, 1, item.num_samples)
 
@@ -188,24 +212,25 @@ class FeatureSource:
             return item.states
         return self.codec.decode(item.record, item.num_frames, range(len(self.layers)))
 
-    def _computed(self, sounds: Batch) -> list[_Item]:
-        """Run the encoder, and keep what may be kept. What is read now and what is read later is the same."""
+    def _compute(self, sounds: Batch) -> list[_Item]:
+        """Run the encoder, and store what may be stored. What is read now and what is read later is the same."""
         last = max(self.layers)
         features = encode_batch(self.upstream, sounds, up_to_layer=last, device=self.device, precision=self.precision)
         _check_exact(features)
-        return self._kept(sounds, features)
+        return self._add_batch(sounds, features)
 
-    def _kept(self, sounds: Batch, features: Features) -> list[_Item]:
+    def _add_batch(self, sounds: Batch, features: Features) -> list[_Item]:
+        """Store what the store lacks of a batch. Returns its items as they are read, stored or not."""
         items = []
-        for index, (cut, chosen) in enumerate(zip(sounds.cuts, self._chosen(features), strict=True)):
+        for index, (cut, chosen) in enumerate(zip(sounds.cuts, self._states_to_store(features), strict=True)):
             num_samples = int(sounds.lengths[index])
             record = self.codec.encode(chosen)
             items.append(_Item(record, [] if record is not None else chosen, len(chosen[0]), num_samples))
-            self._keep(cut, items[-1], sounds.wavs[index, :num_samples])
+            self._add(cut, items[-1], sounds.wavs[index, :num_samples])
         return items
 
-    def _chosen(self, features: Features) -> Iterator[list[Tensor]]:
-        """What is kept of each item, layer by layer."""
+    def _states_to_store(self, features: Features) -> Iterator[list[Tensor]]:
+        """What is stored of each item, layer by layer."""
         if self.form == "statistics":
             # Of the whole batch at once, so that sums round as they do for a reader of the batch.
             pooled = [statistics_of(features.layers[layer], features.lengths) for layer in self.layers]
@@ -218,7 +243,7 @@ class FeatureSource:
                 chosen = [state.float().mean(dim=0, keepdim=True) for state in chosen]
             yield chosen
 
-    def _keep(self, cut: Cut, item: _Item, sound: Tensor) -> None:
+    def _add(self, cut: Cut, item: _Item, sound: Tensor) -> None:
         if item.record is None:
             if not self._warned:
                 _log.warning(
@@ -228,11 +253,14 @@ class FeatureSource:
                 )
             self._warned = True
             return
-        utterance = self.rows.utterance(cut)
-        if utterance is None or not self.store.writable or utterance in self.store or not self.rows.unchanged(cut):
+        utterance = self.utterances.of(cut)
+        if utterance is None or not self.store.writable or utterance in self.store:
             return
-        heard = hash_of(sound)
-        facts = {"row": str(cut.id), "num_frames": item.num_frames, "num_samples": item.num_samples, "sound": heard}
+        # A file that has changed since its utterance was named may have been read before or after.
+        if not self.utterances.unchanged(cut):
+            return
+        facts = {"row": str(cut.id), "num_frames": item.num_frames, "num_samples": item.num_samples}
+        facts["sound"] = sound_digest(sound)
         self.store.add(item.record, utterance=utterance, **facts)
 
     def _features(self, items: Sequence[_Item]) -> Features:
@@ -271,7 +299,7 @@ def statistics_of(states: Tensor, lengths: Tensor) -> Tensor:
     return pooled
 
 
-def _width_kept(width: int, form: Form) -> int:
+def _stored_width(width: int, form: Form) -> int:
     return 2 * width if form == "statistics" else width
 
 
@@ -283,6 +311,6 @@ def _check_exact(features: Features) -> None:
         )
 
 
-def hash_of(sound: Tensor) -> str:
-    """Of samples (S,), in hexadecimal."""
+def sound_digest(sound: Tensor) -> str:
+    """A hash of samples (S,), in hexadecimal."""
     return hashlib.blake2b(sound.contiguous().numpy().tobytes(), digest_size=16).hexdigest()

@@ -1,7 +1,8 @@
-"""One entry of the cache on disk: a folder with a description and shards, which any number of processes read and fill.
+"""An entry of the cache that is open: a folder with a description and shards.
 
-Nothing but a finished shard is ever read (see `shards`); each process writes shards of its own. Where the disk is full
-or the budget is spent, writing stops with one warning, what is stored stays, and everything else is computed again.
+Any number of processes read and fill it. Nothing but a finished shard is ever read (see `shards`), and each process
+writes shards of its own. Where the disk is full or the budget is spent, writing stops with one warning. What is stored
+stays, and everything else is computed again.
 """
 
 from __future__ import annotations
@@ -23,9 +24,20 @@ from torch import Tensor
 
 from audiossl.core.files import atomic_write
 from audiossl.features.identity import key_of
-from audiossl.features.shards import SUFFIX, Entry, Shard, ShardError, ShardWriter, abandoned, checked, quarantine
+from audiossl.features.shards import (
+    SUFFIX,
+    RecordIndex,
+    Shard,
+    ShardError,
+    ShardWriter,
+    abandoned_files,
+    quarantine,
+    read_record,
+)
 
 _log = logging.getLogger(__name__)
+ENTRY_FILE = "entry.json"  # the description
+LOCK_FILE = ".lock"
 SHARD_BYTES = 64 * 2**20
 SHARD_AGE_S = 30.0
 # What is mapped counts as memory of the process: after reading this much, all maps are dropped and made afresh.
@@ -59,7 +71,13 @@ class Budget:
 
 
 class Store:
-    """The records of one description, by utterance. `close` it, or what was added last is lost."""
+    """The records of one entry, by utterance. `close` it, or what was added last is lost.
+
+    root: the folder of all entries.
+    description: what `identity.describe_entry` gives.
+    budget: what may still be written.
+    note: what the description says for people, the encoder's name.
+    """
 
     def __init__(self, root: Path, description: Mapping[str, Any], budget: Budget, note: str = "") -> None:
         self.description, self.budget = dict(description), budget
@@ -67,7 +85,7 @@ class Store:
         self.folder = root / self.key
         self._shards: dict[str, Shard] = {}
         self._maps: dict[str, Tensor] = {}
-        self._found: dict[str, tuple[str, Entry]] = {}
+        self._found: dict[str, tuple[str, RecordIndex]] = {}
         self._verified: set[str] = set()
         self._pending: set[str] = set()
         self._writer: ShardWriter | None = None
@@ -97,29 +115,35 @@ class Store:
                 continue  # removed by somebody else
             else:
                 self._shards[path.name] = shard
-                for entry in shard.entries:
-                    self._found.setdefault(entry.utterance, (path.name, entry))
+                for place in shard.index:
+                    self._found.setdefault(place.utterance, (path.name, place))
 
     def read(self, utterance: str) -> Record | None:
-        """What is stored for an utterance; None for nothing, or nothing that is whole."""
+        """What is stored for an utterance. None for nothing, or nothing that is whole."""
         if utterance in self._pending:
             self.flush()
         found = self._found.get(utterance)
         if found is None:
             return None
-        name, entry = found
+        name, place = found
         try:
-            data = self._view(name, entry)
+            data = self._view(name, place)
         except (ShardError, OSError) as error:
             if isinstance(error, ShardError):
                 _log.warning("%s %s is put aside and computed again.", error, self.folder / name)
                 quarantine(self.folder / name)
             self._forget(name)
             return None
-        return Record(data, entry.num_frames, entry.num_samples)
+        return Record(data, place.num_frames, place.num_samples)
 
     def add(self, record: Tensor, *, utterance: str, **facts: Any) -> bool:
-        """Store a record (see `ShardWriter.add`), unless nothing more may be or can be written."""
+        """Store a record, unless nothing more may be or can be written.
+
+        record: (N,) uint8, as `Codec.encode` gives it.
+        utterance: what it is of.
+        facts: the rest of what `ShardWriter.add` takes.
+        Returns whether it was added.
+        """
         if not self.writable or utterance in self:
             return False
         if not self.budget.take(len(record)):
@@ -154,49 +178,49 @@ class Store:
         self.refresh()
 
     def close(self) -> None:
-        """Finish what is being written; the store can go on being read."""
+        """Finish what is being written. The store can go on being read."""
         self.flush()
         if self._lock is not None:
             self._lock.close()
             self._lock = None
 
     def _prepare(self, note: str) -> bool:
-        """The folder with its description, marked as in use; False where nothing can be written."""
+        """Make the folder with its description, and mark it as in use. False where nothing can be written."""
         try:
             self._lock = _shared_lock(self.folder)
-            if not (self.folder / "entry.json").is_file():
+            if not (self.folder / ENTRY_FILE).is_file():
                 created = datetime.now(UTC).isoformat(timespec="seconds")
                 facts = {"upstream": note, "created": created, "description": self.description}
-                with atomic_write(self.folder / "entry.json") as temporary:
+                with atomic_write(self.folder / ENTRY_FILE) as temporary:
                     temporary.write_text(json.dumps(facts, indent=2), encoding="utf-8")
-            for path in abandoned(self.folder):
+            for path in abandoned_files(self.folder):
                 path.unlink(missing_ok=True)
         except OSError as error:
             _log.warning("%s cannot be written (%s): no more hidden states are kept.", self.folder, error.strerror)
             return False
         return True
 
-    def _view(self, name: str, entry: Entry) -> Tensor:
+    def _view(self, name: str, place: RecordIndex) -> Tensor:
         if self._read_bytes > _MAPPED_BYTES or len(self._maps) > _MAPPED_FILES:
             self._maps.clear()  # tensors that are still in use keep theirs
             self._read_bytes = 0
         if name not in self._maps:
             self._maps[name] = self._shards[name].map()
         mapped = self._maps[name]
-        self._read_bytes += entry.num_bytes
-        if entry.utterance in self._verified:
-            return mapped[entry.offset : entry.offset + entry.num_bytes]
-        record = checked(mapped, entry)
-        self._verified.add(entry.utterance)
+        self._read_bytes += place.num_bytes
+        if place.utterance in self._verified:
+            return mapped[place.offset : place.offset + place.num_bytes]
+        record = read_record(mapped, place)
+        self._verified.add(place.utterance)
         return record
 
     def _forget(self, name: str) -> None:
         self._maps.pop(name, None)
-        self._verified -= {entry.utterance for entry in self._shards.pop(name).entries}
+        self._verified -= {place.utterance for place in self._shards.pop(name).index}
         self._found = {}  # another shard may have the same utterances
         for shard in self._shards.values():
-            for entry in shard.entries:
-                self._found.setdefault(entry.utterance, (shard.path.name, entry))
+            for place in shard.index:
+                self._found.setdefault(place.utterance, (shard.path.name, place))
 
     def _abandon(self) -> None:
         if self._writer is not None:
@@ -216,9 +240,9 @@ class Store:
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[bool]:
-    """Whether no process has this entry open; while the block runs, none can open it."""
-    with open(folder / ".lock", "a", encoding="utf-8") as lock:
+def exclusive_lock(folder: Path) -> Iterator[bool]:
+    """Whether no process has this entry open. While the block runs, none can open it."""
+    with open(folder / LOCK_FILE, "a", encoding="utf-8") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -228,10 +252,10 @@ def alone(folder: Path) -> Iterator[bool]:
 
 
 def _shared_lock(folder: Path) -> Any:
-    """An open file that marks an entry as in use; its time of modification is that of the last use."""
+    """An open file that marks an entry as in use. Its time of modification is that of the last use."""
     while True:
         folder.mkdir(parents=True, exist_ok=True)
-        file = open(folder / ".lock", "a", encoding="utf-8")  # noqa: SIM115  as long as the entry is in use
+        file = open(folder / LOCK_FILE, "a", encoding="utf-8")  # noqa: SIM115  as long as the entry is in use
         fcntl.flock(file, fcntl.LOCK_SH)
         if os.fstat(file.fileno()).st_nlink:
             os.utime(file.fileno())
@@ -240,7 +264,7 @@ def _shared_lock(folder: Path) -> Any:
 
 
 def bytes_below(root: Path) -> int:
-    """The size of all files in and below a folder, 0 where there is none."""
+    """The bytes of all files in and below a folder, 0 where there is none."""
     total = 0
     for path in root.rglob("*") if root.is_dir() else []:
         try:
@@ -252,6 +276,6 @@ def bytes_below(root: Path) -> int:
 
 
 def free_bytes(folder: Path) -> int:
-    """Free space on the disk of a folder that may not exist yet."""
+    """Free bytes on the disk of a folder that may not exist yet."""
     there = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
     return shutil.disk_usage(there).free

@@ -161,12 +161,13 @@ def read_run(path: Path) -> RunSummary:
     run = RunFolder(path)
     if not run.is_run and not run.log_path.is_file():
         raise TrainingError(
-            f"{path} is not a run: it has neither config.yaml nor log.jsonl; give a folder that `audiossl train` wrote."
+            f"{path} is not a run: it has neither {run.config_path.name} nor {run.log_path.name}; give a folder that "
+            f"`audiossl train` wrote."
         )
     # Whatever may lack adds a note, or nothing where nobody misses it.
     notes: list[str] = []
     config, config_text = _read_config(run.config_path, notes)
-    log = _read_lines(run.log_path, notes, missing="has no log.jsonl, so there are no learning curves")
+    log = _read_lines(run.log_path, notes, missing=f"has no {run.log_path.name}, so there are no learning curves")
     evaluations = {evaluation.split: evaluation for evaluation in _read_evaluations(run, notes)}
     facts = run.facts if run.facts_path.is_file() else None
     weights = run.interface if run.is_finished else None
@@ -201,7 +202,7 @@ def _renamed(run: RunSummary, name: str) -> RunSummary:
 
 def _read_config(path: Path, notes: list[str]) -> tuple[dict[str, Any], str]:
     if not path.is_file():
-        notes.append("has no config.yaml")
+        notes.append(f"has no {path.name}")
         return {}, ""
     plain = OmegaConf.to_container(read_yaml(path), resolve=False)
     return dict(plain), path.read_text(encoding="utf-8")  # type: ignore[arg-type]
@@ -211,7 +212,8 @@ def _read_evaluations(run: RunFolder, notes: list[str]) -> Iterator[Evaluation]:
     found = {split.name: split for split in run.evaluated}
     for name in sorted(found, key=lambda name: (SPLITS.index(name) if name in SPLITS else len(SPLITS), name)):
         facts = read_json(found[name].metrics)
-        missing = f"has no {name}/predictions.jsonl, so there are no mistakes and no comparison on {name}"
+        lost = f"{name}/{found[name].predictions.name}"
+        missing = f"has no {lost}, so there are no mistakes and no comparison on {name}"
         predictions = _read_lines(found[name].predictions, notes, missing=missing)
         yield Evaluation(
             split=name,

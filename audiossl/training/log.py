@@ -12,6 +12,8 @@ from typing import IO, Any, Self
 
 from audiossl.core.files import atomic_write
 
+LOG_NAME = "log.jsonl"
+
 
 class RunLog:
     """Appends figures of a step to log.jsonl and to tensorboard/. After a resume, later lines of the old run go.
@@ -29,7 +31,7 @@ class RunLog:
             from torch.utils.tensorboard import SummaryWriter
 
             self.folder.mkdir(parents=True, exist_ok=True)
-            path = self.folder / "log.jsonl"
+            path = self.folder / LOG_NAME
             _cut_after(path, self.start_step)
             self._file = open(path, "a", encoding="utf-8")
             self._board = SummaryWriter(self.folder / "tensorboard", purge_step=self.start_step + 1)
@@ -59,7 +61,7 @@ class RunLog:
 
 def read_log(folder: Path) -> list[dict[str, Any]]:
     """The lines of a run's log. A last line that was cut off by a crash is left out."""
-    path = folder / "log.jsonl"
+    path = folder / LOG_NAME
     if not path.is_file():
         return []
     lines = []

@@ -22,7 +22,7 @@ from audiossl.training.checkpoints import BestWeights, Checkpoints, TrainingStat
 from audiossl.training.config import TrainerConfig
 from audiossl.training.context import TrainingContext
 from audiossl.training.evaluation import Evaluator
-from audiossl.training.log import RunLog
+from audiossl.training.log import LOG_NAME, RunLog
 from audiossl.training.step import Stepper
 from audiossl.training.task import Task
 
@@ -156,7 +156,7 @@ class Trainer:
         if self._dev_batches is not None and not self.state.best:
             raise TrainingError(
                 f"{self.task.monitor.name} on dev was never a number, so no checkpoint is the best; see "
-                f"{self.folder / 'log.jsonl'}, and lower trainer.lr={self.config.lr:g} or check the dev data."
+                f"{self.folder / LOG_NAME}, and lower trainer.lr={self.config.lr:g} or check the dev data."
             )
         self.checkpoints.average(self.state.best)
 

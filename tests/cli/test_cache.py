@@ -86,8 +86,8 @@ def test_the_size_is_announced_and_right(call: Call, corpus: Path, capfd: pytest
     index = sum(1 for _ in Path(facts["folder"]).glob("*.shard"))
     assert index == 1
     (path,) = Path(facts["folder"]).glob("*.shard")
-    assert facts["num_bytes"] == sum(entry.num_bytes for entry in Shard(path).entries)
-    assert row["num_frames"] == sum(entry.num_frames for entry in Shard(path).entries)
+    assert facts["num_bytes"] == sum(place.num_bytes for place in Shard(path).index)
+    assert row["num_frames"] == sum(place.num_frames for place in Shard(path).index)
 
 
 def test_what_was_extracted_is_what_training_reads(
@@ -109,7 +109,7 @@ def test_verify_finds_a_corrupted_byte(call: Call, corpus: Path) -> None:
     assert call("cache", "verify", "--audio", corpus / "train.jsonl.gz")[0] == 0
     (path,) = Path(facts["folder"]).glob("*.shard")
     data = bytearray(path.read_bytes())
-    data[Shard(path).entries[7].offset] ^= 1
+    data[Shard(path).index[7].offset] ^= 1
     path.write_bytes(data)
     code, out = call("cache", "verify", "--json")
     assert code == 1
@@ -158,7 +158,7 @@ def test_an_unknown_key_is_named(call: Call, corpus: Path, tmp_path: Path) -> No
     for dtype in ("fp16", "fp32"):
         extracted(call, corpus / "dev.jsonl.gz", f"--dtype={dtype}")
     with pytest.raises(AudiosslError, match="2 entries begin with ''"):
-        manage.find(tmp_path / "kept", "")
+        manage.find_entry(tmp_path / "kept", "")
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from audiossl.core.files import read_jsonl
 from audiossl.core.tensors import read_tensors
 from audiossl.data.manifests import read_manifest
 from audiossl.experiments.start import train
-from audiossl.features.manage import kept_in
+from audiossl.features.manage import entries_in
 from audiossl.training.log import read_log
 from audiossl.training.trainer import Interrupted
 
@@ -124,7 +124,7 @@ def test_the_encoder_runs_once_for_each_recording(
     for _ in range(2):
         load_run(run).evaluate("test")
         assert sum(sizes) == 18 + 9 + 12
-    assert [kept.num_utterances for kept in kept_in(tmp_path / "features")] == [18 + 9 + 12]
+    assert [entry.num_utterances for entry in entries_in(tmp_path / "features")] == [18 + 9 + 12]
 
 
 def test_rows_that_training_never_reaches_are_not_computed(
@@ -140,14 +140,14 @@ def test_rows_that_training_leaves_out_are_not_computed(cached_experiment: Make,
     off = train(cached_experiment(*settings, "features=off"), tmp_path / "off")
     run = train(cached_experiment(*settings, "features=pooled", "cache.dtype=fp32"), tmp_path / "run")
     assert losses(run) == pytest.approx(losses(off), abs=1e-5)
-    (kept,) = kept_in(tmp_path / "features")
-    assert 9 < kept.num_utterances < 27
+    (entry,) = entries_in(tmp_path / "features")
+    assert 9 < entry.num_utterances < 27
 
 
 def test_only_the_layers_that_the_interface_reads_are_kept(cached_experiment: Make, tmp_path: Path) -> None:
     train(cached_experiment("interface=layer", "interface_options.index=1", "features=frames"), tmp_path / "run")
-    (kept,) = kept_in(tmp_path / "features")
-    assert kept.description["layers"] == [1]
+    (entry,) = entries_in(tmp_path / "features")
+    assert entry.description["layers"] == [1]
 
 
 @pytest.mark.parametrize("features", ["pooled", "frames"])
@@ -182,16 +182,16 @@ def test_what_does_not_fit_is_computed_again(
     cached_experiment: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     whole = train(cached_experiment("features=frames", "cache.dtype=fp32"), tmp_path / "whole")
-    (kept,) = kept_in(tmp_path / "features")
+    (entry,) = entries_in(tmp_path / "features")
     settings = ["features=frames", "cache.dtype=fp32", f"cache.dir={tmp_path / 'small'}"]
-    part = train(cached_experiment(*settings, f"cache.max_gb={kept.num_bytes / 2e9}"), tmp_path / "part")
+    part = train(cached_experiment(*settings, f"cache.max_gb={entry.num_bytes / 2e9}"), tmp_path / "part")
     assert losses(part) == pytest.approx(losses(whole), abs=1e-6)
     warnings = [record for record in caplog.records if record.levelname == "WARNING"]
     assert len(warnings) == 1
     assert "has reached its limit" in warnings[0].getMessage()
-    (small,) = kept_in(tmp_path / "small")
-    assert 0 < small.num_utterances < kept.num_utterances
-    assert sum(path.stat().st_size for path in small.folder.iterdir()) < 0.6 * kept.num_bytes
+    (small,) = entries_in(tmp_path / "small")
+    assert 0 < small.num_utterances < entry.num_utterances
+    assert sum(path.stat().st_size for path in small.folder.iterdir()) < 0.6 * entry.num_bytes
     none = train(cached_experiment("cache.max_gb=0", f"cache.dir={tmp_path / 'none'}"), tmp_path / "none_run")
     assert form_of(none) == "off"
 
@@ -229,7 +229,6 @@ def test_auto_says_why(cached_experiment: Make, tmp_path: Path, caplog: pytest.L
         (["features=pooled", "data.max_crop_s=0.2"], "data.max_crop_s=0.2 cuts another part"),
         (["features=pooled", "task.pooling=max"], "needs more than the mean over time; set features=auto or off"),
         (["features=pooled", "interface=hierarchical_conv"], "is no affine function of the layers"),
-        (["features=stats"], "features=stats: no head here"),
     ],
 )
 def test_a_cache_that_would_change_the_result_is_refused(
@@ -239,6 +238,13 @@ def test_a_cache_that_would_change_the_result_is_refused(
         train(cached_experiment(*overrides), tmp_path / "run")
     assert not (tmp_path / "run" / "config.yaml").exists()
     assert not (tmp_path / "features").exists()
+
+
+def test_a_form_that_there_is_not_is_refused_with_those_that_there_are() -> None:
+    from audiossl.experiments.config import read_experiment
+
+    with pytest.raises(ConfigError, match=r"'features'.*'stats', expected one of .'auto', 'frames', 'pooled', 'off'"):
+        read_experiment(None, ["features=stats"])
 
 
 def test_off_can_be_written_bare_in_yaml(cached_experiment: Make, tmp_path: Path) -> None:
@@ -280,7 +286,7 @@ def test_two_processes_share_the_work_and_give_the_losses_of_one(
     assert log_of(one, "dev")[-1]["accuracy"] == log_of(tmp_path / "two", "dev")[-1]["accuracy"]
     from audiossl.features.shards import Shard
 
-    (kept,) = kept_in(tmp_path / "second")
-    rows = sorted(entry.row for path in kept.folder.glob("*.shard") for entry in Shard(path).entries)
+    (entry,) = entries_in(tmp_path / "second")
+    rows = sorted(place.row for path in entry.folder.glob("*.shard") for place in Shard(path).index)
     expected = [cut.id for split in ("train", "dev") for cut in read_manifest(corpus / f"{split}.jsonl.gz")]
     assert rows == sorted(expected), done.stderr[-3000:]  # everything, and nothing twice

@@ -9,7 +9,7 @@ import pytest
 
 from audiossl.core.errors import ConfigError
 from audiossl.data.stream import LoaderConfig
-from audiossl.experiments.feature_form import Choice, choose, why_not, why_not_pooled
+from audiossl.experiments.feature_form import FormChoice, choose_form, why_not, why_not_pooled
 
 
 def task(
@@ -42,16 +42,16 @@ def task(
 def test_auto_takes_the_smallest_form_that_changes_nothing_and_fits(
     made: Any, data: dict[str, Any], room: tuple[str, ...], form: str
 ) -> None:
-    assert choose("auto", made, LoaderConfig(**data), lambda asked: asked in room).form == form
+    assert choose_form("auto", made, LoaderConfig(**data), lambda asked: asked in room).form == form
 
 
 def test_rows_are_not_walked_through_where_the_answer_is_known() -> None:
     def fits(form: str) -> bool:
         raise AssertionError("asked")
 
-    assert choose("off", task(), LoaderConfig(), fits) == Choice("off", "as asked for")
-    assert choose("frames", task(), LoaderConfig(), fits).form == "frames"
-    assert choose("auto", task(frozen=False), LoaderConfig(), fits).form == "off"
+    assert choose_form("off", task(), LoaderConfig(), fits) == FormChoice("off", "as asked for")
+    assert choose_form("frames", task(), LoaderConfig(), fits).form == "frames"
+    assert choose_form("auto", task(frozen=False), LoaderConfig(), fits).form == "off"
 
 
 @pytest.mark.parametrize(
@@ -67,13 +67,13 @@ def test_rows_are_not_walked_through_where_the_answer_is_known() -> None:
 def test_what_would_change_the_result_is_refused_with_its_reason(made: Any, data: dict[str, Any], reason: str) -> None:
     for form in ("pooled", "frames"):
         with pytest.raises(ConfigError, match=rf"features={form} would change the result: .*{reason}"):
-            choose(form, made, LoaderConfig(**data), lambda _: True)  # type: ignore[arg-type]
+            choose_form(form, made, LoaderConfig(**data), lambda _: True)  # type: ignore[arg-type]
 
 
 def test_a_mean_is_not_enough_for_every_interface_and_head() -> None:
     assert (why_not(task(), LoaderConfig()), why_not_pooled(task())) == ("", "")
     with pytest.raises(ConfigError, match="features=pooled would change .*is no affine function of the layers"):
-        choose("pooled", task(linear=False), LoaderConfig(), lambda _: True)
+        choose_form("pooled", task(linear=False), LoaderConfig(), lambda _: True)
     with pytest.raises(ConfigError, match="needs more than the mean over time"):
-        choose("pooled", task(pooled=False), LoaderConfig(), lambda _: True)
-    assert choose("frames", task(linear=False), LoaderConfig(), lambda _: True).form == "frames"
+        choose_form("pooled", task(pooled=False), LoaderConfig(), lambda _: True)
+    assert choose_form("frames", task(linear=False), LoaderConfig(), lambda _: True).form == "frames"

@@ -27,7 +27,7 @@ def test_forms_side_by_side_share_their_budget_and_what_they_know_of_files(tmp_p
     frames = source_in(tmp_path)
     pooled = source_in(tmp_path, form="pooled", beside=frames)
     assert pooled.store.budget is frames.store.budget
-    assert pooled.rows is frames.rows
+    assert pooled.utterances is frames.utterances
     assert pooled.store.key != frames.store.key
     together = joint_survey([frames.survey(cuts), pooled.survey(cuts)])
     assert together.num_rows == together.missing_rows == 6

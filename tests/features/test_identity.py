@@ -18,7 +18,7 @@ from toys.core import RATE_HZ, ToyConfig, ToyUpstream, sound_of
 
 from audiossl.core.tensors import fingerprint
 from audiossl.features import identity
-from audiossl.features.identity import Rows, describe, key_of, utterance_of
+from audiossl.features.identity import Utterances, describe_entry, key_of, utterance_of
 
 
 def test_every_setting_makes_an_entry_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,7 +26,7 @@ def test_every_setting_makes_an_entry_of_its_own(monkeypatch: pytest.MonkeyPatch
     upstream = encoder()
 
     def key(upstream: Any = upstream, **changes: Any) -> str:
-        return key_of(describe(upstream, fingerprint(upstream), **{**base, **changes}))
+        return key_of(describe_entry(upstream, fingerprint(upstream), **{**base, **changes}))
 
     keys = [key(), key(layers=[1]), key(form="pooled"), key(dtype="bf16"), key(precision="bf16"), key(encoder(1))]
     other_rate = encoder()
@@ -143,10 +143,10 @@ def test_a_file_that_was_written_this_instant_is_looked_at_a_moment_later(
 
 
 def test_a_file_is_looked_at_once(cuts: CutSet, monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = Rows()
-    first = rows.utterance(cuts[0])
+    utterances = Utterances()
+    first = utterances.of(cuts[0])
     monkeypatch.setattr(identity, "utterance_of", None)
-    assert rows.utterance(cuts[0].with_id("other")) == first
+    assert utterances.of(cuts[0].with_id("other")) == first
 
 
 def test_the_toy_sounds_differ() -> None:

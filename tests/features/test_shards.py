@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from audiossl.features.shards import BAD_SUFFIX, Shard, ShardError, ShardWriter, abandoned, checked, quarantine
+from audiossl.features.shards import (
+    BAD_SUFFIX,
+    Shard,
+    ShardError,
+    ShardWriter,
+    abandoned_files,
+    quarantine,
+    read_record,
+)
 
 
 def record(number: int, size: int = 128) -> torch.Tensor:
@@ -25,13 +33,13 @@ def written(folder: Path, *numbers: int) -> Path:
 
 def test_records_come_back_with_what_they_are_of(tmp_path: Path) -> None:
     shard = Shard(written(tmp_path, 3, 5))
-    assert [(entry.utterance, entry.row, entry.sound) for entry in shard.entries] == [
+    assert [(place.utterance, place.row, place.sound) for place in shard.index] == [
         ("u3", "r3", "s3"),
         ("u5", "r5", "s5"),
     ]
-    assert [entry.offset % 64 for entry in shard.entries] == [0, 0]
+    assert [place.offset % 64 for place in shard.index] == [0, 0]
     mapped = shard.map()
-    assert [int(checked(mapped, entry)[0]) for entry in shard.entries] == [3, 5]
+    assert [int(read_record(mapped, place)[0]) for place in shard.index] == [3, 5]
     assert len(mapped) == shard.num_bytes == shard.path.stat().st_size
 
 
@@ -39,16 +47,16 @@ def test_a_mapped_shard_may_be_written_to_and_its_file_stays(tmp_path: Path) -> 
     shard = Shard(written(tmp_path, 3))
     mapped = shard.map()
     mapped.fill_(0)
-    assert int(checked(shard.map(), shard.entries[0])[0]) == 3
+    assert int(read_record(shard.map(), shard.index[0])[0]) == 3
     with pytest.raises(ShardError, match="record of r3 is damaged"):
-        checked(mapped, shard.entries[0])
+        read_record(mapped, shard.index[0])
 
 
 def test_nothing_is_there_before_the_end_and_nothing_after_giving_up(tmp_path: Path) -> None:
     writer = ShardWriter(tmp_path)
     writer.add(record(1), utterance="u", row="r", num_frames=1, num_samples=160, sound="")
     assert not list(tmp_path.glob("*.shard"))
-    assert list(abandoned(tmp_path)) == []  # its writer lives
+    assert list(abandoned_files(tmp_path)) == []  # its writer lives
     writer.abandon()
     assert list(tmp_path.iterdir()) == []
 
@@ -56,7 +64,7 @@ def test_nothing_is_there_before_the_end_and_nothing_after_giving_up(tmp_path: P
 def test_a_writer_that_died_leaves_what_can_be_cleaned_up(tmp_path: Path) -> None:
     writer = ShardWriter(tmp_path)
     writer._file.close()
-    assert [path.suffix for path in abandoned(tmp_path)] == [".part"]
+    assert [path.suffix for path in abandoned_files(tmp_path)] == [".part"]
 
 
 def test_a_file_that_shrinks_while_it_is_open_is_noticed(tmp_path: Path) -> None:

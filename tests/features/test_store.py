@@ -93,7 +93,7 @@ def test_a_corrupted_byte_anywhere_is_never_read(tmp_path: Path) -> None:
     whole = path.read_bytes()
     rng = random.Random(0)
     places = [0, 70, len(whole) - 1, len(whole) - 20, len(whole) - 200, *rng.sample(range(len(whole)), 25)]
-    used = {place for entry in Shard(path).entries for place in range(entry.offset, entry.offset + entry.num_bytes)}
+    used = {place for record in Shard(path).index for place in range(record.offset, record.offset + record.num_bytes)}
     for place in places:
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x10]) + whole[place + 1 :])
         reader = opened(tmp_path)
@@ -111,9 +111,9 @@ def test_a_corrupted_byte_anywhere_is_never_read(tmp_path: Path) -> None:
 def test_a_damaged_shard_is_put_aside_and_computed_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     store = filled(tmp_path, 1, 2)
     other = filled(tmp_path, 3)
-    path = next(path for path in store.folder.glob("*.shard") if len(Shard(path).entries) == 2)
+    path = next(path for path in store.folder.glob("*.shard") if len(Shard(path).index) == 2)
     data = bytearray(path.read_bytes())
-    data[Shard(path).entries[1].offset + 5] ^= 1
+    data[Shard(path).index[1].offset + 5] ^= 1
     path.write_bytes(data)
     reader = opened(tmp_path)
     assert_right(reader, 1)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from audiossl.core.errors import CheckpointError
 from audiossl.core.tensors import read_tensors
+from audiossl.encoders.encoder_file import UPSTREAM_NAME
 from audiossl.encoders.formats.pickled import plain, read_pickled
 
 
@@ -98,7 +99,7 @@ def _torchaudio_json(path: Path) -> dict[str, Any]:
 
 def _huggingface(folder: Path) -> Original:
     if not (folder / "config.json").is_file():
-        raise CheckpointError(f"{folder} has neither upstream.safetensors nor config.json; name a file in it instead.")
+        raise CheckpointError(f"{folder} has neither {UPSTREAM_NAME} nor config.json; name a file in it instead.")
     described = {"config": _json(folder / "config.json")}
     if (folder / "preprocessor_config.json").is_file():
         described["preprocessor"] = _json(folder / "preprocessor_config.json")

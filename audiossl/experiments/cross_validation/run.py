@@ -31,14 +31,18 @@ def fold_names(folder: Path) -> list[str]:
 
 @dataclasses.dataclass(frozen=True)
 class FoldedRun(Run):
-    """The runs of all folds. task: of the first one, for what needs no weights; evaluation pools the held-out rows."""
+    """The runs of all folds. An evaluation pools the rows that they hold out.
+
+    task: of the first fold, for what needs no weights.
+    folds: the runs by name.
+    """
 
     folds: Mapping[str, Run] = dataclasses.field(default_factory=dict)
 
     def predict(self, cuts: CutSet, *, check: bool = False, where: str = "the input") -> list[Prediction]:
         """What the heads of all folds say together, sorted by id. Raises AudiosslError for a task without such a way.
 
-        Recordings of the corpus itself were trained on by all folds but one: `evaluate` is for them.
+        Recordings of the corpus itself were trained on by all folds but one. `evaluate` is for them.
         """
         found: dict[str, list[Prediction]] = {}
         for run in self.folds.values():
@@ -47,7 +51,10 @@ class FoldedRun(Run):
         return [self.task.ensemble(found[name]) for name in sorted(found)]
 
     def evaluate(self, split: str = "test") -> dict[str, Metric]:
-        """Evaluate each fold on the rows that it holds out, then all of these together; metrics of the latter."""
+        """Evaluate each fold on the rows that it holds out, then all of these together. Returns metrics of the latter.
+
+        Raises AudiosslError for another split than test.
+        """
         self._only_test(split)
         by_fold, rows = {}, []
         for name, run in self.folds.items():

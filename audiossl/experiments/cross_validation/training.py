@@ -21,7 +21,7 @@ from audiossl.data.folds import Fold, FoldsConfig, draw_folds
 from audiossl.data.manifests import read_manifest, write_manifests
 from audiossl.encoders.encoder_file import EncoderFile
 from audiossl.encoders.loading import load_upstream
-from audiossl.experiments.building import build_downstream, check_rows, completed
+from audiossl.experiments.building import build_downstream, check_rows, complete_config
 from audiossl.experiments.config import Experiment
 from audiossl.experiments.cross_validation.run import fold_names
 from audiossl.experiments.folder import LayerWeights, RunFolder
@@ -30,17 +30,19 @@ from audiossl.training.context import accelerator_of
 
 
 def train_folds(config: Experiment, out: Path, *, resume: bool = False, overwrite: bool = False) -> Path:
-    """Train a head for each fold below `out`; on resuming, those that are finished are left alone.
+    """Train a head for each fold below `out`. On resuming, those that are finished are left alone.
 
     config: what to train, with `folds`.
     out: the run folder.
     resume: go on with the run that is there.
     overwrite: replace it.
+    Returns `out`.
     Raises TrainingError, ManifestError, LabelError, ... before any training.
     """
     run = RunFolder(out)
     with run.writing(resume=resume, overwrite=overwrite):
         accelerator, console = accelerator_of(config.trainer), Console(stderr=True)
+        # Folds are drawn once. A run that goes on keeps those that it has.
         if resume:
             _check_same_folds(config, run)
         else:
@@ -57,7 +59,7 @@ def train_folds(config: Experiment, out: Path, *, resume: bool = False, overwrit
                 continue
             if accelerator.is_main_process:
                 console.print(f"Fold {number} of {len(names)}: {name}", markup=False, highlight=False)
-            begun = resume and fold.can_resume
+            begun = resume and fold.can_resume  # one that was stopped before its first checkpoint starts afresh
             train_one(wanted, fold.path, resume=begun, overwrite=not begun)
         if accelerator.is_main_process:
             _summarise(config, run, names)
@@ -70,7 +72,7 @@ def _check(config: Experiment, folds: Iterable[Fold]) -> None:
     upstream = load_upstream(config.upstream, **config.upstream_options)
     for fold in folds:
         try:
-            task = build_downstream(completed(config, fold.train), upstream, finetune=False)
+            task = build_downstream(complete_config(config, fold.train), upstream, finetune=False)
         except AudiosslError as error:
             raise type(error)(f"Fold {fold.name!r}: {error}") from error
         check_rows(task, config.data, dict(fold.parts()), f"the {{split}} part of fold {fold.name!r}")

@@ -16,26 +16,31 @@ if TYPE_CHECKING:
     from audiossl.experiments.config import Experiment
 
 
-class Planned(NamedTuple):
-    """A member: its folder's name, the values that make it and the ordinary experiment that they give."""
+class MemberPlan(NamedTuple):
+    """A member that is to be trained.
+
+    name: of its folder.
+    values: what makes it, by axis.
+    config: the ordinary experiment that they give.
+    """
 
     name: str
     values: dict[str, Any]
     config: Experiment
 
 
-def members_of(config: Experiment) -> list[Planned]:
+def members_of(config: Experiment) -> list[MemberPlan]:
     """One for each combination, the last axis (the seed) changing fastest. Raises UnknownNameError, ConfigError."""
     axes = config.sweep.axes
     for choice in config.sweep.interface:
         INTERFACES.card(choice["name"] if isinstance(choice, Mapping) else choice)
-    planned: list[Planned] = []
+    planned: list[MemberPlan] = []
     for combination in product(*axes.values()):
         values = dict(zip(axes, combination, strict=True))
         name = "-".join(_part(axis, value) for axis, value in values.items())
         if any(name == other.name for other in planned):
             raise ConfigError(f"sweep: two members would be called {name!r}; leave one of them out.")
-        planned.append(Planned(name, values, _experiment_of(config, values)))
+        planned.append(MemberPlan(name, values, _experiment_of(config, values)))
     return planned
 
 

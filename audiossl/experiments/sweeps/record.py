@@ -18,7 +18,14 @@ from audiossl.experiments.folder import RunFolder
 
 @dataclass
 class MemberRecord:
-    """What sweep.json says of a member. dev: its best figure; step: that it belongs to; why: it failed."""
+    """What sweep.json says of a member.
+
+    name: of its folder.
+    values: what makes it, by axis.
+    dev: its best figure.
+    step: to which that belongs.
+    why: it failed.
+    """
 
     name: str
     values: dict[str, Any]
@@ -29,12 +36,18 @@ class MemberRecord:
 
     @property
     def seed(self) -> int | None:
+        """The seed that it was trained with, where seeds are swept over."""
         return self.values.get("seed")
 
 
 @dataclass
 class SweepRecord:
-    """RUN/sweep.json."""
+    """What sweep.json says.
+
+    metric: by which members are compared.
+    mode: 'max' or 'min', which of its values is the best.
+    members: in the order in which they are planned.
+    """
 
     metric: str
     mode: str
@@ -47,16 +60,16 @@ class SweepRecord:
         """
         sign = -1 if self.mode == "max" else 1
         ranked = [
-            (sign * entry.dev, place)
-            for place, entry in enumerate(self.members)
-            if entry.state == "finished" and entry.dev is not None and (seed is None or entry.seed == seed)
+            (sign * member.dev, place)
+            for place, member in enumerate(self.members)
+            if member.state == "finished" and member.dev is not None and (seed is None or member.seed == seed)
         ]
         return self.members[min(ranked)[1]] if ranked else None
 
     @property
     def chosen(self) -> list[MemberRecord]:
-        """The best member of each seed, in the order of the seeds; the best of all where seeds are not swept over."""
-        seeds = dict.fromkeys(entry.seed for entry in self.members)
+        """The best member of each seed, in the order of the seeds. The best of all where seeds are not swept over."""
+        seeds = dict.fromkeys(member.seed for member in self.members)
         return [best for seed in seeds if (best := self.best(seed)) is not None]
 
     def as_json(self) -> dict[str, Any]:
@@ -66,12 +79,12 @@ class SweepRecord:
             "metric": self.metric,
             "mode": self.mode,
             "best": best.name if best else None,
-            "best_of_seed": {str(entry.seed): entry.name for entry in self.chosen if entry.seed is not None},
-            "members": [dataclasses.asdict(entry) for entry in self.members],
+            "best_of_seed": {str(member.seed): member.name for member in self.chosen if member.seed is not None},
+            "members": [dataclasses.asdict(member) for member in self.members],
         }
 
     def write(self, folder: Path) -> None:
-        """sweep.json, and which member's encoder is that of the sweep."""
+        """Write sweep.json, and which member's encoder is that of the sweep."""
         write_json(RunFolder(folder).sweep_path, self.as_json())
         if (best := self.best()) is not None:
             EncoderFile(runs=[best.name]).write(folder)
@@ -83,10 +96,10 @@ def is_sweep(folder: Path) -> bool:
 
 
 def read_sweep(folder: Path) -> SweepRecord:
-    """Raises AudiosslError for a folder that is no sweep, or whose sweep.json is damaged."""
+    """What `SweepRecord.write` wrote. Raises AudiosslError for a folder that has no sweep.json, or a damaged one."""
     path = RunFolder(folder).sweep_path
     if not path.is_file():
-        raise AudiosslError(f"{folder} is not a sweep (it has no sweep.json); give what `audiossl train` wrote.")
+        raise AudiosslError(f"{folder} is not a sweep (it has no {path.name}); give what `audiossl train` wrote.")
     try:
         stored = read_json(path)
         return SweepRecord(stored["metric"], stored["mode"], [MemberRecord(**member) for member in stored["members"]])
@@ -112,7 +125,7 @@ def runs_of(folder: Path) -> list[Path]:
     chosen = read_sweep(folder).chosen
     if not chosen:
         raise _unfinished(folder)
-    return [RunFolder(folder).member(entry.name).path for entry in chosen]
+    return [RunFolder(folder).member(member.name).path for member in chosen]
 
 
 def _unfinished(folder: Path) -> TrainingError:

@@ -31,11 +31,11 @@ from audiossl.experiments.building import (
     batch_source,
     build_downstream,
     check_rows,
-    completed,
+    complete_config,
     fit_statistics,
     warn_of_leaks,
 )
-from audiossl.experiments.cached_batches import Feed, Served, feed_of, opened
+from audiossl.experiments.cached_batches import FeatureNeeds, SharedFeatures, needs_of, open_features
 from audiossl.experiments.config import Experiment
 from audiossl.experiments.feature_form import why_not, why_not_pooled
 from audiossl.experiments.folder import RunFacts, RunFolder
@@ -56,12 +56,16 @@ Cuts = Mapping[str, CutSet]
 
 @dataclass(eq=False)
 class Member:
-    """A member: its line in sweep.json, its completed configuration, its folder and its head.
+    """A member in training.
 
-    begun: it has a checkpoint to go on from.
+    record: what sweep.json says of it.
+    config: its completed configuration.
+    run: its folder.
+    task: its head, on the encoder that all share.
+    begun: whether it has a checkpoint to go on from.
     """
 
-    entry: MemberRecord
+    record: MemberRecord
     config: Experiment
     run: RunFolder
     task: Downstream
@@ -76,10 +80,16 @@ class Member:
 
 
 def train_sweep(config: Experiment, out: Path, *, resume: bool = False, overwrite: bool = False) -> Path:
-    """Train every member in a folder of its own below `out`; on resuming, each goes on from its last checkpoint.
+    """Train every member in a folder of its own below `out`. On resuming, each goes on from its last checkpoint.
 
-    A member that cannot go on (its loss stays non-finite) is marked in sweep.json, and the others go on. Raises
-    TrainingError where none is left, ConfigError, LabelError, ... before any training.
+    A member that cannot go on (its loss stays non-finite) is marked in sweep.json, and the others go on.
+
+    config: what to train, with `sweep`.
+    out: the folder of the sweep.
+    resume: go on with the sweep that is there.
+    overwrite: replace what is there.
+    Returns `out`.
+    Raises TrainingError where no member is left, and ConfigError, LabelError, ... before any training.
     """
     if not config.sweep.axes:
         raise ConfigError(f"{out} is a sweep and its values were taken away; leave the settings sweep.* as they are.")
@@ -90,15 +100,16 @@ def train_sweep(config: Experiment, out: Path, *, resume: bool = False, overwrit
             raise ConfigError(f"{out} is a run of its own and cannot become a sweep; choose another folder with --out.")
         cuts = {split: read_manifest(config.data.path(split)) for split in ("train", "dev")}
         upstream = load_upstream(config.upstream, **config.upstream_options)
+        # What trains in an encoder belongs to one member, and a shared pass is one process.
         together = config.finetune.mode == "none" and world_size() == 1
         members = _members(config, out, cuts, upstream, resume)
         warn_of_leaks(config.data, cuts)
-        record = _Record(config, members, out, resume)
+        writer = _SweepWriter(config, members, out, resume)
         if together:
-            _train_together(members, cuts, fingerprint(upstream), record, stack=config.sweep.stack == "auto")
+            _train_together(members, cuts, fingerprint(upstream), writer, stack=config.sweep.stack == "auto")
         else:
-            _train_one_after_another(members, record)
-    failed = [member.entry for member in members if member.entry.state == "failed"]
+            _train_one_after_another(members, writer)
+    failed = [member.record for member in members if member.record.state == "failed"]
     if len(failed) == len(members):
         raise TrainingError(f"No member of the sweep {out} could be trained; the first: {failed[0].why}")
     return out
@@ -112,14 +123,14 @@ def _members(config: Experiment, out: Path, cuts: Cuts, upstream: Upstream, resu
         key = json.dumps(own.task, sort_keys=True, default=str)
         fresh = key not in known
         if fresh:
-            known[key] = completed(own, cuts["train"]).task
+            known[key] = complete_config(own, cuts["train"]).task
         own = dataclasses.replace(own, task=known[key])
         # Fine-tuning would add to the encoder that all share; what trains then is built again for each run.
         task = build_downstream(own, upstream, finetune=False)
         if fresh:
             check_rows(task, own.data, cuts)
         if config.finetune.mode == "none":
-            feed_of(own, task, "", None).check()
+            needs_of(own, task, "", None).check()
         run = RunFolder(out).member(name)
         members.append(Member(MemberRecord(name, values), own, run, task, resume and run.can_resume))
     monitors = {member.task.monitor for member in members}
@@ -131,39 +142,39 @@ def _members(config: Experiment, out: Path, cuts: Cuts, upstream: Upstream, resu
     return members
 
 
-class _Record:
-    """sweep.json while members are trained."""
+class _SweepWriter:
+    """Keeps sweep.json up to date while members are trained."""
 
     def __init__(self, config: Experiment, members: Sequence[Member], out: Path, resume: bool) -> None:
         self.out, self.active = out, is_main()
         if resume:
-            stored = {entry.name: entry for entry in read_sweep(out).members}
+            stored = {each.name: each for each in read_sweep(out).members}
             for member in members:
-                member.entry = stored.get(member.entry.name, member.entry)
+                member.record = stored.get(member.record.name, member.record)
         monitor = members[0].task.monitor
-        self._record = SweepRecord(monitor.name, monitor.mode, [member.entry for member in members])
+        self._record = SweepRecord(monitor.name, monitor.mode, [member.record for member in members])
         if self.active:
             run = RunFolder(out)
             if not resume:
                 run.clear()
             self._record.write(out)
-            run.begin(config, RunFacts(members=[member.entry.name for member in members]), resume=True)
+            run.begin(config, RunFacts(members=[member.record.name for member in members]), resume=True)
 
     def begin(self, *members: Member) -> None:
         for member in members:
-            member.entry.state, member.entry.why = "training", ""
+            member.record.state, member.record.why = "training", ""
         self._write()
 
     def finish(self, member: Member) -> None:
-        member.entry.state = "finished"
+        member.record.state = "finished"
         if self.active:  # another process may be here before the file is
-            kept = read_tensors(member.run.checkpoint("best"))[1]
-            member.entry.dev, member.entry.step = kept["value"], kept["step"]
+            best = read_tensors(member.run.checkpoint("best"))[1]
+            member.record.dev, member.record.step = best["value"], best["step"]
         self._write()
 
     def fail(self, member: Member, error: TrainingError) -> None:
-        _log.warning("Member %s of the sweep cannot go on: %s", member.entry.name, error)
-        member.entry.state, member.entry.why = "failed", str(error)
+        _log.warning("Member %s of the sweep cannot go on: %s", member.record.name, error)
+        member.record.state, member.record.why = "failed", str(error)
         self._write()
 
     def _write(self) -> None:
@@ -171,45 +182,47 @@ class _Record:
             self._record.write(self.out)
 
 
-def _train_one_after_another(members: Sequence[Member], record: _Record) -> None:
+def _train_one_after_another(members: Sequence[Member], writer: _SweepWriter) -> None:
     """Ordinary runs. A finished one has nothing left to do when it is gone on with."""
     console = Console(stderr=True)
     for number, member in enumerate(members, start=1):
-        record.begin(member)
-        if record.active:
-            console.print(f"Member {number} of {len(members)}: {member.entry.name}", markup=False, highlight=False)
+        writer.begin(member)
+        if writer.active:
+            console.print(f"Member {number} of {len(members)}: {member.record.name}", markup=False, highlight=False)
         try:
             train_one(member.config, member.run.path, resume=member.begun, overwrite=not member.begun)
         except TrainingError as error:
-            record.fail(member, error)
+            writer.fail(member, error)
         else:
-            record.finish(member)
+            writer.finish(member)
 
 
-def _train_together(members: Sequence[Member], cuts: Cuts, fingerprint: str, record: _Record, *, stack: bool) -> None:
+def _train_together(
+    members: Sequence[Member], cuts: Cuts, fingerprint: str, writer: _SweepWriter, *, stack: bool
+) -> None:
     """Members on one frozen encoder, in one process: those with the same batches in one pass."""
     with ExitStack() as held:
         accelerator = accelerator_of(members[0].config.trainer)
         for member in members:
             held.enter_context(member.run.writing(resume=False, overwrite=True))
-        served = held.enter_context(_serving(members, accelerator, cuts, fingerprint))
+        features = held.enter_context(_features_of(members, accelerator, cuts, fingerprint))
         groups: dict[Hashable, _Group] = {}
         for member in members:
-            here = served[member]
-            facts = facts_of(member.task, accelerator.num_processes, fingerprint, here.form)
+            own = features[member]
+            facts = facts_of(member.task, accelerator.num_processes, fingerprint, own.form)
             begin_single(member.run, member.config, member.task, facts, resume=member.begun)
             # Heads read the same batches where seed, source and form are the same.
-            key = member.config.seed, here.source and id(here.source), here.means
+            key = member.config.seed, own.source and id(own.source), own.means
             if key not in groups:
-                train, dev = (batch_source(member.task, member.config, cuts, split, here) for split in ("train", "dev"))
-                groups[key] = _Group([], train, dev, stack=stack and here.vectors)
+                train, dev = (batch_source(member.task, member.config, cuts, split, own) for split in ("train", "dev"))
+                groups[key] = _Group([], train, dev, stack=stack and own.vectors)
             groups[key].members.append(member)
         for group in groups.values():
             _fit(group)
         stop = _Stop()
         with on_signals(stop.ask), progress_bar(True) as progress:
             for group in groups.values():
-                _train_group(group, record, stop, progress)
+                _train_group(group, writer, stop, progress)
 
 
 class _Stop:
@@ -243,26 +256,26 @@ class _Group(NamedTuple):
 
 
 @contextmanager
-def _serving(
+def _features_of(
     members: Sequence[Member], accelerator: Accelerator, cuts: Cuts, fingerprint: str
-) -> Iterator[dict[Member, Served]]:
-    """Where each member's batches come from, opened once for all that need the same."""
-    feeds: dict[Hashable, Feed] = {}
-    needs: dict[Member, Hashable] = {}
+) -> Iterator[dict[Member, SharedFeatures]]:
+    """The hidden states of each member, opened once for all that need the same."""
+    needs: dict[Hashable, FeatureNeeds] = {}
+    key_of: dict[Member, Hashable] = {}
     for member in members:
         form = member.run.facts.features if member.begun else None  # of an earlier part of the sweep
-        feed = feed_of(member.config, member.task, fingerprint, form)
-        needs[member] = key = _needs(feed)
-        if key not in feeds or (form and feeds[key].form is None):
-            feeds[key] = feed
-    with opened(list(feeds.values()), accelerator, members[0].config.trainer, cuts) as found:
-        by_needs = dict(zip(feeds, found, strict=True))
-        yield {member: by_needs[needs[member]] for member in members}
+        own = needs_of(member.config, member.task, fingerprint, form)
+        key_of[member] = key = _kind_of(own)
+        if key not in needs or (form and needs[key].form is None):
+            needs[key] = own
+    with open_features(list(needs.values()), accelerator, members[0].config.trainer, cuts) as opened:
+        features = dict(zip(needs, opened, strict=True))
+        yield {member: features[key_of[member]] for member in members}
 
 
-def _needs(feed: Feed) -> Hashable:
-    """What decides which hidden states are kept, and whether."""
-    return feed.task.interface.layers_read, why_not(feed.task, feed.data), bool(why_not_pooled(feed.task))
+def _kind_of(needs: FeatureNeeds) -> Hashable:
+    """What decides which hidden states are stored, and whether."""
+    return needs.task.interface.layers_read, why_not(needs.task, needs.data), bool(why_not_pooled(needs.task))
 
 
 def _fit(group: _Group) -> None:
@@ -278,11 +291,11 @@ def _fit(group: _Group) -> None:
             fitted[member.kind] = member.task
 
 
-def _train_group(group: _Group, record: _Record, stop: _Stop, progress: Progress) -> None:
+def _train_group(group: _Group, writer: _SweepWriter, stop: _Stop, progress: Progress) -> None:
     """Heads that see the same batches, to the end of all of them. Raises Interrupted."""
     if stop.asked:
-        raise Interrupted(f"Stopped between two seeds; {record.out} holds all that is needed to go on.")
-    record.begin(*group.members)
+        raise Interrupted(f"Stopped between two seeds; {writer.out} holds all that is needed to go on.")
+    writer.begin(*group.members)
     first = group.members[0].config
     shared = SharedPass(group.heads, group.train, group.dev, first.seed)
     member_of = dict(zip(shared.trainers, group.members, strict=True))
@@ -299,11 +312,11 @@ def _train_group(group: _Group, record: _Record, stop: _Stop, progress: Progress
         for trainer in shared.take_ended():
             member = member_of[trainer]
             finish_single(member.run, member.config, member.task)
-            record.finish(member)
+            writer.finish(member)
         for trainer, error in shared.take_failed():
-            record.fail(member_of[trainer], error)
+            writer.fail(member_of[trainer], error)
         if interrupted:
-            raise Interrupted(f"Stopped after step {shared.step}; {record.out} holds all that is needed to go on.")
+            raise Interrupted(f"Stopped after step {shared.step}; {writer.out} holds all that is needed to go on.")
         if losses:
             note = f"losses {min(losses):.4f} to {max(losses):.4f}"
             progress.update(bar, completed=shared.step, note=note)
