@@ -18,7 +18,7 @@ NAME = "encoder.json"
 
 @dataclass(frozen=True)
 class EncoderFile:
-    """An encoder as it was loaded, and what training changed in it; or, in `runs`, the folders that have one each."""
+    """An encoder as it was loaded, and what training changed in it. Or, in `runs`, the folders that have one each."""
 
     upstream: str = ""
     """What `load_upstream` was given; '' for an encoder that is all in `weights`, once its pre-training has ended."""

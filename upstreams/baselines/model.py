@@ -67,7 +67,7 @@ class LogMel(SpectralUpstream):
 
     def __init__(self, config: SpectralConfig | None = None) -> None:
         config = config or self.Config()
-        frontend = filterbank.LogMel(config.sample_rate_hz, config.num_features, eps=config.log_eps)
+        frontend = filterbank.CentredLogMel(config.sample_rate_hz, config.num_features, eps=config.log_eps)
         super().__init__(config, frontend, config.num_features)
 
 
@@ -80,7 +80,7 @@ class Spectrogram(SpectralUpstream):
 
     def __init__(self, config: SpectralConfig | None = None) -> None:
         config = config or self.Config()
-        frontend = filterbank.Spectrogram(config.sample_rate_hz, eps=config.log_eps)
+        frontend = filterbank.CentredSpectrogram(config.sample_rate_hz, eps=config.log_eps)
         super().__init__(config, frontend, frontend.win // 2 + 1)
 
 

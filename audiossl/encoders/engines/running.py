@@ -43,10 +43,12 @@ def with_engine(upstream: Upstream, engine: str, precision: str) -> Upstream:
         raise ConfigError("ONNX Runtime computes in float32 on a CPU; for bf16 choose engine openvino or compile.")
     if precision == "bf16" and not any(True for _ in upstream.parameters()):
         raise ConfigError(f"{upstream.display_name} has no weights, and spectra need float32; leave precision at fp32.")
+    # OpenVINO rounds by itself, from float32 weights.
     if precision == "bf16" and engine != "openvino":
         to_bf16(upstream)
     if engine == "eager":
         return upstream
+    # The other engines share the weights of the encoder, whatever their precision is now.
     made: EngineUpstream
     if engine == "compile":
         made = CompiledUpstream(upstream)

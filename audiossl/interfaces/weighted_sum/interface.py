@@ -18,9 +18,11 @@ from audiossl.training.interface import Interface, checked_width
 class SoftmaxSum(nn.Module):
     """sum_l softmax(logits)_l x_l, added up layer by layer: the layers are never stacked, nor copied for the gradient.
 
-    logits: (L,), zero at first, so that it starts as the mean. normalize: each layer is first brought to mean 0 and
-    variance 1 over its channels. With r = 1 / sqrt(var + eps), w r (x - mean) = (w r) x - w r mean, which keeps a
-    normalised copy of no layer. stacked: float32 layers are summed by one product as well, which rounds otherwise.
+    With r = 1 / sqrt(var + eps), w r (x - mean) = (w r) x - w r mean, which keeps a normalised copy of no layer.
+
+    logits: (L,), zero at first, so that it starts as the mean.
+    normalize: each layer is first brought to mean 0 and variance 1 over its channels.
+    stacked: of `forward`. Float32 layers are summed by one product as well, which rounds otherwise.
     """
 
     def __init__(self, num_layers: int, normalize: bool) -> None:
@@ -87,7 +89,7 @@ class GroupedWeightedSum(Interface):
     """A weighted sum for each of `num_groups` runs of neighbouring layers, concatenated and projected to `width`.
 
     The groups differ by one layer at most, the longer ones first. With fewer layers than groups, each layer is its
-    own group; a single group of natural width is not projected (it is `weighted_sum`).
+    own group. A single group of natural width is not projected (it is `weighted_sum`).
     """
 
     stackable = True
