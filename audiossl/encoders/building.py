@@ -29,7 +29,7 @@ def build_upstream(name: str, options: Mapping[str, Any], seed: int) -> Upstream
 
 
 def passed_on(name: str, *, random_init: bool, seed: int) -> dict[str, Any]:
-    """Options that tell a front end around another encoder how to load that one. Other upstreams get none."""
+    """For a front end around another encoder, the options that say how to load it. Other upstreams get none."""
     if not getattr(UPSTREAMS.load(name), "loads_encoder", False):
         return {}
     return {"weights": "random" if random_init else "pretrained", "seed": seed}

@@ -1,4 +1,4 @@
-"""`audiossl convert`: an encoder from one format to another, checked against the encoder that it came from."""
+"""`audiossl convert`: an encoder from one format to another, checked against the encoder itself."""
 
 from __future__ import annotations
 

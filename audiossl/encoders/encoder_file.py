@@ -1,6 +1,6 @@
-"""`encoder.json`: what a folder says of the encoder that training left in it, so that `load_upstream(FOLDER)` reads it.
+"""`encoder.json`: what a folder says of the encoder that training left in it.
 
-Whatever trains an encoder writes one. Reading it needs nothing of what a run is.
+Whatever trains an encoder writes one, and `load_upstream(FOLDER)` reads it. That needs nothing of what a run is.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Fine-tuning of an upstream: which of its parameters train, and which of its parts are in training mode.
+"""Fine-tuning of an upstream: the parameters that train, and the parts that are in training mode.
 
 Norms and biases alone: BitFit (arXiv:2106.10199) with the affine maps of the norms. LoRA: arXiv:2106.09685.
 """

@@ -1,4 +1,4 @@
-"""Where weights lie: files, folders, Hugging Face repositories, web addresses, torchaudio bundles.
+"""Where weights lie: files, folders, packages of plug-ins, Hugging Face repositories, the web, torchaudio bundles.
 
 What is fetched is pinned on first use. The repository's revision and the sha256 of each file are written into
 `checksums.json` in the cache folder. A later load that meets anything else is refused.
@@ -49,7 +49,7 @@ def local_path(reference: str) -> tuple[Path, str]:
 
 
 def packaged_weights(card: Card, owner: str) -> Path:
-    """Weights that ship with a plugin, beside its cards."""
+    """Weights that ship with a plug-in, beside its cards."""
     weights: str = getattr(card, "weights", "")
     return Path(str(importlib.resources.files(owner).joinpath(weights)))
 

@@ -1,4 +1,4 @@
-"""An encoder by name, by path or by reference, with its weights."""
+"""An encoder by name, by path or by reference, with its weights: a card's, a file's, or as a run trained them."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def load_upstream(
 
 
 def _load_named(name: str, options: Mapping[str, Any], *, random_init: bool, seed: int) -> Upstream:
-    """The encoder that a card describes, with the weights that the card names. Raises CheckpointError, ConfigError."""
+    """The encoder of a card, with the weights that the card names. Raises CheckpointError, ConfigError."""
     card = UPSTREAMS.card(name)
     weights: str = getattr(card, "weights", "")
     if published(weights) and not random_init:
@@ -140,7 +140,7 @@ def load_from_reference(reference: str, options: Mapping[str, Any], *, random_in
     state, description = read_tensors(own)
     if "upstream" not in description:
         return load_original(path, source, options, random_init=random_init)
-    # The file names a registered plugin, never an address to import: a checkpoint must not choose what code runs.
+    # The file names a registered plug-in, never an address to import: a checkpoint must not choose what code runs.
     name = description["upstream"]
     again = passed_on(name, random_init=True, seed=seed) if random_init else {}
     upstream = build_upstream(name, {**description["options"], **again, **options}, seed)
@@ -187,7 +187,7 @@ def _without_encoder(folder: Path) -> CheckpointError:
 
 
 def require_fingerprint(upstream: Upstream, expected: str, name: str, folder: Path) -> None:
-    """Raise CheckpointError for an encoder that is not the one that a run was trained with.
+    """Raise CheckpointError where an encoder is not the one that a run was trained with.
 
     upstream: the encoder, as it was loaded.
     expected: the fingerprint that the run has of it.

@@ -3,9 +3,9 @@
     for first_frame, features in encode_long(upstream, "meeting.flac", chunk_s=30, overlap_s=5):
         ...  # frames first_frame, first_frame + 1, ... of the recording, each frame once, in order
 
-Chunks begin at multiples of the stride, so that frame j of a chunk that begins at frame a is frame a + j of the
-recording. Neighbours share `overlap_s`. Of what they share, each keeps the half that is further from its cut end: a
-kept frame has at least half of the overlap before and after it (or the recording's own end).
+Chunks begin at multiples of the stride: frame j of a chunk from frame a on is frame a + j of the recording. Neighbours
+share `overlap_s`. Of what they share, each keeps the half that is further from its cut end. A kept frame thus has at
+least half of the overlap before and after it (or the recording's own end).
 
 What depends on the whole recording, the normalisation of the waveform and the GroupNorm of base-style stems, is
 computed from all of it in a first pass (`Upstream.statistics`). The stem is therefore exact everywhere, and so are the
@@ -74,8 +74,8 @@ def encode_long(
     chunk_s: seconds in a chunk.
     overlap_s: seconds that neighbouring chunks share.
     up_to_layer: the last layer that is needed, all of them where it is left out.
-    Raises ConfigError for lengths that make no chunks and for a layer that is not there, AudioError for a recording too
-    short for one frame.
+    Raises ConfigError for lengths that make no chunks and for an unknown layer, AudioError for a recording too short
+    for one frame.
     """
     size, shared = chunk_frames(upstream, chunk_s, overlap_s)
     if upstream.training:

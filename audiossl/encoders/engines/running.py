@@ -27,8 +27,9 @@ PRECISIONS = ("fp32", "bf16")
 
 
 def with_engine(upstream: Upstream, engine: str, precision: str) -> Upstream:
-    """The upstream (which is changed, not copied) in that precision, run by that engine. Raises ConfigError.
+    """The upstream in that precision, run by that engine. Raises ConfigError for what does not go together.
 
+    upstream: the encoder, which is changed and not copied.
     engine: one of ENGINES.
     precision: one of PRECISIONS. In bf16, weights and activations are bfloat16, while spectra and statistics of the
     waveform stay in float32. OpenVINO holds the weights in float32 and computes in bfloat16. ONNX Runtime has no

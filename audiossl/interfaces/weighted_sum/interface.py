@@ -55,7 +55,7 @@ class SoftmaxSum(nn.Module):
 class WeightedSum(Interface):
     """Softmax-weighted sum of all layers, one weight a layer (SUPERB).
 
-    Layers of another width than the first are projected to the common one, which is `width` where that is given.
+    Layers of several widths are all projected to `width`, or to that of the first where it is not given.
     """
 
     stackable = True

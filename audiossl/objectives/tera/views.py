@@ -1,8 +1,8 @@
 """Two views of an utterance whose mean states should be alike (SimCLR, arXiv:2002.05709, on spectral frames).
 
-A view is a random part of the utterance, heard through a random channel. What two views share is who speaks and, where
-the parts overlap, what is said: reconstruction alone rewards neither in the mean over time, which is what a linear head
-on mean states reads. Views from the two halves of a long utterance share the voice and the recording, but no words.
+A view is a random part of the utterance, heard through a random channel. Two views share the speaker and, where the
+parts overlap, the words. Reconstruction alone rewards neither in the mean over time, and a linear head on mean states
+reads nothing else. Views from the two halves of a long utterance share the voice and the recording, but no words.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ def fit(task: Task, batch: Batch) -> None:
 
 
 def forget(state: dict[str, Tensor]) -> None:
-    """Set tensors to zero, in place, so that a load that leaves one out shows."""
+    """Set tensors to zero, in place: a load that leaves one out then shows."""
     with torch.no_grad():
         for tensor in state.values():
             tensor.zero_()
