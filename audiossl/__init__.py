@@ -63,7 +63,9 @@ if TYPE_CHECKING:
     from audiossl.training.interface import Interface, checked_width, load_interface
     from audiossl.training.objective import Objective, load_objective
     from audiossl.training.task import Monitor, ParameterGroup, Prediction, Task
-    from audiossl.training.testing import check_downstream, check_interface, check_objective
+    from audiossl.training.testing.downstream import check_downstream
+    from audiossl.training.testing.interface import check_interface
+    from audiossl.training.testing.objective import check_objective
     from audiossl.training.trainer import Trainer
 
 __version__ = "0.1.0"
@@ -108,9 +110,9 @@ _HOME = {
     "bootstrap_ratio": "metrics.bootstrap",
     "build_report": "report.build",
     "cached_batches": "features.access",
-    "check_downstream": "training.testing",
-    "check_interface": "training.testing",
-    "check_objective": "training.testing",
+    "check_downstream": "training.testing.downstream",
+    "check_interface": "training.testing.interface",
+    "check_objective": "training.testing.objective",
     "check_upstream": "encoders.testing",
     "checked_width": "training.interface",
     "collate": "data.loader",

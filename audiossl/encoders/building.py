@@ -1,4 +1,4 @@
-"""An encoder from a registered name and its options."""
+"""An encoder from a registered name and its options, without weights."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ def build_upstream(name: str, options: Mapping[str, Any], seed: int) -> Upstream
     """Construct a registered upstream with parameters drawn from `seed`, without loading weights.
 
     The global random state is left as it was.
+    Raises UnknownNameError, and ConfigError for an unknown option.
     """
     target = UPSTREAMS.load(name)
     with torch.random.fork_rng(devices=[]):
@@ -28,7 +29,7 @@ def build_upstream(name: str, options: Mapping[str, Any], seed: int) -> Upstream
 
 
 def passed_on(name: str, *, random_init: bool, seed: int) -> dict[str, Any]:
-    """Options that tell a front end around another encoder how to load that one; none for other upstreams."""
+    """For a front end around another encoder, the options that say how to load it. Other upstreams get none."""
     if not getattr(UPSTREAMS.load(name), "loads_encoder", False):
         return {}
     return {"weights": "random" if random_init else "pretrained", "seed": seed}

@@ -1,4 +1,4 @@
-"""Encoders from one format to another."""
+"""`audiossl convert`: an encoder from one format to another, checked against the encoder itself."""
 
 from __future__ import annotations
 
@@ -17,8 +17,14 @@ from audiossl.encoders.weights import save_upstream
 def convert(source: str, destination: Path, **options: Any) -> dict[str, Any]:
     """Write an encoder as one safetensors file of audiossl, or as a folder that transformers loads.
 
-    source: anything that `load_upstream` takes; destination: a path that ends in .safetensors, or a folder to make.
-    What was written is loaded again and compared on noise. Returns what was written. Raises CheckpointError.
+    What was written is loaded again and compared on noise.
+
+    source: anything that `load_upstream` takes.
+    destination: a path that ends in .safetensors, or a folder to make.
+    options: of `load_upstream`.
+    Returns what was written: class of the `encoder`, `form`, number of `parameters`, the largest relative `difference`
+    of a hidden state, and the path `out`.
+    Raises CheckpointError where something is there already, or where the form cannot hold the encoder.
     """
     if destination.exists() and not (destination.is_dir() and not any(destination.iterdir())):
         raise CheckpointError(f"{destination} is there already; choose another place or remove it.")
@@ -29,6 +35,7 @@ def convert(source: str, destination: Path, **options: Any) -> dict[str, Any]:
     else:
         form, reference = "transformers", f"hf:{destination}"
         write_folder(upstream, destination)
+    # The proof: what was written is read back, and must give the same hidden states.
     (wav,) = noise(upstream, [1.0])
     with torch.inference_mode():
         before, after = upstream(wav[None]).layers, load_upstream(reference)(wav[None]).layers

@@ -51,6 +51,7 @@ def embed_inputs(
     name: of an encoder, as `load_upstream` takes it.
     inputs: sound files, folders, patterns or manifests.
     out: see `NpzWriter`.
+    options: which layers, how they are pooled, and how recordings are read.
     upstream_options: the encoder's own.
     Raises ConfigError, and what loading the encoder and reading the sound raise.
     """
@@ -68,6 +69,8 @@ def embed_rows(
 ) -> Embedded:
     """Write hidden states of manifest rows by an encoder that is there already.
 
+    upstream: the encoder. It is moved to `device`.
+    cuts: the rows.
     out: see `NpzWriter`.
     options: of which precision and engine say nothing here, since the encoder has its own.
     device: where the encoder runs, the best one where it is left out.

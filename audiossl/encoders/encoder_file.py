@@ -1,6 +1,6 @@
-"""`encoder.json`: what a folder says of the encoder that training left in it, so that `load_upstream(FOLDER)` reads it.
+"""`encoder.json`: what a folder says of the encoder that training left in it.
 
-Whatever trains an encoder writes one. Reading it needs nothing of what a run is.
+Whatever trains an encoder writes one, and `load_upstream(FOLDER)` reads it. That needs nothing of what a run is.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ RUN_NAME = "run.json"  # what every run writes, by which a run of before `encode
 
 @dataclass(frozen=True)
 class EncoderFile:
-    """An encoder as it was loaded, and what training changed in it; or, in `runs`, the folders that have one each."""
+    """An encoder as it was loaded, and what training changed in it. Or, in `runs`, the folders that have one each."""
 
     upstream: str = ""
     """What `load_upstream` was given; '' for an encoder that is all in `weights`, once its pre-training has ended."""

@@ -49,6 +49,7 @@ def encode_rows(
     gradient: clone what a head is to be trained on.
 
     upstream: in eval mode. It is moved to `device`.
+    cuts: the rows.
     config: how rows are made into batches, and how many processes read ahead.
     up_to_layer: the last layer that is needed, all of them where it is left out.
     device: the best one where it is left out (see `audiossl.encoders.devices.place`).
@@ -73,7 +74,15 @@ def encode_batch(
     device: torch.device | str | None = None,
     precision: str = "fp32",
 ) -> Features:
-    """Hidden states of recordings that were read already. See `encode_rows` for the arguments."""
+    """Hidden states of recordings that were read already.
+
+    upstream: in eval mode. It is moved to `device`.
+    batch: the recordings, wherever their tensors are.
+    up_to_layer: the last layer that is needed, all of them where it is left out.
+    device: the best one where it is left out.
+    precision: 'bf16' for autocast.
+    Raises ConfigError for a layer that is not there, AudioError for a recording too short for one frame.
+    """
     where = place(upstream, device)
     moved = batch.to(where)
     with torch.autocast(where.type, torch.bfloat16, enabled=precision == "bf16"):

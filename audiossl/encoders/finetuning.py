@@ -1,6 +1,6 @@
-"""Fine-tuning of an upstream: which of its parameters train, and which of its parts are in training mode.
+"""Fine-tuning of an upstream: the parameters that train, and the parts that are in training mode.
 
-Norms and biases alone: BitFit (arXiv:2106.10199) with the affine maps of the norms; LoRA: arXiv:2106.09685.
+Norms and biases alone: BitFit (arXiv:2106.10199) with the affine maps of the norms. LoRA: arXiv:2106.09685.
 """
 
 from __future__ import annotations
@@ -66,7 +66,9 @@ class FinetuneConfig:
 
 
 def make_trainable(upstream: Upstream, config: FinetuneConfig, up_to_layer: int | None = None) -> None:
-    """Let those parameters require a gradient that `config` names, and no others; adds LoRA's where it names them.
+    """Let those parameters require a gradient that `config` names, and no others.
+
+    Where it names LoRA, its matrices are added to the encoder.
 
     up_to_layer: the last layer that is read, None for the last there is.
     Raises ConfigError where the upstream lacks what the mode needs.
@@ -118,6 +120,7 @@ def merge_lora(upstream: Upstream) -> Upstream:
 
 
 def _chosen(upstream: Upstream, config: FinetuneConfig, up_to_layer: int | None) -> Iterator[nn.Parameter]:
+    """The parameters that train in a mode without LoRA. Raises ConfigError for more blocks than are run."""
     if config.mode == "top_k":
         blocks = _blocks_run(upstream, up_to_layer, config.mode)
         if config.top_k > len(blocks):
@@ -128,6 +131,7 @@ def _chosen(upstream: Upstream, config: FinetuneConfig, up_to_layer: int | None)
         for block in blocks[len(blocks) - config.top_k :]:
             yield from block.parameters()
         return
+    # Modes over the whole encoder, but for blocks that no state needs and a stem that is frozen.
     never_run = list(getattr(upstream, "blocks", ()))
     if never_run:
         never_run = never_run[len(_blocks_run(upstream, up_to_layer, config.mode)) :]

@@ -1,7 +1,7 @@
-"""Where weights lie: files, folders, Hugging Face repositories, web addresses, torchaudio bundles.
+"""Where weights lie: files, folders, packages of plug-ins, Hugging Face repositories, the web, torchaudio bundles.
 
-What is fetched is pinned on first use: the repository's revision and the sha256 of each file are written into
-`checksums.json` in the cache folder, and a later load that meets anything else is refused.
+What is fetched is pinned on first use. The repository's revision and the sha256 of each file are written into
+`checksums.json` in the cache folder. A later load that meets anything else is refused.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def local_path(reference: str) -> tuple[Path, str]:
 
 
 def packaged_weights(card: Card, owner: str) -> Path:
-    """Weights that ship with a plugin, beside its cards."""
+    """Weights that ship with a plug-in, beside its cards."""
     weights: str = getattr(card, "weights", "")
     return Path(str(importlib.resources.files(owner).joinpath(weights)))
 
@@ -90,7 +90,7 @@ def described_by(name: str) -> str:
 
 
 def _fetch_file(url: str) -> Path:
-    """A file from the web, once; later uses check that it is still the one that was fetched."""
+    """A file from the web, fetched once. Later uses check that it is still the same. Raises CheckpointError."""
     from torch.hub import download_url_to_file
 
     name = url.rstrip("/").rsplit("/", 1)[-1]
@@ -131,7 +131,7 @@ def fetch_bundle(name: str) -> Path:
 def _download(repository: str, revision: str, *, local: bool = False) -> list[Path]:
     """config.json, the preprocessor's (if any) and the weights, whole or in shards.
 
-    local: from the hub's cache alone; nothing if it does not have them.
+    local: from the hub's cache alone. The list is empty if it does not have them all.
     """
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
@@ -172,7 +172,13 @@ def _not_fetched(what: str, error: Exception, fix: str) -> CheckpointError:
 
 
 def _check(known: dict[str, Any], name: str, path: Path, what: str) -> None:
-    """Record a file's sha256 on first use; raise CheckpointError if it is another one now."""
+    """Record a file's sha256 on first use. Raises CheckpointError if it is another one now.
+
+    known: the files of this repository or address in the ledger, by name.
+    name: of the file.
+    path: where it lies.
+    what: where it is from, for the error.
+    """
     status = path.stat()
     seen = {"size": status.st_size, "mtime_ns": status.st_mtime_ns}
     entry = known.get(name)
@@ -190,7 +196,10 @@ def _check(known: dict[str, Any], name: str, path: Path, what: str) -> None:
 
 @contextmanager
 def _ledger() -> Iterator[dict[str, Any]]:
-    """checksums.json, held by one process at a time; written back if the block ends well."""
+    """checksums.json, held by one process at a time, and written back if the block ends well.
+
+    Raises CheckpointError where the file is damaged.
+    """
     folder = cache_folder()
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "checksums.json"

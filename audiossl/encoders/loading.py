@@ -1,4 +1,4 @@
-"""An encoder by name, by path or by reference, with its weights."""
+"""An encoder by name, by path or by reference, with its weights: a card's, a file's, or as a run trained them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,92 @@ from audiossl.core.errors import CheckpointError, ConfigError
 from audiossl.core.registry import UPSTREAMS
 from audiossl.core.tensors import config_of, fingerprint, load_strict, read_tensors
 from audiossl.encoders.building import build_upstream, passed_on
-from audiossl.encoders.encoder_file import NAME, RUN_NAME, UPSTREAM_NAME, has_encoder_file, read_encoder_file
+from audiossl.encoders.encoder_file import RUN_NAME, UPSTREAM_NAME, has_encoder_file, read_encoder_file
 from audiossl.encoders.engines.running import with_engine
 from audiossl.encoders.finetuning import FinetuneConfig, make_trainable, merge_lora
 from audiossl.encoders.formats.loading import load_original
 from audiossl.encoders.hub import local_path, packaged_weights, published
 from audiossl.encoders.upstream import Upstream
 from audiossl.encoders.weights import load_state, load_upstream_weights
+
+
+def load_upstream(
+    name: str,
+    *,
+    weights: str = "pretrained",
+    seed: int = 0,
+    precision: str = "fp32",
+    engine: str = "eager",
+    **options: Any,
+) -> Upstream:
+    """An encoder by name, in eval mode.
+
+    name: a name of `audiossl list upstreams`, the path of a checkpoint of audiossl or of another toolkit, or one of
+    `hf:<repository or folder>`, `fairseq:<file>`, `s3prl:<file>`, `torchaudio:<bundle or file>`.
+    weights: 'pretrained', or 'random' for a baseline: the same architecture with parameters drawn afresh. Statistics of
+    the training data, such as a global mean, stay.
+    seed: of random weights.
+    precision: 'fp32' or 'bf16'.
+    engine: 'eager', 'compile' (torch), 'onnx' (ONNX Runtime) or 'openvino'. The latter three are for frozen encoders
+    and run each item without padding. See `audiossl.encoders.engines.running`.
+    options: fields of the upstream's configuration.
+    Raises UnknownNameError, ConfigError, CheckpointError. Random weights come only where they are asked for.
+
+    >>> load_upstream("log_mel").widths
+    (80,)
+    """
+    if weights not in ("pretrained", "random"):
+        raise ConfigError(f"weights={weights!r}: choose 'pretrained' or 'random'.")
+    # A registered name goes before a file of that name.
+    if name not in UPSTREAMS and (":" in name or Path(name).exists() or "/" in name):
+        upstream = load_from_reference(name, options, random_init=weights == "random", seed=seed)
+    else:
+        upstream = _load_named(name, options, random_init=weights == "random", seed=seed)
+    upstream = upstream.eval()
+    if (precision, engine) == ("fp32", "eager"):
+        return upstream
+    return with_engine(upstream, engine, precision)
+
+
+def _load_named(name: str, options: Mapping[str, Any], *, random_init: bool, seed: int) -> Upstream:
+    """The encoder of a card, with the weights that the card names. Raises CheckpointError, ConfigError."""
+    card = UPSTREAMS.card(name)
+    weights: str = getattr(card, "weights", "")
+    if published(weights) and not random_init:
+        return _load_published(card, options)
+    options = {**passed_on(name, random_init=random_init, seed=seed), **options}
+    upstream = build_upstream(name, {**card.options, **options}, seed)
+    # Of random weights, what is no parameter still comes from the file.
+    if random_init:
+        if weights and not published(weights):
+            load_upstream_weights(upstream, packaged_weights(card, UPSTREAMS.owner(name)), buffers_only=True)
+        return upstream
+    if getattr(card, "architecture", False):
+        raise CheckpointError(
+            f"{name!r} names an architecture without weights: load a checkpoint by its path, or ask for random ones "
+            f"with weights='random'."
+        )
+    if weights:
+        path = packaged_weights(card, UPSTREAMS.owner(name))
+        load_upstream_weights(upstream, path, getattr(card, "sha256", ""))
+    return upstream
+
+
+def _load_published(card: Card, options: Mapping[str, Any]) -> Upstream:
+    """Weights from where they are published. Raises CheckpointError where their shape is not what the card says."""
+    weights: str = getattr(card, "weights", "")
+    path, source = local_path(weights)
+    upstream = load_original(path, source, {**_behaviour(card), **options})
+    expected = {key: value for key, value in card.options.items() if key not in options}
+    if wrong := differences(config_of(upstream), expected):
+        raise CheckpointError(f"{weights} is not what the card of {card.name!r} describes: {'; '.join(wrong)}.")
+    upstream.name = card.name
+    return upstream
+
+
+def _behaviour(card: Card) -> dict[str, Any]:
+    """What a card decides and a file need not know: whether the waveform is normalised."""
+    return {key: card.options[key] for key in ("normalize",) if key in card.options}
 
 
 def differences(config: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
@@ -41,13 +120,15 @@ def load_from_reference(reference: str, options: Mapping[str, Any], *, random_in
 
     reference: as `load_upstream` takes it.
     options: fields of the encoder's configuration to change.
-    random_init: the same architecture with parameters drawn from `seed`.
+    random_init: the same architecture with parameters drawn afresh.
+    seed: of these parameters.
     Raises CheckpointError, ConfigError.
     """
     path, source = local_path(reference)
+    # The folder of a run, before its pre-training has written the whole encoder.
     if not source and path.is_dir() and not (path / UPSTREAM_NAME).is_file():
         if has_encoder_file(path):
-            return _tuned(path, options, random_init=random_init, seed=seed)
+            return _load_trained(path, options, random_init=random_init, seed=seed)
         if (path / RUN_NAME).is_file():
             raise _without_encoder(path)
     # A folder is ours unless it looks like one of transformers.
@@ -57,7 +138,7 @@ def load_from_reference(reference: str, options: Mapping[str, Any], *, random_in
     state, description = read_tensors(own)
     if "upstream" not in description:
         return load_original(path, source, options, random_init=random_init)
-    # The file names a registered plugin, never an address to import: a checkpoint must not choose what code runs.
+    # The file names a registered plug-in, never an address to import: a checkpoint must not choose what code runs.
     name = description["upstream"]
     again = passed_on(name, random_init=True, seed=seed) if random_init else {}
     upstream = build_upstream(name, {**description["options"], **again, **options}, seed)
@@ -65,15 +146,9 @@ def load_from_reference(reference: str, options: Mapping[str, Any], *, random_in
     return upstream
 
 
-def _without_encoder(folder: Path) -> CheckpointError:
-    return CheckpointError(
-        f"{folder} does not say which encoder it has: an earlier version of audiossl wrote it; `audiossl evaluate "
-        f"{folder}` adds {NAME} to a trained head, `audiossl pretrain --resume {folder}` ends a pre-training."
-    )
-
-
-def _tuned(folder: Path, options: Mapping[str, Any], *, random_init: bool, seed: int) -> Upstream:
+def _load_trained(folder: Path, options: Mapping[str, Any], *, random_init: bool, seed: int) -> Upstream:
     """The encoder as training left it in a folder, LoRA merged. Raises CheckpointError, ConfigError."""
+    # What the file says: an encoder of this folder, or that of the one run below it.
     file = read_encoder_file(folder)
     if len(file.runs) > 1:
         raise ConfigError(
@@ -82,12 +157,13 @@ def _tuned(folder: Path, options: Mapping[str, Any], *, random_init: bool, seed:
     if file.upstream and (options or random_init):
         raise ConfigError(f"{folder} is a run, whose encoder is as it was trained; leave the upstream's options out.")
     if file.runs:
-        return _tuned(folder / file.runs[0], options, random_init=random_init, seed=seed)
+        return _load_trained(folder / file.runs[0], options, random_init=random_init, seed=seed)
     if not file.upstream:
         raise CheckpointError(
             f"{folder} has no {file.weights}, for its pre-training has not ended; go on with `audiossl pretrain "
             f"--resume {folder}`."
         )
+    # The encoder that training began with, then what it changed, then LoRA's products added to the weights.
     upstream = load_upstream(file.upstream, **file.options)
     require_fingerprint(upstream, file.fingerprint, file.upstream, folder)
     if not (folder / file.weights).is_file():
@@ -101,84 +177,23 @@ def _tuned(folder: Path, options: Mapping[str, Any], *, random_init: bool, seed:
     return merge_lora(upstream).requires_grad_(True)
 
 
+def _without_encoder(folder: Path) -> CheckpointError:
+    return CheckpointError(
+        f"{folder} does not say which encoder it has: an earlier version of audiossl wrote it; `audiossl evaluate "
+        f"{folder}` adds encoder.json to a trained head, `audiossl pretrain --resume {folder}` ends a pre-training."
+    )
+
+
 def require_fingerprint(upstream: Upstream, expected: str, name: str, folder: Path) -> None:
-    """Raise CheckpointError for an encoder that is not the one with which the run in `folder` was trained."""
+    """Raise CheckpointError where an encoder is not the one that a run was trained with.
+
+    upstream: the encoder, as it was loaded.
+    expected: the fingerprint that the run has of it.
+    name: what it was loaded by, for the error.
+    folder: of the run, for the error.
+    """
     if fingerprint(upstream) != expected:
         raise CheckpointError(
             f"The upstream {name!r} is not the one that {folder} was trained with (its weights or settings changed); "
             f"restore it, or train again."
         )
-
-
-def load_upstream(
-    name: str,
-    *,
-    weights: str = "pretrained",
-    seed: int = 0,
-    precision: str = "fp32",
-    engine: str = "eager",
-    **options: Any,
-) -> Upstream:
-    """An encoder by name, in eval mode.
-
-    name: a name of `audiossl list upstreams`; the path of a checkpoint, of audiossl or of another toolkit; or
-    `hf:<repository or folder>`, `fairseq:<file>`, `s3prl:<file>`, `torchaudio:<bundle or file>`.
-    weights: 'pretrained', or 'random' for the same architecture with parameters drawn afresh from `seed` (a baseline;
-    statistics of the training data, such as a global mean, stay).
-    precision: 'fp32' or 'bf16'; engine: 'eager', 'compile' (torch), 'onnx' (ONNX Runtime) or 'openvino', of which the
-    latter three are for frozen encoders and run each item without padding. See `audiossl.encoders.engines.running`.
-    options: fields of the upstream's configuration.
-    Raises UnknownNameError, ConfigError, CheckpointError; never returns random weights unless asked to.
-
-    >>> load_upstream("log_mel").widths
-    (80,)
-    """
-    if weights not in ("pretrained", "random"):
-        raise ConfigError(f"weights={weights!r}: choose 'pretrained' or 'random'.")
-    if name not in UPSTREAMS and (":" in name or Path(name).exists() or "/" in name):
-        upstream = load_from_reference(name, options, random_init=weights == "random", seed=seed)
-    else:
-        upstream = _load_named(name, options, random_init=weights == "random", seed=seed)
-    upstream = upstream.eval()
-    if (precision, engine) == ("fp32", "eager"):
-        return upstream
-    return with_engine(upstream, engine, precision)
-
-
-def _load_named(name: str, options: Mapping[str, Any], *, random_init: bool, seed: int) -> Upstream:
-    card = UPSTREAMS.card(name)
-    weights: str = getattr(card, "weights", "")
-    if published(weights) and not random_init:
-        return _load_published(card, options)
-    options = {**passed_on(name, random_init=random_init, seed=seed), **options}
-    upstream = build_upstream(name, {**card.options, **options}, seed)
-    if random_init:
-        if weights and not published(weights):
-            load_upstream_weights(upstream, packaged_weights(card, UPSTREAMS.owner(name)), buffers_only=True)
-        return upstream
-    if getattr(card, "architecture", False):
-        raise CheckpointError(
-            f"{name!r} names an architecture without weights: load a checkpoint by its path, or ask for random ones "
-            f"with weights='random'."
-        )
-    if weights:
-        path = packaged_weights(card, UPSTREAMS.owner(name))
-        load_upstream_weights(upstream, path, getattr(card, "sha256", ""))
-    return upstream
-
-
-def _load_published(card: Card, options: Mapping[str, Any]) -> Upstream:
-    """Weights from where they are published; their shape must be what the card says."""
-    weights: str = getattr(card, "weights", "")
-    path, source = local_path(weights)
-    upstream = load_original(path, source, {**_behaviour(card), **options})
-    expected = {key: value for key, value in card.options.items() if key not in options}
-    if wrong := differences(config_of(upstream), expected):
-        raise CheckpointError(f"{weights} is not what the card of {card.name!r} describes: {'; '.join(wrong)}.")
-    upstream.name = card.name
-    return upstream
-
-
-def _behaviour(card: Card) -> dict[str, Any]:
-    """What a card decides and a file need not know: whether the waveform is normalised."""
-    return {key: card.options[key] for key in ("normalize",) if key in card.options}

@@ -3,9 +3,9 @@
     for first_frame, features in encode_long(upstream, "meeting.flac", chunk_s=30, overlap_s=5):
         ...  # frames first_frame, first_frame + 1, ... of the recording, each frame once, in order
 
-Chunks begin at multiples of the stride, so that frame j of a chunk that begins at frame a is frame a + j of the
-recording. Neighbours share `overlap_s`; of what they share, each keeps the half that is further from its cut end, so
-that a kept frame has at least half of the overlap before and after it (or the recording's own end).
+Chunks begin at multiples of the stride: frame j of a chunk from frame a on is frame a + j of the recording. Neighbours
+share `overlap_s`. Of what they share, each keeps the half that is further from its cut end. A kept frame thus has at
+least half of the overlap before and after it (or the recording's own end).
 
 What depends on the whole recording, the normalisation of the waveform and the GroupNorm of base-style stems, is
 computed from all of it in a first pass (`Upstream.statistics`). The stem is therefore exact everywhere, and so are the
@@ -65,10 +65,17 @@ def encode_long(
 ) -> Iterator[tuple[int, Features]]:
     """(number of its first frame, `Features` with B = 1) of each chunk of a recording, without the shared frames.
 
-    source: samples (S,) at `upstream.sample_rate_hz`, a sound file or a row of a manifest; the latter two are read and
-    resampled block by block, twice where statistics of the whole are needed. All chunks together have
-    `upstream.num_frames(S)` frames. A recording that one chunk holds gives exactly what `upstream` gives.
-    Raises ConfigError for lengths that make no chunks, AudioError.
+    All chunks together have `upstream.num_frames(S)` frames. A recording that one chunk holds gives exactly what
+    `upstream` gives.
+
+    upstream: in eval mode. The states are where it is.
+    source: samples (S,) at `upstream.sample_rate_hz`, a sound file or a row of a manifest. The latter two are read and
+    resampled block by block, twice where statistics of the whole are needed.
+    chunk_s: seconds in a chunk.
+    overlap_s: seconds that neighbouring chunks share.
+    up_to_layer: the last layer that is needed, all of them where it is left out.
+    Raises ConfigError for lengths that make no chunks and for an unknown layer, AudioError for a recording too short
+    for one frame.
     """
     size, shared = chunk_frames(upstream, chunk_s, overlap_s)
     if upstream.training:
@@ -96,7 +103,7 @@ def chunk_frames(upstream: Upstream, chunk_s: float, overlap_s: float) -> tuple[
 
 
 def plan(num_frames: int, size: int, shared: int) -> Iterator[Chunk]:
-    """Chunks of `size` frames, of which neighbours share at least `shared`; the last one ends with the recording.
+    """Chunks of `size` frames, of which neighbours share at least `shared`. The last one ends with the recording.
 
     >>> [tuple(chunk) for chunk in plan(10, 6, 2)]
     [(0, 6, 0, 5), (4, 10, 5, 10)]

@@ -145,7 +145,7 @@ class _ArrayFile:
 
 
 def _inside(name: str) -> str:
-    """An id as a relative path that does not leave the folder that it is joined to."""
+    """An id as a relative path, without what would lead out of a folder."""
     return "/".join(part for part in PurePosixPath(name).parts if part not in ("/", ".."))
 
 

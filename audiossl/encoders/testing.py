@@ -1,7 +1,7 @@
-"""Checks that every upstream passes, for the project's own tests and for authors of plugins.
+"""The check that every upstream passes, for the project's own tests and for plug-in authors, and its noise.
 
 from audiossl import check_upstream
-report = check_upstream(MyEncoder())       # raises AssertionError with one sentence; returns what was measured
+report = check_upstream(MyEncoder())       # raises AssertionError with one sentence
 """
 
 from __future__ import annotations
@@ -21,8 +21,12 @@ from audiossl.encoders.upstream import Upstream
 
 @dataclass
 class UpstreamReport:
-    """padding_error: largest relative L2 distance of a layer between an item in a batch and alone; frames: how many
-    each test length gave; without_gradient: trainable parameters that the last layer does not depend on."""
+    """What `check_upstream` measured.
+
+    padding_error: largest relative L2 distance of a layer between an item in a batch and alone.
+    frames: how many each test length gave.
+    without_gradient: trainable parameters that the last layer does not depend on.
+    """
 
     padding_error: float = 0.0
     frames: dict[int, int] = field(default_factory=dict)
@@ -34,9 +38,15 @@ def check_upstream(
 ) -> UpstreamReport:
     """Assert the contract of an encoder on noise of several lengths.
 
-    Padding never changes a result (relative L2 within `tolerance`, garbage beyond the lengths ignored); `num_frames`
-    is exact down to the shortest input; eval is deterministic; a stop at `up_to_layer` gives the full run's layers;
-    gradients reach every trainable parameter; bfloat16 autocast stays finite; saving and loading is identity.
+    Padding never changes a result, and garbage beyond the lengths is ignored. `num_frames` is exact down to the
+    shortest input. Eval is deterministic. A stop at `up_to_layer` gives the full run's layers. Gradients reach every
+    trainable parameter. bfloat16 autocast stays finite. Saving and loading is the identity.
+
+    upstream: the encoder, which is in eval mode afterwards.
+    tolerance: relative L2 distance of layers that must be equal.
+    seconds: lengths of the noise.
+    seed: of the noise.
+    Returns what was measured. Raises AssertionError with one sentence on the first breach.
     """
     report = UpstreamReport()
     wavs = noise(upstream, seconds, seed)
@@ -62,8 +72,10 @@ def noise(upstream: Upstream, seconds: Sequence[float], seed: int = 0) -> list[T
 
 
 def perturb(upstream: Upstream, spread: float = 0.05, seed: int = 0) -> None:
-    """Move every parameter and running statistic off its initial value, in place: a bias of 0 or a norm of 1 hides
-    errors of conversion and parity."""
+    """Move every parameter and running statistic off its initial value, in place.
+
+    A bias of 0 or a norm of 1 hides errors of conversion and parity.
+    """
     draw = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in upstream.parameters():

@@ -19,13 +19,18 @@ class Upstream(nn.Module, ABC):
 
     A subclass sets the facts below in its constructor (nothing is run to find them) and writes `encode`.
 
-    sample_rate_hz: the rate it was trained on; widths: D_l of each layer; stride: samples from one frame to the next;
-    receptive_field: samples that a frame of the front end sees; edge: samples that the front end mirrors at each end.
-    Two more are optional, for fine-tuning: `blocks`, a ModuleList of the Transformer blocks in their order, and `stem`,
-    the convolutional front. training_only: parameters that only training mode uses, such as a mask embedding.
-    loads_encoder: True for a front end around another upstream that it loads by name; its Config has the fields
-    `weights` and `seed`, which it gets from `load_upstream` and passes on.
+    sample_rate_hz: the rate it was trained on.
+    widths: D_l of each layer.
+    stride: samples from one frame to the next.
+    receptive_field: samples that a frame of the front end sees.
+    edge: samples that the front end mirrors at each end.
+    blocks: a ModuleList of the Transformer blocks in their order. Optional, for fine-tuning.
+    stem: the convolutional front. Optional, for fine-tuning.
+    training_only: parameters that only training mode uses, such as a mask embedding.
+    loads_encoder: True for a front end around another upstream that it loads by name. Its Config has the fields
+    `weights` and `seed`. `load_upstream` fills them in, and the front end passes them on.
     cpu_only: True for what no GPU can run.
+
     An objective may ask for more (its `needs`), and an encoder that has attributes or methods of those names can be
     trained by it. What each of them means, the objective says.
     The contract, checked by `audiossl.check_upstream`: a batch equals its items one by one.
@@ -85,19 +90,22 @@ class Upstream(nn.Module, ABC):
     def encode_even(self, wavs: Tensor, last: int, statistics: Sequence[Tensor] = ()) -> Sequence[Tensor]:
         """As `encode`, for items that all have S samples: what engines compile and export.
 
-        statistics: of the recording that wavs (B, S) are parts of, as `statistics` gave them; () for whole recordings.
+        wavs: (B, S) float32.
+        last: the last layer that is needed.
+        statistics: of the recording that wavs are parts of, as `statistics` gave them. () for whole recordings.
         """
         lengths = torch.full((wavs.shape[0],), wavs.shape[1], dtype=torch.int64, device=wavs.device)
         return self.encode(wavs, lengths, last)
 
     def statistics(self, blocks: Iterable[Tensor]) -> tuple[Tensor, ...]:
-        """What a part of a recording must know of the whole, from one pass over its blocks (S,); () for nothing."""
+        """What a part of a recording must know of the whole, from one pass over its blocks (S,). () for nothing."""
         return ()
 
     def forward(self, wavs: Tensor, lengths: Tensor | None = None, *, up_to_layer: int | None = None) -> Features:
         """Hidden states of a batch.
 
-        wavs: (B, S) float32 in [-1, 1] at `sample_rate_hz`; lengths: (B,) samples, all S if left out;
+        wavs: (B, S) float32 in [-1, 1] at `sample_rate_hz`.
+        lengths: (B,) samples, all S if left out.
         up_to_layer: stop after this layer (0 is the first) and return only layers 0 to it.
         Raises AudioError for an item too short for one frame, ConfigError for a layer that is not
         there, ValueError for a wrong shape.

@@ -1,4 +1,4 @@
-"""Weights on disk: safetensors with a description inside, strict loading, atomic writing, files of other toolkits."""
+"""Encoders as files of our own: safetensors with a description inside, loaded strictly."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from audiossl.encoders.upstream import Upstream
 
 
 def save_upstream(upstream: Upstream, path: Path, card: Mapping[str, Any] | None = None) -> None:
-    """An encoder as one file that `load_upstream(path)` reads: weights, registered name, configuration and a card."""
+    """An encoder as one file that `load_upstream(path)` reads: weights, registered name, configuration and a card.
+
+    Raises CheckpointError for an encoder without a registered name, or with LoRA matrices that are not merged.
+    """
     if not upstream.name:
         raise CheckpointError(f"{type(upstream).__name__} was not loaded by a registered name, so no file can name it.")
     if any(".lora_" in name for name in upstream.state_dict()):
@@ -25,7 +28,14 @@ def save_upstream(upstream: Upstream, path: Path, card: Mapping[str, Any] | None
 
 
 def load_upstream_weights(upstream: Upstream, path: Path, sha256: str = "", *, buffers_only: bool = False) -> None:
-    """Strictly load a `save_upstream` file into an upstream of the same shape, or only what is no parameter."""
+    """Load a file of `save_upstream` into an upstream of the same shape, strictly.
+
+    upstream: it is changed in place.
+    path: of the file.
+    sha256: what the file must hash to, '' for anything.
+    buffers_only: load only what is no parameter.
+    Raises CheckpointError for another file, and for names or shapes that differ.
+    """
     if sha256 and (found := file_sha256(path)) != sha256:
         raise CheckpointError(
             f"{path} has sha256 {found[:12]}..., not {sha256[:12]}... as the card says; get it again."
@@ -34,7 +44,10 @@ def load_upstream_weights(upstream: Upstream, path: Path, sha256: str = "", *, b
 
 
 def load_state(upstream: Upstream, state: Mapping[str, Tensor], buffers_only: bool) -> None:
-    """Strictly load tensors into an upstream of the same shape, or only those that are no parameters."""
+    """Load tensors into an upstream of the same shape, strictly, or only those that are no parameters.
+
+    Raises CheckpointError for names or shapes that differ.
+    """
     drawn = {name: value.clone() for name, value in upstream.named_parameters()} if buffers_only else {}
     load_strict(upstream, state, expected=upstream.state_dict(), what=type(upstream).__name__)
     upstream.load_state_dict(drawn, strict=False)

@@ -1,1 +1,1 @@
-"""Blocks that several plugins share."""
+"""Blocks that several plug-ins share."""

@@ -14,8 +14,10 @@ from audiossl.core.errors import ConfigError
 def by_chunks(fuse: Callable[[Sequence[Tensor]], Tensor], layers: Sequence[Tensor], chunk_frames: int) -> Tensor:
     """Apply `fuse` (L x (N, D_l) -> (N, width)) to L tensors (B, T, D_l), at most `chunk_frames` frames at a time.
 
-    With more than one chunk, what happened inside a chunk is computed again in the backward pass, so that the memory
-    for intermediate results is that of one chunk whatever B T is.
+    With more than one chunk, what happened inside a chunk is computed again in the backward pass. Intermediate results
+    then take the memory of one chunk, whatever B T is.
+
+    Raises ConfigError for less than one frame at a time.
     """
     if chunk_frames < 1:
         raise ConfigError(f"chunk_frames={chunk_frames}: at least one frame at a time is needed.")

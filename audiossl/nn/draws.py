@@ -1,4 +1,4 @@
-"""Random numbers that depend on a key, and on nothing that was drawn before."""
+"""Random numbers that depend on a key and on nothing drawn before."""
 
 from __future__ import annotations
 

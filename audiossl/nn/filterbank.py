@@ -42,7 +42,7 @@ class Frontend(nn.Module, ABC):
         return torch.stack([F.pad(item, (0, 0, 0, frames - len(item))) for item in items])
 
 
-class LogMel(Frontend):
+class CentredLogMel(Frontend):
     """Log mel power spectrum, centred Hann windows, HTK mel scale without area normalisation: log(mel + eps).
 
     sample_rate_hz: of the waveform.
@@ -73,8 +73,8 @@ class LogMel(Frontend):
         return torch.log(power @ self.filters + self.eps)
 
 
-class Spectrogram(Frontend):
-    """Log power spectrum with win // 2 + 1 bins, framed as LogMel and with arguments of the same meaning."""
+class CentredSpectrogram(Frontend):
+    """Log power spectrum with win // 2 + 1 bins, framed as CentredLogMel and with arguments of the same meaning."""
 
     window: Tensor
 

@@ -29,8 +29,8 @@ def sum_of_layers(weights: Tensor, layers: Sequence[Tensor], *, of_any_type: boo
     """sum_l w_l x_l in float32: weights (L,) float32, layers L x (B, T, D) without a gradient -> (B, T, D).
 
     The gradient is dL/dw_l = <dL/dy, x_l>.
-    of_any_type: for heads that are computed as one, whose time goes into the number of operations. Small layers are
-    then copied for one product.
+    of_any_type: for heads computed as one. Their time goes into the number of operations, so small layers are copied
+    for one product.
     """
     if of_any_type and layers[0].numel() <= _PIECE["cpu"]:  # so small that a copy costs less than our function
         every = torch.stack([layer.reshape(-1) for layer in layers]).float()  # (L, B T D)

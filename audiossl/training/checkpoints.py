@@ -1,4 +1,4 @@
-"""The weights that a run keeps: the last with all that resuming needs, the best, and the mean of the best."""
+"""The weights that a run keeps: the last (with all that resuming needs), the best, and the mean of the best."""
 
 from __future__ import annotations
 

@@ -23,8 +23,8 @@ class Downstream(Task):
     """A head on the sequence that an interface makes of an upstream's layers.
 
     `finetune` lets the upstream train too.
-    A subclass has a `Config` dataclass, writes `complete` (what only the training data can say, for instance the
-    list of labels), builds its head in the constructor and reads `self.sequence(batch)`.
+    A subclass has a `Config` dataclass, builds its head in the constructor and reads `self.sequence(batch)`. It writes
+    `complete`, for what only the training data can say, such as the list of labels.
     reads_waveforms: it also reads `batch.wavs`, as a target for instance, which a feature cache does not have.
     """
 

@@ -20,8 +20,8 @@ class Interface(nn.Module, ABC):
     Frames are treated one by one, so padding cannot reach a valid frame. Values in the padding must be finite, or
     the gradient of what is shared by all frames is not. `commutes_with_mean` says that the output is an affine
     function of the layers (with learnable coefficients): interface(mean over time) = mean over time(interface).
-    `stackable` says that the output is a function of its parameters and the layers and nothing else, in operations that
-    `torch.func.vmap` knows.
+    `stackable` says that the output is a function of its parameters and the layers and nothing else. All operations are
+    known to `torch.func.vmap`.
     `stacked` is True in the copy that computes several heads as one (`audiossl.training.stacked_heads`). It may then
     choose operations that are fewer and round otherwise.
     A subclass sets `width`, and may have a `Config` dataclass with at least `width: int | None = None`.

@@ -1,4 +1,4 @@
-"""What a run writes while it trains: log.jsonl for programs, TensorBoard for people."""
+"""The log of a run, written while it trains: log.jsonl for programs, which is read here too, TensorBoard for people."""
 
 from __future__ import annotations
 

@@ -24,8 +24,8 @@ class Objective(Task):
     held-out sound.
     needs: what it asks of an encoder beyond the contract of `Upstream`, names such as `contextualize`. An encoder
     answers by having attributes or methods of these names. None are asked for by default: any encoder will do.
-    The contract, checked by `audiossl.check_objective`: the loss of a batch is that of its items, averaged by weight,
-    so that padding never changes it (unless `item_wise` says otherwise). What is random in an item comes from `draws`.
+    The contract, checked by `audiossl.check_objective`: the loss of a batch is that of its items, averaged by weight.
+    Padding never changes it. (`item_wise` may say otherwise.) What is random in an item comes from `draws`.
     Gradients reach every trainable parameter. Saving and loading is the identity.
     """
 

@@ -1,4 +1,4 @@
-"""From a trained task to predictions, and from predictions to metrics. Scoring needs no model."""
+"""The predictions of a task, or of several on batches that are read once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from audiossl.training.task import Prediction, Task
 
 @torch.no_grad()
 def predict_all(task: Task, batches: Iterable[Batch], device: torch.device | str = "cpu") -> list[Prediction]:
-    """Predictions of every item, in the order of the batches, in eval mode."""
+    """The prediction of every item, in the order of the batches, in eval mode."""
     was_training = task.training
     task.eval()
     try:

@@ -32,8 +32,8 @@ from audiossl.training.trainer import Interrupted, Trainer
 class SharedBatches:
     """One walk through a stream of batches for readers that keep step with each other. One batch is in memory.
 
-    It begins where the first to read begins, who must be the one that is furthest behind. A reader that is ahead, as
-    after a kill between two checkpoints, may read when the others have caught up.
+    It begins where the first to read begins. That must be the reader furthest behind. One that is ahead, as after a
+    kill between two checkpoints, may read when the others have caught up.
     """
 
     def __init__(self, source: BatchSource, device: torch.device) -> None:
@@ -52,7 +52,7 @@ class SharedBatches:
     def after(self, position: Position | None) -> Batch:
         """The batch after the one at this position (None: the first).
 
-        Raises ValueError for one that is over, and for batches that do not say where they stand.
+        Raises ValueError for a position that is over, and for batches without positions.
         """
         if self._batches is None:
             self._batches, self._before = iter(self._source(position, 0, 1)), position
@@ -229,5 +229,5 @@ class SharedPass:
 
 
 def _place(trainer: Trainer) -> tuple[int, int]:
-    """How far it is: the step that it makes, and the number of the batch within that."""
+    """How far it is: the step in progress, and the number of the batch within that."""
     return trainer.state.step, trainer.stepper.number

@@ -30,7 +30,7 @@ from audiossl.training.trainer import Trainer
 def may_be_stacked(task: Task, config: TrainerConfig) -> bool:
     """Whether a head may be computed together with others that differ from it in the values of their parameters.
 
-    A task with an `after_step` of its own may not: what that changes in one head is not in the one that computes all.
+    A task with an `after_step` of its own may not: what that changes in one head, the stack does not have.
     """
     able = isinstance(task, Downstream) and task.stackable and task.interface.stackable
     return able and type(task).after_step is Task.after_step and config.precision == "fp32"
@@ -71,7 +71,7 @@ class Stack:
             self._results = dict(zip(self.contexts, results, strict=True))
 
     def take(self, context: TrainingContext) -> StepResult:
-        """What the step that was computed gave for one of the heads, which asks once."""
+        """What the computed step gave for one of the heads. Each asks once."""
         return self._results.pop(context)._replace(stopped=context.stopping)
 
     def _accumulate(self, batch: Batch, *, first: bool) -> None:
@@ -116,7 +116,7 @@ class Stack:
 
 
 def _copy_of(task: Task) -> Task:
-    """A head that computes for all of a stack: its own modules, on the encoder and the answers that all share."""
+    """A head that computes for all of a stack: modules of its own, on the shared encoder and its answers."""
     assert isinstance(task, Downstream)
     shared = [task.upstream, task.encoder]
     copied = copy.deepcopy(task, {id(each): each for each in shared})
@@ -241,7 +241,7 @@ class Stacks:
         self._stacks: dict[Hashable, Stack] = {}
 
     def arrange(self, trainers: Sequence[Trainer]) -> None:
-        """Form stacks of those that have a stackable stepper, for the step that all of these are about to make."""
+        """Form stacks of those with a stackable stepper, for the step that they are about to make."""
         groups: dict[Hashable, list[tuple[TrainingContext, StackableStepper]]] = {}
         for trainer in trainers:
             if isinstance(trainer.stepper, StackableStepper):

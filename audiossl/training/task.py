@@ -91,11 +91,11 @@ class Task(nn.Module, ABC):
         return False
 
     def trainable_state(self) -> dict[str, Tensor]:
-        """The tensors that a checkpoint must hold: everything but frozen weights that can be loaded by name."""
+        """The tensors that a checkpoint must hold: everything but frozen weights with a name to load them by."""
         return self.state_dict()
 
     def load_trainable_state(self, state: dict[str, Tensor]) -> None:
-        """Inverse of `trainable_state`. Raises CheckpointError that lists names that do not match."""
+        """Inverse of `trainable_state`. Raises CheckpointError with the names that do not match."""
         load_strict(self, state, expected=self.trainable_state(), what=type(self).__name__)
 
     @property

@@ -13,8 +13,8 @@ from audiossl.nn import filterbank
 
 RATE_HZ = 16000
 FRONTENDS = {
-    "log_mel": lambda: filterbank.LogMel(RATE_HZ, 20),
-    "spectrogram": lambda: filterbank.Spectrogram(RATE_HZ),
+    "log_mel": lambda: filterbank.CentredLogMel(RATE_HZ, 20),
+    "spectrogram": lambda: filterbank.CentredSpectrogram(RATE_HZ),
     "fbank": lambda: filterbank.KaldiFbank(RATE_HZ, 20),
     "mfcc": lambda: filterbank.KaldiMfcc(RATE_HZ),
 }
@@ -97,7 +97,7 @@ def test_triangles_of_kaldi_overlap_by_half() -> None:
 def test_a_tone_is_loudest_in_its_band() -> None:
     time = torch.arange(RATE_HZ) / RATE_HZ
     tone = torch.sin(2 * math.pi * 1000 * time)[None]
-    front = filterbank.Spectrogram(RATE_HZ)
+    front = filterbank.CentredSpectrogram(RATE_HZ)
     spectrum = front(tone, torch.tensor([RATE_HZ]))[0, 50]
     assert int(spectrum.argmax()) == round(1000 * front.win / RATE_HZ)
 

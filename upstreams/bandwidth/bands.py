@@ -7,9 +7,9 @@ of an input sample from it, both shifts together are a factor
 
     2 cos(2 pi f u / R - pi k j) = (-1)^(k j) 2 cos(2 pi f u / R),        R the rate of the input,
 
-so that the whole is one real filter, read at the output's samples, whose sign alternates in odd bands (which plain
-decimation would turn upside down). Filter and decimation are one strided convolution: differentiable, and of an item's
-own samples alone, since what lies beyond its ends is zero.
+so that the whole is one real filter, read at the output's samples. Its sign alternates in odd bands. (Plain decimation
+would turn these upside down.) Filter and decimation are one strided convolution: differentiable, and of an item's own
+samples alone, since what lies beyond its ends is zero.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Bands(nn.Module):
     @overload
     def num_samples(self, num_samples: Tensor) -> Tensor: ...
     def num_samples(self, num_samples: int | Tensor) -> int | Tensor:
-        """Samples that come of so many: those whose time lies inside the recording."""
+        """How many samples come of so many: their times lie inside the recording."""
         return (num_samples * self.up + self.down - 1) // self.down
 
     def fewest(self, num_samples: int) -> int:

@@ -1,8 +1,8 @@
 """Spectral features behind the upstream contract: no parameters, one layer.
 
 The defaults of fbank and mfcc are those of SUPERB (Yang et al., 2021, arXiv:2105.01051). Mean normalisation over the
-utterance makes the mean over time of every feature exactly zero, so a linear head before a mean sees nothing of it:
-fbank is then near chance, and log_mel leaves the normalisation off.
+utterance makes the mean over time of every feature exactly zero, so a linear head before a mean sees nothing of it. Of
+fbank such a head is near chance. log_mel leaves the normalisation off.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class LogMel(SpectralUpstream):
 
     def __init__(self, config: SpectralConfig | None = None) -> None:
         config = config or self.Config()
-        frontend = filterbank.LogMel(config.sample_rate_hz, config.num_features, eps=config.log_eps)
+        frontend = filterbank.CentredLogMel(config.sample_rate_hz, config.num_features, eps=config.log_eps)
         super().__init__(config, frontend, config.num_features)
 
 
@@ -80,7 +80,7 @@ class Spectrogram(SpectralUpstream):
 
     def __init__(self, config: SpectralConfig | None = None) -> None:
         config = config or self.Config()
-        frontend = filterbank.Spectrogram(config.sample_rate_hz, eps=config.log_eps)
+        frontend = filterbank.CentredSpectrogram(config.sample_rate_hz, eps=config.log_eps)
         super().__init__(config, frontend, frontend.win // 2 + 1)
 
 

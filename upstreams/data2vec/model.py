@@ -28,3 +28,4 @@ class Data2Vec(WaveformEncoder):
     """wav2vec 2.0's encoder with the settings above."""
 
     Config = Data2VecConfig
+    in_transformers = ("data2vec-audio", "Data2VecAudioModel")

@@ -24,3 +24,4 @@ class DistilHubert(WaveformEncoder):
 
     Config = DistilHubertConfig
     original_mask = "any_sample"
+    in_transformers = ("hubert", "HubertModel")

@@ -9,3 +9,4 @@ class Hubert(WaveformEncoder):
     """wav2vec 2.0's encoder. Its original code calls a frame real if any of its samples is."""
 
     original_mask = "any_sample"
+    in_transformers = ("hubert", "HubertModel")

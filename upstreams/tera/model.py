@@ -194,11 +194,11 @@ def sinusoids(frames: int, width: int) -> Tensor:
 def _frontend(config: TeraConfig) -> tuple[filterbank.Frontend, int]:
     rate = config.sample_rate_hz
     if config.features == "spectrogram":
-        spectrogram = filterbank.Spectrogram(rate, eps=config.log_eps)
+        spectrogram = filterbank.CentredSpectrogram(rate, eps=config.log_eps)
         return spectrogram, spectrogram.win // 2 + 1
     if config.features == "fbank":
         return filterbank.KaldiFbank(rate, config.num_mels), config.num_mels
-    return filterbank.LogMel(rate, config.num_mels, eps=config.log_eps), config.num_mels
+    return filterbank.CentredLogMel(rate, config.num_mels, eps=config.log_eps), config.num_mels
 
 
 def _init_weights(module: nn.Module) -> None:

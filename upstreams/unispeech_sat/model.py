@@ -9,3 +9,4 @@ class UniSpeechSat(WaveformEncoder):
     """HuBERT's encoder."""
 
     original_mask = "any_sample"
+    in_transformers = ("unispeech-sat", "UniSpeechSatModel")

@@ -7,3 +7,5 @@ from audiossl.encoders.waveform.model import WaveformEncoder
 
 class Wav2Vec2(WaveformEncoder):
     """The shared waveform encoder as it is."""
+
+    in_transformers = ("wav2vec2", "Wav2Vec2Model")

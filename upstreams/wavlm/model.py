@@ -43,6 +43,7 @@ class WavLM(WaveformEncoder):
 
     Config = WavLMConfig
     block = GatedBlock
+    in_transformers = ("wavlm", "WavLMModel")
     original_mask = "any_sample"
 
     def __init__(self, config: WavLMConfig | None = None) -> None:

@@ -1,4 +1,4 @@
-"""`audiossl export`: an encoder as a file that runs without audiossl, checked against the encoder that it came from."""
+"""`audiossl export`: an encoder as a file that runs without audiossl, checked against the encoder itself."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def export(upstream: Upstream, path: Path, form: str, *, up_to_layer: int | None
 
 
 def shortest_input(upstream: Upstream) -> int:
-    """The fewest samples that give two frames, for which graphs are made."""
+    """The fewest samples that give two frames. A graph is for no fewer."""
     samples = upstream.min_samples
     while upstream.num_frames(samples) < 2:
         samples += 1

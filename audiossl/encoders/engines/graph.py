@@ -57,7 +57,7 @@ class _FoldedPositionConv(PositionConv):
 
 
 def folded(upstream: Upstream) -> Upstream:
-    """A twin that shares all weights but those of weight-normalised convolutions, which are folded."""
+    """A twin of the encoder on the same weights, but for weight-normalised convolutions, which are folded."""
     shared = {id(tensor): tensor for tensor in [*upstream.parameters(), *upstream.buffers()]}
     twin = copy.deepcopy(upstream, shared)  # type: ignore[arg-type]
     for module in twin.modules():
@@ -80,7 +80,7 @@ def require(package: str, extra: str) -> None:
 def traced(upstream: Upstream, last: int, statistics: Sequence[Tensor] = ()) -> Any:
     """A torch.export program of `Graph` for any number of samples that gives two frames or more.
 
-    Raises ConfigError for an encoder whose code depends on values that only a run shows.
+    Raises ConfigError for an encoder whose code depends on values of a tensor.
     """
     # Two seconds and a rest: a length that is a special case (one frame, a multiple of anything) would be taken for
     # the rule.
@@ -153,7 +153,7 @@ def cached(
 
 
 def _code(upstream: Upstream) -> str:
-    """A hash of the files that hold the classes of the encoder: a graph is as old as the code that it was made from."""
+    """A hash of the files that hold the classes of the encoder: a graph is as old as its code."""
     classes = {base for module in upstream.modules() for base in type(module).__mro__}
     files = {file for cls in classes if (file := getattr(sys.modules.get(cls.__module__), "__file__", None))}
     torch_folder = str(Path(torch.__file__).parent)

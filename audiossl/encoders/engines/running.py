@@ -27,8 +27,9 @@ PRECISIONS = ("fp32", "bf16")
 
 
 def with_engine(upstream: Upstream, engine: str, precision: str) -> Upstream:
-    """The upstream (which is changed, not copied) in that precision, run by that engine. Raises ConfigError.
+    """The upstream in that precision, run by that engine. Raises ConfigError for what does not go together.
 
+    upstream: the encoder, which is changed and not copied.
     engine: one of ENGINES.
     precision: one of PRECISIONS. In bf16, weights and activations are bfloat16, while spectra and statistics of the
     waveform stay in float32. OpenVINO holds the weights in float32 and computes in bfloat16. ONNX Runtime has no
@@ -43,10 +44,12 @@ def with_engine(upstream: Upstream, engine: str, precision: str) -> Upstream:
         raise ConfigError("ONNX Runtime computes in float32 on a CPU; for bf16 choose engine openvino or compile.")
     if precision == "bf16" and not any(True for _ in upstream.parameters()):
         raise ConfigError(f"{upstream.display_name} has no weights, and spectra need float32; leave precision at fp32.")
+    # OpenVINO rounds by itself, from float32 weights.
     if precision == "bf16" and engine != "openvino":
         to_bf16(upstream)
     if engine == "eager":
         return upstream
+    # The other engines share the weights of the encoder, whatever their precision is now.
     made: EngineUpstream
     if engine == "compile":
         made = CompiledUpstream(upstream)

@@ -1,7 +1,7 @@
 """Converters: what recognises and reads the checkpoints of another toolkit.
 
 A converter stands beside the class of an encoder, as `CONVERTER` in the module `convert` of its package. It is found
-through the card's target, in this repository and in installed plugins alike. The wav2vec 2.0 family, whose six names
+through the card's target, in this repository and in installed plug-ins alike. The wav2vec 2.0 family, whose six names
 share their files' form, has one for all of them (`audiossl.encoders.waveform.checkpoints`).
 """
 
@@ -38,7 +38,7 @@ class Converter:
 
 
 def found_converters() -> list[Converter]:
-    """The converters of all registered encoders whose package has one. A broken plugin is left out with a warning."""
+    """The converters of all registered encoders whose package has one. A broken plug-in is left out with a warning."""
     targets = [UPSTREAMS.card(name).target for name in UPSTREAMS.names()]
     packages = {target.partition(":")[0].rpartition(".")[0] for target in targets}
     return [found for package in sorted(packages) if package and (found := _converter_of(package)) is not None]

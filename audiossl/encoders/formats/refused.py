@@ -1,4 +1,4 @@
-"""Encoders that a checkpoint may turn out to be and that are not here: better named than half recognised."""
+"""Known encoders that are not here. A checkpoint of one is better named than half recognised."""
 
 from __future__ import annotations
 

@@ -120,14 +120,16 @@ class WaveformConfig:
 class WaveformEncoder(Upstream):
     """The shared encoder, which a family subclasses with its name and what differs.
 
-    original_mask: which frames the family's original code takes for real in a padded batch: those of the stem's length
-    formula ('formula'), or all in whose stretch of samples at least one is real ('any_sample').
+    original_mask: what the family's original code takes for a real frame of a padded batch. 'formula': one that the
+    stem's length formula counts. 'any_sample': one with at least one real sample in its stretch.
+    in_transformers: the family's model_type and class there, None for a family that transformers does not have.
     layout: 'packed' (no padding is computed), 'padded' (masked) or 'auto' (packed on a CPU). Results are the same.
     """
 
     Config = WaveformConfig
     block: ClassVar[type[Block]] = Block
     original_mask: ClassVar[Literal["formula", "any_sample"]] = "formula"
+    in_transformers: ClassVar[tuple[str, str] | None] = None
     training_only: ClassVar[tuple[str, ...]] = ("mask_embedding",)
     layout: Literal["auto", "packed", "padded"] = "auto"
     config: Any

@@ -13,28 +13,17 @@ from audiossl.encoders.upstream import Upstream
 from audiossl.encoders.waveform.checkpoints import to_original
 from audiossl.encoders.waveform.model import WaveformEncoder
 
-# Our family -> transformers' model_type and class.
-_CLASSES = {
-    "wav2vec2": ("wav2vec2", "Wav2Vec2Model"),
-    "hubert": ("hubert", "HubertModel"),
-    "distilhubert": ("hubert", "HubertModel"),
-    "wavlm": ("wavlm", "WavLMModel"),
-    "data2vec": ("data2vec-audio", "Data2VecAudioModel"),
-    "unispeech_sat": ("unispeech-sat", "UniSpeechSatModel"),
-}
-
 
 def write_folder(upstream: Upstream, folder: Path) -> None:
     """config.json, preprocessor_config.json and model.safetensors. Raises CheckpointError for other encoders."""
-    family = type(upstream).__module__.split(".")[-2]
-    if not isinstance(upstream, WaveformEncoder) or family not in _CLASSES:
+    if not isinstance(upstream, WaveformEncoder) or upstream.in_transformers is None:
         raise CheckpointError(
             f"{upstream.name} has no form in transformers; write it as a .safetensors file of audiossl instead."
         )
     state = to_original(upstream.state_dict(), upstream.config.conv_norm, "huggingface")
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "config.json", config_json(upstream, *_CLASSES[family]))
+    write_json(folder / "config.json", config_json(upstream, *upstream.in_transformers))
     write_json(folder / "preprocessor_config.json", _preprocessor_json(upstream))
     with atomic_write(folder / "model.safetensors") as temporary:
         save_file(tensors, temporary, metadata={"format": "pt"})

@@ -12,7 +12,7 @@ from audiossl.training.interface import Interface, checked_width
 
 
 class Concat(Interface):
-    """A linear map of all layers side by side: W_1 x_1 + ... + W_L x_L + b."""
+    """A linear map of all layers side by side: W x + b, where x stacks x_1 to x_L along the channels."""
 
     commutes_with_mean = True
     stackable = True

@@ -19,8 +19,8 @@ class HierarchicalConv(Interface):
     There are n = floor(log_3 L) of them. All but the last have as many channels as the (common) layer width. The
     last leaves l layers and has ceil(width / l) channels, so that flattened they are at least `width`. A linear layer
     makes it exact where l does not divide it (the published code returns 1023 of 1024 for 25 layers).
-    n is 0 for 1 or 2 layers: there, one convolution spans them all (kernel L, no padding), which is a linear map of
-    the layers side by side, with a ReLU.
+    n is 0 for 1 or 2 layers. There, one convolution spans them all (kernel L, no padding): a linear map of the layers
+    side by side, with a ReLU.
     Layers of another width than the first are projected to it.
     """
 

@@ -13,7 +13,7 @@ from audiossl.training.interface import Interface, checked_width
 
 
 class Layer(Interface):
-    """One layer. Negative indices count from the end. Its natural width is its own."""
+    """One layer, by its index. Negative ones count from the end. Its natural width is its own."""
 
     commutes_with_mean = True
     stackable = True

@@ -18,8 +18,8 @@ class Pca(Interface):
     """The first principal components of each layer, side by side, `width` of them in total.
 
     Layers get equal shares, the first ones one more where `width` is not a multiple of L. A layer narrower than its
-    share gives what it has and the others take the rest. Components are centred, not whitened, and their sign is such
-    that the largest coefficient is positive. Means and components are buffers: they are in the checkpoint.
+    share gives what it has, and the others take the rest. Components are centred, not whitened. Their sign is such that
+    the largest coefficient is positive. Means and components are buffers: they are in the checkpoint.
     """
 
     # An affine map, but fitted on frames: means over time have other principal components.

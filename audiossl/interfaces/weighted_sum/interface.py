@@ -18,9 +18,11 @@ from audiossl.training.interface import Interface, checked_width
 class SoftmaxSum(nn.Module):
     """sum_l softmax(logits)_l x_l, added up layer by layer: the layers are never stacked, nor copied for the gradient.
 
-    logits: (L,), zero at first, so that it starts as the mean. normalize: each layer is first brought to mean 0 and
-    variance 1 over its channels. With r = 1 / sqrt(var + eps), w r (x - mean) = (w r) x - w r mean, which keeps a
-    normalised copy of no layer. stacked: float32 layers are summed by one product as well, which rounds otherwise.
+    With r = 1 / sqrt(var + eps), w r (x - mean) = (w r) x - w r mean, which keeps a normalised copy of no layer.
+
+    logits: (L,), zero at first, so that it starts as the mean.
+    normalize: each layer is first brought to mean 0 and variance 1 over its channels.
+    stacked: of `forward`. Float32 layers are summed by one product as well, which rounds otherwise.
     """
 
     def __init__(self, num_layers: int, normalize: bool) -> None:
@@ -53,7 +55,7 @@ class SoftmaxSum(nn.Module):
 class WeightedSum(Interface):
     """Softmax-weighted sum of all layers, one weight a layer (SUPERB).
 
-    Layers of another width than the first are projected to the common one, which is `width` where that is given.
+    Layers of several widths are all projected to `width`, or to that of the first where it is not given.
     """
 
     stackable = True

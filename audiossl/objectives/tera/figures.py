@@ -13,6 +13,7 @@ def draw_reconstructions(panels: Sequence[tuple[NDArray[np.float32], ...]], path
     """One row an utterance: clean input, altered input and reconstruction (T, F) on one colour scale, as PNG."""
     from matplotlib.figure import Figure
 
+    # One row of three pictures an utterance, on the scale of its clean input.
     figure = Figure(figsize=(11, 2.4 * len(panels) + 0.4), layout="constrained")
     axes = figure.subplots(len(panels), 3, squeeze=False)
     for row, (images, axis_row) in enumerate(zip(panels, axes, strict=True)):
@@ -26,6 +27,7 @@ def draw_reconstructions(panels: Sequence[tuple[NDArray[np.float32], ...]], path
             axis.label_outer()
         axis_row[0].set_ylabel("band")
         figure.colorbar(shown, ax=axis_row.tolist(), label="normalised log power")
+    # Time below the last row alone.
     for axis in axes[-1]:
         axis.set_xlabel("time (s)")
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,8 @@
 """Pre-training by reconstruction from altered frames (TERA, arXiv:2007.06028, section III).
 
 The input is altered along time (blocks of frames), frequency (a band of channels) and magnitude (noise). The model
-sees the altered frames and is trained, by an L1 loss over what was altered in time and frequency, to give the clean
-ones. Mockingjay is the time axis alone. A contrastive term between two views of an utterance may be added
+sees the altered frames and is trained to give the clean ones. The L1 loss is over what was altered in time and
+frequency. Mockingjay is the time axis alone. A contrastive term between two views of an utterance may be added
 (`views.py`). No published model of the family has it.
 """
 
@@ -74,14 +74,23 @@ _VIEWS = ("first view", "second view")
 
 
 class Altered(NamedTuple):
-    """inputs (T, F) as the model sees them, and chosen bool (T, F), where the loss is taken."""
+    """An utterance after the alteration.
+
+    inputs: (T, F) as the model sees them.
+    chosen: bool (T, F), where the loss is taken.
+    """
 
     inputs: Tensor
     chosen: Tensor
 
 
 class EncoderOfFrames(Protocol):
-    """What is asked of an encoder: its input features apart from what it makes of them."""
+    """What is asked of an encoder: its input features apart from what it makes of them.
+
+    num_features: F of the input features.
+    norm_eps: of its layer norms.
+    needs_statistics: True while it waits for `set_statistics`.
+    """
 
     num_features: int
     """F, the number of input features."""
@@ -96,7 +105,13 @@ class EncoderOfFrames(Protocol):
         """wavs (B, S) with lengths (B,) -> input features (B, T, F)."""
 
     def contextualize(self, x: Tensor, frames: Tensor, last: int, first_position: int = 0) -> list[Tensor]:
-        """Features (B, T, F) of (B,) real frames -> hidden states 0 to `last`, each (B, T, D)."""
+        """From features to hidden states 0 to `last`, each (B, T, D).
+
+        x: (B, T, F).
+        frames: (B,), how many of them are real.
+        last: the last state that is needed.
+        first_position: the number of the first frame's position code.
+        """
 
     def set_statistics(self, mean: Tensor, std: Tensor) -> None:
         """Mean and standard deviation (F,) of the training data, by which features are normalised."""
@@ -130,8 +145,10 @@ class TeraObjective(Objective):
         return self.config.magnitude == 0 and self.config.contrast == 0
 
     def loss(self, batch: Batch) -> Loss:
-        """Mean absolute error over the chosen points of all items, plus the weighted contrastive term where there is
-        one. The weight is how many points."""
+        """Mean absolute error over the chosen points of all items, plus the weighted contrastive term if any.
+
+        The loss is weighted by how many points there are.
+        """
         clean, inputs, chosen, frames = self._altered(batch)
         states = self._encode(inputs, frames, self._first_position(batch))
         count = chosen.sum()
@@ -188,8 +205,9 @@ class TeraObjective(Objective):
         return int(torch.randint(self.config.position_jitter + 1, (), generator=draw))
 
     def _altered(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """clean, inputs, chosen (B, T, F) and frames (B,). With `contrast`, 2 B rows: first views, then second ones.
+        """clean, inputs, chosen (B, T, F) and frames (B,).
 
+        With `contrast` they have 2 B rows: first views, then second ones.
         The draw of an item does not depend on its batch, but for the noise.
         """
         seed = self.config.seed
@@ -253,7 +271,13 @@ def alter(x: Tensor, config: AlterationConfig, draw: torch.Generator) -> Altered
 def choose_blocks(num_frames: int, share: float, block: int, draw: torch.Generator) -> Tensor:
     """Frame numbers of round(T share / block) blocks: starts drawn without replacement from 0 .. T - block - 1.
 
-    Blocks may overlap, as published. There are fewer where there are fewer starts, none in an utterance of one block.
+    Blocks may overlap, as published. There are fewer blocks where there are fewer starts, and none in an utterance of
+    one block.
+
+    num_frames: T of the utterance.
+    share: of the frames that are chosen.
+    block: frames in a block.
+    draw: what the starts are drawn by.
     """
     starts = torch.randperm(max(num_frames - block, 0), generator=draw)
     return _blocks(starts[: round(num_frames * share / block)], block)

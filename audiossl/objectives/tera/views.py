@@ -1,8 +1,8 @@
 """Two views of an utterance whose mean states should be alike (SimCLR, arXiv:2002.05709, on spectral frames).
 
-A view is a random part of the utterance, heard through a random channel. What two views share is who speaks and, where
-the parts overlap, what is said: reconstruction alone rewards neither in the mean over time, which is what a linear head
-on mean states reads. Views from the two halves of a long utterance share the voice and the recording, but no words.
+A view is a random part of the utterance, heard through a random channel. Two views share the speaker and, where the
+parts overlap, the words. Reconstruction alone rewards neither in the mean over time, and a linear head on mean states
+reads nothing else. Views from the two halves of a long utterance share the voice and the recording, but no words.
 """
 
 from __future__ import annotations
@@ -20,10 +20,14 @@ _SHORTEST_FRAMES = 30  # 0.3 s: less holds no word
 def random_view(
     x: Tensor, shortest: float, channel_std: float, draw: torch.Generator, longest: int | None = None
 ) -> Tensor:
-    """A part of an utterance (T, F), plus one smooth curve over the bands of every frame.
+    """A part of an utterance, plus one smooth curve over the bands of every frame.
 
-    The part is at least the share `shortest` of the utterance, or of `longest` frames where it has more than those, and
-    at most `longest` frames.
+    x: the utterance (T, F).
+    shortest: least share of the utterance, or of `longest` frames where it has more than those.
+    channel_std: spread of the curve.
+    draw: what part and curve are drawn by.
+    longest: most frames of the part, None for as many as there are.
+    Returns the part (T', F).
     """
     num_frames, num_bands = x.shape
     most = min(num_frames, longest or num_frames)
@@ -36,12 +40,16 @@ def random_view(
 
 
 def contrastive_loss(means: Tensor, temperature: float, names: Sequence[str] | None = None) -> Tensor:
-    """InfoNCE on (2 N, D), where rows n and n + N are views of one utterance n': mean over rows of
+    """InfoNCE on means (2 N, D), where rows n and n + N are views of one utterance: the mean over rows of
 
         -log( exp(s(n, n') / t) / sum over m of exp(s(n, m) / t) ),   s: cosine similarity,
 
-    where m is n' and every row of another utterance. names: N, of the utterances. Equal ones are parts of one and are
-    not told apart (default: all differ). 0 for a single utterance, which has nothing to be told from.
+    where n' is the other view, and m is n' and every row of another utterance. It is 0 for a single utterance, which
+    has nothing to be told from.
+
+    means: (2 N, D).
+    temperature: t.
+    names: N, of the utterances. Equal ones are parts of one and are not told apart. By default all differ.
     """
     count = len(means) // 2
     unit = F.normalize(means.float(), dim=-1)

@@ -12,6 +12,7 @@ from audiossl import load_upstream
 from audiossl.core.errors import CheckpointError
 from audiossl.core.tensors import fingerprint
 from audiossl.encoders.waveform.cards import WAVEFORM_TOY
+from audiossl.encoders.waveform.model import WaveformConfig, WaveformEncoder
 from audiossl.encoders.waveform.recognition import FAMILIES
 from audiossl.encoders.waveform.to_transformers import write_folder
 
@@ -41,7 +42,13 @@ def test_what_transformers_is_told(tmp_path: Path) -> None:
     assert preprocessor["return_attention_mask"]
 
 
+class Unpublished(WaveformEncoder):
+    """A family that transformers does not have."""
+
+
 def test_other_encoders_have_no_such_form(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="has no form in transformers"):
+        write_folder(Unpublished(WaveformConfig(**WAVEFORM_TOY)), tmp_path)
     with pytest.raises(CheckpointError, match="log_mel has no form in transformers"):
         write_folder(load_upstream("log_mel"), tmp_path)
     assert not list(tmp_path.iterdir())
