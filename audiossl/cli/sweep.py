@@ -28,6 +28,7 @@ def evaluate_sweep(folder: Path, split: str, checkpoint: str, overrides: Sequenc
     """
     found = {run.name: load_run(run, checkpoint, overrides=overrides).evaluate(split) for run in runs_of(folder)}
     record = read_sweep(folder)
+    record.add_encoder(folder)
     if as_json:
         evaluated = {name: metrics_as_json(metrics) for name, metrics in found.items()}
         print(json.dumps({**record.as_json(), "split": split, "evaluated": evaluated, "over_seeds": over_seeds(found)}))

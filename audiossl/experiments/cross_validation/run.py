@@ -13,6 +13,7 @@ from lhotse import CutSet
 from audiossl.core.errors import AudiosslError, ConfigError
 from audiossl.core.files import read_json, read_jsonl, write_jsonl
 from audiossl.core.types import Cell, Metric, Table
+from audiossl.encoders.encoder_file import EncoderFile
 from audiossl.experiments.config import parse_settings
 from audiossl.experiments.folder import RunFolder
 from audiossl.experiments.run import Run, load_single, rescore
@@ -62,6 +63,7 @@ class FoldedRun(Run):
             rows += [{**row, "fold": name} for row in read_jsonl(RunFolder(run.folder).split("test").predictions)]
         rows.sort(key=lambda row: str(row["id"]))
         write_jsonl(RunFolder(self.folder).split(split).predictions, rows)
+        RunFolder(self.folder).add_encoder(encoder_file_of_folds(self.folder, list(self.folds)))
         means = {
             name: float(np.mean([found[name].value for found in by_fold.values()])) for name in self._shared(by_fold)
         }
@@ -110,6 +112,12 @@ def load_folds(folder: Path, checkpoint: str, device: str | None, overrides: Seq
         runs[name] = load_single(whole.fold(name).path, checkpoint, device, [*overrides, moved_here])
     first = next(iter(runs.values()))
     return FoldedRun(folder, whole.config(), first.task, first.device, first.fingerprint, runs)
+
+
+def encoder_file_of_folds(folder: Path, names: Iterable[str]) -> EncoderFile:
+    """What encoder.json says of a cross-validation: each fold has an encoder of its own."""
+    run = RunFolder(folder)
+    return EncoderFile(runs=[str(run.fold(name).path.relative_to(run.path)) for name in names])
 
 
 def fold_table(

@@ -19,11 +19,10 @@ from audiossl.core.errors import AudiosslError, TrainingError
 from audiossl.core.files import write_json, write_jsonl
 from audiossl.data.folds import Fold, FoldsConfig, draw_folds
 from audiossl.data.manifests import read_manifest, write_manifests
-from audiossl.encoders.encoder_file import EncoderFile
 from audiossl.encoders.loading import load_upstream
 from audiossl.experiments.building import build_downstream, check_rows, complete_config
 from audiossl.experiments.config import Experiment
-from audiossl.experiments.cross_validation.run import fold_names
+from audiossl.experiments.cross_validation.run import encoder_file_of_folds, fold_names
 from audiossl.experiments.folder import LayerWeights, RunFolder
 from audiossl.experiments.training import train_one
 from audiossl.training.context import accelerator_of
@@ -85,7 +84,7 @@ def _write(config: Experiment, run: RunFolder, folds: Iterable[Fold]) -> None:
         write_manifests({part: CutSet.from_cuts(rows) for part, rows in fold.parts()}, run.fold_manifests(fold.name))
     parts = {fold.name: {part: [row.id for row in rows] for part, rows in fold.parts()} for fold in folds}
     write_json(run.folds_path, parts)
-    EncoderFile(runs=[str(run.fold(name).path.relative_to(run.path)) for name in parts]).write(run.path)
+    encoder_file_of_folds(run.path, parts).write(run.path)
     run.write_config(config)
 
 

@@ -89,6 +89,11 @@ class SweepRecord:
         if (best := self.best()) is not None:
             EncoderFile(runs=[best.name]).write(folder)
 
+    def add_encoder(self, folder: Path) -> None:
+        """Say which member's encoder is that of the sweep, where an earlier version did not."""
+        if (best := self.best()) is not None:
+            RunFolder(folder).add_encoder(EncoderFile(runs=[best.name]))
+
 
 def is_sweep(folder: Path) -> bool:
     """Whether `audiossl train` wrote a sweep there."""
