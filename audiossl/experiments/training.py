@@ -127,11 +127,11 @@ def pretrain(config: PretrainExperiment, out: Path, *, resume: bool = False, ove
         accelerator = accelerator_of(config.trainer)
         sources = [batch_source(task, config, cuts, split) for split in ("train", "dev")]
         trainer = Trainer(task, config.trainer, out, *sources, seed=config.seed)
+        if config.init and not resume:
+            RunFolder(config.init).restore(task, "best")
         if accelerator.is_main_process:
             encoder = EncoderFile(weights=run.upstream_path.name)
             run.begin(config, facts_of(task, accelerator.num_processes), encoder, resume=resume)
-        if config.init and not resume:
-            RunFolder(config.init).restore(task, "best")
         if not resume:
             fit_statistics(task, sources[0])
         state = trainer.fit(resume=resume)

@@ -66,8 +66,6 @@ def test_mistakes(sounds: Path, tmp_path: Path) -> None:
     upstream, cuts, out = load_upstream("log_mel"), cuts_of([str(sounds)]), tmp_path / "x.npz"
     with pytest.raises(ConfigError, match="--layer 4: this upstream has layers 0 to 0"):
         embed_rows(upstream, cuts, out, EmbedOptions(layer="4"))
-    with pytest.raises(ConfigError, match="choose none or mean"):
-        EmbedOptions(pool="max")
     twice = type(cuts).from_cuts([*cuts, *cuts])
     with pytest.raises(ManifestError, match="two rows with the"):
         embed_rows(upstream, twice, out, EmbedOptions())

@@ -15,6 +15,7 @@ import pytest
 import torch
 from torch import Tensor
 from toys.core import ROOT, TINY_TERA
+from toys.tera import TERA
 
 from audiossl import load_run, load_upstream
 from audiossl.core.config import save_yaml
@@ -24,24 +25,17 @@ from audiossl.core.types import Batch, Features
 from audiossl.data.loader import make_loader
 from audiossl.data.manifests import read_manifest
 from audiossl.data.stream import StreamPlan
-from audiossl.encoders.encoder_file import EncoderFile
 from audiossl.encoders.finetuning import FinetuneConfig, make_trainable, merge_lora, set_training_mode
 from audiossl.encoders.upstream import Upstream
-from audiossl.encoders.waveform.to_transformers import write_folder
 from audiossl.encoders.weights import save_upstream
 from audiossl.experiments.building import build_downstream
-from audiossl.experiments.config import Experiment, default_out, read_experiment
+from audiossl.experiments.config import Experiment, read_experiment
 from audiossl.experiments.start import train
 from audiossl.training.downstream import Downstream
 from audiossl.training.interface import load_interface
 from audiossl.training.log import read_log
 
 Make = Callable[..., Experiment]
-TERA = [
-    "upstream=tera",
-    "upstream_options.weights=random",
-    *(f"upstream_options.{k}={v}" for k, v in TINY_TERA.items()),
-]
 TINY_WAVEFORM = {
     "conv_widths": [8, 8],
     "conv_kernels": [10, 8],
@@ -266,53 +260,6 @@ def test_a_fine_tuned_run_is_evaluated_predicted_and_reported(
         load_run(run, overrides=["finetune=none"])
 
 
-@pytest.mark.parametrize("mode", ["all", "lora"])
-def test_the_encoder_of_a_run_is_an_upstream(tera: Make, experiment: Make, tmp_path: Path, mode: str) -> None:
-    run = train(tera(f"finetune={mode}", "finetune.lr=0.01", "trainer.steps=4"), tmp_path / "run")
-    wanted = merge_lora(load_run(run).task.upstream).state_dict()
-    found = load_upstream(str(run))
-    assert found.state_dict().keys() == wanted.keys()
-    assert all(torch.equal(value, wanted[name]) for name, value in found.state_dict().items())
-    plain = load_upstream("tera", weights="random", **TINY_TERA).state_dict()
-    assert any(not torch.equal(value, plain[name]) for name, value in found.state_dict().items())
-    second = train(experiment(f"upstream={run}", "trainer.steps=2", "finetune=all"), tmp_path / "second")
-    assert json.loads((second / "run.json").read_text())["upstream_fingerprint"] == fingerprint(found)
-    load_run(second)
-    with pytest.raises(ConfigError, match="is a run, whose encoder is as it was trained"):
-        load_upstream(str(run), dropout=0.3)
-    with pytest.raises(ConfigError, match="is a run, whose encoder is as it was trained"):
-        load_upstream(str(run), weights="random")
-
-
-def test_a_pretraining_run_without_its_encoder_says_how_to_go_on(tmp_path: Path) -> None:
-    EncoderFile(weights="upstream.safetensors").write(tmp_path)
-    with pytest.raises(CheckpointError, match="pre-training has not ended; go on with `audiossl pretrain --resume"):
-        load_upstream(str(tmp_path))
-
-
-def test_a_run_of_an_earlier_version_says_what_adds_its_encoder(tera: Make, tmp_path: Path) -> None:
-    run = train(tera("finetune=all", "trainer.steps=2"), tmp_path / "run")
-    (run / "encoder.json").unlink()
-    with pytest.raises(CheckpointError, match="earlier version.* `audiossl evaluate .* adds encoder.json"):
-        load_upstream(str(run))
-    load_run(run, device="cpu").evaluate("test")
-    tuned = load_run(run, device="cpu").task.upstream
-    assert fingerprint(load_upstream(str(run))) == fingerprint(tuned)
-
-
-def test_a_folder_of_another_toolkit_may_hold_a_config_yaml(tmp_path: Path) -> None:
-    upstream = tiny_waveform()
-    write_folder(upstream, tmp_path)
-    (tmp_path / "config.yaml").write_text("of: somebody else\n")
-    assert fingerprint(load_upstream(str(tmp_path))) == fingerprint(load_upstream(f"hf:{tmp_path}"))
-
-
-def test_frozen_runs_say_so(tera: Make, tmp_path: Path) -> None:
-    facts = json.loads((train(tera("trainer.steps=1"), tmp_path / "run") / "run.json").read_text())
-    assert facts["num_trainable_upstream"] == 0
-    assert facts["num_trainable_head"] == facts["num_trainable"]
-
-
 def test_merged_lora_gives_the_same_outputs_from_plain_weights(tmp_path: Path) -> None:
     plain = load_upstream("tera", weights="random", **TINY_TERA)
     upstream = load_upstream("tera", weights="random", **TINY_TERA)
@@ -401,23 +348,6 @@ def test_lora_targets_are_found_by_name() -> None:
         )
 
 
-def test_the_mode_may_be_written_alone(tmp_path: Path, experiment: Make) -> None:
-    assert experiment("finetune.top_k=2", "finetune=top_k").finetune == FinetuneConfig(mode="top_k", top_k=2)
-    assert experiment("finetune={mode: lora, lora_rank: 2}").finetune == FinetuneConfig(mode="lora", lora_rank=2)
-    recipe = tmp_path / "recipe.yaml"
-    recipe.write_text("finetune: lora\n", encoding="utf-8")
-    assert read_experiment(recipe).finetune == FinetuneConfig(mode="lora")
-    assert read_experiment(recipe, ["finetune.lr=1e-5"]).finetune == FinetuneConfig(mode="lora", lr=1e-5)
-    assert read_experiment(recipe, ["finetune=none"]).finetune == FinetuneConfig()
-    save_yaml(read_experiment(recipe), tmp_path / "stored.yaml")
-    assert read_experiment(tmp_path / "stored.yaml") == read_experiment(recipe)
-    assert default_out(Path("recipes/a/b.yaml"), read_experiment(recipe)).name == "tera_mini-weighted_sum-lora-seed0"
-    with pytest.raises(ConfigError, match=r"finetune\.mode"):
-        experiment("finetune=lroa")
-    with pytest.raises(ConfigError, match=r"no key 'finetune.lora_rnak'\. Did you mean finetune.lora_rank"):
-        experiment("finetune.lora_rnak=2")
-
-
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -434,11 +364,6 @@ def test_the_mode_may_be_written_alone(tmp_path: Path, experiment: Make) -> None
 def test_settings_that_make_no_sense_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         FinetuneConfig(**settings)
-
-
-def test_a_wrong_setting_on_the_command_line_is_one_sentence(experiment: Make) -> None:
-    with pytest.raises(ConfigError, match=r"finetune\.top_k=0"):
-        experiment("finetune=top_k")
 
 
 @pytest.mark.parametrize("overrides", [["finetune=lora"], ["finetune=top_k", "finetune.top_k=1"]], ids=str)

@@ -11,6 +11,9 @@ from audiossl import load_upstream
 from audiossl.upstreams.tera.convert import to_original
 from toys.core import TINY_TERA
 
+TERA_SIZES = [f"upstream_options.{name}={value}" for name, value in TINY_TERA.items()]
+TERA = ["upstream=tera", "upstream_options.weights=random", *TERA_SIZES]
+
 
 def tiny(name: str = "tera", **options: Any) -> Any:
     return load_upstream(name, weights="random", **{**TINY_TERA, **options})

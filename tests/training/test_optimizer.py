@@ -6,10 +6,11 @@ import math
 from typing import Any
 
 import pytest
+from toys.core import ToyTask
 
-from audiossl.core.errors import ConfigError
+from audiossl.core.errors import ConfigError, TrainingError
 from audiossl.training.config import TrainerConfig
-from audiossl.training.optimizer import schedule_factor
+from audiossl.training.optimizer import build_optimizer, schedule_factor
 
 
 @pytest.mark.parametrize(
@@ -35,3 +36,14 @@ def test_tri_stage_schedule() -> None:
     assert [schedule_factor(late, step) for step in range(3)] == pytest.approx([0.01, 0.02, 0.03])
     with pytest.raises(ConfigError, match="hold_share=1.5"):
         TrainerConfig(hold_share=1.5)
+
+
+def test_a_task_with_nothing_to_train_is_refused() -> None:
+    with pytest.raises(TrainingError, match="ToyTask has nothing to train"):
+        build_optimizer(ToyTask().requires_grad_(False), TrainerConfig())
+
+
+def test_weight_decay_spares_biases() -> None:
+    groups = build_optimizer(ToyTask(), TrainerConfig(weight_decay=0.1, optimizer="adamw")).param_groups
+    decays = {p.ndim: group["weight_decay"] for group in groups for p in group["params"]}
+    assert decays == {2: 0.1, 1: 0.0}

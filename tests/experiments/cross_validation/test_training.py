@@ -14,22 +14,14 @@ import torch
 from audiossl import load_run
 from audiossl.core.config import structured
 from audiossl.core.errors import LabelError, ManifestError
-from audiossl.data.folds import FoldsConfig
 from audiossl.data.manifests import read_manifest, write_manifests
-from audiossl.experiments.config import read_experiment, read_settings
+from audiossl.experiments.config import read_settings
 from audiossl.experiments.cross_validation.run import FoldedRun
 from audiossl.experiments.cross_validation.training import mean_log
 from audiossl.experiments.start import train
 from audiossl.training.trainer import Interrupted, Trainer
 
 Make = Callable[..., Any]
-
-
-def test_the_short_form_is_read_everywhere(tmp_path: Path) -> None:
-    (tmp_path / "a.yaml").write_text("folds: column:fold\n")
-    assert read_experiment(tmp_path / "a.yaml", ["folds.dev=0.3"]).folds == FoldsConfig("column:fold", dev=0.3)
-    assert read_experiment(tmp_path / "a.yaml", ["folds=k:5"]).folds == FoldsConfig("k:5")
-    assert read_experiment(tmp_path / "a.yaml", ["folds=''"]).folds == FoldsConfig()
 
 
 def test_the_mean_of_logs_has_the_lines_of_all() -> None:
