@@ -23,6 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
 from audiossl.core.errors import ConfigError, did_you_mean, first_line
+from audiossl.core.files import atomic_write
 
 C = TypeVar("C")
 
@@ -95,8 +96,9 @@ def as_dict(config: Any) -> dict[str, Any]:
 
 
 def save_yaml(config: Any, path: Path) -> None:
-    """Write a config dataclass so that `read_yaml` gives it back."""
-    path.write_text(OmegaConf.to_yaml(OmegaConf.structured(config), resolve=True), encoding="utf-8")
+    """Write a config dataclass in one step, so that `read_yaml` gives it back."""
+    with atomic_write(path) as temporary:
+        temporary.write_text(OmegaConf.to_yaml(OmegaConf.structured(config), resolve=True), encoding="utf-8")
 
 
 @cache

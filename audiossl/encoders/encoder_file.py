@@ -37,7 +37,8 @@ class EncoderFile:
     prefix: str = ""
     """What the names of the encoder's tensors begin with in it."""
     runs: list[str] = field(default_factory=list)
-    """Folders below this one, which have the encoders instead; of a single one, `load_upstream` takes it."""
+    """Folders below this one, which have the encoders instead; of a single one, `load_upstream` takes it. A sweep of
+    which no member is finished says nothing at all."""
 
     def write(self, folder: Path) -> None:
         """Write the file into a folder, without what stays empty."""

@@ -158,6 +158,10 @@ def _load_trained(folder: Path, options: Mapping[str, Any], *, random_init: bool
         raise ConfigError(f"{folder} is a run, whose encoder is as it was trained; leave the upstream's options out.")
     if file.runs:
         return _load_trained(folder / file.runs[0], options, random_init=random_init, seed=seed)
+    if not file.upstream and not file.weights:
+        raise CheckpointError(
+            f"No member of the sweep {folder} is finished; go on with `audiossl train --resume {folder}`."
+        )
     if not file.upstream:
         raise CheckpointError(
             f"{folder} has no {file.weights}, for its pre-training has not ended; go on with `audiossl pretrain "

@@ -190,7 +190,7 @@ class RunFolder:
         try:
             return RunFacts.from_json(read_json(self.facts_path))
         except AudiosslError as error:
-            raise AudiosslError(f"{str(error).rstrip('.')}; train again with --overwrite.") from error
+            raise AudiosslError(f"{self.facts_path} cannot be read; train again with --overwrite.") from error
 
     @property
     def log(self) -> list[dict[str, Any]]:
@@ -296,14 +296,19 @@ class RunFolder:
             encoder.write(self.path)
 
     def clear(self) -> None:
-        """Remove what an earlier run left, but for the lock that is held."""
+        """Remove what an earlier run left, but for the lock that is held.
+
+        The configuration goes last: a folder that was half cleared when the process was killed is still a run, and is
+        cleared again.
+        """
         if not self.is_run:
             return
         for path in self.path.iterdir():
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
-            elif path.name != ".lock":
+            elif path not in (self.path / ".lock", self.config_path):
                 path.unlink()
+        self.config_path.unlink()
 
 
 def checkpoint_prefix(checkpoint: str) -> str:

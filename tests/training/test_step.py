@@ -157,6 +157,21 @@ def test_a_loss_that_is_not_finite_is_skipped_even_where_its_gradient_is() -> No
     assert equal(before, task.state_dict())
 
 
+def test_a_gradient_that_is_not_finite_is_skipped_even_where_the_loss_is() -> None:
+    class Steep(ToyTask):
+        def loss(self, batch: Batch) -> Loss:
+            loss = super().loss(batch)
+            return Loss(loss.total + (0 * self.out.bias).sqrt().sum(), loss.weight)  # infinitely steep at zero
+
+    task = Steep()
+    before = weights(task)
+    figures = update(context_of(task)).figures
+    assert math.isfinite(figures["loss"])
+    assert not math.isfinite(figures["grad_norm"])
+    assert not figures["finite"]
+    assert equal(before, task.state_dict())
+
+
 def test_a_parameter_without_a_gradient_stays_and_has_no_state() -> None:
     """Not even weight decay and momentum move it, and the log says that its rate is zero."""
 

@@ -86,13 +86,17 @@ class SweepRecord:
     def write(self, folder: Path) -> None:
         """Write sweep.json, and which member's encoder is that of the sweep."""
         write_json(RunFolder(folder).sweep_path, self.as_json())
-        if (best := self.best()) is not None:
-            EncoderFile(runs=[best.name]).write(folder)
+        self._encoder.write(folder)
 
     def add_encoder(self, folder: Path) -> None:
         """Say which member's encoder is that of the sweep, where an earlier version did not."""
-        if (best := self.best()) is not None:
-            RunFolder(folder).add_encoder(EncoderFile(runs=[best.name]))
+        RunFolder(folder).add_encoder(self._encoder)
+
+    @property
+    def _encoder(self) -> EncoderFile:
+        """That of the best member, or nothing as long as none is finished."""
+        best = self.best()
+        return EncoderFile(runs=[best.name] if best else [])
 
 
 def is_sweep(folder: Path) -> bool:
