@@ -21,14 +21,14 @@ from audiossl import load_run, load_upstream
 from audiossl.core.errors import CheckpointError, ConfigError, UnknownNameError
 from audiossl.core.files import read_json, write_json
 from audiossl.core.tensors import fingerprint, write_tensors
-from audiossl.encoders.encoder_file import EncoderFile
+from audiossl.encoders.encoder_file import EncoderFile, read_encoder_file
 from audiossl.encoders.finetuning import merge_lora
 from audiossl.encoders.loading import differences
 from audiossl.encoders.waveform.to_transformers import write_folder
 from audiossl.encoders.weights import save_upstream
 from audiossl.experiments.config import Experiment, read_experiment
 from audiossl.experiments.start import train
-from audiossl.experiments.sweeps.record import read_sweep
+from audiossl.experiments.sweeps.record import MemberRecord, SweepRecord, read_sweep
 from audiossl.experiments.training import pretrain
 
 Make = Callable[..., Experiment]
@@ -253,6 +253,35 @@ def test_a_run_of_an_earlier_version_says_what_adds_its_encoder(tera: Make, tmp_
     load_run(run, device="cpu").evaluate("test")
     tuned = load_run(run, device="cpu").task.upstream
     assert fingerprint(load_upstream(str(run))) == fingerprint(tuned)
+
+
+def test_a_sweep_of_which_no_member_is_finished_says_so(tmp_path: Path) -> None:
+    record = SweepRecord("accuracy", "max", [MemberRecord("lr0.1", {"lr": 0.1}), MemberRecord("lr0.2", {"lr": 0.2})])
+    record.write(tmp_path)
+    with pytest.raises(
+        CheckpointError, match="No member of the sweep .* is finished; go on with `audiossl train --res"
+    ):
+        load_upstream(str(tmp_path))
+    record.members[1].state, record.members[1].dev = "finished", 0.5
+    record.write(tmp_path)
+    assert read_encoder_file(tmp_path).runs == ["lr0.2"]
+
+
+def test_evaluating_an_earlier_sweep_or_cross_validation_adds_its_encoder(
+    experiment: Make, corpus: Path, tmp_path: Path, audiossl: Callable[..., Any]
+) -> None:
+    sweep = train(experiment("sweep.lr=[0.02,0.01]", "trainer.steps=2"), tmp_path / "sweep")
+    folded = experiment("folds=k:2", "folds.group=''", "data.all=train.jsonl.gz", "trainer.steps=2")
+    folds = train(folded, tmp_path / "folds")
+    said = {folder: (folder / "encoder.json").read_text() for folder in (sweep, folds)}
+    for folder in said:
+        (folder / "encoder.json").unlink()
+        with pytest.raises(CheckpointError, match="`audiossl evaluate .* adds encoder.json"):
+            load_upstream(str(folder))
+        assert audiossl("evaluate", folder).code == 0
+        assert (folder / "encoder.json").read_text() == said[folder]
+    with pytest.raises(ConfigError, match="is a cross-validation; name the run of one of its folds"):
+        load_upstream(str(folds))
 
 
 def test_a_folder_of_another_toolkit_may_hold_a_config_yaml(tmp_path: Path) -> None:

@@ -245,6 +245,28 @@ def test_a_new_run_leaves_nothing_of_the_old_one_but_the_lock(folder: RunFolder,
     assert folder.config().seed == 1
 
 
+def test_a_folder_that_was_half_cleared_is_still_a_run(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder.begin(Experiment(), RunFacts())
+    for name in ("a.json", "z.json"):
+        (folder.path / name).write_text("{}")
+    gone: list[str] = []
+    unlink = Path.unlink
+
+    def killed(path: Path, missing_ok: bool = False) -> None:
+        if len(gone) == 2:
+            raise KeyboardInterrupt
+        gone.append(path.name)
+        unlink(path, missing_ok)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", killed)
+        with pytest.raises(KeyboardInterrupt):
+            folder.clear()
+    assert folder.is_run
+    folder.clear()
+    assert contents(folder.path) == {}
+
+
 def test_a_folder_that_is_no_run_keeps_its_files(folder: RunFolder) -> None:
     leave_things(folder.path)
     before = contents(folder.path)
