@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     )
     from audiossl.core.files import read_jsonl
     from audiossl.core.registry import DOWNSTREAMS, INTERFACES, OBJECTIVES, UPSTREAMS
-    from audiossl.core.tensors import fingerprint
+    from audiossl.core.tensors import fingerprint, load_strict
     from audiossl.core.types import Batch, Features, Loss, Metric, Position, Table
     from audiossl.data.checks import stats, validate
     from audiossl.data.fields import read_field
@@ -34,12 +34,15 @@ if TYPE_CHECKING:
     from audiossl.data.loader import collate, make_loader
     from audiossl.data.manifests import read_manifest, write_manifests
     from audiossl.data.preparation import cuts_of_table, described, files_named
-    from audiossl.data.reading import read_audio
+    from audiossl.data.reading import read_audio, read_cut
     from audiossl.data.sources import cuts_from_csv, cuts_from_folder
     from audiossl.data.stream import LoaderConfig, StreamPlan
+    from audiossl.encoders.building import build_upstream
     from audiossl.encoders.conversion import convert
     from audiossl.encoders.encoding import encode_rows
     from audiossl.encoders.finetuning import merge_lora
+    from audiossl.encoders.formats.converter import Converter
+    from audiossl.encoders.formats.original import Original
     from audiossl.encoders.loading import load_upstream
     from audiossl.encoders.long_audio import encode_long
     from audiossl.encoders.testing import check_upstream
@@ -78,6 +81,7 @@ _HOME = {
     "Card": "core.cards",
     "CheckpointError": "core.errors",
     "ConfigError": "core.errors",
+    "Converter": "encoders.formats.converter",
     "DOWNSTREAMS": "core.registry",
     "Downstream": "training.downstream",
     "Features": "core.types",
@@ -91,6 +95,7 @@ _HOME = {
     "Monitor": "training.task",
     "OBJECTIVES": "core.registry",
     "Objective": "training.objective",
+    "Original": "encoders.formats.original",
     "ParameterGroup": "training.task",
     "Position": "core.types",
     "Prediction": "training.task",
@@ -109,6 +114,7 @@ _HOME = {
     "bootstrap_mean": "metrics.bootstrap",
     "bootstrap_ratio": "metrics.bootstrap",
     "build_report": "report.build",
+    "build_upstream": "encoders.building",
     "cached_batches": "features.access",
     "check_downstream": "training.testing.downstream",
     "check_interface": "training.testing.interface",
@@ -132,6 +138,7 @@ _HOME = {
     "load_interface": "training.interface",
     "load_objective": "training.objective",
     "load_run": "experiments.loading",
+    "load_strict": "core.tensors",
     "load_upstream": "encoders.loading",
     "make_loader": "data.loader",
     "make_pooling": "nn.pooling",
@@ -141,6 +148,7 @@ _HOME = {
     "pretrain": "experiments.training",
     "project": "nn.linear",
     "read_audio": "data.reading",
+    "read_cut": "data.reading",
     "read_experiment": "experiments.config",
     "read_field": "data.fields",
     "read_frame_labels": "data.frame_labels",
@@ -167,6 +175,7 @@ __all__ = [
     "Card",
     "CheckpointError",
     "ConfigError",
+    "Converter",
     "Downstream",
     "Features",
     "Interface",
@@ -177,6 +186,7 @@ __all__ = [
     "Metric",
     "Monitor",
     "Objective",
+    "Original",
     "ParameterGroup",
     "Position",
     "Prediction",
@@ -194,6 +204,7 @@ __all__ = [
     "bootstrap_mean",
     "bootstrap_ratio",
     "build_report",
+    "build_upstream",
     "cached_batches",
     "check_downstream",
     "check_interface",
@@ -217,6 +228,7 @@ __all__ = [
     "load_interface",
     "load_objective",
     "load_run",
+    "load_strict",
     "load_upstream",
     "make_loader",
     "make_pooling",
@@ -226,6 +238,7 @@ __all__ = [
     "pretrain",
     "project",
     "read_audio",
+    "read_cut",
     "read_experiment",
     "read_field",
     "read_frame_labels",

@@ -69,7 +69,15 @@ def test_a_share_of_nothing_is_not_shown(watched: StringIO, total_s: float | Non
     assert watched.getvalue() == ""
 
 
-def test_the_first_signal_asks_and_the_second_acts() -> None:
+@pytest.fixture
+def interrupts() -> Iterator[None]:
+    """Ctrl-C raises, also where the tests themselves run in the background of a shell, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_the_first_signal_asks_and_the_second_acts(interrupts: None) -> None:
     asked: list[int] = []
 
     def twice() -> None:

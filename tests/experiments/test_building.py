@@ -19,7 +19,7 @@ from audiossl.experiments.building import (
     build_downstream,
     build_objective,
     check_rows,
-    completed,
+    complete_config,
     fit_statistics,
     warn_of_leaks,
 )
@@ -31,7 +31,7 @@ Make = Callable[..., Any]
 
 def test_the_training_rows_complete_the_options_of_the_task(experiment: Make, corpus: Path) -> None:
     config = experiment("task.pooling=max")
-    made = completed(config, read_manifest(corpus / "train.jsonl.gz"))
+    made = complete_config(config, read_manifest(corpus / "train.jsonl.gz"))
     assert (made.task["labels"], made.task["label_counts"]) == (list(LABELS), [6, 6, 6])
     assert made.task["pooling"] == "max"
     assert "labels" not in config.task
@@ -43,7 +43,7 @@ def test_a_head_is_drawn_from_the_seed_whatever_was_drawn_before(experiment: Mak
     def drawn(seed: int) -> torch.Tensor:
         torch.rand(seed + 1)
         before = torch.get_rng_state()
-        task = build_downstream(completed(experiment(f"seed={seed}", "upstream=log_mel"), rows))
+        task = build_downstream(complete_config(experiment(f"seed={seed}", "upstream=log_mel"), rows))
         assert torch.equal(torch.get_rng_state(), before)
         return task.get_parameter("classifier.weight")
 
@@ -52,7 +52,7 @@ def test_a_head_is_drawn_from_the_seed_whatever_was_drawn_before(experiment: Mak
 
 
 def test_rows_that_the_task_cannot_use_are_named_with_where_they_are(experiment: Make, corpus: Path) -> None:
-    config = completed(experiment(), read_manifest(corpus / "train.jsonl.gz"))
+    config = complete_config(experiment(), read_manifest(corpus / "train.jsonl.gz"))
     task, rows = build_downstream(config), read_manifest(corpus / "dev.jsonl.gz")
     check_rows(task, config.data, {"dev": rows})
     wrong = [*rows]

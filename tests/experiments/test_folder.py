@@ -16,6 +16,7 @@ import torch
 from toys.core import ToyTask
 
 from audiossl import load_run
+from audiossl.core import config as configurations
 from audiossl.core import files
 from audiossl.core.errors import AudiosslError, CheckpointError, ConfigError, TrainingError
 from audiossl.core.files import read_json, write_json
@@ -186,7 +187,7 @@ def test_a_second_process_in_the_same_folder_is_refused_and_harms_nothing(
 def written(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Iterator[list[str]]:
     """The JSON files and the configuration that are written below a folder, in order."""
     order: list[str] = []
-    plain, plain_yaml = files.atomic_write, Path.write_text
+    plain = files.atomic_write
 
     @contextmanager
     def atomic_write(path: Path) -> Iterator[Path]:
@@ -195,14 +196,9 @@ def written(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Iterator[list[str]
         with plain(path) as temporary:
             yield temporary
 
-    def write_text(self: Path, *arguments: Any, **options: Any) -> int:
-        if self.parent == folder and not self.name.startswith("."):
-            order.append(self.name)
-        return plain_yaml(self, *arguments, **options)
-
     with monkeypatch.context() as patch:
-        patch.setattr(files, "atomic_write", atomic_write)
-        patch.setattr(Path, "write_text", write_text)
+        for module in (files, configurations):
+            patch.setattr(module, "atomic_write", atomic_write)
         yield order
 
 
