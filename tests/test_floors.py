@@ -6,22 +6,19 @@ What stands in functions and under TYPE_CHECKING counts as well: an arrow up tha
 from __future__ import annotations
 
 import os
-import runpy
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
-from pathlib import Path
 from typing import Any
 
 import pytest
 from toys.core import ROOT
+from toys.sources import PICTURE, SOURCES
 
-floors = runpy.run_path(str(ROOT / "docs" / "make_floors.py"))  # which draws the picture of what is asserted here
-FLOORS: tuple[str, ...] = floors["FLOORS"]
-sources_of: Callable[[Path], dict[str, str]] = floors["sources_of"]
-imports_of: Callable[[Mapping[str, str]], Iterator[Any]] = floors["imports_of"]
-room_of: Callable[[str], str] = floors["room_of"]
+FLOORS: tuple[str, ...] = PICTURE["FLOORS"]
+imports_of: Callable[[Mapping[str, str]], Iterator[Any]] = PICTURE["imports_of"]
+room_of: Callable[[str], str] = PICTURE["room_of"]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS, start=1) for room in rooms.split()}
 PLUGINS = ("interfaces", "objectives", "upstreams", "downstreams")
 MOST_ROOMS = 12
@@ -65,28 +62,23 @@ def _may_be_late(found: Any) -> bool:
     return is_command or room == "" or "figures" in found.target.split(".")
 
 
-@pytest.fixture(scope="module")
-def sources() -> dict[str, str]:
-    return sources_of(ROOT)
+def test_every_module_is_looked_at() -> None:
+    assert {"audiossl", "audiossl.core.files", "audiossl.interfaces.pca.interface"} <= SOURCES.keys()
+    assert {"audiossl.upstreams.tera.model", "audiossl.downstreams.asr.task"} <= SOURCES.keys()
+    assert {room_of(module) for module in SOURCES} - {""} == FLOOR.keys()
+    assert len(list(imports_of(SOURCES))) > 500
 
 
-def test_every_module_is_looked_at(sources: dict[str, str]) -> None:
-    assert {"audiossl", "audiossl.core.files", "audiossl.interfaces.pca.interface"} <= sources.keys()
-    assert {"audiossl.upstreams.tera.model", "audiossl.downstreams.asr.task"} <= sources.keys()
-    assert {room_of(module) for module in sources} - {""} == FLOOR.keys()
-    assert len(list(imports_of(sources))) > 500
+def test_imports_go_down_or_stay_in_their_room() -> None:
+    assert arrows_up(SOURCES) == []
 
 
-def test_imports_go_down_or_stay_in_their_room(sources: dict[str, str]) -> None:
-    assert arrows_up(sources) == []
+def test_there_is_no_circle() -> None:
+    assert circle(SOURCES) == []
 
 
-def test_there_is_no_circle(sources: dict[str, str]) -> None:
-    assert circle(sources) == []
-
-
-def test_nothing_is_imported_late_but_for_the_start_of_a_command(sources: dict[str, str]) -> None:
-    assert late_imports(sources) == []
+def test_nothing_is_imported_late_but_for_the_start_of_a_command() -> None:
+    assert late_imports(SOURCES) == []
 
 
 def test_the_top_of_the_package_holds_rooms_and_little_else() -> None:
@@ -139,16 +131,16 @@ def test_what_is_needed_at_every_start_loads_no_torch(statement: str) -> None:
         ("audiossl.interfaces.pca.interface", "from audiossl import load_upstream"),  # the package as a whole
     ],
 )
-def test_an_import_that_is_turned_round_is_reported(sources: dict[str, str], module: str, line: str) -> None:
-    changed = {**sources, module: f"{sources[module]}\n{line}\n"}
-    (found,) = set(arrows_up(changed)) - set(arrows_up(sources))
+def test_an_import_that_is_turned_round_is_reported(module: str, line: str) -> None:
+    changed = {**SOURCES, module: f"{SOURCES[module]}\n{line}\n"}
+    (found,) = set(arrows_up(changed)) - set(arrows_up(SOURCES))
     assert found.startswith(f"{module}, line {changed[module].count(chr(10))}: ")
 
 
 @pytest.mark.parametrize("line", ["import audiossl.core.config", "from audiossl.core.errors import ConfigError"])
-def test_an_import_that_goes_down_is_not(sources: dict[str, str], line: str) -> None:
-    changed = {**sources, "audiossl.data.manifests": f"{sources['audiossl.data.manifests']}\n{line}\n"}
-    assert arrows_up(changed) == arrows_up(sources)
+def test_an_import_that_goes_down_is_not(line: str) -> None:
+    changed = {**SOURCES, "audiossl.data.manifests": f"{SOURCES['audiossl.data.manifests']}\n{line}\n"}
+    assert arrows_up(changed) == arrows_up(SOURCES)
 
 
 def test_a_circle_is_reported_even_within_a_room_and_through_functions() -> None:

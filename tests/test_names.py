@@ -5,8 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping
 
-import pytest
-from toys.core import ROOT
+from toys.sources import SOURCES
 
 # The settings of a class are nested in it and are read through it.
 EXEMPT = {"Config"}
@@ -22,35 +21,23 @@ def classes_of(text: str) -> list[tuple[str, int]]:
 
 
 def defined_twice(sources: Mapping[str, str]) -> dict[str, list[str]]:
-    """Names of classes that more than one place defines, with those places. sources: texts by file."""
+    """Names of classes that more than one place defines, with those places. sources: texts by module."""
     places: dict[str, list[str]] = {}
-    for file, text in sources.items():
+    for module, text in sources.items():
         for name, line in classes_of(text):
-            places.setdefault(name, []).append(f"{file}:{line}")
+            places.setdefault(name, []).append(f"{module}:{line}")
     return {name: where for name, where in sorted(places.items()) if len(where) > 1}
 
 
-@pytest.fixture(scope="module")
-def sources() -> dict[str, str]:
-    found = {}
-    for top in ("audiossl", "upstreams", "downstreams"):
-        for path in sorted((ROOT / top).rglob("*.py")):
-            parts = path.relative_to(ROOT).parts
-            if top == "audiossl" and parts[1] in ("upstreams", "downstreams"):
-                continue  # links to the folders of these names
-            found[path.relative_to(ROOT).as_posix()] = path.read_text(encoding="utf-8")
-    return found
+def test_a_class_has_a_name_of_its_own() -> None:
+    assert defined_twice(SOURCES) == {}
 
 
-def test_a_class_has_a_name_of_its_own(sources: dict[str, str]) -> None:
-    assert defined_twice(sources) == {}
-
-
-def test_a_second_owner_of_a_name_is_reported_with_both_places(sources: dict[str, str]) -> None:
-    changed = {**sources, "audiossl/data/leaks.py": f"class Batch:\n    pass\n{sources['audiossl/data/leaks.py']}"}
+def test_a_second_owner_of_a_name_is_reported_with_both_places() -> None:
+    changed = {**SOURCES, "audiossl.data.leaks": f"class Batch:\n    pass\n{SOURCES['audiossl.data.leaks']}"}
     places = defined_twice(changed)["Batch"]
-    assert "audiossl/data/leaks.py:1" in places
-    assert [place for place in places if place.startswith("audiossl/core/types.py:")]
+    assert "audiossl.data.leaks:1" in places
+    assert [place for place in places if place.startswith("audiossl.core.types:")]
 
 
 def test_private_and_nested_classes_are_nobody_elses_business() -> None:

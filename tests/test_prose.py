@@ -6,19 +6,18 @@ import ast
 import re
 from collections.abc import Iterator, Mapping
 
-import pytest
-from toys.core import ROOT
+from toys.sources import SOURCES
 
 Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 MANY = 3  # arguments; a function with more than these lists them
 
 
 def documented(sources: Mapping[str, str]) -> Iterator[tuple[str, Documented, str]]:
-    """(place, node, docstring) of everything that has one. sources: texts by file."""
-    for file, text in sources.items():
+    """(place, node, docstring) of everything that has one. sources: texts by module."""
+    for module, text in sources.items():
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, Documented) and (said := ast.get_docstring(node)):
-                yield f"{file}:{getattr(node, 'lineno', 1)}", node, said
+                yield f"{module}:{getattr(node, 'lineno', 1)}", node, said
 
 
 def with_semicolons(sources: Mapping[str, str]) -> list[str]:
@@ -39,26 +38,15 @@ def without_list(sources: Mapping[str, str]) -> list[str]:
     return found
 
 
-@pytest.fixture(scope="module")
-def sources() -> dict[str, str]:
-    found = {}
-    for top in ("audiossl", "upstreams", "downstreams"):
-        for path in sorted((ROOT / top).rglob("*.py")):
-            parts = path.relative_to(ROOT).parts
-            if top == "audiossl" and parts[1] in ("upstreams", "downstreams"):
-                continue  # links to the folders of these names
-            found[path.relative_to(ROOT).as_posix()] = path.read_text(encoding="utf-8")
-    return found
+def test_a_docstring_has_sentences_and_no_semicolon() -> None:
+    assert with_semicolons(SOURCES) == []
 
 
-def test_a_docstring_has_sentences_and_no_semicolon(sources: dict[str, str]) -> None:
-    assert with_semicolons(sources) == []
-
-
-def test_many_arguments_are_listed(sources: dict[str, str]) -> None:
+def test_many_arguments_are_listed() -> None:
     # A command's docstring is its help, in which each option has a line already.
-    commands = ("audiossl/cli/", "/cli.py")
-    assert without_list({file: text for file, text in sources.items() if not any(x in file for x in commands)}) == []
+    commands = ("audiossl.cli.", ".cli")
+    found = without_list(SOURCES)
+    assert [place for place in found if not any(part in place for part in commands)] == []
 
 
 def test_both_are_noticed() -> None:

@@ -9,16 +9,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-import soundfile
 import torch
+from toys.engines import TINY
+from toys.probes import write_tones
 
 from audiossl.analysis.config import ProbeOptions
 from audiossl.analysis.functionals import functionals_of
 from audiossl.analysis.probing import probe_upstream
 from audiossl.core.files import read_json
 from audiossl.core.tensors import fingerprint
-from audiossl.data.manifests import read_manifest, write_manifests
-from audiossl.data.sources import cuts_from_csv
+from audiossl.data.manifests import read_manifest
 from audiossl.encoders.loading import load_upstream
 from audiossl.features.access import open_source
 from audiossl.features.config import CacheConfig
@@ -31,17 +31,7 @@ OPTIONS = ProbeOptions(probes="linear", layers="0,-1")
 @pytest.fixture
 def manifests(tmp_path: Path) -> Path:
     """Tones of two pitches in noise, 40 recordings of several lengths."""
-    lines = ["path,label,split,speaker"]
-    for number in range(40):
-        rng = np.random.default_rng(number)
-        samples = np.arange(rng.integers(2000, 9000))
-        tone = 0.02 * np.sin(2 * np.pi * (600 + 100 * (number % 2)) * samples / 16000)
-        soundfile.write(tmp_path / f"{number}.wav", tone + 0.1 * rng.standard_normal(len(samples)), 16000)
-        split = ("train", "train", "dev", "test")[number // 2 % 4]
-        lines.append(f"{number}.wav,{'lo' if number % 2 else 'hi'},{split},s{number // 8}")
-    (tmp_path / "table.csv").write_text("\n".join(lines) + "\n")
-    write_manifests(cuts_from_csv(tmp_path / "table.csv"), tmp_path)
-    return tmp_path
+    return write_tones(tmp_path, 40)
 
 
 @pytest.fixture
@@ -138,21 +128,9 @@ def test_what_extract_has_kept_is_read(
 
 
 def test_an_encoder_whose_states_depend_on_the_batch_is_probed_without(manifests: Path, tmp_path: Path) -> None:
-    options = {
-        "weights": "random",
-        "padding": "legacy",
-        "conv_widths": [8, 8],
-        "conv_kernels": [10, 8],
-        "conv_strides": [8, 8],
-        "width": 16,
-        "num_layers": 1,
-        "num_heads": 2,
-        "ffn_width": 16,
-        "position_kernel": 8,
-        "position_groups": 2,
-    }
     cache = CacheConfig(dir=str(tmp_path / "kept"))
     chosen = ProbeOptions(probes="linear", layers="last")
-    facts = probe_upstream("wav2vec2", manifests, tmp_path / "out", chosen, options, cache)
+    legacy = {**TINY, "weights": "random", "padding": "legacy"}
+    facts = probe_upstream("wav2vec2", manifests, tmp_path / "out", chosen, legacy, cache)
     assert {row["layer"] for row in facts["results"]} == {1}
     assert not (tmp_path / "kept").exists()

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from toys.core import ROOT, TINY_TERA, ToyUpstream
+from toys.core import ROOT, TINY_TERA, count_encoded
 
 from audiossl import load_run
 from audiossl.core.config import save_yaml
@@ -40,19 +40,6 @@ def losses(run: Path) -> list[float]:
 
 def form_of(run: Path) -> str:
     return str(json.loads((run / "run.json").read_text())["features"])
-
-
-def count_runs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The number of recordings in each run of the toy encoder from now on."""
-    sizes: list[int] = []
-    encode = ToyUpstream.encode
-
-    def counted(self: ToyUpstream, wavs: torch.Tensor, lengths: torch.Tensor, last: int) -> list[torch.Tensor]:
-        sizes.append(len(wavs))
-        return encode(self, wavs, lengths, last)
-
-    monkeypatch.setattr(ToyUpstream, "encode", counted)
-    return sizes
 
 
 def test_frames_in_fp32_give_the_bits_of_recomputing_where_batches_have_one_recording(
@@ -115,7 +102,7 @@ def test_a_head_that_needs_means_reads_those_of_frames(cached_experiment: Make, 
 def test_the_encoder_runs_once_for_each_recording(
     cached_experiment: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sizes = count_runs(monkeypatch)
+    sizes = count_encoded(monkeypatch)
     run = train(cached_experiment(), tmp_path / "run")
     assert form_of(run) == "pooled"
     assert sum(sizes) == 18 + 9  # train and dev, over two and a half epochs and two evaluations
@@ -130,7 +117,7 @@ def test_the_encoder_runs_once_for_each_recording(
 def test_rows_that_training_never_reaches_are_not_computed(
     cached_experiment: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sizes = count_runs(monkeypatch)
+    sizes = count_encoded(monkeypatch)
     train(cached_experiment("trainer.steps=2", "trainer.eval_every=0"), tmp_path / "run")
     assert sum(sizes) <= 2 * 4 + 9
 

@@ -17,8 +17,8 @@ from audiossl.core.config import make
 from audiossl.core.types import Batch
 from audiossl.data.inputs import cuts_of
 from audiossl.downstreams.asr.task import Asr
-from audiossl.encoders.upstream import Upstream
 from audiossl.training.interface import load_interface
+from toys.bands import Bands
 
 RATE = 16000
 LETTERS = {"a": 600, "b": 1800, "c": 3000}  # Hz
@@ -26,18 +26,9 @@ SPACE_HZ = 4200
 TONE_S, GAP_S = 0.06, 0.02
 
 
-class ToyUpstream(Upstream):
-    """Two layers of log energies in bands of the spectrum."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.widths, self.stride, self.receptive_field = (8, 8), 160, 320
-        self.mix = nn.Linear(8, 8)
-
-    def encode(self, wavs: Tensor, lengths: Tensor, last: int) -> Sequence[Tensor]:
-        spectrum = torch.fft.rfft(wavs.unfold(1, 320, 160)).abs()[..., :96]
-        states = [spectrum.unflatten(-1, (8, 12)).sum(dim=-1).add(0.1).log()]
-        return [*states, self.mix(states[0]).tanh()][: last + 1]
+def encoder() -> Bands:
+    """Of two layers."""
+    return Bands(2, num_bins=96, least=0.1)
 
 
 def spell(text: str) -> tuple[Tensor, list[tuple[str, float, float]]]:
@@ -83,7 +74,7 @@ def spoken_batch(num_items: int = 12, seed: int = 0, texts: Sequence[str] = ()) 
 def toy_asr(**options: Any) -> Asr:
     """A small recogniser of the letters and the space, from a fixed seed."""
     torch.manual_seed(0)
-    upstream = ToyUpstream()
+    upstream = encoder()
     interface = load_interface("weighted_sum", upstream.widths)
     head = {"projector_width": 16, "hidden": 12, "num_layers": 1, **options.pop("head", {})}
     text = {"symbols": [" ", *LETTERS], **options.pop("text", {})}

@@ -7,28 +7,15 @@ from typing import Any
 
 import torch
 from lhotse import MonoCut, SupervisionSegment
-from torch import Tensor
 
 from audiossl.core.config import make
 from audiossl.core.types import Batch
 from audiossl.downstreams.bioacoustics.windows import BioacousticWindows
-from audiossl.encoders.upstream import Upstream
 from audiossl.training.interface import load_interface
+from toys.bands import Bands
 
 RATE = 16000
 Config = BioacousticWindows.Config
-
-
-class ToyUpstream(Upstream):
-    """Log energies in eight bands."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.widths, self.stride, self.receptive_field = (8,), 160, 320
-
-    def encode(self, wavs: Tensor, lengths: Tensor, last: int) -> Sequence[Tensor]:
-        spectrum = torch.fft.rfft(wavs.unfold(1, 320, 160)).abs()[..., :160]
-        return [spectrum.unflatten(-1, (8, 20)).sum(dim=-1).add(1e-3).log()]
 
 
 def cut_of(number: int, label: str | None, start: float = 0.0, custom: dict[str, Any] | None = None) -> MonoCut:
@@ -57,6 +44,6 @@ MIXED = ["lo", "hi", "hi|lo", "", "lo", "", "hi", "hi|lo", "", "lo", "hi", ""]
 
 def toy(kind: type = BioacousticWindows, **options: Any) -> Any:
     torch.manual_seed(0)
-    upstream = ToyUpstream()
+    upstream = Bands()
     options = {"labels": ["hi", "lo"], **options}
     return make(kind, options, upstream, load_interface("weighted_sum", upstream.widths))

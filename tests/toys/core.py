@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import soundfile
 import torch
 from torch import Tensor, nn
@@ -81,6 +82,19 @@ class ToyUpstream(Upstream):
             x = torch.sin(4 * linear(x))
             layers.append(x)
         return layers
+
+
+def count_encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The number of recordings in each run of the toy encoder from now on."""
+    sizes: list[int] = []
+    encode = ToyUpstream.encode
+
+    def counted(self: ToyUpstream, wavs: torch.Tensor, lengths: torch.Tensor, last: int) -> list[torch.Tensor]:
+        sizes.append(len(wavs))
+        return encode(self, wavs, lengths, last)
+
+    monkeypatch.setattr(ToyUpstream, "encode", counted)
+    return sizes
 
 
 class ToyTask(Task):

@@ -36,10 +36,10 @@ def blobs(num_items: int, seed: int, num_layers: int = 3) -> Functionals:
 SPLITS = {"train": blobs(60, 0), "dev": blobs(30, 1), "test": blobs(48, 2)}
 
 
-def write_tones(folder: Path) -> Path:
-    """Tones of two pitches, 24 recordings of several lengths, and their manifests."""
+def write_tones(folder: Path, num_recordings: int = 24) -> Path:
+    """Tones of two pitches in noise, recordings of several lengths, and their manifests."""
     lines = ["path,label,split,speaker"]
-    for number in range(24):
+    for number in range(num_recordings):
         rng = np.random.default_rng(number)
         samples = np.arange(rng.integers(2000, 6000))
         tone = 0.2 * np.sin(2 * np.pi * (600 + 1500 * (number % 2)) * samples / 16000)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,31 +9,18 @@ import numpy as np
 import torch
 from lhotse import MonoCut, SupervisionSegment
 from lhotse.testing.dummies import dummy_recording
-from torch import Tensor
 
 from audiossl.core.config import make
 from audiossl.core.types import Batch
 from audiossl.downstreams.speaker_verification.task import SpeakerVerification
-from audiossl.encoders.upstream import Upstream
 from audiossl.experiments.config import Experiment, read_experiment
 from audiossl.training.interface import load_interface
+from toys.bands import Bands
 
 RATE = 16000
 SPEAKERS = ("ann", "bob", "cem")
 SMALL = {"projector_width": 8, "tdnn": [[8, 5, 1], [12, 3, 2]], "embedding_width": 6, "ecapa_channels": 16}
 Config = SpeakerVerification.Config
-
-
-class ToyUpstream(Upstream):
-    """One layer of log energies in 8 bands; frames of 320 samples every 160."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.widths, self.stride, self.receptive_field = (8,), 160, 320
-
-    def encode(self, wavs: Tensor, lengths: Tensor, last: int) -> Sequence[Tensor]:
-        spectrum = torch.fft.rfft(wavs.unfold(1, 320, 160)).abs()[..., :160]
-        return [spectrum.unflatten(-1, (8, 20)).sum(dim=-1).add(1e-3).log()]
 
 
 def cut_of(number: int, speaker: str | None, duration_s: float = 0.5) -> MonoCut:
@@ -64,7 +50,7 @@ def batch_of(num_items: int = 6, seed: int = 0) -> Batch:
 
 def toy_task(**options: Any) -> SpeakerVerification:
     torch.manual_seed(0)
-    upstream = ToyUpstream()
+    upstream = Bands()
     interface = load_interface("last", upstream.widths)
     task = make(SpeakerVerification, {"speakers": list(SPEAKERS), **SMALL, **options}, upstream, interface)
     assert isinstance(task, SpeakerVerification)

@@ -2,37 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 from lhotse import MonoCut, SupervisionSegment
-from torch import Tensor, nn
 
 from audiossl.core.config import make
 from audiossl.core.types import Batch
 from audiossl.downstreams.utterance_classification.task import UtteranceClassification
-from audiossl.encoders.upstream import Upstream
 from audiossl.training.interface import load_interface
+from toys.bands import Bands
 
 RATE = 16000
 WORDS = ("no", "up", "yes")
-
-
-class ToyUpstream(Upstream):
-    """Three layers of log energies in bands of the spectrum; knows lengths only through its input being zero there."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.widths, self.stride, self.receptive_field = (8, 8, 8), 160, 320
-        self.mix = nn.Linear(8, 8)
-
-    def encode(self, wavs: Tensor, lengths: Tensor, last: int) -> Sequence[Tensor]:
-        spectrum = torch.fft.rfft(wavs.unfold(1, 320, 160)).abs()[..., :160]
-        states = [spectrum.unflatten(-1, (8, 20)).sum(dim=-1).add(1e-3).log()]
-        for _ in range(last):
-            states.append(self.mix(states[-1]).tanh())
-        return states
 
 
 def cut_of(number: int, label: str | None, speaker: str | None = None, duration_s: float = 0.5) -> MonoCut:
@@ -59,7 +41,7 @@ def tone_batch(num_items: int = 12, seed: int = 0) -> Batch:
 
 def toy_task(**options: Any) -> UtteranceClassification:
     torch.manual_seed(0)
-    upstream = ToyUpstream()
+    upstream = Bands(3)
     interface = load_interface("weighted_sum", upstream.widths)
     task = make(UtteranceClassification, {"labels": list(WORDS), **options}, upstream, interface)
     assert isinstance(task, UtteranceClassification)

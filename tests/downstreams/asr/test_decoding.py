@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from toys.asr import RATE, ToyUpstream, spell, spoken_batch, toy_asr
+from toys.asr import RATE, encoder, spell, spoken_batch, toy_asr
 
 from audiossl.downstreams.asr.decoding import Clock, merge
 from audiossl.downstreams.asr.task import Asr
@@ -23,7 +23,7 @@ def test_words_are_where_they_are_said(recogniser: Asr) -> None:
 
 def test_a_step_is_around_the_middle_of_what_its_frames_see() -> None:
     """Stride 160, receptive field 320: frame f has its middle at 160 f + 160 samples; two of them are a step."""
-    clock = Clock.of(ToyUpstream(), 2, 1.0)
+    clock = Clock.of(encoder(), 2, 1.0)
     assert clock.at(0) == pytest.approx((160 - 80) / RATE)
     assert clock.at(1) == pytest.approx((2 * 160 + 160 - 80) / RATE)
     assert clock.at(10**6) == 1.0

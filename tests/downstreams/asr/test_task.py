@@ -11,7 +11,7 @@ import pytest
 import torch
 from lhotse import MonoCut
 from torch import nn
-from toys.asr import LETTERS, ToyUpstream, cut_of, file_cut, spoken_batch, toy_asr
+from toys.asr import LETTERS, cut_of, encoder, file_cut, spoken_batch, toy_asr
 
 from audiossl.core.config import as_dict, make, structured
 from audiossl.core.errors import ConfigError, LabelError
@@ -175,7 +175,7 @@ def test_a_cropped_row_is_refused(tmp_path: Path) -> None:
 
 def test_state_round_trips(recogniser: Asr) -> None:
     batch = spoken_batch(3)
-    other = make(Asr, as_dict(recogniser.config), ToyUpstream(), load_interface("weighted_sum", (8, 8)))
+    other = make(Asr, as_dict(recogniser.config), encoder(), load_interface("weighted_sum", (8, 8)))
     other.upstream.load_state_dict(recogniser.upstream.state_dict())
     other.load_trainable_state(recogniser.trainable_state())
     assert other.eval().predict(batch) == recogniser.predict(batch)
@@ -209,7 +209,7 @@ def test_settings_are_read_and_what_they_claim() -> None:
 
 
 def toy_head(options: dict[str, Any], symbols: list[str]) -> dict[str, tuple[int, ...]]:
-    upstream = ToyUpstream()
+    upstream = encoder()
     config = structured(Config, options, {"text": {"symbols": symbols}})
     task = Asr(upstream, load_interface("last", upstream.widths), config)
     return {name: tuple(value.shape) for name, value in task.trainable_state().items()}

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import torch
 from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score
-from toys.words import ToyUpstream, tone_batch
+from toys.bands import Bands
+from toys.words import tone_batch
 
 from audiossl.core.config import make, structured
 from audiossl.core.errors import ConfigError
@@ -23,7 +24,7 @@ EMOTIONS = ("ang", "hap", "neu", "sad")
 
 def toy_task(**options: Any) -> Emotion:
     torch.manual_seed(0)
-    upstream = ToyUpstream()
+    upstream = Bands(3)
     options = {"labels": list(EMOTIONS), **options}
     task = make(Emotion, options, upstream, load_interface("weighted_sum", upstream.widths))
     assert isinstance(task, Emotion)

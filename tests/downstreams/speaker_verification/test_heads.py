@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 import torch
+from toys.bands import Bands
 from toys.voices import (
     HEADS,
     Config,
-    ToyUpstream,
     batch_of,
     name_of,
     toy_task,
@@ -38,7 +38,7 @@ def test_the_published_head_has_its_sizes() -> None:
     task = make(
         SpeakerVerification,
         {**as_dict(config), "speakers": [str(number) for number in range(1211)]},
-        ToyUpstream(),
+        Bands(),
         load_interface("last", (768,)),
     )
     shapes = {name: tuple(value.shape) for name, value in task.head.state_dict().items() if name.endswith("weight")}

@@ -8,9 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from toys.voices import (
-    ToyUpstream,
-)
+from toys.bands import Bands
 from typer.testing import CliRunner
 
 from audiossl.cli.main import add_commands_of_tasks, app
@@ -62,7 +60,7 @@ def test_verify_says_what_is_wrong(run: Path, corpus: Path) -> None:
         verify(loaded, [sound], str(corpus / "nothing.wav"))
     with pytest.raises(AudioError, match=r"stands for 56 recordings; name one file"):
         verify(loaded, [str(corpus)], sound)
-    other = dataclasses.replace(loaded, task=ToyUpstream())  # type: ignore[arg-type]
+    other = dataclasses.replace(loaded, task=Bands())  # type: ignore[arg-type]
     with pytest.raises(AudiosslError, match="give one of speaker_verification"):
         verify(other, [sound], sound)
     torch.nn.init.zeros_(loaded.task.get_buffer("scale_and_offset"))

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import torch
-from toys.core import ROOT, TINY_TERA, ToyUpstream
+from toys.core import ROOT, TINY_TERA, ToyUpstream, count_encoded
 
 from audiossl import load_run
 from audiossl.core.config import save_yaml
@@ -50,19 +50,6 @@ def assert_equal_runs(first: Path, second: Path) -> None:
         assert one.keys() == two.keys()
         assert all(torch.equal(one[key], two[key]) for key in one)
     assert (first / "interface.json").read_text() == (second / "interface.json").read_text()
-
-
-def count_encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The number of recordings in each run of the toy encoder from now on."""
-    sizes: list[int] = []
-    encode = ToyUpstream.encode
-
-    def counted(self: ToyUpstream, wavs: torch.Tensor, lengths: torch.Tensor, last: int) -> list[torch.Tensor]:
-        sizes.append(len(wavs))
-        return encode(self, wavs, lengths, last)
-
-    monkeypatch.setattr(ToyUpstream, "encode", counted)
-    return sizes
 
 
 def stop_in_loss(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
