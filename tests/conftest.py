@@ -13,7 +13,7 @@ import pytest
 import soundfile
 from lhotse import MonoCut, Recording
 from lhotse.audio import AudioSource
-from toys.core import ToyUpstream, write_corpus
+from toys.core import TrainedToy, write_corpus
 
 from audiossl.core.registry import UPSTREAMS
 from audiossl.experiments.config import Experiment, read_experiment
@@ -52,7 +52,7 @@ def own_corpus(tmp_path: Path) -> Path:
 @pytest.fixture
 def toy_upstream() -> Iterator[str]:
     """The name under which the toy encoder can be loaded while the test runs."""
-    UPSTREAMS.register("toy_frames")(ToyUpstream)
+    UPSTREAMS.register("toy_frames")(TrainedToy)
     yield "toy_frames"
     del UPSTREAMS._decorated["toy_frames"]
 

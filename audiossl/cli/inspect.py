@@ -82,7 +82,9 @@ def _upstream_facts(name: str, options: Mapping[str, Any], card: UpstreamCard | 
             return {}
         upstream = _without_weights(card, options)
     else:
-        upstream = load_upstream(name, **options)
+        # Where nobody names weights, there may be none. The facts are the same.
+        drawn = {"weights": "random"} if card is not None and not card.weights else {}
+        upstream = load_upstream(name, **{**drawn, **options})
     return {
         "layers": upstream.num_layers,
         "widths": list(dict.fromkeys(upstream.widths)),

@@ -124,9 +124,15 @@ def make(target: Any, options: Mapping[str, Any], *arguments: Any, where: str = 
     schema = getattr(target, "Config", None)
     if schema is not None and dataclasses.is_dataclass(schema):
         return target(*arguments, structured(schema, options, where=where))  # type: ignore[arg-type]
+    signature = inspect.signature(target)
     try:
-        inspect.signature(target).bind(*arguments, **options)
+        signature.bind(*arguments, **options)
     except TypeError as error:
+        if isinstance(target, type) and "config" in signature.parameters and "config" not in options:
+            raise ConfigError(
+                f"In the {where}: the constructor of {target.__name__} takes a config, but the class has no dataclass "
+                f"named Config."
+            ) from error
         raise ConfigError(f"In the {where}: {error}.") from error
     return target(*arguments, **dict(options))
 

@@ -9,6 +9,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import pkgutil
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -30,13 +31,29 @@ class RegistryEntry:
     target: Any = None
 
     def load(self) -> Any:
-        target = import_target(self.card.target) if self.target is None else self.target
+        """What the name stands for. Raises ConfigError where its address leads nowhere."""
+        target = self._imported() if self.target is None else self.target
         if isinstance(target, Card):
             raise ConfigError(
                 f"{self.owner} gives {self.card.name!r} by a card outside a module named cards ({self.card.target}); "
                 f"move its cards there, so that listing names imports nothing heavy."
             )
         return target
+
+    def _imported(self) -> Any:
+        try:
+            return import_target(self.card.target)
+        except (ImportError, AttributeError) as error:
+            module = self.card.target.partition(":")[0]
+            # What the plug-in itself fails to import, or does wrong when it is imported, is its author's to read.
+            if isinstance(error, ImportError) and not module.startswith(error.name or "?"):
+                raise
+            if isinstance(error, AttributeError) and module not in sys.modules:
+                raise
+            raise ConfigError(
+                f"{self.owner} gives {self.card.name!r} by the address {self.card.target!r}, at which there is "
+                f"nothing: {error}. Correct the address, or uninstall {self.owner}."
+            ) from error
 
 
 class Registry:

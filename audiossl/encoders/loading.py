@@ -74,15 +74,25 @@ def _load_named(name: str, options: Mapping[str, Any], *, random_init: bool, see
         if weights and not published(weights):
             load_upstream_weights(upstream, packaged_weights(card, UPSTREAMS.owner(name)), buffers_only=True)
         return upstream
-    if getattr(card, "architecture", False):
+    if weights:
+        path = packaged_weights(card, UPSTREAMS.owner(name))
+        load_upstream_weights(upstream, path, getattr(card, "sha256", ""))
+    elif getattr(card, "architecture", False) or _depends_on_seed(upstream, name, {**card.options, **options}, seed):
         raise CheckpointError(
             f"{name!r} names an architecture without weights: load a checkpoint by its path, or ask for random ones "
             f"with weights='random'."
         )
-    if weights:
-        path = packaged_weights(card, UPSTREAMS.owner(name))
-        load_upstream_weights(upstream, path, getattr(card, "sha256", ""))
     return upstream
+
+
+def _depends_on_seed(upstream: Upstream, name: str, options: Mapping[str, Any], seed: int) -> bool:
+    """Whether an encoder for which nobody named weights was drawn at random.
+
+    Only another draw tells: its constructor may load weights of its own.
+    """
+    if next(upstream.parameters(), None) is None:
+        return False
+    return fingerprint(build_upstream(name, options, seed + 1)) != fingerprint(upstream)
 
 
 def _load_published(card: Card, options: Mapping[str, Any]) -> Upstream:

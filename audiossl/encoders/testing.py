@@ -49,6 +49,8 @@ def check_upstream(
     Returns what was measured. Raises AssertionError with one sentence on the first breach.
     """
     report = UpstreamReport()
+    missing = [fact for fact in ("widths", "stride", "receptive_field") if not hasattr(upstream, fact)]
+    assert not missing, f"The constructor must set {', '.join(missing)}."
     wavs = noise(upstream, seconds, seed)
     upstream.eval()
     with torch.no_grad():

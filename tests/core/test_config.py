@@ -157,6 +157,13 @@ def test_plugins_are_made_from_their_own_schema_or_from_keywords() -> None:
     assert make(plain, {"second": 3}, 1) == (1, 3)
     with pytest.raises(ConfigError, match="In the options of x: there is no key 'depht'"):
         make(Configured, {"depht": 5}, 7, where="options of x")
+
+    class Unconfigured:
+        def __init__(self, first: int, config: Inner) -> None:
+            self.first, self.config = first, config
+
+    with pytest.raises(ConfigError, match="of Unconfigured takes a config, but the class has no"):
+        make(Unconfigured, {}, 7)
     with pytest.raises(ConfigError, match="thrid"):
         make(plain, {"thrid": 3}, 1, where="options of plain")
 

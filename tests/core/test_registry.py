@@ -17,8 +17,8 @@ from toys.core import ROOT, ToyUpstream
 
 from audiossl import DOWNSTREAMS, INTERFACES, OBJECTIVES, UPSTREAMS, load_upstream
 from audiossl.core.cards import Card, UpstreamCard
-from audiossl.core.errors import AudiosslError, ConfigError, UnknownNameError
-from audiossl.core.registry import Registry
+from audiossl.core.errors import AudiosslError, CheckpointError, ConfigError, UnknownNameError
+from audiossl.core.registry import Registry, RegistryEntry
 from audiossl.experiments.loading import load_run
 from audiossl.experiments.start import train
 
@@ -175,9 +175,13 @@ def test_an_entry_point_is_listed_described_loaded_and_trained(
     assert (plain["widths"], plain["owner"]) == ([6], "blocks-of-theirs")
     assert (wide["widths"], wide["owner"], wide["licence"]) == ([10], "blocks_of_theirs", "MIT")
 
-    features = load_upstream("their_wide_blocks")(torch.randn(2, 1000))
+    with pytest.raises(CheckpointError, match="'their_blocks' names an architecture without weights"):
+        load_upstream("their_blocks")
+    features = load_upstream("their_wide_blocks", weights="random")(torch.randn(2, 1000))
     assert features.layers[0].shape == (2, 2, 10)
-    run = train(experiment("upstream=their_wide_blocks", "trainer.steps=3"), tmp_path / "run")
+    run = train(
+        experiment("upstream=their_wide_blocks", "upstream_options.weights=random", "trainer.steps=3"), tmp_path / "run"
+    )
     assert load_run(run).task.upstream.widths == (10,)
 
 
@@ -228,3 +232,26 @@ def test_public_names_are_all_there() -> None:
     assert audiossl.Card is Card
     with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
         _ = audiossl.nonsense
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("my_pkgg.model:Blocks", "No module named 'my_pkgg'"),
+        ("audiossl.core.types:Nothing", "has no attribute 'Nothing'"),
+    ],
+)
+def test_an_address_that_leads_nowhere_names_the_plug_in(registry: Registry, target: str, said: str) -> None:
+    registry._decorated["blocks"] = RegistryEntry(UpstreamCard("blocks", target), owner="my-audio")
+    with pytest.raises(ConfigError, match=rf"my-audio gives 'blocks' by the address .*{said}.* uninstall my-audio"):
+        registry.load("blocks")
+
+
+def test_what_a_plug_in_fails_to_import_is_shown_as_it_is(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "needs_more.py").write_text("import something_else_entirely\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    registry._decorated["blocks"] = RegistryEntry(UpstreamCard("blocks", "needs_more:Blocks"), owner="my-audio")
+    with pytest.raises(ModuleNotFoundError, match="something_else_entirely"):
+        registry.load("blocks")

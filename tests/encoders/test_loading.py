@@ -13,13 +13,15 @@ from typing import Any
 
 import pytest
 import torch
-from toys.core import ROOT
+from toys.core import ROOT, ToyUpstream, TrainedToy
 from toys.engines import TINY
 from toys.tera import TERA, TERA_SIZES, original, tiny
 
-from audiossl import load_run, load_upstream
+from audiossl import UPSTREAMS, load_run, load_upstream
+from audiossl.core.cards import UpstreamCard
 from audiossl.core.errors import CheckpointError, ConfigError, UnknownNameError
 from audiossl.core.files import read_json, write_json
+from audiossl.core.registry import RegistryEntry
 from audiossl.core.tensors import fingerprint, write_tensors
 from audiossl.encoders.encoder_file import EncoderFile, read_encoder_file
 from audiossl.encoders.finetuning import merge_lora
@@ -91,6 +93,20 @@ def test_a_file_cannot_name_code_to_import(tmp_path: Path) -> None:
     write_tensors(tmp_path / "x.safetensors", {"a": torch.zeros(1)}, described)
     with pytest.raises(UnknownNameError, match="There is no upstream named 'os:system'"):
         load_upstream(str(tmp_path / "x.safetensors"))
+
+
+@pytest.mark.parametrize(("kind", "drawn"), [(ToyUpstream, True), (TrainedToy, False)])
+def test_a_plug_in_without_a_card_is_never_silently_random(
+    monkeypatch: pytest.MonkeyPatch, kind: type[ToyUpstream], drawn: bool
+) -> None:
+    """What its constructor loads, it may give. What it draws is given to who asks."""
+    monkeypatch.setitem(UPSTREAMS._decorated, "mine", RegistryEntry(UpstreamCard("mine", ""), "me", kind))
+    if drawn:
+        with pytest.raises(CheckpointError, match="'mine' names an architecture without weights"):
+            load_upstream("mine")
+    else:
+        assert fingerprint(load_upstream("mine")) == fingerprint(load_upstream("mine", seed=1))
+    load_upstream("mine", weights="random")
 
 
 def test_random_weights_are_only_given_where_they_are_asked_for() -> None:

@@ -42,6 +42,12 @@ class Detached(ToyUpstream):
         self.unused = nn.Parameter(torch.ones(3))
 
 
+class Unstated(ToyUpstream):
+    def __init__(self, config: ToyConfig) -> None:
+        super().__init__(config)
+        del self.stride, self.widths
+
+
 class Infinite(ToyUpstream):
     def encode(self, wavs: Tensor, lengths: Tensor, last: int) -> list[Tensor]:
         return [layer / 0 for layer in super().encode(wavs, lengths, last)]
@@ -64,6 +70,7 @@ def test_a_sound_encoder_passes_and_is_measured() -> None:
         (Scaled, "A stop at layer 0 changes"),
         (Detached, "No gradient reaches unused"),
         (Infinite, "is not finite"),
+        (Unstated, "The constructor must set widths, stride"),
     ],
 )
 def test_each_break_is_one_sentence(broken: Callable[[ToyConfig], ToyUpstream], message: str) -> None:

@@ -84,6 +84,15 @@ class ToyUpstream(Upstream):
         return layers
 
 
+class TrainedToy(ToyUpstream):
+    """As an encoder whose constructor loads weights: they are the same ones each time."""
+
+    def __init__(self, config: ToyConfig) -> None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            super().__init__(config)
+
+
 def count_encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The number of recordings in each run of the toy encoder from now on."""
     sizes: list[int] = []

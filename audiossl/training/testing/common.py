@@ -11,9 +11,16 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from audiossl.core.types import Batch
+from audiossl.core.types import Batch, Loss
 from audiossl.encoders.testing import relative_distance
 from audiossl.training.task import Task
+
+
+def check_loss_type(loss: object) -> None:
+    """Assert that it is a Loss of two scalars."""
+    assert isinstance(loss, Loss), f"loss must give a Loss, not a {type(loss).__name__}."
+    for name, value in (("total", loss.total), ("weight", loss.weight)):
+        assert isinstance(value, Tensor) and value.shape == (), f"The {name} of a Loss must be a scalar tensor."
 
 
 def item_of(batch: Batch, index: int) -> Batch:

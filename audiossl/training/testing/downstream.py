@@ -19,7 +19,15 @@ import torch
 from audiossl.core.types import Batch, Features
 from audiossl.training.downstream import Downstream
 from audiossl.training.task import Prediction
-from audiossl.training.testing.common import check_batch, check_stacked, fit, forget, item_of, losses_of_steps
+from audiossl.training.testing.common import (
+    check_batch,
+    check_loss_type,
+    check_stacked,
+    fit,
+    forget,
+    item_of,
+    losses_of_steps,
+)
 
 
 def check_downstream(
@@ -44,8 +52,9 @@ def check_downstream(
     # Predictions, and the loss, of the items of a batch together and of each alone.
     task.eval()
     predictions = task.predict(batch)
-    json.dumps(predictions)
-    assert [row["id"] for row in predictions] == [cut.id for cut in batch.cuts], "predict must give a row an item."
+    _check_rows(task, batch, predictions)
+    with torch.no_grad():
+        check_loss_type(task.loss(batch))
     for index, found in enumerate(predictions):
         (alone,) = task.predict(item_of(batch, index))
         assert _close(alone, found, tolerance), f"Alone, item {index} is predicted as {alone}, in the batch as {found}."
@@ -66,6 +75,19 @@ def check_downstream(
     losses_of_steps(task, batch, 1, lr=1e-4)  # through the encoder
     assert all(p.grad is None for p in task.upstream.parameters()), "A frozen encoder got gradients."
     return predictions
+
+
+def _check_rows(task: Downstream, batch: Batch, predictions: list[Prediction]) -> None:
+    found = [row.get("id") for row in predictions]
+    assert found == [cut.id for cut in batch.cuts], f"predict must give one row an item, with its id, not {found}."
+    try:
+        json.dumps(predictions)
+    except TypeError as error:
+        raise AssertionError(f"predict must give rows of numbers, texts and lists: {error}.") from error
+    scored = task.score(task.assemble(predictions, "dev"))
+    assert task.monitor.name in scored, (
+        f"score gives {', '.join(scored)}, and checkpoints are chosen by {task.monitor.name!r}."
+    )
 
 
 def _check_mean_of_states(task: Downstream, batch: Batch, predictions: list[Prediction], tolerance: float) -> None:

@@ -32,6 +32,7 @@ def check_interface(interface: Interface, *, tolerance: float = 1e-5, seed: int 
     Raises AssertionError with one sentence on the first breach.
     """
     made, draw = copy.deepcopy(interface), torch.Generator().manual_seed(seed)
+    assert isinstance(getattr(made, "width", None), int), "The constructor must set `width`, of what comes out."
     if made.needs_fit:
         made.fit([_random_layers(made.widths, (40, 30), draw)])
         assert not made.needs_fit, "needs_fit is still True after `fit`."
@@ -46,6 +47,7 @@ def check_interface(interface: Interface, *, tolerance: float = 1e-5, seed: int 
         _check_frames(made, features, whole, tolerance)
         _check_layers_read(made, features, whole, tolerance)
         _check_half_precision(made, features)
+        _check_layer_weights(made)
         if made.commutes_with_mean:
             _check_mean_of_layers(made, features, tolerance)
     # What training needs: gradients, stacked copies where it claims to be stackable, and a state that can be saved.
@@ -78,8 +80,26 @@ def _check_layers_read(interface: Interface, features: Features, whole: Tensor, 
         layer if number in interface.layers_read else layer[:, :0]
         for number, layer in enumerate(features.layers[: last + 1])
     ]
-    error = relative_distance(interface(Features(tuple(kept), features.lengths)), whole)
-    assert error <= tolerance, f"The output changes by {error:.1e} without the layers that are not in `layers_read`."
+    said = f"`up_to_layer` is {interface.up_to_layer}, `layers_read` is {interface.layers_read}"
+    try:
+        found = interface(Features(tuple(kept), features.lengths))
+    except (RuntimeError, IndexError, ValueError) as problem:
+        reason = str(problem).splitlines()[0]
+        raise AssertionError(f"{said}, but `combine` fails without the other layers: {reason}") from problem
+    error = relative_distance(found, whole)
+    assert error <= tolerance, f"{said}, but the output changes by {error:.1e} without the other layers."
+
+
+def _check_layer_weights(interface: Interface) -> None:
+    weights = interface.layer_weights()
+    fits = isinstance(weights, dict) and all(
+        isinstance(group, list) and group and all(isinstance(weight, float) for weight in group)
+        for group in weights.values()
+    )
+    assert fits, (
+        f"layer_weights must give a list of floats, one for each layer, by the name of its group ('layers' where there "
+        f"is one), not {weights!r}."
+    )
 
 
 def _check_half_precision(interface: Interface, features: Features) -> None:
@@ -105,6 +125,12 @@ def _check_gradients(interface: Interface, features: Features) -> None:
     # A random direction: the plain sum of a layer-normalised output is constant.
     output = interface(features)
     (output * torch.randn(output.shape, generator=torch.Generator().manual_seed(0))).square().sum().backward()
-    faults = [n for n, p in trainable.items() if p.grad is None or not bool(p.grad.any() and p.grad.isfinite().all())]
+    # Weights that sum to one have nothing to learn where there is one layer.
+    still = len(features.layers) == 1
+    faults = [
+        name
+        for name, p in trainable.items()
+        if p.grad is None or not bool((still or p.grad.any()) and p.grad.isfinite().all())
+    ]
     interface.zero_grad(set_to_none=True)
     assert not faults, f"No finite gradient reaches {', '.join(faults)}."

@@ -23,7 +23,7 @@ from audiossl.encoders.testing import noise, pad
 from audiossl.encoders.upstream import Upstream
 from audiossl.training.objective import Objective
 from audiossl.training.task import Task
-from audiossl.training.testing.common import check_batch, fit, forget, losses_of_steps
+from audiossl.training.testing.common import check_batch, check_loss_type, fit, forget, losses_of_steps
 
 
 @dataclass
@@ -65,6 +65,9 @@ def check_objective(
     Raises AssertionError with one sentence on the first breach.
     """
     report, task = ObjectiveReport(), copy.deepcopy(objective)
+    assert isinstance(task.item_wise, bool), "item_wise must be True or False: an attribute or a property, no method."
+    missing = [name for name in task.needs if not hasattr(task.upstream, name)]
+    assert not missing, f"`needs` names {', '.join(missing)}, which {type(task.upstream).__name__} does not have."
     batch = _unlabelled(task.upstream, seconds, seed)
     if task.needs_fit:
         fit(task, batch)
@@ -107,7 +110,7 @@ def _only_it_trains(task: Task, training: bool) -> None:
 
 def _check_loss(task: Task, batch: Batch, when: str = "on noise") -> None:
     loss = task.loss(batch)
-    assert loss.total.shape == () == loss.weight.shape, "total and weight of a Loss are scalars."
+    check_loss_type(loss)
     for name, value in {"loss": loss.total, "weight of the loss": loss.weight, **loss.logs}.items():
         assert bool(torch.isfinite(value).all()), f"The {name} is not finite {when}."
     assert float(loss.weight) >= 0, "The weight of a loss is how many items it averages over."

@@ -80,6 +80,23 @@ class SavesHalf(KIND):  # type: ignore[misc, valid-type]
     def load_trainable_state(self, state: dict[str, Tensor]) -> None:
         super().load_trainable_state({name: value / 2 for name, value in state.items()})
 
+
+class ForgetsIds(KIND):  # type: ignore[misc, valid-type]
+    def predict(self, batch: Batch) -> list[Prediction]:
+        return [{"target": row["target"]} for row in super().predict(batch)]
+
+
+class PredictsTensors(KIND):  # type: ignore[misc, valid-type]
+    def predict(self, batch: Batch) -> list[Prediction]:
+        return [{**row, "state": torch.zeros(2)} for row in super().predict(batch)]
+
+
+class GivesABareLoss(KIND):  # type: ignore[misc, valid-type]
+    def loss(self, batch: Batch) -> Any:
+        return super().loss(batch).total
+
+
+class ScoresNothing(KIND):  # type: ignore[misc, valid-type]
     def score(self, predictions: Sequence[Prediction]) -> dict[str, Metric]:
         return {}
 
@@ -89,7 +106,11 @@ class SavesHalf(KIND):  # type: ignore[misc, valid-type]
     [
         (PredictsByTheBatch, "Alone, item 0 is predicted as"),
         (SumsItsLoss, "that of its items averaged by weight"),
-        (LosesItsIds, "a row an item"),
+        (LosesItsIds, "one row an item"),
+        (ForgetsIds, r"with its id, not \[None, None"),
+        (PredictsTensors, "rows of numbers, texts and lists"),
+        (GivesABareLoss, "loss must give a Loss, not a Tensor"),
+        (ScoresNothing, "checkpoints are chosen by"),
         (LearnsNothing, "do not lower the loss"),
         (SavesHalf, "Loading its own trainable state changes the task"),
     ],

@@ -57,6 +57,21 @@ class ReadsMoreThanItSays(Gate):
         return super().combine(layers[:2]) + (layers[2] if layers[2].shape[1] else 0.0)
 
 
+class ReadsWhatIsNotThere(Gate):
+    layers_read = (0, 1)
+
+
+class HasNoWidth(Gate):
+    def __init__(self, widths: Sequence[int]) -> None:
+        super().__init__(widths)
+        del self.width
+
+
+class GivesATensorOfWeights(Gate):
+    def layer_weights(self) -> Any:
+        return torch.ones(3) / 3
+
+
 class HasAnIdlePart(Gate):
     def __init__(self, widths: Sequence[int]) -> None:
         super().__init__(widths)
@@ -82,7 +97,10 @@ class KeepsSomethingBack(Gate):
         (NormalisesOverTime, "without its neighbours, so padding reaches it"),
         (SaysThatItCommutes, "commutes_with_mean is claimed"),
         (DrawsWhenStacked, "stackable is claimed"),
-        (ReadsMoreThanItSays, "not in `layers_read`"),
+        (ReadsMoreThanItSays, r"`layers_read` is \(0, 1\), but the output changes by"),
+        (ReadsWhatIsNotThere, r"`layers_read` is \(0, 1\), but `combine` fails without the other layers"),
+        (HasNoWidth, "must set `width`"),
+        (GivesATensorOfWeights, r"must give a list of floats, .* not tensor"),
         (HasAnIdlePart, r"No finite gradient reaches idle\.weight, idle\.bias"),
         (KeepsSomethingBack, "Loading its own state changes the interface"),
     ],
@@ -91,6 +109,23 @@ class KeepsSomethingBack(Gate):
 def test_a_broken_interface_is_found_out(broken: type[Interface], message: str) -> None:
     with pytest.raises(AssertionError, match=message):
         check_interface(broken((4, 4, 4)))
+
+
+class Weighted(Interface):
+    """A softmax over the layers, which has nothing to learn where there is one."""
+
+    def __init__(self, widths: Sequence[int]) -> None:
+        super().__init__(widths)
+        self.width = widths[0]
+        self.logits = nn.Parameter(torch.zeros(len(widths)))
+
+    def combine(self, layers: Sequence[Tensor]) -> Tensor:
+        return sum(weight * layer for weight, layer in zip(self.logits.softmax(0), layers, strict=True))  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("num_layers", [1, 3])
+def test_weights_of_a_single_layer_need_no_gradient(num_layers: int) -> None:
+    check_interface(Weighted((4,) * num_layers))
 
 
 def test_a_sound_interface_passes_and_stays_as_it_was() -> None:

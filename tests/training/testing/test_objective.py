@@ -114,6 +114,21 @@ class GivesAVector(NextFrame):
         return Loss(found.total, found.weight[None])
 
 
+class GivesANumber(NextFrame):
+    def loss(self, batch: Batch) -> Loss:
+        found = super().loss(batch)
+        return Loss(found.total, float(found.weight))  # type: ignore[arg-type]
+
+
+class SaysSoByAMethod(NextFrame):
+    def item_wise(self) -> bool:  # type: ignore[override]
+        return False
+
+
+class NeedsWhatThereIsNot(NextFrame):
+    needs = ("quantize",)
+
+
 @pytest.mark.parametrize(
     ("broken", "message"),
     [
@@ -125,7 +140,10 @@ class GivesAVector(NextFrame):
         (ForgetsItsHead, "does not hold all of the weights"),
         (ClimbsUp, "do not lower the loss"),
         (DividesByNothing, "not finite with the shortest input"),
-        (GivesAVector, "are scalars"),
+        (GivesAVector, "The weight of a Loss must be a scalar tensor"),
+        (GivesANumber, "The weight of a Loss must be a scalar tensor"),
+        (SaysSoByAMethod, "an attribute or a property, no method"),
+        (NeedsWhatThereIsNot, "names quantize, which Tera does not have"),
     ],
     ids=lambda value: value.__name__ if isinstance(value, type) else "",
 )
