@@ -48,7 +48,8 @@ for number in range(300):
     cuts.append(MonoCut(f"row{{number}}", 12.0 * number, 12.0, 0, recording=recording, supervisions=[label]))
 write_manifests(dict(train=CutSet.from_cuts(cuts), dev=CutSet.from_cuts(cuts[:30])), folder)
 Path("/proc/self/clear_refs").write_text("5")  # the high-water mark starts anew
-settings = ["upstream=wide", "upstream_options.weights=random", "task.pooling=max", "features=frames", "data.batch_size=8", "trainer.steps=76"]
+settings = ["upstream=wide", "upstream_options.weights=random"]
+settings += ["task.pooling=max", "features=frames", "data.batch_size=8", "trainer.steps=76"]
 settings += [f"data.dir={{folder}}", f"cache.dir={{folder / 'kept'}}", "cache.max_gb=5", "trainer.device=cpu"]
 train(read_experiment(None, settings), folder / "run")
 load_run(folder / "run", device="cpu").evaluate("dev")
