@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from audiossl.core.ranges import Seed, check_ranges
+
 
 @dataclass(frozen=True)
 class ProbeOptions:
@@ -19,5 +21,8 @@ class ProbeOptions:
     """uar, accuracy or f1."""
     group: str = "recording"
     """What intervals draw as a whole: recording, speaker, ..."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of the MLP."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self)

@@ -1,7 +1,8 @@
 """Configuration: frozen dataclasses beside what they configure, read from YAML and `key.sub=value` by OmegaConf.
 
 The defaults in the code are the published settings. Everything is checked against the dataclass: an unknown key or a
-wrong type is one sentence with the closest key. The string under a field says what it is (`audiossl.core.field_docs`).
+wrong type is one sentence with the closest key, and so is a number outside the range that stands beside its field
+(`audiossl.core.ranges`). The string under a field says what it is (`audiossl.core.field_docs`).
 
 A dataclass may name the field that a bare string stands for, as `SHORT: ClassVar[str] = "mode"`: where it is nested,
 `finetune: lora` is then short for `finetune: {mode: lora}`. YAML reads a bare `off` as false, which counts as 'off' for
@@ -24,12 +25,16 @@ from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBas
 
 from audiossl.core.errors import ConfigError, did_you_mean, first_line
 from audiossl.core.files import atomic_write
+from audiossl.core.ranges import check_ranges
 
 C = TypeVar("C")
 
 
 def structured(schema: type[C], *layers: Mapping[str, Any] | DictConfig, where: str = "configuration") -> C:
-    """An instance of the dataclass `schema`: its defaults, overlaid by each layer in turn. Raises ConfigError."""
+    """An instance of the dataclass `schema`: its defaults, overlaid by each layer in turn.
+
+    Raises ConfigError for an unknown key, a wrong type, a number outside its range, or a value that is missing.
+    """
     merged = _overlaid(schema, layers, where)
     try:
         made: C = OmegaConf.to_object(merged)  # type: ignore[assignment]
@@ -37,6 +42,7 @@ def structured(schema: type[C], *layers: Mapping[str, Any] | DictConfig, where: 
         raise ConfigError(f"In the {where}: {error.full_key!r} has no value; set {error.full_key}=...") from error
     except OmegaConfBaseException as error:
         raise ConfigError(f"In the {where}: {first_line(error)}") from error
+    check_ranges(made, where=where)
     return made
 
 

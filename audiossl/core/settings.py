@@ -19,6 +19,7 @@ from omegaconf import DictConfig
 
 from audiossl.core.config import choices_of, field_types, plain_values
 from audiossl.core.field_docs import field_docs
+from audiossl.core.ranges import range_of
 
 _WIDTH = 100
 _REQUIRED = "???"  # omegaconf's MISSING
@@ -32,6 +33,7 @@ class Setting:
     type: as YAML has it, for instance 'int or null'.
     value: its default, or what a layer over it says. None is null.
     choices: all that it may be, where its type says so.
+    range: which numbers it may be, as in 'above 0'. Empty for a field without a range.
     doc: the string under the field.
     required: whether it has no value.
     inner: the settings of the dataclass that the field holds.
@@ -44,6 +46,7 @@ class Setting:
     doc: str
     required: bool = False
     inner: tuple[Setting, ...] = ()
+    range: str = ""
 
     @property
     def key(self) -> str:
@@ -54,6 +57,7 @@ class Setting:
         """Plain data, for a setting without inner ones."""
         default = None if self.required else self.value
         shown = {"name": self.name, "type": self.type, "default": default, "choices": list(self.choices)}
+        shown |= {"range": self.range} if self.range else {}
         return {**shown, "required": self.required, "doc": self.doc}
 
 
@@ -164,6 +168,7 @@ def _settings(schema: Any, values: Mapping[str, Any], prefix: str) -> tuple[Sett
                 docs.get(name, ""),
                 missing,
                 inner,
+                "" if inner else str(range_of(schema, name) or ""),
             )
         )
     return tuple(found)
@@ -173,4 +178,5 @@ def _taken(setting: Setting) -> str:
     """What to write instead, where the value does not show it."""
     if setting.choices:
         return " | ".join(map(in_yaml, setting.choices))
-    return setting.type if setting.required or setting.value in (None, [], {}) else ""
+    shown = setting.type if setting.required or setting.value in (None, [], {}) else ""
+    return ", ".join(filter(None, (shown, setting.range)))

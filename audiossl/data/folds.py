@@ -13,11 +13,12 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from audiossl.core.errors import ConfigError, ManifestError, did_you_mean
+from audiossl.core.ranges import Range, check_ranges
 from audiossl.data.fields import SUPERVISION_FIELDS, read_field
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class FoldsConfig:
     """What makes a fold: 'leave_one_out:COLUMN', where each value of a column of the manifest is tested in turn, 'k:N',
     N folds drawn from the seed, or 'column:COLUMN', the same as the first for folds that come with a corpus, which are
     taken as they are even where they share speakers. Empty for no folds."""
-    dev: float = 0.2
+    dev: Annotated[float, Range(above=0, below=1)] = 0.2
     """Share of a fold's training part that becomes its dev part."""
     group: str = "speaker"
     """Column whose values stay together in what is drawn, and may not be in two folds. Where no row has it, rows are
@@ -49,8 +50,7 @@ class FoldsConfig:
     that, and a checkpoint is then chosen for how well it remembers them."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.dev < 1:
-            raise ConfigError(f"folds.dev={self.dev:g} must be a share between 0 and 1, for instance 0.2.")
+        check_ranges(self, "folds")
         if self.by:
             self.parsed()
 

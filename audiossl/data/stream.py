@@ -17,11 +17,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from itertools import chain, islice
-from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, Annotated, NamedTuple, Protocol, Self
 
 from torch.utils.data import Sampler
 
 from audiossl.core.errors import ConfigError, ManifestError
+from audiossl.core.ranges import Count, CountOrZero, NonNegative, Positive, Range, check_ranges
 from audiossl.core.types import Position
 from audiossl.data.fields import read_field
 from audiossl.data.reading import path_of
@@ -38,40 +39,32 @@ _log = logging.getLogger(__name__)
 class LoaderConfig:
     """How rows become batches: by number, by seconds or by both."""
 
-    batch_size: int | None = 32
+    batch_size: Count | None = 32
     """Most rows in a batch. Null for no such limit, which needs max_duration_s."""
-    max_duration_s: float | None = None
+    max_duration_s: Positive | None = None
     """Most seconds in a batch with its padding, which is the rows times the longest. Null for no such limit, which
     needs batch_size."""
-    num_buckets: int = 10
+    num_buckets: Count = 10
     """In training, into how many classes of duration rows are grouped, so that little is padding. 1 for no grouping."""
-    pool_size: int = 20000
+    pool_size: Count = 20000
     """Rows held in memory, within which they are shuffled and grouped."""
-    min_duration_s: float = 0.0
+    min_duration_s: NonNegative = 0.0
     """In training, shorter rows are left out and counted in the log. 0 leaves out none."""
-    max_crop_s: float | None = None
+    max_crop_s: Positive | None = None
     """In training, longer rows are cut to a random part of this length. Null for whole rows."""
     balance: str = ""
     """In training, a field of the rows ('speaker', 'label', ...) of which every value is drawn equally often, as many
     rows in an epoch as there are. Empty for each row once."""
-    speeds: list[float] = field(default_factory=list)
+    speeds: list[Annotated[float, Range(0.5, 2)]] = field(default_factory=list)
     """In training, each row is played at one of these speeds, drawn anew in every epoch, [0.9, 1.0, 1.1] for instance.
     Pitch changes with it (speed perturbation, Ko et al., 2015). Empty for none."""
-    num_workers: int = 0
+    num_workers: CountOrZero = 0
     """Processes that read sound ahead. 0 for none."""
 
     def __post_init__(self) -> None:
+        check_ranges(self, "data")
         if self.batch_size is None and self.max_duration_s is None:
             raise ConfigError("The loader needs batch_size, max_duration_s or both; set batch_size=32, for instance.")
-        for name in ("batch_size", "max_duration_s", "num_buckets", "pool_size", "max_crop_s"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ConfigError(f"The loader's {name}={value} must be above zero.")
-        for name in ("min_duration_s", "num_workers"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"The loader's {name}={getattr(self, name)} must not be negative.")
-        if any(not 0.5 <= speed <= 2 for speed in self.speeds):
-            raise ConfigError(f"The loader's speeds={self.speeds} must be from 0.5 to 2, as in [0.9, 1.0, 1.1].")
 
     def fits(self, num_rows: int, longest_s: float) -> bool:
         """Whether that many rows, the longest of which lasts `longest_s`, may be one batch."""
@@ -294,7 +287,7 @@ def _random_of(cut: Cut, seed: int, epoch: int, draw: int, what: str = "") -> ra
     return random.Random(f"{seed} {epoch} {cut.id}" + (f" {draw}" if draw else "") + what)
 
 
-def _arranged(pool: list[Cut], num_buckets: int, rng: random.Random | None) -> list[Cut]:
+def _arranged(pool: list[Cut], num_buckets: Count, rng: random.Random | None) -> list[Cut]:
     """Rows so that neighbours last about the same.
 
     Without `rng` from the longest to the shortest, which shows at once whether the memory suffices. With it in classes

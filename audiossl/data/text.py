@@ -19,9 +19,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from audiossl.core.errors import ConfigError, LabelError
+from audiossl.core.ranges import Range, check_ranges
 
 _APOSTROPHES = str.maketrans({"’": "'", "ʼ": "'", "`": "'"})  # what typesetters write
 
@@ -41,7 +42,7 @@ class TextConfig:
     """What the units are: 'characters' (space included), 'bpe' or 'unigram' (pieces of sentencepiece,
     arXiv:1808.06226), 'words', or 'phones' (what white space separates in the transcript, or the phones of its words
     with a `lexicon`)."""
-    size: int = 500
+    size: Annotated[int, Range(2)] = 500
     """Number of pieces of bpe and unigram."""
     case: Literal["keep", "upper", "lower"] = "keep"
     """What becomes of upper and lower case in transcripts."""
@@ -57,14 +58,13 @@ class TextConfig:
     """The sentencepiece model, packed. Empty for one of the training text, which is filled in before training."""
 
     def __post_init__(self) -> None:
+        check_ranges(self, "text")
         if self.lexicon and self.kind != "phones":
             raise ConfigError(f"text.lexicon is for text.kind=phones, and this is {self.kind!r}; leave it out.")
         if self.symbols_file and self.kind in ("bpe", "unigram"):
             raise ConfigError(
                 f"text.symbols_file is not for text.kind={self.kind}, which learns its units; leave it out."
             )
-        if self.size < 2:
-            raise ConfigError(f"text.size={self.size} must be at least 2.")
 
 
 def normalize(text: str, config: TextConfig) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from audiossl.core.errors import ConfigError
+from audiossl.core.ranges import Count, NonNegative, check_ranges
 
 
 @dataclass(frozen=True)
@@ -15,11 +16,11 @@ class EmbedOptions:
     """all, last, or numbers and ranges such as 0,6-8 or -1."""
     pool: str = "none"
     """none (every frame) or mean (one vector a recording)."""
-    batch_size: int = 8
+    batch_size: Count = 8
     """Most recordings in a batch, on which results do not depend."""
-    chunk_s: float = 0.0
+    chunk_s: NonNegative = 0.0
     """Seconds in a chunk, for long recordings (0: whole)."""
-    overlap_s: float = 5.0
+    overlap_s: NonNegative = 5.0
     """Seconds that neighbouring chunks share."""
     precision: str = "fp32"
     """fp32 or bf16."""
@@ -27,5 +28,6 @@ class EmbedOptions:
     """eager, compile, onnx or openvino."""
 
     def __post_init__(self) -> None:
+        check_ranges(self)
         if self.pool not in ("none", "mean"):
             raise ConfigError(f"--pool {self.pool!r}: choose none or mean.")

@@ -5,7 +5,6 @@ Norms and biases alone: BitFit (arXiv:2106.10199) with the affine maps of the no
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
@@ -14,6 +13,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from audiossl.core.errors import ConfigError, did_you_mean
+from audiossl.core.ranges import Count, CountOrZero, Positive, ShareBelowOne, check_ranges
 from audiossl.encoders.upstream import Upstream
 
 _NORMS = (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, _BatchNorm)
@@ -34,35 +34,27 @@ class FinetuneConfig:
     mode: Literal["none", "all", "top_k", "norm_and_bias", "lora"] = "none"
     """What trains: nothing ('none'), everything ('all'), the last `top_k` blocks ('top_k'), the affine maps of norms
     and all biases ('norm_and_bias'), or low-rank matrices beside linear layers of the blocks ('lora')."""
-    top_k: int = 0
+    top_k: CountOrZero = 0
     """How many of the last blocks train with mode top_k, which needs at least 1."""
-    lr: float | None = None
+    lr: Positive | None = None
     """Peak learning rate of the upstream. Null for trainer.lr."""
-    freeze_steps: int = 0
+    freeze_steps: CountOrZero = 0
     """First steps in which only the head trains. 0 for none."""
     freeze_stem: bool = True
     """Whether the convolutional stem never trains, in any mode."""
-    lora_rank: int = 8
+    lora_rank: Count = 8
     """Rank r of the matrices A and B."""
-    lora_alpha: float = 16.0
+    lora_alpha: Positive = 16.0
     """Scale of the update, which is (lora_alpha / r) B A x."""
-    lora_dropout: float = 0.0
+    lora_dropout: ShareBelowOne = 0.0
     """Dropout on x, in the update alone."""
     lora_targets: list[str] = field(default_factory=list)
     """What the linear layers are called that get such matrices. Empty for the attention projections."""
 
     def __post_init__(self) -> None:
+        check_ranges(self, "finetune")
         if self.mode == "top_k" and self.top_k < 1:
             raise ConfigError(f"finetune.top_k={self.top_k}: finetune.mode=top_k needs at least 1 block.")
-        if self.lr is not None and not (self.lr > 0 and math.isfinite(self.lr)):
-            raise ConfigError(f"finetune.lr={self.lr} must be above zero, or null for trainer.lr.")
-        if self.freeze_steps < 0:
-            raise ConfigError(f"finetune.freeze_steps={self.freeze_steps} must be at least 0.")
-        if self.lora_rank < 1 or not self.lora_alpha > 0 or not 0 <= self.lora_dropout < 1:
-            raise ConfigError(
-                f"finetune.lora_rank={self.lora_rank}, lora_alpha={self.lora_alpha}, lora_dropout={self.lora_dropout}: "
-                f"the rank must be at least 1, alpha above 0, the dropout from 0 to below 1."
-            )
 
 
 def make_trainable(upstream: Upstream, config: FinetuneConfig, up_to_layer: int | None = None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from audiossl.core.config import parse_overrides, read_yaml, structured, with_long_forms
 from audiossl.core.errors import ConfigError
+from audiossl.core.ranges import Positive, Seed, check_ranges
 from audiossl.core.registry import DOWNSTREAMS
 from audiossl.data.folds import FoldsConfig
 from audiossl.data.stream import LoaderConfig
@@ -27,9 +27,9 @@ _AXES = ("interface", "task", "lr", "seed")  # in the order in which they name a
 class SweepConfig:
     """Values to try. Each combination of those that are given is a member. None are given by default."""
 
-    lr: list[float] = field(default_factory=list)
+    lr: list[Positive] = field(default_factory=list)
     """Values of trainer.lr. Empty for no sweep over it."""
-    seed: list[int] = field(default_factory=list)
+    seed: list[Seed] = field(default_factory=list)
     """Values of seed. Empty for no sweep over it."""
     interface: list[Any] = field(default_factory=list)
     """Names of interfaces, or mappings such as {name: layer, index: 3} for one with options of its own beside
@@ -41,9 +41,7 @@ class SweepConfig:
     those of separate runs by rounding. 'off' lets them take turns, which is equal bit by bit."""
 
     def __post_init__(self) -> None:
-        for lr in self.lr:
-            if not (lr > 0 and math.isfinite(lr)):
-                raise ConfigError(f"sweep.lr has {lr:g}, and every learning rate must be above zero.")
+        check_ranges(self, "sweep")
         for choice in self.interface:
             name = choice.get("name") if isinstance(choice, Mapping) else choice
             if not isinstance(name, str):
@@ -128,7 +126,7 @@ class Experiment:
     """A cross-validation on the rows of `data.all`, by `folds=leave_one_out:speaker` for instance."""
     sweep: SweepConfig = field(default_factory=SweepConfig)
     """Several learning rates, seeds, interfaces or heads at once."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of the head's first weights, of the order of the rows and of the folds."""
 
 
@@ -153,7 +151,7 @@ class PretrainExperiment:
     """Manifests, and how their rows become batches."""
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     """Optimizer, schedule, evaluations and checkpoints."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of the first weights and of the order of the rows."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from audiossl.core.errors import ConfigError
+from audiossl.core.ranges import NonNegative, Positive, check_ranges
 
 # What an entry holds of a recording. Probes read 'statistics', which no head is trained on.
 Form = Literal["off", "frames", "pooled", "statistics"]
@@ -19,21 +19,18 @@ class CacheConfig:
 
     dir: str = ""
     """Folder of the cache. Empty for `features` in $AUDIOSSL_CACHE."""
-    max_gb: float | None = None
+    max_gb: NonNegative | None = None
     """Most gigabytes (1e9 bytes) in the cache, over all encoders. Null for what it holds and half of what is free on
     the disk."""
     dtype: Literal["auto", "fp16", "bf16", "fp32", "int8"] = "auto"
     """Type of what is kept, of which int8 has one scale for each frame and layer. 'auto' is fp16 for frames and fp32
     for their means, which are small."""
-    batch_s: float | None = None
+    batch_s: Positive | None = None
     """Most seconds of sound, padding included, that are encoded at once when the cache is filled. A longer recording is
     alone in its batch. Null for 20, on a GPU 160."""
 
     def __post_init__(self) -> None:
-        if self.max_gb is not None and not self.max_gb >= 0:
-            raise ConfigError(f"cache.max_gb={self.max_gb} must be 0 or more, or null for half of the free disk.")
-        if self.batch_s is not None and not self.batch_s > 0:
-            raise ConfigError(f"cache.batch_s={self.batch_s} must be above zero.")
+        check_ranges(self, "cache")
 
     def dtype_of(self, form: Form) -> str:
         """The type in which hidden states of that form are kept."""

@@ -2,65 +2,55 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
-from audiossl.core.errors import ConfigError
+from audiossl.core.ranges import Count, CountOrZero, NonNegative, Positive, Range, Share, ShareBelowOne, check_ranges
 
 
 @dataclass(frozen=True)
 class TrainerConfig:
     """The optimizer, its schedule, and what is evaluated and saved when."""
 
-    steps: int = 2000
+    steps: Count = 2000
     """Updates of the parameters in all."""
-    batches_per_step: int = 1
+    batches_per_step: Count = 1
     """Batches in one update, over all processes."""
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     """What makes an update of the gradients."""
-    lr: float = 1e-3
+    lr: Positive = 1e-3
     """Peak learning rate."""
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[ShareBelowOne, ShareBelowOne] = (0.9, 0.999)
     """Decay rates of the two moments of adam and adamw, the first of which is the momentum of sgd."""
-    weight_decay: float = 0.0
+    weight_decay: NonNegative = 0.0
     """Weight decay of matrices, which spares biases and normalisation. 0 for none."""
-    clip: float = 1.0
+    clip: NonNegative = 1.0
     """Largest L2 norm of the gradient. 0 for any."""
     schedule: Literal["constant", "linear", "cosine", "inverse_sqrt", "tri_stage"] = "constant"
     """Course of the learning rate after the warm-up. 'tri_stage' holds the peak for `hold_share` of all steps and then
     decays exponentially to `final_share` of it (arXiv:2006.11477, 4.3)."""
-    warmup_steps: int = 0
+    warmup_steps: CountOrZero = 0
     """First steps, in which the learning rate grows linearly to its peak. 0 for none."""
-    hold_share: float = 0.4
+    hold_share: Share = 0.4
     """Share of all steps in which tri_stage holds the peak."""
-    final_share: float = 0.05
+    final_share: Annotated[float, Range(above=0, most=1)] = 0.05
     """Share of the peak to which tri_stage decays."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """Numbers of the forward and backward pass. The parameters themselves stay fp32."""
     device: Literal["auto", "cpu"] = "auto"
     """Where it is computed: 'auto' for a GPU where there is one, or 'cpu'."""
-    eval_every: int = 200
+    eval_every: CountOrZero = 200
     """Steps between evaluations on dev. 0 for one at the end only."""
-    save_every: int = 200
+    save_every: Count = 200
     """Steps between checkpoints that a run can go on from."""
-    log_every: int = 10
+    log_every: Count = 10
     """Steps between lines of the log."""
-    average_best: int = 0
+    average_best: CountOrZero = 0
     """Also write the mean of the weights of that many best evaluations. 0 for none."""
-    patience: int = 0
+    patience: CountOrZero = 0
     """Stop after that many evaluations without a better one. 0 for never."""
-    max_nonfinite: int = 10
+    max_nonfinite: Count = 10
     """Consecutive steps with a non-finite loss or gradient, each skipped, before giving up."""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batches_per_step", "save_every", "log_every", "max_nonfinite"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"trainer.{name}={getattr(self, name)} must be at least 1.")
-        if not self.lr > 0 or not math.isfinite(self.lr):
-            raise ConfigError(f"trainer.lr={self.lr} must be above zero.")
-        if not 0 <= self.hold_share <= 1 or not 0 < self.final_share <= 1:
-            raise ConfigError(
-                f"trainer.hold_share={self.hold_share}, trainer.final_share={self.final_share}: the first must be from "
-                f"0 to 1, the second above 0 and at most 1."
-            )
+        check_ranges(self, "trainer")

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
-from audiossl.core.errors import ConfigError
+from audiossl.core.ranges import CountOrZero, Range, Seed, check_ranges
 from audiossl.nn.draws import keyed_generator
 
 
@@ -19,26 +20,21 @@ from audiossl.nn.draws import keyed_generator
 class SpecAugmentConfig:
     """Spans of frames and bands of channels that are set to zero in training."""
 
-    num_time_masks: int = 2
+    num_time_masks: CountOrZero = 2
     """Spans of frames in each item. 0 for none."""
-    time_width: int = 20
+    time_width: CountOrZero = 20
     """A span has 0 to time_width - 1 frames."""
-    longest_share: float = 0.2
+    longest_share: Annotated[float, Range(above=0, most=1)] = 0.2
     """A span is at most that share of the item."""
-    num_feature_masks: int = 2
+    num_feature_masks: CountOrZero = 2
     """Bands of neighbouring channels in each item. 0 for none."""
-    feature_width: int = 16
+    feature_width: CountOrZero = 16
     """A band has 0 to feature_width - 1 channels."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of the masks, beside the epoch and the item."""
 
     def __post_init__(self) -> None:
-        counts = (self.num_time_masks, self.num_feature_masks, self.time_width, self.feature_width)
-        if min(counts) < 0 or not 0 < self.longest_share <= 1:
-            raise ConfigError(
-                f"spec_augment: the numbers and widths of masks must not be negative, and longest_share="
-                f"{self.longest_share} must be above 0 and at most 1."
-            )
+        check_ranges(self, "spec_augment")
 
 
 def spec_augment(

@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from audiossl.core.errors import ConfigError
+from audiossl.core.ranges import Count, NonNegative, ShareBelowOne, check_ranges
 from audiossl.nn.masking import valid_frames
 
 
@@ -23,26 +23,22 @@ class HeadConfig:
 
     kind: Literal["bilstm", "linear"] = "bilstm"
     """'bilstm' has LSTMs in both directions, 'linear' is the same without them."""
-    frame_s: float = 0.02
+    frame_s: NonNegative = 0.02
     """As many neighbouring frames are joined as last this long. 0 for none."""
     normalize: bool = True
     """Whether each frame goes through layer normalisation first, as spectral features are far from mean 0 and variance
     1."""
-    projector_width: int | None = 512
+    projector_width: Count | None = 512
     """Width of the linear layer that follows. Null for no such layer."""
-    hidden: int = 512
+    hidden: Count = 512
     """Width of an LSTM in one direction."""
-    num_layers: int = 2
+    num_layers: Count = 2
     """How many LSTMs there are, one on the other."""
-    dropout: float = 0.2
+    dropout: ShareBelowOne = 0.2
     """Dropout on the output of each LSTM."""
 
     def __post_init__(self) -> None:
-        if self.frame_s < 0 or self.hidden < 1 or self.num_layers < 1 or not 0 <= self.dropout < 1:
-            raise ConfigError(
-                f"head.frame_s={self.frame_s}, hidden={self.hidden}, num_layers={self.num_layers}, "
-                f"dropout={self.dropout}: frame_s must not be negative, the sizes at least 1, the dropout below 1."
-            )
+        check_ranges(self, "head")
 
 
 def frames_joined(frame_s: float, frame_rate_hz: float) -> int:

@@ -11,6 +11,7 @@ from lhotse.cut import Cut
 from torch import Tensor, nn
 
 from audiossl.core.errors import ConfigError, LabelError
+from audiossl.core.ranges import NonNegative, Positive
 from audiossl.core.types import Batch, Loss, Metric, Table
 from audiossl.data.fields import read_field
 from audiossl.data.reading import num_samples_of
@@ -51,11 +52,11 @@ class AsrConfig:
     """Whether a space ends every target, as in SUPERB."""
     append_eos: bool = False
     """Whether an end of sentence, a class of its own, comes after that."""
-    longest_s: float | None = 60.0
+    longest_s: Positive | None = 60.0
     """Longer recordings are recognised in windows. Null for always whole."""
-    window_s: float = 30.0
+    window_s: Positive = 30.0
     """Seconds of such a window."""
-    overlap_s: float = 5.0
+    overlap_s: NonNegative = 5.0
     """Seconds that neighbouring windows share."""
 
     def __post_init__(self) -> None:

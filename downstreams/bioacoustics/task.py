@@ -9,6 +9,7 @@ from typing import Any
 from lhotse.cut import Cut
 from torch import Tensor, nn
 
+from audiossl.core.ranges import Count
 from audiossl.core.types import Cell, Table
 from audiossl.data.fields import read_field
 from audiossl.data.leaks import source_of
@@ -22,7 +23,7 @@ from audiossl.training.task import Monitor, Prediction
 class BioacousticsConfig(UtteranceClassificationConfig):
     """Head and label as in utterance classification."""
 
-    hidden: list[int] = field(default_factory=list)
+    hidden: list[Count] = field(default_factory=list)
     """Widths of layers between the pooling and the classifier, each with layer norm and ReLU. Empty for a linear
     classifier."""
     group_field: str = "recording"

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from lhotse.cut import Cut
 from torch import Tensor, nn
 
 from audiossl.core.errors import ConfigError, LabelError
+from audiossl.core.ranges import Count, CountOrZero, NonNegative, Range
 from audiossl.core.types import Batch, Cell, Loss, Metric, Table
 from audiossl.data.annotated import Windows
 from audiossl.data.fields import read_labels
@@ -39,24 +40,22 @@ class BioacousticWindowsConfig(UtteranceClassificationConfig):
     """Column that lists the labels of a window with `|` between them, or is empty where there is none."""
     class_weights: bool = False
     """Whether the windows with a class weigh as much as there are windows without it for each with it."""
-    hidden: list[int] = field(default_factory=list)
+    hidden: list[Count] = field(default_factory=list)
     """Widths of layers between the pooling and the classifier, each with layer norm and ReLU. Empty for a linear
     classifier."""
     group_field: str = "recording"
     """What the bootstrap draws as a whole, as calls of one recording are not independent: 'recording' (the column of
     that name, else the sound file), 'speaker' for the individual, or any other field."""
-    threshold: float = 0.5
+    threshold: Annotated[float, Range(above=0, below=1)] = 0.5
     """Score from which on a class counts as heard."""
-    window_s: float = 0.0
+    window_s: NonNegative = 0.0
     """Seconds of a window of a long recording. 0 for the longest window of the training data."""
-    hop_s: float = 0.0
+    hop_s: NonNegative = 0.0
     """Seconds from one window to the next. 0 for half a window."""
-    num_items: int = 0
+    num_items: CountOrZero = 0
     """Windows in training. It is filled in from the training data."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.threshold < 1:
-            raise ConfigError(f"task.threshold={self.threshold:g} must lie between 0 and 1.")
         if self.window_s < 0 or not 0 <= self.hop_s <= (self.window_s or self.hop_s):
             raise ConfigError(
                 f"task.window_s={self.window_s:g}, task.hop_s={self.hop_s:g}: neither may be negative, nor the hop "

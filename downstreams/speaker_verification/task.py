@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from lhotse.cut import Cut
 from torch import Tensor
 
 from audiossl.core.errors import AudioError, ConfigError, LabelError
+from audiossl.core.ranges import Count, CountOrZero, NonNegative, Positive, Range, ShareBelowOne
 from audiossl.core.types import Batch, Loss, Metric, Table
 from audiossl.data.fields import read_field
 from audiossl.data.reading import num_samples_of, path_of
@@ -55,31 +56,31 @@ class SpeakerVerificationConfig:
     head: Literal["pooled", "xvector", "ecapa"] = "xvector"
     """What makes an embedding: 'pooled' (projection, pooling, embedding), 'xvector' (with time-delay layers before the
     pooling) or 'ecapa'."""
-    projector_width: int | None = 512
+    projector_width: Count | None = 512
     """Width of the linear layer before pooled and xvector. Null for no such layer."""
-    tdnn: list[list[int]] = field(default_factory=lambda: [list(layer) for layer in XVECTOR_TDNN])
+    tdnn: list[list[Count]] = field(default_factory=lambda: [list(layer) for layer in XVECTOR_TDNN])
     """[width, context, dilation] of each time-delay layer of xvector."""
     norm: bool = False
     """Whether layer normalisation follows each time-delay layer."""
     pooling: str = "attentive_statistics"
     """Pooling over time of pooled and xvector: 'mean', 'max', 'attention', 'statistics' or 'attentive_statistics'."""
-    segment_layers: int = 1
+    segment_layers: Annotated[int, Range(1, 2)] = 1
     """Linear layers after the pooling of xvector: 1, whose output is compared and trained, or 2 with a ReLU after each,
     as in SUPERB, of which trials compare the first and the loss sees the second."""
-    embedding_width: int = 192
+    embedding_width: Count = 192
     """Width of an embedding."""
-    ecapa_channels: int = 512
+    ecapa_channels: Count = 512
     """Channels of ecapa, a multiple of 8, 512 or 1024 in the paper."""
-    dropout: float = 0.0
+    dropout: ShareBelowOne = 0.0
     """Dropout on the pooled vector, in ecapa on every convolution."""
     loss: Literal["softmax", "am", "aam"] = "aam"
     """Softmax over the training speakers: as it is, with an additive margin ('am') or with an additive angular margin
     ('aam')."""
-    margin: float = 0.2
+    margin: NonNegative = 0.2
     """Margin of am and aam."""
-    scale: float = 30.0
+    scale: Positive = 30.0
     """Factor of the cosines in am and aam."""
-    margin_warmup_steps: int = 0
+    margin_warmup_steps: CountOrZero = 0
     """First steps, in which the margin grows from 0. 0 for none."""
     trials: dict[str, str] = field(default_factory=dict)
     """List files of trials by split, relative to the working folder. A split without a list has all its pairs as
@@ -87,7 +88,7 @@ class SpeakerVerificationConfig:
     enrolment: dict[str, str] = field(default_factory=dict)
     """List files of the recordings that each model is enrolled with, by split, likewise. Empty for trials of two
     recordings."""
-    max_pairs: int = 200_000
+    max_pairs: Count = 200_000
     """Most pairs that are trials of a split without a list."""
     subtract_mean: bool = False
     """Whether the mean embedding of dev is taken out before the cosine."""

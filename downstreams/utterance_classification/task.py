@@ -13,6 +13,7 @@ from lhotse.cut import Cut
 from torch import Tensor, nn
 
 from audiossl.core.errors import ConfigError, LabelError
+from audiossl.core.ranges import Count, CountOrZero, ShareBelowOne
 from audiossl.core.types import Batch, Loss, Metric
 from audiossl.data.fields import read_field
 from audiossl.encoders.upstream import Upstream
@@ -29,19 +30,19 @@ class UtteranceClassificationConfig:
 
     label_field: str = "label"
     """What is predicted: 'label' or another custom column of the manifest, or 'speaker', 'language', 'text'."""
-    projector_width: int | None = 256
+    projector_width: Count | None = 256
     """Width of the linear layer before the pooling. Null for no such layer."""
     pooling: str = "mean"
     """How frames become one vector: 'mean', 'max', 'attention', 'statistics' or 'attentive_statistics'."""
-    dropout: float = 0.0
+    dropout: ShareBelowOne = 0.0
     """Dropout on the pooled vector."""
-    label_smoothing: float = 0.0
+    label_smoothing: ShareBelowOne = 0.0
     """Share of the target that all classes have alike. 0 for none."""
     class_weights: bool = False
     """Whether an item weighs 1 / (number of training items of its class), with mean 1 over training."""
     labels: list[str] = field(default_factory=list)
     """The classes, in the order of the scores. Empty for those of the training data, sorted."""
-    label_counts: list[int] = field(default_factory=list)
+    label_counts: list[CountOrZero] = field(default_factory=list)
     """How many training items each label has. It is filled in from the training data."""
 
 

@@ -77,7 +77,7 @@ def test_a_missing_value_says_how_to_set_it() -> None:
 def test_checks_of_the_dataclass_itself_stay_one_sentence() -> None:
     with pytest.raises(AudiosslError, match=r"^trainer\.steps=0 must be at least 1\.$"):
         read_experiment(None, ["trainer.steps=0"])
-    with pytest.raises(AudiosslError, match=r"^The loader's batch_size=-1 must be above zero\.$"):
+    with pytest.raises(AudiosslError, match=r"^data\.batch_size=-1 must be at least 1\.$"):
         read_experiment(None, ["data.batch_size=-1"])
 
 

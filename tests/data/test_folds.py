@@ -172,5 +172,5 @@ def test_rows_half_of_which_have_a_speaker_are_an_error() -> None:
 def test_folds_that_are_not_understood(by: str) -> None:
     with pytest.raises(ConfigError, match=f"folds={by} (is none of|needs a whole number)"):
         FoldsConfig(by=by)
-    with pytest.raises(ConfigError, match=r"folds\.dev=1 must be a share"):
+    with pytest.raises(ConfigError, match=r"folds\.dev=1 must be above 0 and below 1"):
         FoldsConfig(by="k:2", dev=1)

@@ -255,7 +255,7 @@ def test_rows_too_short_or_long_at_some_speed_are_named_before_training():
     slow = LoaderConfig(max_duration_s=2.2, speeds=[0.8])
     with pytest.raises(ManifestError, match=r"c001 .* lasts 2.5 s at speed 0.8, longer than max_duration_s=2.2"):
         BatchStream(cuts, training(slow))
-    with pytest.raises(ConfigError, match=r"speeds=\[0.9, 11\] must be from 0.5 to 2"):
+    with pytest.raises(ConfigError, match=r"data\.speeds\[1\]=11 must be from 0\.5 to 2"):
         LoaderConfig(speeds=[0.9, 11])
 
 

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from audiossl.core.errors import ConfigError
+from audiossl.core.ranges import Count, CountOrZero, Seed
 from audiossl.encoders.loading import load_upstream
 from audiossl.encoders.upstream import Upstream
 from audiossl.upstreams.bandwidth.bands import Bands
@@ -38,13 +39,13 @@ class BandwidthConfig:
     """Fields of that encoder's configuration."""
     mode: Literal["resample", "time_expand", "band_split"] = "time_expand"
     """Resample to the encoder's rate, read more slowly at its clock, or cut the band into bands of its width."""
-    sample_rate_hz: int = 32000
+    sample_rate_hz: Count = 32000
     """Rate in Hz at which recordings are read, at least that of the encoder."""
-    bands: int = 0
+    bands: CountOrZero = 0
     """How many bands band_split takes, from the lowest, 0 for as many as cover the rate."""
     weights: Literal["pretrained", "random"] = "pretrained"
     """Weights of the encoder, filled in with what this front end itself is loaded with."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of random weights, filled in with what this front end itself is loaded with."""
 
 

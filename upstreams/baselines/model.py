@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from audiossl.core.ranges import Count, CountOrZero, Finite, NonNegative
 from audiossl.encoders.upstream import Upstream
 from audiossl.nn import filterbank
 
@@ -21,17 +22,17 @@ from audiossl.nn import filterbank
 class SpectralConfig:
     """What all spectral features have in common. Kaldi's have a floor of their own in place of `log_eps`."""
 
-    sample_rate_hz: int = 16000
+    sample_rate_hz: Count = 16000
     """Sampling rate of the waveform in Hz."""
-    num_features: int = 80
+    num_features: Count = 80
     """Mel bands, or cepstra for mfcc (the spectrogram takes its bins from the window)."""
-    deltas: int = 0
+    deltas: CountOrZero = 0
     """Orders of differences over time that are appended, 0 for none."""
     cmvn: bool = False
     """Whether each band gets zero mean and unit variance over the utterance."""
-    level_db: float | None = None
+    level_db: Finite | None = None
     """Level in dB full scale to which the waveform is scaled first, null to leave it as it is."""
-    log_eps: float = 1e-10
+    log_eps: NonNegative = 1e-10
     """Added to power before the logarithm."""
 
 
@@ -91,7 +92,7 @@ class Fbank(SpectralUpstream):
     class Config(SpectralConfig):
         """SUPERB's FBANK."""
 
-        deltas: int = 2
+        deltas: CountOrZero = 2
         """Orders of differences over time that are appended, 0 for none."""
         cmvn: bool = True
         """Whether each band gets zero mean and unit variance over the utterance."""
@@ -109,9 +110,9 @@ class Mfcc(SpectralUpstream):
     class Config(SpectralConfig):
         """The cepstra that s3prl calls mfcc."""
 
-        num_features: int = 13
+        num_features: Count = 13
         """Cepstra."""
-        deltas: int = 2
+        deltas: CountOrZero = 2
         """Orders of differences over time that are appended, 0 for none."""
         cmvn: bool = True
         """Whether each cepstrum gets zero mean and unit variance over the utterance."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from audiossl.core.ranges import Count
 from audiossl.encoders.waveform.model import WaveformConfig, WaveformEncoder
 
 
@@ -14,9 +15,9 @@ class Data2VecConfig(WaveformConfig):
 
     conv_norm: Literal["group", "layer"] = "layer"
     """Norm in the stem: 'layer', over channels in every layer, as published."""
-    position_kernel: int = 95
+    position_kernel: Count = 95
     """Frames that all position convolutions see together, 19 each as published."""
-    position_depth: int = 5
+    position_depth: Count = 5
     """How many position convolutions follow each other."""
     position_norm: Literal["weight", "batch", "layer"] = "layer"
     """How the position convolutions are normalised: by layer norms between them, as published."""

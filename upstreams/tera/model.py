@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from audiossl.core.errors import CheckpointError
+from audiossl.core.ranges import Count, CountOrZero, Finite, NonNegative, ShareBelowOne
 from audiossl.encoders.upstream import Upstream
 from audiossl.nn import filterbank
 from audiossl.nn.masking import valid_frames
@@ -30,35 +31,35 @@ class TeraConfig:
 
     features: Literal["log_mel", "spectrogram", "fbank"] = "log_mel"
     """Input features: log_mel and spectrogram have centred frames, fbank those of Kaldi."""
-    num_mels: int = 80
+    num_mels: Count = 80
     """Mel bands of log_mel and fbank."""
-    deltas: int = 0
+    deltas: CountOrZero = 0
     """Orders of differences over time that are appended, 0 for none."""
-    level_db: float | None = -25.0
+    level_db: Finite | None = -25.0
     """Level in dB full scale to which the waveform is scaled first, null to leave it as it is."""
-    log_eps: float = 1e-10
+    log_eps: NonNegative = 1e-10
     """What log_mel and spectrogram add to power before the logarithm."""
     normalize: Literal["utterance", "global", "none"] = "utterance"
     """Each band to zero mean and unit variance over the utterance (as published) or over the training data, or not."""
-    width: int = 768
+    width: Count = 768
     """Channels of a hidden state."""
-    num_layers: int = 3
+    num_layers: Count = 3
     """Transformer blocks."""
-    num_heads: int = 12
+    num_heads: Count = 12
     """Attention heads of each block."""
-    ffn_width: int = 3072
+    ffn_width: Count = 3072
     """Hidden units of each block's feed-forward part."""
-    dropout: float = 0.1
+    dropout: ShareBelowOne = 0.1
     """Share of the numbers dropped after each part of a block, in training."""
-    attention_dropout: float = 0.1
+    attention_dropout: ShareBelowOne = 0.1
     """Share of the attention weights dropped, in training."""
-    norm_eps: float = 1e-12
+    norm_eps: NonNegative = 1e-12
     """Added to the variance in all norms."""
     share_layers: bool = False
     """Whether one block is applied `num_layers` times (AudioALBERT)."""
-    input_init_std: float = 0.02
+    input_init_std: NonNegative = 0.02
     """Initial spread of the input projection (at the published 0.02 position codes outweigh the input for long)."""
-    sample_rate_hz: int = 16000
+    sample_rate_hz: Count = 16000
     """Sampling rate of the waveform in Hz."""
 
 

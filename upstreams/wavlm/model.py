@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
+from audiossl.core.ranges import Count, Range
 from audiossl.encoders.waveform.model import WaveformConfig, WaveformEncoder
 from audiossl.nn.transformer import Block
 
@@ -16,9 +18,9 @@ from audiossl.nn.transformer import Block
 class WavLMConfig(WaveformConfig):
     """The shared settings, and those of the relative positions."""
 
-    num_buckets: int = 320
+    num_buckets: Annotated[int, Range(4)] = 320
     """Groups of distances that have biases of their own, half of them for each direction."""
-    max_distance: int = 800
+    max_distance: Count = 800
     """Frames beyond which all distances of a direction share one bias."""
 
 

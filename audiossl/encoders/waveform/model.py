@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from audiossl.core.errors import ConfigError
+from audiossl.core.ranges import Count, CountOrZero, NonNegative, Share, ShareBelowOne
 from audiossl.core.types import Features
 from audiossl.encoders.upstream import Upstream
 from audiossl.nn.conv_stem import ConvStem, stride_and_receptive_field
@@ -38,11 +39,11 @@ class WaveformConfig:
     training alone.
     """
 
-    conv_widths: tuple[int, ...] = (512,) * 7
+    conv_widths: tuple[Count, ...] = (512,) * 7
     """Channels of each convolution of the stem."""
-    conv_kernels: tuple[int, ...] = (10, 3, 3, 3, 3, 2, 2)
+    conv_kernels: tuple[Count, ...] = (10, 3, 3, 3, 3, 2, 2)
     """Taps of each convolution of the stem."""
-    conv_strides: tuple[int, ...] = (5, 2, 2, 2, 2, 2, 2)
+    conv_strides: tuple[Count, ...] = (5, 2, 2, 2, 2, 2, 2)
     """Stride of each convolution of the stem."""
     conv_norm: Literal["group", "layer"] = "group"
     """Norm in the stem: 'group' over time in the first layer (base) or 'layer' over channels in every layer (large)."""
@@ -52,31 +53,31 @@ class WaveformConfig:
     """Whether the stem's output is layer-normalised before the projection."""
     projection: bool = True
     """Whether a linear layer leads from the stem's width to that of the Transformer."""
-    width: int = 768
+    width: Count = 768
     """Channels of a hidden state."""
-    num_layers: int = 12
+    num_layers: Count = 12
     """Transformer blocks."""
-    num_heads: int = 12
+    num_heads: Count = 12
     """Attention heads of each block."""
-    ffn_width: int = 3072
+    ffn_width: Count = 3072
     """Hidden units of each block's feed-forward part."""
     pre_norm: bool = False
     """Whether each part of a block is normalised before it (large) or after it (base)."""
-    norm_eps: float = 1e-5
+    norm_eps: NonNegative = 1e-5
     """Added to the variance in the Transformer's norms (the stem's have 1e-5 everywhere)."""
-    position_kernel: int = 128
+    position_kernel: Count = 128
     """Frames that the position convolution sees, all `position_depth` of them together."""
-    position_groups: int = 16
+    position_groups: Count = 16
     """Groups of channels that the position convolution keeps apart."""
-    position_depth: int = 1
+    position_depth: Count = 1
     """How many position convolutions follow each other, with position_norm='layer'."""
     position_norm: Literal["weight", "batch", "layer"] = "weight"
     """How the position convolution is normalised: by its weights, by a batch norm before it, or layer norms between."""
-    adapter_width: int = 0
+    adapter_width: CountOrZero = 0
     """Bottleneck of an adapter after each block, 0 for no adapters."""
     mask_embedding: bool = True
     """Whether the weights hold a learnt embedding for masked frames."""
-    sample_rate_hz: int = 16000
+    sample_rate_hz: Count = 16000
     """Sampling rate of the waveform in Hz."""
     normalize: Literal["none", "layer_norm", "huggingface"] = "none"
     """Waveform as it is, normalised as in the training of the large style, or as Hugging Face does (eps 1e-7)."""
@@ -84,23 +85,23 @@ class WaveformConfig:
     """Whether the large style's last state is taken after the final norm (s3prl) or before it (transformers 5)."""
     padding: Literal["exact", "legacy", "legacy_hf", "legacy_hf_unmasked"] = "exact"
     """A batch equals its items, or is padded as by the original code, transformers with a mask, or without one."""
-    dropout: float = 0.1
+    dropout: ShareBelowOne = 0.1
     """Share of the numbers dropped after each part of a block."""
-    attention_dropout: float = 0.1
+    attention_dropout: ShareBelowOne = 0.1
     """Share of the attention weights dropped."""
-    activation_dropout: float = 0.0
+    activation_dropout: ShareBelowOne = 0.0
     """Share of the feed-forward part's hidden units dropped."""
-    feature_dropout: float = 0.1
+    feature_dropout: ShareBelowOne = 0.1
     """Share of the projected features dropped."""
-    layer_drop: float = 0.05
+    layer_drop: ShareBelowOne = 0.05
     """Chance that a block is skipped in a training step."""
-    mask_time_prob: float = 0.0
+    mask_time_prob: Share = 0.0
     """Share of the frames that masked spans would cover if none overlapped, 0 to mask none."""
-    mask_time_length: int = 10
+    mask_time_length: Count = 10
     """Frames of a masked span."""
-    mask_feature_prob: float = 0.0
+    mask_feature_prob: Share = 0.0
     """Share of the channels that masked spans would cover if none overlapped, 0 to mask none."""
-    mask_feature_length: int = 64
+    mask_feature_length: Count = 64
     """Channels of a masked span."""
     gradient_checkpointing: bool = False
     """Whether blocks are computed again in the backward pass, which saves memory and costs time."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from audiossl.core.errors import ConfigError
+from audiossl.core.ranges import Count, ShareBelowOne
 from audiossl.nn.chunks import by_chunks
 from audiossl.nn.linear import in_dtype_of, linear_or_identity, project
 from audiossl.training.interface import Interface, checked_width
@@ -25,23 +25,21 @@ class ClsPooling(Interface):
 
     @dataclass(frozen=True)
     class Config:
-        width: int | None = None
+        width: Count | None = None
         """Width of what comes out. Null for that of the first layer."""
-        num_heads: int = 8
+        num_heads: Count = 8
         """Attention heads, or the largest number below it that divides the layers' width."""
-        expansion: int = 4
+        expansion: Count = 4
         """Inner width of the feed-forward part, in widths of the layers."""
-        dropout: float = 0.0
+        dropout: ShareBelowOne = 0.0
         """Dropout of the attention and of the feed-forward part."""
-        chunk_frames: int = 2048
+        chunk_frames: Count = 2048
         """Frames that are mixed at once. A longer batch is recomputed in the backward pass, by chunks."""
 
     def __init__(self, widths: Sequence[int], config: Config | None = None) -> None:
         super().__init__(widths)
         self.config = config or self.Config()
         common, dropout = self.widths[0], self.config.dropout
-        if self.config.num_heads < 1:
-            raise ConfigError(f"num_heads={self.config.num_heads}: at least one attention head is needed.")
         self.width = checked_width(self.config.width, common)
         num_heads = next(heads for heads in range(self.config.num_heads, 0, -1) if common % heads == 0)
         self.alignment = nn.ModuleList(linear_or_identity(width, common) for width in self.widths)

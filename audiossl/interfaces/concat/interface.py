@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from audiossl.core.ranges import Count
 from audiossl.training.interface import Interface, checked_width
 
 
@@ -19,7 +20,7 @@ class Concat(Interface):
 
     @dataclass(frozen=True)
     class Config:
-        width: int | None = None
+        width: Count | None = None
         """Width of what comes out. Null for that of the first layer."""
 
     def __init__(self, widths: Sequence[int], config: Config | None = None) -> None:

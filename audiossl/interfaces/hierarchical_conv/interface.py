@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from audiossl.core.ranges import Count
 from audiossl.nn.chunks import by_chunks
 from audiossl.nn.linear import in_dtype_of, linear_or_identity, project
 from audiossl.training.interface import Interface, checked_width
@@ -26,9 +27,9 @@ class HierarchicalConv(Interface):
 
     @dataclass(frozen=True)
     class Config:
-        width: int | None = None
+        width: Count | None = None
         """Width of what comes out. Null for that of the first layer."""
-        chunk_frames: int = 2048
+        chunk_frames: Count = 2048
         """Frames that are mixed at once. A longer batch is recomputed in the backward pass, by chunks."""
 
     def __init__(self, widths: Sequence[int], config: Config | None = None) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from audiossl.core.errors import ConfigError
+from audiossl.core.ranges import Count
 from audiossl.nn.linear import linear_or_identity, project
 from audiossl.training.interface import Interface, checked_width
 
@@ -20,7 +21,7 @@ class Layer(Interface):
 
     @dataclass(frozen=True)
     class Config:
-        width: int | None = None
+        width: Count | None = None
         """Width of what comes out. Null for that of the chosen layer."""
         index: int = -1
         """Which layer, from 0. Negative ones count from the end."""
@@ -54,7 +55,7 @@ class Last(Interface):
 
     @dataclass(frozen=True)
     class Config:
-        width: int | None = None
+        width: Count | None = None
         """Width of what comes out. Null for that of the last layer."""
 
     def __init__(self, widths: Sequence[int], config: Config | None = None) -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from audiossl.core.errors import ConfigError, TrainingError
+from audiossl.core.ranges import Count
 from audiossl.core.types import Features
 from audiossl.nn.masking import valid_frames
 from audiossl.training.interface import Interface, checked_width
@@ -27,7 +28,7 @@ class Pca(Interface):
 
     @dataclass(frozen=True)
     class Config:
-        width: int | None = None
+        width: Count | None = None
         """How many components there are in all. Null for the width of the first layer."""
 
     fitted: Tensor

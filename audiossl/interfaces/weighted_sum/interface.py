@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from audiossl.core.errors import ConfigError
+from audiossl.core.ranges import Count
 from audiossl.nn.layer_sum import may_be_summed, sum_of_layers
 from audiossl.nn.linear import linear_or_identity, project
 from audiossl.training.interface import Interface, checked_width
@@ -62,7 +63,7 @@ class WeightedSum(Interface):
 
     @dataclass(frozen=True)
     class Config:
-        width: int | None = None
+        width: Count | None = None
         """Width of what comes out. Null for that of the first layer."""
         normalize: bool = False
         """Whether each layer goes through a layer norm without parameters before the sum, which SUPERB leaves out."""
@@ -96,9 +97,9 @@ class GroupedWeightedSum(Interface):
 
     @dataclass(frozen=True)
     class Config:
-        width: int | None = None
+        width: Count | None = None
         """Width of what comes out. Null for that of the first layer."""
-        num_groups: int = 2
+        num_groups: Count = 2
         """How many groups of neighbouring layers have a sum of their own."""
         normalize: bool = False
         """Whether each layer goes through a layer norm without parameters before the sums."""

@@ -12,11 +12,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple, Protocol, cast
+from typing import Annotated, NamedTuple, Protocol, cast
 
 import torch
 from torch import Tensor, nn
 
+from audiossl.core.ranges import Count, CountOrZero, NonNegative, Positive, Range, Seed, Share
 from audiossl.core.types import Batch, Loss
 from audiossl.encoders.upstream import Upstream
 from audiossl.nn.draws import keyed_generator
@@ -33,37 +34,37 @@ class AlterationConfig:
     With `contrast`, every item is altered and reconstructed in two views. A smooth curve over the bands shifts each.
     """
 
-    time: float = 0.15
+    time: Share = 0.15
     """Share of frames that are chosen in blocks, which are zeroed (80 %), replaced (10 %) or left (10 %), by one draw
     an utterance. 0 for none."""
-    time_block: int = 7
+    time_block: Count = 7
     """Frames in such a block."""
-    frequency: float = 0.2
+    frequency: Share = 0.2
     """Largest share of channels that are zeroed. 0 for none."""
-    magnitude: float = 0.15
+    magnitude: Share = 0.15
     """Probability, a batch, of adding noise N(0, noise_std). 0 for never."""
-    noise_std: float = 0.2
+    noise_std: NonNegative = 0.2
     """Standard deviation of that noise."""
-    position_jitter: int = 0
+    position_jitter: CountOrZero = 0
     """In training, the first frame of a batch has a position code drawn from 0 to this many frames, so that a model
     trained on short crops has met the positions of long recordings. It fails on them otherwise, and the published
     models were trained on 15 s. 0 for none."""
-    max_statistics: int = 500
+    max_statistics: Count = 500
     """Batches that are read to estimate a global mean and variance."""
-    contrast: float = 0.0
+    contrast: NonNegative = 0.0
     """Weight of the contrastive term beside the reconstruction. 0 for none, and no views."""
-    shortest_view: float = 0.5
+    shortest_view: Annotated[float, Range(above=0, most=1)] = 0.5
     """Smallest share of the item that a view may be."""
-    channel_std: float = 0.5
+    channel_std: NonNegative = 0.5
     """Spread of the curve that a view is shifted by, in standard deviations of the input where that is normalised."""
-    temperature: float = 0.1
+    temperature: Positive = 0.1
     """Temperature of the softmax of the contrastive term."""
-    longest_view_s: float = 0.0
+    longest_view_s: NonNegative = 0.0
     """Most seconds of a view. 0 for as long as the item."""
-    apart_s: float = 0.0
+    apart_s: NonNegative = 0.0
     """Items of at least this many seconds have one view in each half, which share the voice and no words. 0 for both
     views anywhere, which mostly overlap."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of all draws."""
 
 

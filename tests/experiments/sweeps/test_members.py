@@ -20,8 +20,8 @@ Make = Callable[..., Any]
 
 
 WRONG = {
-    "sweep.lr=[0.1,-1]": "sweep.lr has -1, and every learning rate must be above zero",
-    "sweep.lr=[0.1,nan]": "sweep.lr has nan",
+    "sweep.lr=[0.1,-1]": "sweep.lr[1]=-1 must be above 0",
+    "sweep.lr=[0.1,nan]": "sweep.lr[1]=nan must be above 0",
     "sweep.lr=[0.1,1e-1]": "sweep.lr has 0.1 twice",
     "sweep.seed=[1,1]": "sweep.seed has 1 twice",
     "sweep.lr=0.1": "'sweep.lr'",
