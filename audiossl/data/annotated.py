@@ -14,7 +14,8 @@ from audiossl.core.errors import AudioError, ManifestError
 from audiossl.data.annotations import Annotation
 from audiossl.data.fields import LABEL_SEPARATOR
 from audiossl.data.reading import AudioFacts, audio_facts
-from audiossl.data.sources import ROUNDING_S, SOUND_SUFFIXES, cuts_from_rows
+from audiossl.data.sound_file import ROUNDING_S
+from audiossl.data.sources import SOUND_SUFFIXES, cuts_from_rows
 
 if TYPE_CHECKING:
     from lhotse import CutSet

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from audiossl.core.errors import AudioError
+from audiossl.core.errors import AudioError, AudiosslError
 from audiossl.core.terminal import progress
-from audiossl.data.reading import audio_facts, path_of, read_cut
+from audiossl.data.reading import path_of, read_channels, read_cut
+from audiossl.data.sound_file import LEAST_SHARE, opened, share_kept
 
 if TYPE_CHECKING:
     from lhotse.cut import Cut
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 # One analysis window of the usual encoders: nothing shorter has a frame.
 SHORTEST_S = 0.025
+# Float files may peak some dB above full scale. Twice (6 dB) is worth a look.
+LOUD = 2.0
 
 
 _QUANTILES = (0.0, 0.05, 0.5, 0.95, 1.0)
@@ -40,7 +43,8 @@ def validate(cuts: Iterable[Cut], *, read_audio: bool = True, shortest_s: float 
 
     Rows: ids that occur twice, rows shorter than `shortest_s` or outside their recording. Files: missing, unreadable,
     cut off, or with another rate or length than the manifest states. With `read_audio`, which reads every sample, also
-    NaN, infinity, silence, and damage that the header does not show.
+    NaN, infinity, silence, samples far above full scale, channels that cancel in their mean, and damage that the header
+    does not show.
     """
     problems: list[Problem] = []
     counts: Counter[str] = Counter()
@@ -121,11 +125,14 @@ def _file_problems(cut: Cut, path: str) -> list[str]:
     if not path:
         return []  # lhotse puts this row together
     try:
-        num_samples, rate, _ = audio_facts(path)
+        with opened(path) as file:
+            num_samples, rate, missing_s = file.num_samples, file.sample_rate_hz, file.missing_s
     except AudioError as error:
         return [str(error)]
     stated = cut.recording
     found = []
+    if missing_s:
+        found.append(f"{path} ends {1000 * missing_s:.3g} ms before what its header says; what it holds is read")
     if rate != stated.sampling_rate:
         found.append(f"the manifest says {stated.sampling_rate} Hz, but {path} has {rate} Hz; make the manifest again")
     elif num_samples != stated.num_samples:
@@ -137,8 +144,21 @@ def _file_problems(cut: Cut, path: str) -> list[str]:
 
 
 def _sound_problems(cut: Cut) -> list[str]:
+    """What is wrong with the samples of a row."""
+    path = path_of(cut)
     try:
-        sound = read_cut(cut, cut.sampling_rate)
-    except AudioError as error:
+        frames = read_cut(cut, cut.sampling_rate)[:, None] if path is None else read_channels(cut)
+    except AudiosslError as error:
         return [str(error)]
-    return [] if sound.any() else [f"{path_of(cut) or cut.id} is silent in this part: every sample is zero"]
+    name = path or cut.id
+    if not frames.any():
+        return [f"{name} is silent in this part: every sample is zero"]
+    found = []
+    if (peak := float(np.abs(frames).max())) > LOUD:
+        found.append(f"{name} has samples up to {peak:.3g} where full scale is 1; see what wrote it, and scale it")
+    if (kept := share_kept(frames)) < LEAST_SHARE:
+        found.append(
+            f"{name} has channels that cancel: their mean, which encoders get, has {kept:.2g} of their power; write "
+            f"one channel to a file of its own"
+        )
+    return found

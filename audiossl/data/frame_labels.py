@@ -1,7 +1,7 @@
 """Frame labels: an array for each row at a stated rate, which is cropped and played faster with its sound.
 
 They may be units or phones, a class for each frame (T,), or who speaks, 0 or 1 for each of K speakers (T, K). A row
-names its array in its cut's `custom` as lhotse's `TemporalArray`, so that any storage that lhotse reads will do.
+names its array in its cut's `custom` as lhotse's `TemporalArray`, in any kind of file of numbers that lhotse reads.
 
 Frame j has its label from j / rate_hz to (j + 1) / rate_hz seconds after the start of the array. Labels are thus a step
 function of time. A crop may begin within a frame, and at speed v a frame lasts 1 / (v rate_hz). Nothing of that is
@@ -22,7 +22,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from audiossl.core.errors import LabelError, did_you_mean
+from audiossl.core.errors import LabelError, ManifestError, did_you_mean
+from audiossl.data.local import load_array
 
 if TYPE_CHECKING:
     from lhotse import CutSet
@@ -209,7 +210,9 @@ def _padded(cuts: Sequence[Cut], name: str, found: Sequence[Labels]) -> LabelBat
 
 def _loaded(stored: Any, cut: Cut, name: str) -> npt.NDArray[Any]:
     try:
-        return np.moveaxis(stored.load(), stored.temporal_dim, 0)
+        return np.moveaxis(load_array(stored), stored.temporal_dim, 0)
+    except ManifestError as error:
+        raise LabelError(f"Row {cut.id} {error}") from error
     except Exception as error:  # each kind of storage has errors of its own
         reason = str(error).strip().split("\n")[0].rstrip(".")
         raise LabelError(f"The labels {name!r} of row {cut.id} cannot be read ({reason}); write them again.") from error

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from audiossl.core.errors import ManifestError, first_line
 from audiossl.core.files import atomic_write
+from audiossl.data.local import only_files
 
 if TYPE_CHECKING:
     from lhotse import CutSet
@@ -73,7 +74,9 @@ class _Rows:
 
         for number, line in self._lines():
             try:
-                row = deserialize_item(json.loads(line))
+                row = deserialize_item(json.loads(line, object_hook=only_files))
+            except ManifestError as error:
+                raise ManifestError(f"{self.path} line {number} {error}") from error
             except Exception as error:  # json has one error, lhotse any, depending on what is in the row
                 raise ManifestError(
                     f"{self.path} line {number} is not a manifest row as JSON ({first_line(error)}); make the manifest "

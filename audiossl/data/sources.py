@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from audiossl.core.errors import AudioError, ManifestError, did_you_mean
 from audiossl.core.terminal import progress
 from audiossl.data.reading import AudioFacts, audio_facts
+from audiossl.data.sound_file import ROUNDING_S
 
 if TYPE_CHECKING:
     from lhotse import CutSet
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 COLUMNS = ("path", "duration", "sample_rate", "speaker", "label", "transcript", "language", "split", "start", "end")
 SPLIT_FOLDERS = {"train": "train", "dev": "dev", "valid": "dev", "val": "dev", "test": "test"}
 SOUND_SUFFIXES = (".aif", ".aiff", ".au", ".flac", ".mp3", ".ogg", ".opus", ".sph", ".w64", ".wav")
-# Tables round to milliseconds or centiseconds: an end this little beyond the recording is its end.
-ROUNDING_S = 0.05
 
 
 class _Row(NamedTuple):

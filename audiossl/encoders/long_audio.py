@@ -27,7 +27,7 @@ from torch import Tensor
 from audiossl.core.errors import AudioError, ConfigError
 from audiossl.core.types import Features
 from audiossl.data.inputs import cuts_of
-from audiossl.data.reading import audio_facts, cut_blocks, num_samples_of, path_of, read_cut
+from audiossl.data.reading import audio_facts, cut_blocks, num_samples_held, path_of, read_cut
 from audiossl.encoders.devices import device_of
 from audiossl.encoders.layers import last_layer
 from audiossl.encoders.upstream import Upstream
@@ -128,7 +128,7 @@ def recording_of(source: Tensor | str | Path | Cut, sample_rate_hz: int) -> Reco
     if not isinstance(source, Tensor):
         cut = source
         if path_of(cut) is not None:
-            count = num_samples_of(cut, sample_rate_hz)
+            count = num_samples_held(cut, sample_rate_hz)
             return Recording(count, lambda: map(torch.from_numpy, cut_blocks(cut, sample_rate_hz, _BLOCK_S)))
         source = torch.from_numpy(read_cut(cut, sample_rate_hz))  # what lhotse puts together, it does at once
     if source.ndim != 1 or not source.is_floating_point():

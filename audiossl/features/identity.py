@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from audiossl.data.local import sources_in
 from audiossl.data.reading import path_of
 from audiossl.encoders.upstream import Upstream
 
@@ -37,6 +38,9 @@ _TICK_S = 0.05  # longer than a tick of the clock that file systems use
 # What stands between a file and the encoder, and what every encoder may use.
 _SHARED_CODE = (
     "audiossl.data.reading",
+    "audiossl.data.sound_file",
+    "audiossl.data.streams",
+    "audiossl.data.assembled",
     "audiossl.data.loader",
     "audiossl.encoders.upstream",
     "audiossl.encoders.engines.graph",
@@ -138,7 +142,7 @@ def utterance_of(cut: Cut) -> str | None:
     else:
         # Several files, or a transform: all that the row says may change the sound.
         row = _without_supervisions(cut.to_dict())
-        sources = list(_sources_in(row))
+        sources = list(sources_in(row))
         if any(source["type"] not in ("file", "memory") for source in sources):
             return None  # a command or an address may give anything tomorrow
         facts = [row]
@@ -188,14 +192,3 @@ def _without_supervisions(value: Any) -> Any:
     if isinstance(value, list):
         return [_without_supervisions(inner) for inner in value]
     return value
-
-
-def _sources_in(value: Any) -> Iterator[dict[str, Any]]:
-    """Every audio source at any depth."""
-    if isinstance(value, dict):
-        yield from value.get("sources") or []
-        for inner in value.values():
-            yield from _sources_in(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _sources_in(inner)

@@ -82,10 +82,7 @@ def test_an_error_in_a_worker_is_the_same_sentence(manifest, tmp_path, num_worke
     loader = make_loader(manifest, StreamPlan(config, sample_rate_hz=16000))
     with pytest.raises(AudioError) as caught:
         list(loader)
-    assert (
-        str(caught.value)
-        == f"{tmp_path / 'r7.wav'} is missing; correct the path in the manifest, or put the file there."
-    )
+    assert str(caught.value) == f"{tmp_path / 'r7.wav'} is missing; correct the path, or put the file there."
 
 
 SCRIPT = """
