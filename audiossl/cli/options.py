@@ -30,12 +30,9 @@ def upstream_options(pairs: list[str] | None) -> dict[str, Any]:
     """What `--option` says of an encoder. Raises ConfigError."""
     if not pairs:  # OmegaConf takes a fifth of a second
         return {}
-    from omegaconf import OmegaConf
-
     from audiossl.core.config import parse_overrides
 
-    made: Any = OmegaConf.to_container(parse_overrides(pairs, example="weights=random"))
-    return dict(made)
+    return parse_overrides(pairs, example="weights=random")
 
 
 def takes_fields_of(schema: type[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -30,6 +30,13 @@ class CheckpointError(AudiosslError, ValueError):
     """Weights do not fit the model that they were given to, or a file is not a checkpoint."""
 
 
+class OutputError(AudiosslError, OSError):
+    """Something cannot be written where it is to be written."""
+
+    def __str__(self) -> str:  # OSError would print its number
+        return str(self.args[0])
+
+
 class TrainingError(AudiosslError, RuntimeError):
     """Training cannot go on (the loss stays non-finite) or a run's folder is not in a state to be used so."""
 
@@ -48,6 +55,16 @@ def first_line(error: BaseException) -> str:
     ('no such key', 'KeyError')
     """
     return (str(error).strip() or type(error).__name__).split("\n")[0]
+
+
+def os_error_sentence(error: OSError) -> str:
+    """What the operating system would not do, as one sentence with the file.
+
+    >>> os_error_sentence(FileNotFoundError(2, "No such file or directory", "a.txt"))
+    'a.txt: No such file or directory.'
+    """
+    what = error.strerror or first_line(error)
+    return f"{error.filename}: {what}." if error.filename is not None else f"{what}."
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

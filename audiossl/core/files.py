@@ -8,11 +8,15 @@ import json
 import os
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from audiossl.core.errors import AudiosslError, CheckpointError
+from audiossl.core.errors import AudiosslError, OutputError, first_line
+
+_PART = ".part"
+_LONGEST_NAME = 255  # bytes, on every file system in use
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def cache_folder() -> Path:
@@ -24,12 +28,17 @@ def cache_folder() -> Path:
 def atomic_write(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` for a file that takes its place at the end. A failure leaves what was there.
 
-    Raises CheckpointError where the disk is full.
+    A link is replaced itself, and what it points to stays as it is.
+    Raises OutputError where the file cannot be written.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
     try:
+        check_name(path)
+    except (OSError, ValueError) as error:
+        raise unwritable(path, error) from error
+    temporary = path.parent / f".{path.name[:32]}.{uuid.uuid4().hex[:8]}{_PART}"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         temporary.touch()
         mode = temporary.stat().st_mode  # as the umask has it; safetensors makes files that only their owner can read
         yield temporary
@@ -38,18 +47,45 @@ def atomic_write(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise disk_full(path) from error
-        raise
+        elsewhere = error.filename is not None and Path(error.filename) not in (temporary, path, *path.parents)
+        if isinstance(error, AudiosslError) or elsewhere:
+            raise  # of what was to be written, not of where
+        raise unwritable(path, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
-def disk_full(path: Path) -> CheckpointError:
-    """The error of a file for which there was no room."""
-    return CheckpointError(
-        f"{path} could not be written: the disk is full. Free some space and go on; what was there is whole."
-    )
+def check_name(path: Path) -> None:
+    """Raise OSError or ValueError for a path that no file can have: too long a name, or characters that are none."""
+    if "\0" in str(path):
+        raise ValueError("a name cannot have the character NUL")
+    if any(len(os.fsencode(part)) > _LONGEST_NAME for part in path.parts):
+        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+
+
+def unwritable(path: Path, error: Exception) -> OutputError:
+    """The error of a file or folder that could not be written, in a sentence that says what to do."""
+    number, reason = getattr(error, "errno", None), getattr(error, "strerror", None) or first_line(error)
+    if number in _NO_ROOM:
+        full = "its disk takes no larger files" if number == errno.EFBIG else "the disk is full"
+        sentence = f"could not be written: {full}. Free some space and go on; what was there is whole."
+    else:
+        sentence = f"cannot be written ({reason}); choose another place."
+    made = OutputError(f"{path} {sentence}")
+    made.errno, made.strerror = number, reason
+    return made
+
+
+def open_no_link(path: str, flags: int) -> int:
+    """An opener for `open` that follows no link, so that nothing but the file itself is written or emptied."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove what writers of files in a folder have left that were killed. Nobody may be writing there."""
+    for path in folder.glob(f".*.????????{_PART}"):
+        path.unlink(missing_ok=True)
 
 
 def file_sha256(path: Path) -> str:
@@ -76,21 +112,38 @@ def read_json(path: Path) -> dict[str, Any]:
         value = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise AudiosslError(f"{path} cannot be read ({error.strerror or error}).") from error
-    except ValueError as error:
-        raise AudiosslError(f"{path} is not readable JSON ({error}); write it again.") from error
+    except (ValueError, RecursionError) as error:
+        raise AudiosslError(f"{path} is not readable JSON ({first_line(error)}); write it again.") from error
     if not isinstance(value, dict):
         raise AudiosslError(f"{path} must hold a JSON object, not a {type(value).__name__}.")
     return value
 
 
-def read_jsonl(path: Path) -> list[dict[str, Any]]:
-    """What `write_jsonl` wrote. Raises AudiosslError for a missing file or a line that is not JSON."""
-    if not path.is_file():
-        raise AudiosslError(f"There is no {path}; run `audiossl evaluate` first.")
+def read_jsonl(path: Path, *, may_be_cut: bool = False) -> list[dict[str, Any]]:
+    """JSON objects, one a line, as `write_jsonl` wrote them.
+
+    path: of the file.
+    may_be_cut: leave out a last line that is no JSON, where the writer may have been stopped in it.
+    Raises AudiosslError for a file that is missing, is not UTF-8, or has a line that is no JSON object.
+    """
+    try:
+        text = path.read_text(encoding="utf-8").removesuffix("\n")
+    except OSError as error:
+        raise AudiosslError(f"{path} cannot be read ({error.strerror or error}).") from error
+    except UnicodeDecodeError as error:
+        raise AudiosslError(f"{path} is damaged: it is not UTF-8 ({error.reason}); write it again.") from error
     rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    lines = text.split("\n") if text else []  # not `splitlines`: a text may have other line ends inside
+    for number, line in enumerate(lines, start=1):
         try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError as error:
-            raise AudiosslError(f"{path}, line {number} is not JSON ({error.msg}); evaluate again.") from error
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            if may_be_cut and number == len(lines):
+                break
+            raise AudiosslError(f"{path}, line {number} is not JSON ({first_line(error)}); write it again.") from error
+        if not isinstance(row, dict):
+            raise AudiosslError(
+                f"{path}, line {number} must hold a JSON object, not a {type(row).__name__}; write it again."
+            )
+        rows.append(row)
     return rows

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import yaml
-from omegaconf import DictConfig
 
 from audiossl.core.config import choices_of, field_types, plain_values
 from audiossl.core.field_docs import field_docs
@@ -62,7 +61,7 @@ class Setting:
 
 
 def settings_of(
-    schema: type, *layers: Mapping[str, Any] | DictConfig, within: str = "", where: str = "configuration"
+    schema: type, *layers: Mapping[str, Any], within: str = "", where: str = "configuration"
 ) -> tuple[Setting, ...]:
     """The settings of a config dataclass, with its defaults overlaid by each layer in turn.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from audiossl.core.config import as_dict
-from audiossl.core.errors import CheckpointError
-from audiossl.core.files import atomic_write, disk_full
+from audiossl.core.errors import CheckpointError, first_line
+from audiossl.core.files import atomic_write
 
 _KEY = "audiossl"
 
@@ -25,12 +25,19 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], description: Mappin
     """Tensors and a JSON description as one safetensors file, written atomically."""
     plain = {name: value.detach().to("cpu").contiguous().clone() for name, value in tensors.items()}
     with atomic_write(path) as temporary:
-        try:
-            save_file(plain, temporary, metadata={_KEY: json.dumps(description, sort_keys=True)})
-        except SafetensorError as error:  # has no number, and what it had written is gone: would it have fitted?
-            if shutil.disk_usage(temporary.parent).free < sum(value.nbytes for value in plain.values()):
-                raise disk_full(path) from error
-            raise
+        save_safetensors(plain, temporary, {_KEY: json.dumps(description, sort_keys=True)})
+
+
+def save_safetensors(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str]) -> None:
+    """Tensors as a safetensors file at a path of `atomic_write`. Raises OSError where the disk does not take it."""
+    try:
+        save_file(dict(tensors), path, metadata=dict(metadata))
+    except SafetensorError as error:
+        # It keeps the number of the system's error to itself. Asking for as much room gives the same one.
+        path.touch()
+        with open(path, "r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, max(1, sum(value.nbytes for value in tensors.values())))
+        raise OSError(first_line(error)) from error
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from omegaconf import DictConfig, OmegaConf
-
-from audiossl.core.config import parse_overrides, read_yaml, structured, with_long_forms
+from audiossl.core.config import merged_layers, parse_overrides, read_saved_yaml, read_yaml, structured, with_long_forms
 from audiossl.core.errors import ConfigError
 from audiossl.core.ranges import Positive, Seed, check_ranges
-from audiossl.core.registry import DOWNSTREAMS
+from audiossl.core.registry import DOWNSTREAMS, UPSTREAMS
 from audiossl.data.folds import FoldsConfig
 from audiossl.data.stream import LoaderConfig
+from audiossl.encoders.encoder_file import has_encoder_file
 from audiossl.encoders.finetuning import FinetuneConfig
 from audiossl.features.config import CacheConfig, FeaturesSetting
 from audiossl.training.config import TrainerConfig
@@ -155,13 +154,20 @@ class PretrainExperiment:
     """Seed of the first weights and of the order of the rows."""
 
 
-def read_experiment(path: Path | None, overrides: Sequence[str] = (), *, pretrain: bool = False) -> Any:
+def read_experiment(
+    path: Path | None, overrides: Sequence[str] = (), *, pretrain: bool = False, saved: bool = False
+) -> Any:
     """Defaults, then the downstream's setting, then the YAML file, then `key=value`s. Raises ConfigError.
 
     `finetune=lora` stands for `finetune.mode=lora` and `folds=k:5` for `folds.by=k:5`, in YAML too.
+
+    path: the YAML file. None for defaults alone.
+    overrides: changes to it as key=value.
+    pretrain: whether it is a `PretrainExperiment`.
+    saved: whether it is the configuration of a run, which must be whole.
     """
     schema = PretrainExperiment if pretrain else Experiment
-    layers: list[DictConfig | Mapping[str, Any]] = [read_yaml(path)] if path else []
+    layers: list[Mapping[str, Any]] = [(read_saved_yaml if saved else read_yaml)(path)] if path else []
     layers.append(parse_overrides(overrides, schema))
     if pretrain:
         layers = [with_named_objective(layer) for layer in layers]
@@ -173,13 +179,36 @@ def read_experiment(path: Path | None, overrides: Sequence[str] = (), *, pretrai
     return config
 
 
-def with_named_objective(layer: DictConfig | Mapping[str, Any]) -> Mapping[str, Any] | DictConfig:
+def with_named_objective(layer: Mapping[str, Any]) -> Mapping[str, Any]:
     """A layer of earlier versions, in which `objective` held the settings that are `objective_options` now."""
     options = layer.get("objective")
-    if not isinstance(options, Mapping | DictConfig):
+    if not isinstance(options, Mapping):
         return layer
-    rest = {str(key): value for key, value in layer.items() if key != "objective"}
-    return {**rest, "objective_options": OmegaConf.merge(options, rest.get("objective_options") or {})}
+    rest = {key: value for key, value in layer.items() if key != "objective"}
+    return {**rest, "objective_options": merged_layers(options, rest.get("objective_options") or {})}
+
+
+def inputs_of(config: Any) -> list[Path]:
+    """Files and folders that a training reads: manifests, the encoder, an earlier run, and what options name.
+
+    config: an `Experiment` or a `PretrainExperiment`.
+    Names of registered encoders are no paths. Some of the paths may not be there.
+    """
+    data: DataConfig = config.data
+    named = [str(data.dir), *(str(data.path(split)) for split in ("train", "dev", "test", "all"))]
+    named += [text for text in (config.upstream, getattr(config, "init", "")) if text]
+    for options in ("upstream_options", "task", "interface_options", "objective_options"):
+        named += _paths_among(getattr(config, options, {}))
+    return [Path(text) for name in named if name not in UPSTREAMS for text in (name, name.partition(":")[2]) if text]
+
+
+def _paths_among(options: Any) -> Iterator[str]:
+    """The texts in options that look like a path, or are the name of a folder with an encoder."""
+    if isinstance(options, Mapping | list):
+        for each in options.values() if isinstance(options, Mapping) else options:
+            yield from _paths_among(each)
+    elif isinstance(options, str) and ("/" in options or "." in options or has_encoder_file(Path(options))):
+        yield options
 
 
 def default_out(path: Path | None, config: Any) -> Path:
@@ -194,11 +223,11 @@ def default_out(path: Path | None, config: Any) -> Path:
 
 
 def read_settings(path: Path) -> dict[str, Any]:
-    """A run's YAML as a config layer, `finetune: lora` and `folds: k:5` written out."""
-    return with_long_forms(Experiment, read_yaml(path))
+    """A run's YAML as a config layer, `finetune: lora` and `folds: k:5` written out. Raises ConfigError."""
+    return with_long_forms(Experiment, read_saved_yaml(path))
 
 
-def parse_settings(pairs: Sequence[str]) -> DictConfig:
+def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
     """`key=value`s for a run, `finetune=lora` written out."""
     return parse_overrides(pairs, Experiment)
 
@@ -208,7 +237,7 @@ def setting_names(downstream: str) -> list[str]:
     return sorted(file.stem for file in _folder_of(downstream).glob("*.yaml"))
 
 
-def read_setting(downstream: str, setting: str) -> DictConfig:
+def read_setting(downstream: str, setting: str) -> dict[str, Any]:
     """The YAML of a downstream's setting as a config layer. Raises ConfigError for one that it does not have."""
     known = setting_names(downstream)
     if setting not in known:

@@ -13,28 +13,41 @@ RUN/folds.json, manifests/<fold>/, folds/<fold>/         of a cross-validation, 
 from __future__ import annotations
 
 import fcntl
-import shutil
+import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from audiossl.core.config import save_yaml, structured
-from audiossl.core.errors import AudiosslError, CheckpointError, TrainingError
-from audiossl.core.files import read_json, write_json
+from audiossl.core.errors import AudiosslError, CheckpointError, ConfigError, TrainingError
+from audiossl.core.files import open_no_link, read_json, write_json
+from audiossl.core.outputs import check_out
 from audiossl.core.processes import is_main
 from audiossl.core.tensors import read_tensors
 from audiossl.encoders.encoder_file import RUN_NAME, UPSTREAM_NAME, EncoderFile, has_encoder_file
 from audiossl.experiments.config import Experiment, parse_settings, read_settings
+from audiossl.experiments.leftovers import (
+    CONFIG_NAME,
+    LOCK_NAME,
+    PARTS_OF_A_RUN,
+    has_weights,
+    is_of_a_run,
+    remove_written,
+    written_in,
+)
 from audiossl.features.config import Form
 from audiossl.training.checkpoints import Checkpoints
 from audiossl.training.log import LOG_NAME, read_log
 from audiossl.training.task import Task
 
+_PACKAGES = {"audiossl": "audiossl-toolkit"} | {
+    name: name for name in ("torch", "numpy", "lhotse", "accelerate", "transformers")
+}
 Kind = Literal["single", "sweep", "cross_validation", "pretraining"]
 
 
@@ -49,15 +62,23 @@ def now() -> str:
 
 
 def _versions() -> dict[str, str]:
-    return {name: version(name) for name in ("torch", "numpy", "lhotse", "accelerate")}
+    found = {}
+    for name, package in _PACKAGES.items():
+        with suppress(PackageNotFoundError):  # some are extras
+            found[name] = version(package)
+    return found
 
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What run.json says. Facts that a kind of run does not have stay None and are not written."""
+    """What run.json says. Facts that a kind of run does not have stay None and are not written.
+
+    `folder` is where the command was given, which relative paths of the configuration are relative to.
+    """
 
     command: str = field(default_factory=this_command)
     created: str = field(default_factory=now)
+    folder: str = field(default_factory=os.getcwd)
     num_parameters: int | None = None
     num_trainable: int | None = None
     processes: int | None = None
@@ -73,7 +94,7 @@ class RunFacts:
     def from_json(cls, stored: Mapping[str, Any]) -> RunFacts:
         """What was written, also by a version that knew other facts."""
         known = {each.name for each in fields(cls)}
-        empty: dict[str, Any] = {"command": "", "created": "", "versions": {}}
+        empty: dict[str, Any] = {"command": "", "created": "", "folder": "", "versions": {}}
         return cls(**{**empty, **{key: value for key, value in stored.items() if key in known}})
 
     def as_json(self) -> dict[str, Any]:
@@ -119,7 +140,7 @@ class RunFolder:
 
     @property
     def config_path(self) -> Path:
-        return self.path / "config.yaml"
+        return self.path / CONFIG_NAME
 
     @property
     def facts_path(self) -> Path:
@@ -152,8 +173,8 @@ class RunFolder:
 
     @property
     def is_run(self) -> bool:
-        """Whether a run was begun here, so that it can be gone on with."""
-        return self.config_path.is_file()
+        """Whether a run was begun here, so that it can be gone on with. Others have files named config.yaml, too."""
+        return self.config_path.is_file() and (self.facts_path.is_file() or self.folds_path.is_file())
 
     @property
     def is_finished(self) -> bool:
@@ -170,18 +191,22 @@ class RunFolder:
         """What was trained here. Raises AudiosslError for a folder that is no run."""
         if self.sweep_path.is_file():
             return "sweep"
-        if not self.is_run:
+        if not self.config_path.is_file():
             raise AudiosslError(
                 f"{self} is not a run folder (it has no {self.config_path.name}); give what `audiossl train` wrote."
             )
-        settings = read_settings(self.config_path)
+        settings = self.settings()
         if (settings.get("folds") or {}).get("by"):
             return "cross_validation"
         return "single" if "downstream" in settings else "pretraining"
 
+    def settings(self) -> dict[str, Any]:
+        """What config.yaml says, as a config layer. Raises ConfigError where it is damaged."""
+        return read_settings(self.config_path)
+
     def config(self, overrides: Sequence[str] = ()) -> Experiment:
         """The configuration of a run that trained heads, changed by `key=value`s. Raises ConfigError."""
-        layers = [read_settings(self.config_path), parse_settings(overrides)]
+        layers = [self.settings(), parse_settings(overrides)]
         return structured(Experiment, *layers, where=str(self.config_path))
 
     @property
@@ -240,25 +265,27 @@ class RunFolder:
         task.load_trainable_state({name.removeprefix(prefix): state[name] for name in state if name.startswith(prefix)})
 
     @contextmanager
-    def writing(self, *, resume: bool, overwrite: bool) -> Iterator[None]:
+    def writing(self, *, resume: bool, overwrite: bool, inputs: Iterable[Path] = ()) -> Iterator[None]:
         """Make sure that the folder may be written, and that nobody else writes it at the same time.
 
         resume: whether a run that is there is gone on with.
         overwrite: whether it is replaced.
+        inputs: what the training reads, none of which may lie in what is replaced.
         Raises TrainingError where there is nothing to go on with, where a run is neither to be gone on with nor to be
-        replaced, and where another process writes.
+        replaced, where something there is not of a run, and where another process writes. Raises OutputError where the
+        folder cannot be written.
         """
         if resume and not self.is_run:
             raise TrainingError(f"{self} is not a run folder, so nothing can be resumed; start without --resume.")
         if not is_main():
             yield
             return
-        if self.is_run and not (resume or overwrite):
-            raise TrainingError(
-                f"{self} has a run already: go on with --resume {self}, or replace it with --overwrite."
-            )
+        check_out(self.path, "folder")
+        if not resume:
+            self._check_replaceable(overwrite, inputs)
+        self.refuse_links()
         self.path.mkdir(parents=True, exist_ok=True)
-        with open(self.path / ".lock", "w", encoding="utf-8") as lock:
+        with open(self.path / LOCK_NAME, "a", encoding="utf-8", opener=open_no_link) as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
@@ -266,6 +293,41 @@ class RunFolder:
                     f"Another process is training in {self}; choose another folder with --out."
                 ) from error
             yield
+
+    def _check_replaceable(self, overwrite: bool, inputs: Iterable[Path]) -> None:
+        """Raise TrainingError where something in the folder may not be replaced, ConfigError where it is read."""
+        found = next(written_in(self.path), None)
+        if found is None:
+            return
+        if not is_of_a_run(self.path):
+            raise TrainingError(
+                f"{found} is not of a run that audiossl knows ({self.facts_path} does not say so); choose another "
+                f"folder with --out."
+            )
+        # A run that ended before its first checkpoint has nothing to lose, and cannot be gone on with.
+        if not overwrite and has_weights(self.path):
+            raise TrainingError(
+                f"{self} has a run already: go on with --resume {self}, or replace it with --overwrite."
+            )
+        inside = self.path.resolve()
+        for path in inputs:
+            if path.exists() and path.resolve().is_relative_to(inside):
+                raise ConfigError(
+                    f"{path} is read by this training and lies in {self}, whose run is to be replaced; choose another "
+                    f"folder with --out."
+                )
+
+    def refuse_links(self, *splits: str) -> None:
+        """Raise TrainingError where a part of the run is a link, through which writing would go elsewhere.
+
+        splits: whose evaluations are to be written.
+        """
+        for name in (LOCK_NAME, *PARTS_OF_A_RUN, *splits):
+            if (self.path / name).is_symlink():
+                raise TrainingError(
+                    f"{self.path / name} is a link, so what would be written there is not of the run; put what it "
+                    f"leads to in its place."
+                )
 
     def begin(self, config: Any, facts: RunFacts, encoder: EncoderFile | None = None, *, resume: bool = False) -> None:
         """Say what is trained here. What an earlier run left is removed, unless it is gone on with.
@@ -296,19 +358,9 @@ class RunFolder:
             encoder.write(self.path)
 
     def clear(self) -> None:
-        """Remove what an earlier run left, but for the lock that is held.
-
-        The configuration goes last: a folder that was half cleared when the process was killed is still a run, and is
-        cleared again.
-        """
-        if not self.is_run:
-            return
-        for path in self.path.iterdir():
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            elif path not in (self.path / ".lock", self.config_path):
-                path.unlink()
-        self.config_path.unlink()
+        """Remove what an earlier run wrote here, and nothing else. The lock that is held stays."""
+        if is_of_a_run(self.path):
+            remove_written(self.path)
 
 
 def checkpoint_prefix(checkpoint: str) -> str:

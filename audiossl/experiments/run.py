@@ -15,7 +15,9 @@ from lhotse import CutSet
 from lhotse.cut import Cut
 
 from audiossl.core.config import as_dict
+from audiossl.core.errors import ManifestError, OutputError
 from audiossl.core.files import write_json, write_jsonl
+from audiossl.core.outputs import check_out
 from audiossl.core.types import Metric, Table, metrics_as_json
 from audiossl.data.loader import make_loader
 from audiossl.data.manifests import read_manifest
@@ -66,8 +68,9 @@ class Run:
 
         Hidden states are kept in the form that the run was trained with.
         """
-        predictions = self.predictions_of(split)
         run = RunFolder(self.folder)
+        check_evaluable(run, split)
+        predictions = self.predictions_of(split)
         write_jsonl(run.split(split).predictions, predictions)
         run.add_encoder(encoder_file_of(run, self.config, self.task, self.fingerprint))
         return rescore(self, split, predictions)
@@ -75,12 +78,24 @@ class Run:
     def predictions_of(self, split: str) -> list[Prediction]:
         """What `evaluate` writes: the rows of a split that are scored, sorted by id."""
         path = self.config.data.path(split)
+        self._check_is_there(path)
         cuts = read_manifest(path)
         self.task.check_cuts(cuts, str(path))
         self.task.check_split(cuts, split)
         predicted = self._predict(cuts, self._from_cache)
         predictions = self.task.assemble(sorted(predicted, key=lambda row: row["id"]), split)
         return _with_audio(predictions, cuts)
+
+    def _check_is_there(self, manifest: Path) -> None:
+        """Raise ManifestError for a relative path that leads nowhere from here, and say from where it did."""
+        if manifest.exists() or manifest.is_absolute():
+            return
+        made = RunFolder(self.folder).facts.folder
+        there = f"; the run was made in {made}, from where it may be found" if made else ""
+        raise ManifestError(
+            f"There is no {manifest} in the working folder {Path.cwd()}{there}: go to the folder that has it, or give "
+            f"data.dir=FOLDER."
+        )
 
     def _predict(self, cuts: CutSet, predict_whole: Callable[[CutSet], list[Prediction]]) -> list[Prediction]:
         """Long rows part by part, the others by `predict_whole`."""
@@ -106,6 +121,18 @@ class Run:
         needs = FeatureNeeds(self.task, self.fingerprint, *cache, form, device=self.device)
         batches = needs.evaluation_batches(cuts) if self.fingerprint and config.features != "off" else None
         return self._encoded(cuts) if batches is None else predict_all(self.task, batches, self.device)
+
+
+def check_evaluable(run: RunFolder, split: str) -> None:
+    """Raise OutputError, before anything is predicted, where the evaluation of a split cannot be written into a run."""
+    run.refuse_links(split)
+    try:
+        check_out(run.split(split).path, "folder")
+    except OutputError as error:
+        raise OutputError(
+            f"{run} cannot take what an evaluation writes ({error}) Copy the run to a folder of your own and evaluate "
+            f"the copy."
+        ) from error
 
 
 def rescore(

@@ -21,8 +21,9 @@ from audiossl.experiments.building import (
     warn_of_leaks,
 )
 from audiossl.experiments.cached_batches import needs_of, open_features
-from audiossl.experiments.config import Experiment, PretrainExperiment
+from audiossl.experiments.config import Experiment, PretrainExperiment, inputs_of
 from audiossl.experiments.folder import LayerWeights, RunFacts, RunFolder
+from audiossl.experiments.resuming import begin_again, say_if_nothing_was_left
 from audiossl.experiments.run import encoder_file_of
 from audiossl.features.config import Form
 from audiossl.training.context import accelerator_of
@@ -42,7 +43,8 @@ def train_one(config: Experiment, out: Path, *, resume: bool = False, overwrite:
     Raises TrainingError if there is a run already, ConfigError, LabelError, ... before any training.
     """
     run = RunFolder(out)
-    with run.writing(resume=resume, overwrite=overwrite):
+    with run.writing(resume=resume, overwrite=overwrite, inputs=inputs_of(config)):
+        before = begin_again(run, config) if resume else None
         cuts = {split: read_manifest(config.data.path(split)) for split in ("train", "dev")}
         config = complete_config(config, cuts["train"])
         upstream = load_upstream(config.upstream, **config.upstream_options)
@@ -62,7 +64,7 @@ def train_one(config: Experiment, out: Path, *, resume: bool = False, overwrite:
                 begin_single(run, config, task, facts, resume=resume)
             if not resume:
                 fit_statistics(task, sources[0])
-            trainer.fit(resume=resume)
+            say_if_nothing_was_left(run, before, trainer.fit(resume=resume).step)
         if accelerator.is_main_process:
             finish_single(run, config, task)
     return out
@@ -129,7 +131,8 @@ def pretrain(config: PretrainExperiment, out: Path, *, resume: bool = False, ove
     Raises TrainingError if there is a run already, ConfigError for an encoder that the objective cannot train.
     """
     run = RunFolder(out)
-    with run.writing(resume=resume, overwrite=overwrite):
+    with run.writing(resume=resume, overwrite=overwrite, inputs=inputs_of(config)):
+        before = begin_again(run, config) if resume else None
         cuts = {split: read_manifest(config.data.path(split)) for split in ("train", "dev")}
         task = build_objective(config)
         accelerator = accelerator_of(config.trainer)
@@ -144,6 +147,7 @@ def pretrain(config: PretrainExperiment, out: Path, *, resume: bool = False, ove
         if not resume:
             fit_statistics(task, sources[0])
         state = trainer.fit(resume=resume)
+        say_if_nothing_was_left(run, before, state.step)
         # The encoder alone, as it was best on dev: the objective's heads stay in the checkpoints.
         if accelerator.is_main_process:
             run.restore(task, "best")

@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-
 from audiossl.core.config import read_yaml
 from audiossl.core.errors import TrainingError
 from audiossl.core.files import read_json
@@ -204,8 +202,7 @@ def _read_config(path: Path, notes: list[str]) -> tuple[dict[str, Any], str]:
     if not path.is_file():
         notes.append(f"has no {path.name}")
         return {}, ""
-    plain = OmegaConf.to_container(read_yaml(path), resolve=False)
-    return dict(plain), path.read_text(encoding="utf-8")  # type: ignore[arg-type]
+    return read_yaml(path), path.read_text(encoding="utf-8")
 
 
 def _read_evaluations(run: RunFolder, notes: list[str]) -> Iterator[Evaluation]:

@@ -108,7 +108,7 @@ class Checkpoints:
     def restore(self, task: Task, optimizer: Optimizer) -> TrainingState:
         """Read the last checkpoint into a task and its optimizer. Raises TrainingError where there is none."""
         if not self.path("last").is_file():
-            raise TrainingError(f"{self.run} has no checkpoint to resume from; start it again with --overwrite.")
+            raise TrainingError(f"{self.run} has no checkpoint to resume from; start it again without --resume.")
         tensors, described = read_tensors(self.path("last"))
         model = {name.removeprefix("model/"): value for name, value in tensors.items() if name.startswith("model/")}
         task.load_trainable_state(model)

@@ -14,6 +14,7 @@ from audiossl.core.config import (
     choices_of,
     make,
     parse_overrides,
+    read_saved_yaml,
     read_yaml,
     save_yaml,
     structured,
@@ -59,7 +60,6 @@ def test_layers_in_turn() -> None:
         ({"inner": {"kind": "c"}}, "In the configuration: 'inner.kind': .*c"),
         ({"numbers": ["one"]}, "In the configuration: 'numbers.*one"),
         ({"inner": 3}, "In the configuration: Merge error: int .*Inner"),
-        ({"name": "${nowhere}"}, "In the configuration: .*nowhere"),
     ],
 )
 def test_mistakes_are_one_sentence(layer: dict[str, Any], message: str) -> None:
@@ -83,7 +83,7 @@ def test_checks_of_the_dataclass_itself_stay_one_sentence() -> None:
 
 def test_overrides() -> None:
     layer = parse_overrides(["a.b=3", "c=[1,2]", "d=null", "e=x=y", "f=1e-3", "g="])
-    assert (layer.a.b, list(layer.c), layer.d, layer.e, layer.f) == (3, [1, 2], None, "x=y", 1e-3)
+    assert layer == {"a": {"b": 3}, "c": [1, 2], "d": None, "e": "x=y", "f": 1e-3, "g": None}
     made = read_experiment(None, ["trainer.betas=[0.9,0.98]", "data.batch_size=null", "data.max_duration_s=8"])
     assert tuple(made.trainer.betas) == (0.9, 0.98)
     assert (made.data.batch_size, made.data.max_duration_s) == (None, 8.0)
@@ -96,7 +96,7 @@ def test_what_is_no_override_says_what_one_looks_like(pair: str) -> None:
 
 
 def test_an_override_that_cannot_be_read_is_one_sentence() -> None:
-    with pytest.raises(ConfigError, match="Cannot read the overrides") as caught:
+    with pytest.raises(ConfigError, match=r"Cannot read the override 'a=\[1'") as caught:
         parse_overrides(["a=[1"])
     assert "\n" not in str(caught.value)
 
@@ -140,6 +140,65 @@ def test_saved_and_read_again(tmp_path: Path) -> None:
     save_yaml(made, tmp_path / "config.yaml")
     again = structured(Experiment, read_yaml(tmp_path / "config.yaml"))
     assert as_dict(again) == as_dict(made)
+
+
+def test_a_saved_configuration_that_was_cut_anywhere_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    save_yaml(Experiment(seed=10), path)
+    whole = path.read_bytes()
+    assert structured(Experiment, read_saved_yaml(path)) == Experiment(seed=10)
+    end = whole.index(b"# sha256")
+    for size in (*range(0, end, 97), *range(end - 12, end), *range(end + 1, len(whole))):
+        path.write_bytes(whole[:size])
+        with pytest.raises(ConfigError, match=r"config\.yaml (is not|must hold)"):
+            read_saved_yaml(path)
+    path.write_bytes(whole[:end])  # as earlier versions wrote it
+    assert read_saved_yaml(path)["seed"] == 10
+
+
+def test_a_saved_configuration_that_was_changed_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    save_yaml(Experiment(seed=10), path)
+    path.write_text(path.read_text().replace("seed: 10", "seed: 11"))
+    with pytest.raises(
+        ConfigError, match=r"is not what was written: .* Give settings as key=value, or remove its last"
+    ):
+        read_saved_yaml(path)
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    assert read_saved_yaml(path)["seed"] == 11
+    assert read_yaml(path)["seed"] == 11
+
+
+LABELS = [
+    "???",
+    "${x}",
+    "${",
+    "${oc.env:HOME}",
+    "a${b",
+    "$",
+    "\\${x}",
+    "\ue000",
+    "\ue000{${",
+    "yes",
+    "1e5",
+    "normal",
+    "",
+]
+
+
+def test_labels_are_text(tmp_path: Path) -> None:
+    made = structured(Outer, {"name": "${oc.env:HOME}", "extra": {"labels": LABELS, "more": [{"a": "???"}]}})
+    assert made == Outer("${oc.env:HOME}", extra={"labels": LABELS, "more": [{"a": "???"}]})
+    assert as_dict(made)["extra"]["labels"] == LABELS
+    save_yaml(made, tmp_path / "config.yaml")
+    assert structured(Outer, read_yaml(tmp_path / "config.yaml")) == made
+    assert structured(Outer, parse_overrides(["name=${oc.env:HOME}", "extra.a='???'"])).extra == {"a": "???"}
+    with pytest.raises(ConfigError, match=r"'inner\.depth': .*'\$\{oc\.env:HOME\}'"):
+        structured(Outer, {"inner": {"depth": "${oc.env:HOME}"}})
+
+
+def test_what_needs_a_value_has_none_until_it_is_given_and_may_then_be_any_text() -> None:
+    assert structured(Needy, {"path": "???"}).path == "???"
 
 
 def test_plugins_are_made_from_their_own_schema_or_from_keywords() -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from torch import nn
 from toys.tera import tiny
 
-from audiossl.core.errors import CheckpointError
+from audiossl.core.errors import CheckpointError, OutputError
 from audiossl.core.tensors import fingerprint, load_strict, read_tensors, write_tensors
 
 
@@ -46,22 +46,44 @@ def test_the_fingerprint_is_that_of_weights_and_configuration() -> None:
 
 
 @pytest.mark.parametrize("failure", [OSError(errno.ENOSPC, "No space left on device"), SafetensorError("I/O error")])
-def test_a_full_disk_is_one_sentence_and_leaves_what_was_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: Exception
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [
+        (errno.ENOSPC, r"x\.safetensors could not be written: the disk is full\. Free some"),
+        (errno.EDQUOT, r"x\.safetensors could not be written: the disk is full\. Free some"),
+        (errno.EFBIG, r"x\.safetensors could not be written: its disk takes no larger files\. Free some"),
+        (errno.EROFS, r"x\.safetensors cannot be written \(Read-only file system\); choose another place\."),
+    ],
+)
+def test_a_disk_that_takes_no_more_is_one_sentence_and_leaves_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: Exception, number: int, message: str
 ) -> None:
     path = tmp_path / "x.safetensors"
     write_tensors(path, {"a": torch.ones(3)}, {})
 
-    def fail(*_: Any, **__: Any) -> None:
+    def raise_it(*_: Any, **__: Any) -> None:
         raise failure
 
-    monkeypatch.setattr("audiossl.core.tensors.save_file", fail)
-    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1))
-    with pytest.raises(CheckpointError, match=r"x\.safetensors could not be written: the disk is full\. Free some"):
+    def refuse(*_: Any) -> None:  # as the disk refuses room for what safetensors could not write
+        raise OSError(number, os.strerror(number))
+
+    if isinstance(failure, OSError):
+        failure.errno, failure.strerror = number, os.strerror(number)
+    monkeypatch.setattr("audiossl.core.tensors.save_file", raise_it)
+    monkeypatch.setattr("os.posix_fallocate", refuse)
+    with pytest.raises(OutputError, match=message):
         write_tensors(path, {"a": torch.zeros(3)}, {})
     assert torch.equal(read_tensors(path)[0]["a"], torch.ones(3))
     assert [entry.name for entry in tmp_path.iterdir()] == ["x.safetensors"]
-    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=10**9))
-    if isinstance(failure, SafetensorError):
-        with pytest.raises(SafetensorError):
-            write_tensors(path, {"a": torch.zeros(3)}, {})
+
+
+def test_what_safetensors_cannot_write_for_another_reason_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise SafetensorError("header too large")
+
+    monkeypatch.setattr("audiossl.core.tensors.save_file", fail)
+    with pytest.raises(OutputError, match=r"x\.safetensors cannot be written \(header too large\)"):
+        write_tensors(tmp_path / "x.safetensors", {"a": torch.zeros(3)}, {})
+    assert list(tmp_path.iterdir()) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -103,11 +104,11 @@ def test_kinds(folder: RunFolder, overrides: list[str], pretrain: bool, kind: st
 
 def test_kinds_of_earlier_versions(folder: RunFolder) -> None:
     folder.path.mkdir(parents=True)
-    folder.config_path.write_text("downstream: asr\nupstream: tera_mini\n")  # before there were folds
+    folder.config_path.write_text("downstream: asr\nupstream: tera_mini\nseed: 0\n")  # before there were folds
     assert folder.kind == "single"
-    folder.config_path.write_text("downstream: asr\nfolds: k:5\n")
+    folder.config_path.write_text("downstream: asr\nfolds: k:5\nseed: 0\n")
     assert folder.kind == "cross_validation"
-    folder.config_path.write_text("name: encoder\nobjective:\n  time: 0.1\n")
+    folder.config_path.write_text("name: encoder\nobjective:\n  time: 0.1\nseed: 0\n")
     assert folder.kind == "pretraining"
 
 
@@ -150,8 +151,9 @@ def test_a_run_is_gone_on_with_or_replaced_and_nothing_else_is_gone_on_with(fold
     ):
         pytest.fail("there is no run")
     assert not folder.path.exists()
-    folder.path.mkdir(parents=True)
-    folder.write_config(Experiment())
+    folder.begin(Experiment(), RunFacts())
+    folder.checkpoint("last").parent.mkdir()
+    folder.checkpoint("last").touch()
     with (
         pytest.raises(TrainingError, match=f"^{folder} has a run already: go on with --resume {folder}, or replace"),
         folder.writing(resume=False, overwrite=False),
@@ -164,7 +166,7 @@ def test_a_run_is_gone_on_with_or_replaced_and_nothing_else_is_gone_on_with(fold
 
 def test_of_several_processes_one_holds_the_lock(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     with folder.writing(resume=False, overwrite=False):
-        folder.write_config(Experiment())
+        folder.begin(Experiment(), RunFacts())
         monkeypatch.setenv("RANK", "1")  # which comes when the main process has begun
         with RunFolder(folder.path).writing(resume=False, overwrite=False):
             pass
@@ -227,40 +229,11 @@ def leave_things(folder: Path) -> None:
     (folder / ".hidden").write_text("mine")
 
 
-def test_a_new_run_leaves_nothing_of_the_old_one_but_the_lock(folder: RunFolder, tmp_path: Path) -> None:
-    leave_things(folder.path)
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    (elsewhere / "kept.txt").write_text("kept")
-    (folder.path / "link").symlink_to(elsewhere)
-    folder.write_config(Experiment())
-    with folder.writing(resume=False, overwrite=True):
-        folder.begin(Experiment(seed=1), RunFacts())
-    assert {path.name for path in folder.path.iterdir()} == {".lock", "run.json", "config.yaml"}
-    assert (elsewhere / "kept.txt").read_text() == "kept"
-    assert folder.config().seed == 1
-
-
-def test_a_folder_that_was_half_cleared_is_still_a_run(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder.begin(Experiment(), RunFacts())
-    for name in ("a.json", "z.json"):
-        (folder.path / name).write_text("{}")
-    gone: list[str] = []
-    unlink = Path.unlink
-
-    def killed(path: Path, missing_ok: bool = False) -> None:
-        if len(gone) == 2:
-            raise KeyboardInterrupt
-        gone.append(path.name)
-        unlink(path, missing_ok)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "unlink", killed)
-        with pytest.raises(KeyboardInterrupt):
-            folder.clear()
-    assert folder.is_run
-    folder.clear()
-    assert contents(folder.path) == {}
+def test_a_run_that_never_had_a_checkpoint_is_in_nobodys_way(folder: RunFolder) -> None:
+    folder.begin(Experiment(seed=1), RunFacts())
+    with folder.writing(resume=False, overwrite=False):
+        folder.begin(Experiment(seed=2), RunFacts())
+    assert folder.config().seed == 2
 
 
 def test_a_folder_that_is_no_run_keeps_its_files(folder: RunFolder) -> None:
@@ -275,7 +248,7 @@ def test_a_folder_that_is_no_run_keeps_its_files(folder: RunFolder) -> None:
 
 def test_a_resumed_run_keeps_its_files(folder: RunFolder) -> None:
     leave_things(folder.path)
-    folder.write_config(Experiment())
+    folder.begin(Experiment(), RunFacts(), resume=True)
     with folder.writing(resume=True, overwrite=False):
         folder.begin(Experiment(seed=2), RunFacts(), resume=True)
     assert contents(folder.path).keys() >= {"test/metrics.json", "notes.txt", ".hidden"}
@@ -290,7 +263,18 @@ def test_facts_of_a_run_are_read_as_they_were_written(folder: RunFolder, monkeyp
     assert folder.facts == facts
     assert stored["command"] == "audiossl train a.yaml seed=1"
     assert stored["num_trainable"] == 0  # nothing is a number
-    assert stored.keys() == {"command", "created", "versions", "num_parameters", "num_trainable", "features", "folds"}
+    assert stored["folder"] == os.getcwd()
+    assert stored["versions"].keys() >= {"audiossl", "torch", "transformers"}
+    assert stored.keys() == {
+        "command",
+        "created",
+        "folder",
+        "versions",
+        "num_parameters",
+        "num_trainable",
+        "features",
+        "folds",
+    }
     assert stored["versions"]["torch"] == torch.__version__.split("+")[0]
     assert stored["created"].endswith("+00:00")
 
@@ -301,7 +285,7 @@ def test_facts_of_another_version_are_read_as_far_as_they_are_known(folder: RunF
     assert (facts.upstream_fingerprint, facts.features, facts.num_parameters) == ("0bad", "off", None)
     assert (facts.command, facts.created, facts.versions) == ("", "", {})  # not those of this process
     write_json(folder.facts_path, {})
-    assert folder.facts == RunFacts(command="", created="", versions={})
+    assert folder.facts == RunFacts(command="", created="", folder="", versions={})
 
 
 @pytest.mark.parametrize("content", [None, "", '{"command": "audio', "[]"])

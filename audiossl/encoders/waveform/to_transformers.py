@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
-
 from audiossl.core.errors import CheckpointError
 from audiossl.core.files import atomic_write, write_json
+from audiossl.core.tensors import save_safetensors
 from audiossl.encoders.upstream import Upstream
 from audiossl.encoders.waveform.checkpoints import to_original
 from audiossl.encoders.waveform.model import WaveformEncoder
@@ -22,11 +21,10 @@ def write_folder(upstream: Upstream, folder: Path) -> None:
         )
     state = to_original(upstream.state_dict(), upstream.config.conv_norm, "huggingface")
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}
-    folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "config.json", config_json(upstream, *upstream.in_transformers))
     write_json(folder / "preprocessor_config.json", _preprocessor_json(upstream))
     with atomic_write(folder / "model.safetensors") as temporary:
-        save_file(tensors, temporary, metadata={"format": "pt"})
+        save_safetensors(tensors, temporary, {"format": "pt"})
 
 
 def config_json(encoder: WaveformEncoder, model_type: str, architecture: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from audiossl.core.types import Cell, Metric, Table
 from audiossl.encoders.encoder_file import EncoderFile
 from audiossl.experiments.config import parse_settings
 from audiossl.experiments.folder import RunFolder
-from audiossl.experiments.run import Run, load_single, rescore
+from audiossl.experiments.run import Run, check_evaluable, load_single, rescore
 from audiossl.metrics.formatting import with_unit, written
 from audiossl.training.task import Prediction
 
@@ -57,6 +57,7 @@ class FoldedRun(Run):
         Raises AudiosslError for another split than test.
         """
         self._only_test(split)
+        check_evaluable(RunFolder(self.folder), split)
         by_fold, rows = {}, []
         for name, run in self.folds.items():
             by_fold[name] = run.evaluate("test")

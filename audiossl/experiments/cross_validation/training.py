@@ -21,9 +21,9 @@ from audiossl.data.folds import Fold, FoldsConfig, draw_folds
 from audiossl.data.manifests import read_manifest, write_manifests
 from audiossl.encoders.loading import load_upstream
 from audiossl.experiments.building import build_downstream, check_rows, complete_config
-from audiossl.experiments.config import Experiment
+from audiossl.experiments.config import Experiment, inputs_of
 from audiossl.experiments.cross_validation.run import encoder_file_of_folds, fold_names
-from audiossl.experiments.folder import LayerWeights, RunFolder
+from audiossl.experiments.folder import LayerWeights, RunFacts, RunFolder
 from audiossl.experiments.training import train_one
 from audiossl.training.context import accelerator_of
 
@@ -39,7 +39,7 @@ def train_folds(config: Experiment, out: Path, *, resume: bool = False, overwrit
     Raises TrainingError, ManifestError, LabelError, ... before any training.
     """
     run = RunFolder(out)
-    with run.writing(resume=resume, overwrite=overwrite):
+    with run.writing(resume=resume, overwrite=overwrite, inputs=inputs_of(config)):
         accelerator, console = accelerator_of(config.trainer), Console(stderr=True)
         # Folds are drawn once. A run that goes on keeps those that it has.
         if resume:
@@ -77,9 +77,10 @@ def _check(config: Experiment, folds: Iterable[Fold]) -> None:
         check_rows(task, config.data, dict(fold.parts()), f"the {{split}} part of fold {fold.name!r}")
 
 
-def _write(config: Experiment, run: RunFolder, folds: Iterable[Fold]) -> None:
-    """folds.json, encoder.json and the manifests, then the configuration."""
+def _write(config: Experiment, run: RunFolder, folds: Sequence[Fold]) -> None:
+    """run.json, folds.json, encoder.json and the manifests, then the configuration."""
     run.clear()
+    write_json(run.facts_path, RunFacts(folds=[fold.name for fold in folds]).as_json())
     for fold in folds:
         write_manifests({part: CutSet.from_cuts(rows) for part, rows in fold.parts()}, run.fold_manifests(fold.name))
     parts = {fold.name: {part: [row.id for row in rows] for part, rows in fold.parts()} for fold in folds}

@@ -36,7 +36,7 @@ from audiossl.experiments.building import (
     warn_of_leaks,
 )
 from audiossl.experiments.cached_batches import FeatureNeeds, SharedFeatures, needs_of, open_features
-from audiossl.experiments.config import Experiment
+from audiossl.experiments.config import Experiment, inputs_of
 from audiossl.experiments.feature_form import why_not, why_not_pooled
 from audiossl.experiments.folder import RunFacts, RunFolder
 from audiossl.experiments.sweeps.members import members_of
@@ -95,7 +95,7 @@ def train_sweep(config: Experiment, out: Path, *, resume: bool = False, overwrit
         raise ConfigError(f"{out} is a sweep and its values were taken away; leave the settings sweep.* as they are.")
     if config.folds.by:
         raise ConfigError("sweep and folds do not go together; leave one of them out.")
-    with RunFolder(out).writing(resume=resume, overwrite=overwrite):
+    with RunFolder(out).writing(resume=resume, overwrite=overwrite, inputs=inputs_of(config)):
         if resume and not is_sweep(out):
             raise ConfigError(f"{out} is a run of its own and cannot become a sweep; choose another folder with --out.")
         cuts = {split: read_manifest(config.data.path(split)) for split in ("train", "dev")}

@@ -1,0 +1,49 @@
+"""What is said of a run that goes on: which of its settings are others now, and that nothing was left to train."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from audiossl.core.config import as_dict, plain_values
+from audiossl.core.processes import is_main
+from audiossl.experiments.config import with_named_objective
+from audiossl.experiments.folder import RunFolder
+
+_log = logging.getLogger(__name__)
+
+
+def begin_again(run: RunFolder, config: Any) -> int:
+    """Say which settings differ from those with which the run was trained so far.
+
+    run: the folder, which still has its earlier configuration.
+    config: an `Experiment` or a `PretrainExperiment`, with which it goes on.
+    Returns the last step of its log, 0 for none. Raises ConfigError for a configuration that is damaged.
+    """
+    before = plain_values(type(config), with_named_objective(run.settings()), where=str(run.config_path))
+    changes = list(_differences(before, as_dict(config)))
+    if changes and is_main():
+        _log.info("%s goes on with other settings: %s.", run, ", ".join(changes))
+    return max((line["step"] for line in run.log), default=0)
+
+
+def say_if_nothing_was_left(run: RunFolder, before: int | None, after: int) -> None:
+    """One line where resuming made no step.
+
+    run: the folder.
+    before: what `begin_again` gave. None for a run that is new.
+    after: the step at which training ended.
+    """
+    if before == after and is_main():
+        _log.info("%s was finished at step %d already; trainer.steps=%d, for instance, goes on.", run, after, 2 * after)
+
+
+def _differences(before: Any, after: Any, name: str = "") -> Iterator[str]:
+    """`data.batch_size=4 (was 8)` for each setting that differs."""
+    if not (isinstance(before, Mapping) and isinstance(after, Mapping)):
+        if before != after:
+            yield f"{name}={after} (was {before})"
+        return
+    for key in [*before, *(key for key in after if key not in before)]:
+        yield from _differences(before.get(key), after.get(key), f"{name}.{key}" if name else str(key))
