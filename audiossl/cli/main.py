@@ -6,6 +6,7 @@ import json
 import logging
 import shlex
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
@@ -315,6 +316,7 @@ def _run(
     *,
     pretrain: bool,
 ) -> None:
+    from audiossl.encoders.naming import named_by
     from audiossl.experiments.config import default_out, read_experiment
     from audiossl.experiments.folder import RunFolder
     from audiossl.training.trainer import Interrupted
@@ -327,8 +329,11 @@ def _run(
         raise ConfigError("Give a recipe's YAML, for instance recipes/fsdd/keyword_spotting.yaml, or --resume RUN.")
     config = read_experiment(RunFolder(resume).config_path if resume else recipe, overrides, pretrain=pretrain)
     folder = resume or to or default_out(recipe, config)
+    # What a run's own configuration names is not fetched unasked: the folder may be from elsewhere.
+    given = [pair.partition("=")[2] for pair in overrides]
     try:
-        action(config, folder, resume=resume is not None, overwrite=overwrite)
+        with named_by(resume, paths=True, asked=given) if resume else nullcontext():
+            action(config, folder, resume=resume is not None, overwrite=overwrite)
     except Interrupted as stop:
         command = f"audiossl {'pretrain' if pretrain else 'train'} --resume {shlex.quote(str(folder))}"
         print(f"{stop} Go on with: {command}", file=sys.stderr)

@@ -77,6 +77,7 @@ Share = Annotated[float, Range(0, 1)]
 ShareBelowOne = Annotated[float, Range(0, below=1)]
 Count = Annotated[int, Range(1)]
 CountOrZero = Annotated[int, Range(0)]
+Depth = Annotated[int, Range(1, 1000)]  # of a network: beyond it, building one takes for ever
 Seed = Annotated[int, Range(0, 2**32 - 1)]  # what numpy and scikit-learn take
 
 

@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from audiossl.core.config import make
+from audiossl.core.errors import AudiosslError
 from audiossl.core.registry import UPSTREAMS
+from audiossl.core.tensors import require_fit
 from audiossl.encoders.upstream import Upstream
 
 
@@ -26,6 +29,29 @@ def build_upstream(name: str, options: Mapping[str, Any], seed: int) -> Upstream
         raise TypeError(f"{name} made a {type(made).__name__}, not an Upstream.")
     made.name = name
     return made
+
+
+def require_shapes(name: str, options: Mapping[str, Any], state: Mapping[str, Tensor], what: str) -> None:
+    """Raise CheckpointError where tensors are not those of the encoder that options describe, before it is built.
+
+    A damaged or hostile description may stand for terabytes. Of a front end around another encoder nothing is checked,
+    since that may be of any shape.
+
+    name: of a registered upstream.
+    options: of its configuration.
+    state: the tensors, under our names.
+    what: what an error calls the encoder.
+    """
+    if passed_on(name, random_init=True, seed=0):
+        return
+    try:
+        with torch.device("meta"):
+            expected = build_upstream(name, options, seed=0).state_dict()
+    except AudiosslError:
+        raise
+    except Exception:  # noqa: BLE001 - a constructor that must have numbers, or cannot use these: building it tells
+        return
+    require_fit(state, expected=expected, what=what)
 
 
 def passed_on(name: str, *, random_init: bool, seed: int) -> dict[str, Any]:

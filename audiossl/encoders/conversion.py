@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from audiossl.core.errors import CheckpointError
+from audiossl.core.tensors import config_of
 from audiossl.encoders.loading import load_upstream
 from audiossl.encoders.testing import noise, relative_distance
 from audiossl.encoders.waveform.to_transformers import write_folder
@@ -29,16 +30,19 @@ def convert(source: str, destination: Path, **options: Any) -> dict[str, Any]:
     if destination.exists() and not (destination.is_dir() and not any(destination.iterdir())):
         raise CheckpointError(f"{destination} is there already; choose another place or remove it.")
     upstream = load_upstream(source, **options)
+    as_before: dict[str, Any] = {}
     if destination.suffix == ".safetensors":
         form, reference = "audiossl", str(destination)
         save_upstream(upstream, destination, {"converted_from": Path(source).name})
     else:
         form, reference = "transformers", f"hf:{destination}"
         write_folder(upstream, destination)
+        # A preprocessor of transformers says whether the waveform is normalised, and not with which epsilon.
+        as_before["normalize"] = config_of(upstream)["normalize"]
     # The proof: what was written is read back, and must give the same hidden states.
     (wav,) = noise(upstream, [1.0])
     with torch.inference_mode():
-        before, after = upstream(wav[None]).layers, load_upstream(reference)(wav[None]).layers
+        before, after = upstream(wav[None]).layers, load_upstream(reference, **as_before)(wav[None]).layers
     difference = max(relative_distance(a, b) for a, b in zip(after, before, strict=True))
     if not difference <= 1e-5:
         raise CheckpointError(

@@ -53,6 +53,10 @@ def has_encoder_file(folder: Path) -> bool:
 def read_encoder_file(folder: Path) -> EncoderFile:
     """What `EncoderFile.write` wrote. Raises CheckpointError for a file that is missing or damaged."""
     try:
-        return structured(EncoderFile, read_json(folder / NAME), where=f"{folder / NAME}")
+        file = structured(EncoderFile, read_json(folder / NAME), where=f"{folder / NAME}")
+        for name in (file.weights, *file.runs):
+            if Path(name).is_absolute() or ".." in Path(name).parts:
+                raise CheckpointError(f"{name!r} is not below the folder.")
+        return file
     except AudiosslError as error:
         raise CheckpointError(f"{folder / NAME} does not say which encoder the folder has: {error}") from error

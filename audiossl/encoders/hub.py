@@ -17,34 +17,38 @@ from pathlib import Path
 from typing import Any
 
 from audiossl.core.cards import Card
-from audiossl.core.errors import CheckpointError, did_you_mean, first_line
-from audiossl.core.files import atomic_write, cache_folder, file_sha256
+from audiossl.core.errors import AudiosslError, CheckpointError, did_you_mean, first_line
+from audiossl.core.files import atomic_write, cache_folder, file_sha256, read_json
 
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 
 
-def local_path(reference: str) -> tuple[Path, str]:
+def local_path(reference: str, namer: str = "") -> tuple[Path, str]:
     """The file or folder that a reference names, fetched if need be, and the toolkit before its colon ('' for none).
 
     reference: a path, '<toolkit>:<path>', 'hf:<repository>[@<revision>]', 'torchaudio:<bundle>' or
-    '<toolkit>:https://...'. Raises CheckpointError.
+    '<toolkit>:https://...'.
+    namer: the folder that names it, '' for the user. What a folder names is not fetched, only found where it was.
+    Raises CheckpointError.
     """
+    if "\0" in reference:
+        raise CheckpointError(f"{reference!r} is no path: it has a character of code 0 in it.")
     prefix, _, rest = reference.partition(":")
     if Path(reference).exists() or not rest:
         return Path(reference), ""
     if prefix in ("https", "http"):
-        return fetch_url(reference), ""
+        return fetch_url(reference, namer), ""
     if prefix not in SOURCES:
         raise CheckpointError(f"{reference!r}: unknown source {prefix!r}. {did_you_mean(prefix, SOURCES)}")
     path = Path(rest).expanduser()
     if path.exists():
         return path, prefix
-    if rest.startswith("https://"):
-        return fetch_url(rest), prefix
+    if rest.startswith(("https://", "http://")):
+        return fetch_url(rest, namer), prefix
     if prefix == "hf" and rest.count("/") == 1 and not rest.startswith((".", "/")):
-        return fetch_repository(rest), prefix
+        return fetch_repository(rest, namer), prefix
     if prefix == "torchaudio" and rest.isidentifier():
-        return fetch_bundle(rest), prefix
+        return fetch_bundle(rest, namer), prefix
     raise CheckpointError(f"{reference!r}: there is no file or folder {rest}.")
 
 
@@ -54,12 +58,15 @@ def packaged_weights(card: Card, owner: str) -> Path:
     return Path(str(importlib.resources.files(owner).joinpath(weights)))
 
 
-def fetch_repository(repository: str) -> Path:
+def fetch_repository(repository: str, namer: str = "") -> Path:
     """Configuration and weights of `<owner>/<name>[@<revision>]` from the Hugging Face hub, as a local folder.
 
-    Without a revision, the one that was met first is taken from then on.
+    Without a revision, the one that was met first is taken from then on. namer: as for `local_path`.
     """
+    named = f"hf:{repository}"
     repository, _, revision = repository.partition("@")
+    if {".", ".."} & {*repository.split("/"), revision}:
+        raise CheckpointError(f"{named!r} is no repository; write hf:<owner>/<name> or hf:<owner>/<name>@<revision>.")
     with _ledger() as ledger:
         known = ledger.setdefault("repositories", {})
         pinned = known.get(repository, {"revision": "", "files": {}})
@@ -67,6 +74,7 @@ def fetch_repository(repository: str) -> Path:
         # What is pinned and, all of it, in the hub's cache needs no network.
         files = _download(repository, revision, local=True) if revision and revision == pinned["revision"] else []
         if not pinned["files"].keys() <= {file.name for file in files} or not files:
+            _require_asked(named, namer)
             files = _download(repository, revision)
         folder = files[0].parent
         entry = known.setdefault(repository, {"revision": folder.name, "files": {}})
@@ -76,11 +84,14 @@ def fetch_repository(repository: str) -> Path:
     return folder
 
 
-def fetch_url(url: str) -> Path:
-    """A checkpoint from the web. Of torchaudio's exported models (AVES, BirdAVES), also the JSON that describes it."""
-    path = _fetch_file(url)
+def fetch_url(url: str, namer: str = "") -> Path:
+    """A checkpoint from the web. Of torchaudio's exported models (AVES, BirdAVES), also the JSON that describes it.
+
+    namer: as for `local_path`.
+    """
+    path = _fetch_file(url, namer)
     if url.endswith(".torchaudio.pt"):
-        _fetch_file(described_by(url))
+        _fetch_file(described_by(url), namer)
     return path
 
 
@@ -89,16 +100,17 @@ def described_by(name: str) -> str:
     return f"{name.removesuffix('.pt')}.model_config.json"
 
 
-def _fetch_file(url: str) -> Path:
+def _fetch_file(url: str, namer: str) -> Path:
     """A file from the web, fetched once. Later uses check that it is still the same. Raises CheckpointError."""
     from torch.hub import download_url_to_file
 
-    name = url.rstrip("/").rsplit("/", 1)[-1]
+    # The path of the address is part of the file's, since many are called checkpoint_best.pt.
+    path = cache_folder().joinpath("files", *_parts_of(url))
+    name = path.name
     with _ledger() as ledger:
         entry = ledger.setdefault("addresses", {}).setdefault(url, {})
-        # The path of the address is part of the file's, since many are called checkpoint_best.pt.
-        path = cache_folder() / "files" / "/".join(part for part in url.partition("://")[2].split("/")[:-1]) / name
         if not path.is_file():
+            _require_asked(url, namer)
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
                 download_url_to_file(url, str(path))
@@ -108,8 +120,35 @@ def _fetch_file(url: str) -> Path:
     return path
 
 
-def fetch_bundle(name: str) -> Path:
-    """A torchaudio bundle's weights, with the arguments of its model in a JSON file beside them."""
+def _parts_of(url: str) -> list[str]:
+    """Host and path of an address, as parts of a path below the cache. Raises CheckpointError for what leads out of it.
+
+    Nothing is fetched without encryption: on the way anybody could put another file in its place.
+    """
+    if not url.startswith("https://"):
+        raise CheckpointError(
+            f"{url!r} is not encrypted; give an https:// address, or fetch the file and name its path."
+        )
+    parts = url.removeprefix("https://").rstrip("/").split("/")
+    if len(parts) < 2 or not all(parts) or {".", ".."} & {*parts} or not url.isprintable() or "\\" in url:
+        raise CheckpointError(f"{url!r} is no address of a file; write https://<host>/<path>, without `..` in it.")
+    return parts
+
+
+def _require_asked(reference: str, namer: str) -> None:
+    """Raise CheckpointError where a folder, and not the user, names what would have to be fetched."""
+    if namer:
+        raise CheckpointError(
+            f"{namer} names {reference}, which was never fetched here, and nothing is fetched because a folder says "
+            f"so; if you trust it, fetch it by `audiossl convert {reference} COPY.safetensors` and come again."
+        )
+
+
+def fetch_bundle(name: str, namer: str = "") -> Path:
+    """A torchaudio bundle's weights, with the arguments of its model in a JSON file beside them.
+
+    namer: as for `local_path`.
+    """
     try:
         from torchaudio import pipelines
     except Exception as error:
@@ -121,7 +160,7 @@ def fetch_bundle(name: str) -> Path:
     if bundle is None:
         raise CheckpointError(f"torchaudio has no bundle {name!r} of this family. {did_you_mean(name, bundles)}")
     where = str(bundle._path)
-    path = fetch_url(where if "://" in where else f"https://download.pytorch.org/torchaudio/models/{where}")
+    path = fetch_url(where if "://" in where else f"https://download.pytorch.org/torchaudio/models/{where}", namer)
     described = {**bundle._params, "normalize": bool(bundle._normalize_waveform)}
     with atomic_write(path.with_name(described_by(path.name))) as temporary:
         temporary.write_text(json.dumps(described), encoding="utf-8")
@@ -153,10 +192,11 @@ def _download(repository: str, revision: str, *, local: bool = False) -> list[Pa
         files = [get("config.json"), *get_if_any("preprocessor_config.json")]
         for weights in _WEIGHTS:
             if index := get_if_any(f"{weights}.index.json"):
-                shards = sorted(set(json.loads(index[0].read_text(encoding="utf-8"))["weight_map"].values()))
-                return [*files, *index, *(get(shard) for shard in shards)]
+                return [*files, *index, *(get(shard) for shard in shards_of(index[0]))]
             if whole := get_if_any(weights):
                 return [*files, *whole]
+    except CheckpointError:
+        raise
     except Exception as error:  # the hub client raises its own, http and os errors
         if local:
             return []
@@ -165,6 +205,29 @@ def _download(repository: str, revision: str, *, local: bool = False) -> list[Pa
     if local:
         return []
     raise CheckpointError(f"The Hugging Face repository {repository} has no weights ({' or '.join(_WEIGHTS)}).")
+
+
+def shards_of(index: Path) -> list[str]:
+    """The files that an index beside weights in shards names. Raises CheckpointError for what is no such index.
+
+    They lie beside it: what would lead to another folder is not followed.
+    """
+    found = read_described(index).get("weight_map")
+    if not isinstance(found, dict) or not found or not all(isinstance(file, str) for file in found.values()):
+        raise CheckpointError(f"{index} has no `weight_map` from tensors to files; get it again.")
+    shards = sorted(set(found.values()))
+    for shard in shards:
+        if shard in ("", ".", "..") or "/" in shard or "\0" in shard:
+            raise CheckpointError(f"{index} names the file {shard!r}, which is not beside it; get it again.")
+    return shards
+
+
+def read_described(path: Path) -> dict[str, Any]:
+    """A JSON file that lies beside weights. Raises CheckpointError for one that cannot be read."""
+    try:
+        return read_json(path)
+    except AudiosslError as error:
+        raise CheckpointError(str(error)) from error
 
 
 def _not_fetched(what: str, error: Exception, fix: str) -> CheckpointError:

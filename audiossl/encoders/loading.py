@@ -7,20 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from audiossl.core.cards import Card
 from audiossl.core.config import structured
-from audiossl.core.errors import CheckpointError, ConfigError
+from audiossl.core.errors import AudiosslError, CheckpointError, ConfigError, first_line
 from audiossl.core.registry import UPSTREAMS
 from audiossl.core.tensors import config_of, fingerprint, load_strict, read_tensors
-from audiossl.encoders.building import build_upstream, passed_on
-from audiossl.encoders.encoder_file import RUN_NAME, UPSTREAM_NAME, has_encoder_file, read_encoder_file
+from audiossl.encoders.building import build_upstream, passed_on, require_shapes
+from audiossl.encoders.encoder_file import RUN_NAME, UPSTREAM_NAME, EncoderFile, has_encoder_file, read_encoder_file
 from audiossl.encoders.engines.running import with_engine
 from audiossl.encoders.finetuning import FinetuneConfig, make_trainable, merge_lora
 from audiossl.encoders.formats.loading import load_original
 from audiossl.encoders.hub import local_path, packaged_weights, published
+from audiossl.encoders.naming import named_by, namer_of
 from audiossl.encoders.upstream import Upstream
-from audiossl.encoders.weights import load_state, load_upstream_weights
+from audiossl.encoders.weights import described_encoder, load_state, load_upstream_weights
 
 
 def load_upstream(
@@ -134,32 +136,72 @@ def load_from_reference(reference: str, options: Mapping[str, Any], *, random_in
     seed: of these parameters.
     Raises CheckpointError, ConfigError.
     """
-    path, source = local_path(reference)
+    path, source = local_path(reference, namer_of(reference))
     # The folder of a run, before its pre-training has written the whole encoder.
     if not source and path.is_dir() and not (path / UPSTREAM_NAME).is_file():
         if has_encoder_file(path):
             return _load_trained(path, options, random_init=random_init, seed=seed)
         if (path / RUN_NAME).is_file():
             raise _without_encoder(path)
-    # A folder is ours unless it looks like one of transformers.
-    own = path / UPSTREAM_NAME if path.is_dir() and not (path / "config.json").is_file() else path
+    # A folder is ours where our file is in it, unless it looks like one of transformers.
+    ours = (path / UPSTREAM_NAME).is_file() and not (path / "config.json").is_file()
+    own = path / UPSTREAM_NAME if ours else path
     if source or own.suffix != ".safetensors":
         return load_original(path, source, options, random_init=random_init)
     state, description = read_tensors(own)
     if "upstream" not in description:
         return load_original(path, source, options, random_init=random_init)
-    # The file names a registered plug-in, never an address to import: a checkpoint must not choose what code runs.
-    name = description["upstream"]
+    return _load_own(own, state, description, options, random_init=random_init, seed=seed)
+
+
+def _load_own(
+    path: Path,
+    state: Mapping[str, Tensor],
+    description: Mapping[str, Any],
+    options: Mapping[str, Any],
+    *,
+    random_init: bool,
+    seed: int,
+) -> Upstream:
+    """The encoder of a file of our own. Raises CheckpointError, ConfigError.
+
+    path: of the file.
+    state: its tensors.
+    description: what it says of itself.
+    options: of the user, which go before its own.
+    random_init: draw the parameters afresh.
+    seed: of these parameters.
+    """
+    name, said = described_encoder(description, path)
     again = passed_on(name, random_init=True, seed=seed) if random_init else {}
-    upstream = build_upstream(name, {**description["options"], **again, **options}, seed)
+    # The file names registered plug-ins, never code, a path or an address: it must not choose what runs or is read.
+    with named_by(path, asked=options):
+        require_shapes(name, {**said, **options}, state, f"the {name} that {path} describes")
+        try:
+            upstream = build_upstream(name, {**said, **again, **options}, seed)
+        except AudiosslError:
+            raise
+        except Exception as error:  # a constructor's own, about values that it cannot use
+            raise CheckpointError(f"{path} describes a {name} that cannot be built ({first_line(error)}).") from error
     load_state(upstream, state, buffers_only=random_init)
     return upstream
 
 
 def _load_trained(folder: Path, options: Mapping[str, Any], *, random_init: bool, seed: int) -> Upstream:
     """The encoder as training left it in a folder, LoRA merged. Raises CheckpointError, ConfigError."""
-    # What the file says: an encoder of this folder, or that of the one run below it.
-    file = read_encoder_file(folder)
+    with named_by(folder, paths=True):
+        return _as_trained(folder, read_encoder_file(folder), options, random_init=random_init, seed=seed)
+
+
+def _as_trained(
+    folder: Path, file: EncoderFile, options: Mapping[str, Any], *, random_init: bool, seed: int
+) -> Upstream:
+    """The encoder of a folder, or that of the one run below it, as its encoder.json says.
+
+    folder: of the run.
+    file: what it says.
+    options, random_init, seed: as the user wants it, which a trained encoder leaves no room for.
+    """
     if len(file.runs) > 1:
         raise ConfigError(
             f"{folder} is a cross-validation; name the run of one of its folds, for instance {folder / file.runs[0]}."

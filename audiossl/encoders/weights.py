@@ -27,6 +27,16 @@ def save_upstream(upstream: Upstream, path: Path, card: Mapping[str, Any] | None
     write_tensors(path, upstream.state_dict(), description)
 
 
+def described_encoder(description: Mapping[str, Any], path: Path) -> tuple[str, dict[str, Any]]:
+    """The registered name and the options that a file of `save_upstream` says. Raises CheckpointError."""
+    name, options = description.get("upstream"), description.get("options")
+    if not isinstance(name, str) or not isinstance(options, dict):
+        raise CheckpointError(
+            f"The description in {path} has no `upstream` with `options`; write the file again with save_upstream."
+        )
+    return name, options
+
+
 def load_upstream_weights(upstream: Upstream, path: Path, sha256: str = "", *, buffers_only: bool = False) -> None:
     """Load a file of `save_upstream` into an upstream of the same shape, strictly.
 

@@ -26,6 +26,7 @@ from audiossl.data.stream import StreamPlan
 from audiossl.encoders.devices import best_device
 from audiossl.encoders.encoder_file import EncoderFile
 from audiossl.encoders.loading import load_upstream, require_fingerprint
+from audiossl.encoders.naming import named_by
 from audiossl.experiments.building import build_downstream
 from audiossl.experiments.cached_batches import FeatureNeeds
 from audiossl.experiments.config import Experiment
@@ -186,7 +187,8 @@ def load_single(folder: Path, checkpoint: str = "", device: str | None = None, o
     """
     place = RunFolder(folder)
     config, stored = place.config(overrides), place.facts.upstream_fingerprint or ""
-    upstream = load_upstream(config.upstream, **config.upstream_options)
+    with named_by(folder, paths=True, asked=[pair.partition("=")[2] for pair in overrides]):
+        upstream = load_upstream(config.upstream, **config.upstream_options)
     require_fingerprint(upstream, stored, config.upstream, folder)
     task = build_downstream(config, upstream)
     place.restore(task, checkpoint or config.checkpoint)

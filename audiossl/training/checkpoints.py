@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from audiossl.core.errors import TrainingError
+from audiossl.core.files import remove_parts
 from audiossl.core.tensors import read_tensors, write_tensors
 from audiossl.core.types import Position
 from audiossl.training.optimizer import flatten_optimizer, unflatten_optimizer
@@ -97,6 +98,11 @@ class Checkpoints:
         states = [read_tensors(self._of_step(one))[0] for one in best]
         mean = {name: _mean([state[name] for state in states]) for name in states[0]}
         write_tensors(self.path("averaged"), mean, {"steps": [one.step for one in best]})
+
+    def remove_parts(self) -> None:
+        """Remove what a writer that was killed left half written. Nobody else may be training in this run."""
+        if self.active:
+            remove_parts(self.run / "checkpoints")
 
     def save(self, task: Task, optimizer: Any, state: TrainingState) -> None:
         """Weights, optimizer state and progress in one file, so that a kill at any moment leaves a whole one."""

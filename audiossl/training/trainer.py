@@ -83,6 +83,7 @@ class Trainer:
         Gives the loss at the end of a step, and None before a step and between its batches.
         The evaluation and the checkpoint that are due after a step come in the next turn, which has no batch.
         """
+        self.checkpoints.remove_parts()
         if resume:
             self.restore()
         self.context.prepare()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors import SafetensorError
+from safetensors.torch import save_file
 from torch import nn
 from toys.tera import tiny
 
@@ -87,3 +89,66 @@ def test_what_safetensors_cannot_write_for_another_reason_says_so(
     with pytest.raises(OutputError, match=r"x\.safetensors cannot be written \(header too large\)"):
         write_tensors(tmp_path / "x.safetensors", {"a": torch.zeros(3)}, {})
     assert list(tmp_path.iterdir()) == []
+
+
+TENSORS = {
+    "a": torch.randn(3, 5),
+    "b": torch.randn(4).bfloat16(),
+    "c": torch.tensor(7),
+    "d": torch.zeros(0, 2),
+    "e": torch.tensor([True, False]),
+}
+
+
+def test_a_flipped_bit_is_noticed_wherever_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    write_tensors(path, TENSORS, {"step": 3, "best": [[0.5, 2]]})
+    whole = path.read_bytes()
+    read, described = read_tensors(path)
+    assert described == {"step": 3, "best": [[0.5, 2]]}
+    assert all(torch.equal(read[name], value) for name, value in TENSORS.items())
+    for place in range(0, len(whole), 3):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        try:
+            read, described = read_tensors(path)
+        except CheckpointError:
+            continue
+        # What is left is a flip in the name of the checksum, which is then another's, or in a blank behind the header.
+        assert all(torch.equal(read[name], value) for name, value in TENSORS.items())
+        assert described == {"step": 3, "best": [[0.5, 2]]}
+
+
+def test_damage_names_the_file_and_the_way_out(tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    write_tensors(path, {"a": torch.ones(3)}, {})
+    path.write_bytes(path.read_bytes()[:-1] + b"\x3e")
+    with pytest.raises(CheckpointError, match=r"safetensors is damaged: its content has another checksum .* copy it"):
+        read_tensors(path)
+
+
+def test_what_has_no_checksum_still_loads(tmp_path: Path) -> None:
+    """Of an earlier version, and of others."""
+    save_file({"a": torch.ones(3)}, tmp_path / "x.safetensors", metadata={"audiossl": '{"step": 3}'})
+    assert read_tensors(tmp_path / "x.safetensors")[1] == {"step": 3}
+    save_file({"a": torch.ones(3)}, tmp_path / "y.safetensors", metadata={"format": "pt"})
+    assert read_tensors(tmp_path / "y.safetensors")[1] == {}
+
+
+@pytest.mark.parametrize("said", ["null", "[]", "7", '"x"', "{", "[" * 100_000])
+def test_a_description_that_is_none_is_one_sentence(tmp_path: Path, said: str) -> None:
+    save_file({"a": torch.ones(3)}, tmp_path / "x.safetensors", metadata={"audiossl": said})
+    with pytest.raises(CheckpointError, match=r"x\.safetensors") as caught:
+        read_tensors(tmp_path / "x.safetensors")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("size", [10**12, 2**62])
+def test_a_header_that_announces_terabytes_is_one_sentence(tmp_path: Path, size: int) -> None:
+    path = tmp_path / "x.safetensors"
+    header = json.dumps({"a": {"dtype": "F32", "shape": [size], "data_offsets": [0, 4 * size]}}).encode()
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(16))
+    with pytest.raises(CheckpointError, match="is not a whole safetensors file"):
+        read_tensors(path)
+    path.write_bytes(size.to_bytes(8, "little") + header)
+    with pytest.raises(CheckpointError, match="is not a whole safetensors file"):
+        read_tensors(path)

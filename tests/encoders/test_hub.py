@@ -13,6 +13,7 @@ from toys import miniatures as mini
 from audiossl import load_upstream
 from audiossl.core.errors import CheckpointError
 from audiossl.core.tensors import fingerprint
+from audiossl.encoders.hub import shards_of
 from audiossl.encoders.waveform.to_transformers import write_folder
 
 
@@ -133,3 +134,65 @@ def test_a_card_whose_weights_have_another_shape(tmp_path: Path, monkeypatch: py
     fake_hub(monkeypatch, tmp_path / "hub")
     with pytest.raises(CheckpointError, match=r"is not what the card of 'hubert_base' describes: .*is 24, not 768"):
         load_upstream("hubert_base")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://example.org/../../../site-packages/evil.pth",
+        "https://example.org/a/../b.pt",
+        "https://../b.pt",
+        "https:///etc/x.pt",
+        "https://example.org//etc/x.pt",
+        "https://example.org",
+        "https://example.org/",
+        "https://example.org/..",
+        "https://example.org/a/./b.pt",
+        "https://example.org/a?x=/../../b.pt",
+        "https://example.org/a\nb.pt",
+        "http://example.org/x.pt",
+        "fairseq:http://example.org/x.pt",
+        "fairseq:https://example.org/../x.pt",
+    ],
+)
+def test_an_address_leads_nowhere_but_into_the_cache(
+    address: str, monkeypatch: pytest.MonkeyPatch, cache: Path
+) -> None:
+    def download(url: str, to: str, **_: Any) -> None:
+        raise AssertionError(f"{url} -> {to}")
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", download)
+    with pytest.raises(CheckpointError, match=r"is no address of a file; write https://|is not encrypted; give an"):
+        load_upstream(address)
+    assert not cache.exists()
+
+
+@pytest.mark.parametrize("name", ["a/..", "../a", "a/b@..", "a/."])
+def test_a_repository_is_no_path(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = fake_hub(monkeypatch, tmp_path / "hub")
+    with pytest.raises(CheckpointError, match=r"is no repository; write hf:|there is no file or folder"):
+        load_upstream(f"hf:{name}")
+    assert not asked
+
+
+@pytest.mark.parametrize(
+    "index",
+    ["{}", "[]", "7", "{", '{"weight_map": ["a"]}', '{"weight_map": {}}', '{"weight_map": {"a": 1}}', "[" * 100_000]
+    + [json.dumps({"weight_map": {"a": name}}) for name in ("../x.bin", "/x.bin", "a/x.bin", "..", "", "x\0")],
+)
+def test_an_index_that_names_no_files_beside_it_is_one_sentence(index: str, tmp_path: Path) -> None:
+    path = tmp_path / "pytorch_model.bin.index.json"
+    path.write_text(index)
+    with pytest.raises(CheckpointError, match=str(path)) as caught:
+        shards_of(path)
+    assert "\n" not in str(caught.value)
+    path.write_text(json.dumps({"weight_map": {"a": "2.bin", "b": "1.bin", "c": "2.bin"}}))
+    assert shards_of(path) == ["1.bin", "2.bin"]
+
+
+def test_shards_of_a_repository_lie_beside_its_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_folder(mini.encoder(), tmp_path / "hub" / "newest")
+    (tmp_path / "hub" / "newest" / "model.safetensors.index.json").write_text('{"weight_map": {"a": "../../x"}}')
+    fake_hub(monkeypatch, tmp_path / "hub")
+    with pytest.raises(CheckpointError, match=r"names the file '\.\./\.\./x', which is not beside it"):
+        load_upstream("hf:someone/encoder")

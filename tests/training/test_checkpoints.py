@@ -152,3 +152,29 @@ def test_other_processes_rank_and_write_nothing(tmp_path: Path) -> None:
     task = ToyTask()
     checkpoints.save(task, updated(task), TrainingState())
     assert names(tmp_path) == set()
+
+
+@pytest.mark.parametrize("active", [True, False])
+def test_what_a_killed_writer_left_is_removed(tmp_path: Path, active: bool) -> None:
+    checkpoints = Checkpoints(tmp_path, active=active)
+    checkpoints.remove_parts()  # there is no such folder yet
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    for name in (".last.safetensors.0123abcd.part", ".best.safetensors.ffffffff.part", "mine.part", ".x.part", "last"):
+        (folder / name).write_bytes(b"x")
+    checkpoints.remove_parts()
+    left = {"mine.part", ".x.part", "last"}
+    assert {path.name for path in folder.iterdir()} >= left
+    assert ({path.name for path in folder.iterdir()} == left) == active
+
+
+def test_a_damaged_last_checkpoint_is_not_gone_on_from(tmp_path: Path) -> None:
+    task = ToyTask()
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(task, updated(task), TrainingState(5))
+    path = checkpoints.path("last")
+    whole = bytearray(path.read_bytes())
+    whole[-3] ^= 4
+    path.write_bytes(bytes(whole))
+    with pytest.raises(CheckpointError, match=r"last\.safetensors is damaged"):
+        checkpoints.restore(task, build_optimizer(task, TrainerConfig()))

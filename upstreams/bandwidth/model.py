@@ -34,7 +34,7 @@ class BandwidthConfig:
     """
 
     encoder: str = "tera_mini"
-    """Any name or path that `load_upstream` takes."""
+    """Any name or path that `load_upstream` takes. What a checkpoint says here must be a registered name."""
     encoder_options: dict[str, Any] = field(default_factory=dict)
     """Fields of that encoder's configuration."""
     mode: Literal["resample", "time_expand", "band_split"] = "time_expand"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from audiossl.core.ranges import Count
+from audiossl.core.ranges import Count, Depth
 from audiossl.encoders.waveform.model import WaveformConfig, WaveformEncoder
 
 
@@ -17,7 +17,7 @@ class Data2VecConfig(WaveformConfig):
     """Norm in the stem: 'layer', over channels in every layer, as published."""
     position_kernel: Count = 95
     """Frames that all position convolutions see together, 19 each as published."""
-    position_depth: Count = 5
+    position_depth: Depth = 5
     """How many position convolutions follow each other."""
     position_norm: Literal["weight", "batch", "layer"] = "layer"
     """How the position convolutions are normalised: by layer norms between them, as published."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from audiossl.core.ranges import Count
+from audiossl.core.ranges import Depth
 from audiossl.encoders.waveform.model import WaveformConfig, WaveformEncoder
 
 
@@ -12,7 +12,7 @@ from audiossl.encoders.waveform.model import WaveformConfig, WaveformEncoder
 class DistilHubertConfig(WaveformConfig):
     """HuBERT base with two blocks and no norm between stem and projection."""
 
-    num_layers: Count = 2
+    num_layers: Depth = 2
     """Transformer blocks."""
     feature_norm: bool = False
     """Whether the stem's output is layer-normalised before the projection: not here, as published."""

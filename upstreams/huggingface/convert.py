@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,9 @@ from audiossl.core.errors import CheckpointError, ConfigError, first_line
 from audiossl.core.tensors import config_of
 from audiossl.encoders.building import build_upstream
 from audiossl.encoders.formats.converter import Converter
-from audiossl.encoders.formats.original import Original
+from audiossl.encoders.formats.original import Original, preprocessor_of, require_merged
+from audiossl.encoders.formats.pickled import refused
+from audiossl.encoders.hub import read_described, shards_of
 from audiossl.encoders.upstream import Upstream
 from audiossl.upstreams.huggingface.kinds import Kind, import_transformers, kind_of
 from audiossl.upstreams.huggingface.model import HuggingFace, HuggingFaceConfig, make_config
@@ -70,11 +73,10 @@ def load_folder(folder: Path, *, normalize: bool | None = None) -> HuggingFace:
     preprocessor's file says. Raises CheckpointError, ConfigError.
     """
     folder = Path(folder)
-    described = _read_json(folder / "config.json")
-    if described is None:
+    if not (folder / "config.json").is_file():
         raise CheckpointError(f"{folder} is no model folder of transformers: it has no config.json.")
-    if (folder / "adapter_config.json").is_file():  # transformers would put them on a base model that it looks for
-        raise CheckpointError(f"{folder} holds adapters of peft: merge them into their model and save that.")
+    described = read_described(folder / "config.json")
+    require_merged(folder)  # transformers would put them on a base model that it looks for
     kind = kind_of(described.get("model_type"))
     extractor = _extractor_settings(folder, kind, normalize)
     model = _read_encoder(folder, kind, described)
@@ -85,8 +87,7 @@ def load_folder(folder: Path, *, normalize: bool | None = None) -> HuggingFace:
 
 def _extractor_settings(folder: Path, kind: Kind, normalize: bool | None) -> dict[str, Any]:
     """Arguments of the preprocessor, from its own file or from that of the whole processor."""
-    processor = _read_json(folder / "processor_config.json") or {}
-    described = _read_json(folder / "preprocessor_config.json") or processor.get("feature_extractor")
+    described = preprocessor_of(folder)
     if described is None and (normalize is None or not kind.takes_waveform):
         raise CheckpointError(
             f"{folder} has no preprocessor_config.json, which says what the model reads: get it"
@@ -109,13 +110,18 @@ def _read_encoder(folder: Path, kind: Kind, described: dict[str, Any]) -> Any:
     options: dict[str, Any] = {"config": config, "dtype": torch.float32, "local_files_only": True}
     if kind.renamed:
         options["key_mapping"] = dict(kind.renamed)
+    for index in folder.glob("*.index.json"):
+        shards_of(index)  # transformers would follow it to any folder
     # By transformers' own reader, which says what it did not find.
     try:
         with _quiet():
             whole, found = reader.from_pretrained(str(folder), output_loading_info=True, **options)
+    except pickle.UnpicklingError as error:  # whose message advises to run the file
+        raise refused(folder) from error
     except Exception as error:  # transformers, safetensors and torch raise their own, at times of many lines
         reason = first_line(error)
         raise CheckpointError(f"The weights in {folder} cannot be read as {reader.__name__}: {reason}") from error
+    require_merged(folder, found["unexpected_keys"])
     # A head may be missing, the encoder may not.
     prefix = f"{kind.part}." if kind.part else ""
     missing = sorted(name for name in found["missing_keys"] if name.startswith(prefix))
@@ -147,15 +153,3 @@ def _plain(fields: dict[str, Any]) -> dict[str, Any]:
     kept = {key: value for key, value in fields.items() if key not in _DROPPED and not key.startswith("_")}
     made: dict[str, Any] = json.loads(json.dumps(kept))
     return made
-
-
-def _read_json(path: Path) -> dict[str, Any] | None:
-    if not path.is_file():
-        return None
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{path} is not readable JSON ({error}); copy or download it again.") from error
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path} must hold a JSON object, as transformers writes it.")
-    return content

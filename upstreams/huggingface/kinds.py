@@ -140,12 +140,12 @@ KINDS: dict[str, Kind] = {
 
 def kind_of(model_type: object) -> Kind:
     """The architecture of a `model_type`. Raises ConfigError for one that is not known."""
-    if model_type not in KINDS:
+    if not isinstance(model_type, str) or model_type not in KINDS:
         raise ConfigError(
             f"The huggingface upstream does not know the model_type {model_type!r}. "
             f"{did_you_mean(str(model_type), KINDS) or 'Known: ' + ', '.join(sorted(KINDS)) + '.'}"
         )
-    return KINDS[str(model_type)]
+    return KINDS[model_type]
 
 
 def import_transformers() -> ModuleType:

@@ -6,7 +6,7 @@ with its final normalisation where it has one (which versions of transformers pu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, overload
 
@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from audiossl.core.errors import AudioError, ConfigError, first_line
+from audiossl.core.ranges import Range
 from audiossl.core.registry import import_target
 from audiossl.encoders.upstream import Upstream
 from audiossl.upstreams.huggingface.kinds import Kind, import_transformers, kind_of
@@ -31,6 +32,13 @@ _OFF: dict[str, Any] = {
     "add_adapter": False,
     "use_intermediate_ffn_before_adapter": False,
 }
+
+
+# Never taken from a folder: these may name code of a repository, which transformers would fetch and run.
+_NEVER = ("attn_implementation", "experts_implementation", "auto_map", "custom_pipelines")
+
+
+_DEPTHS = Range(1, 1000)  # beyond it, building one takes for ever
 
 
 @dataclass(frozen=True)
@@ -137,16 +145,27 @@ def make_config(kind: Kind, fields: dict[str, Any]) -> Any:
     import_transformers()
     mapping = import_target("transformers.models.auto.configuration_auto:CONFIG_MAPPING")
     try:
-        config = mapping[fields["model_type"]].from_dict(dict(fields))
+        config = mapping[fields["model_type"]].from_dict(_without_code(fields))
     except Exception as error:  # each version of transformers validates with errors of its own
         reason = first_line(error)
         raise ConfigError(f"transformers cannot use the {fields['model_type']} configuration: {reason}") from error
     # A recogniser's configuration may hold that of its encoder (Parakeet).
     config = getattr(config, "encoder_config", config)
+    if not _DEPTHS.holds(depth := getattr(config, kind.depth)):
+        raise ConfigError(f"The {fields['model_type']} configuration has {kind.depth}={depth}, not {_DEPTHS}.")
     for name, value in _OFF.items():
         if hasattr(config, name):
             setattr(config, name, value)
     return config
+
+
+def _without_code(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration, and those inside of it, without what may name code."""
+    return {
+        key: _without_code(value) if isinstance(value, Mapping) else value
+        for key, value in fields.items()
+        if key.removeprefix("_").removesuffix("_internal") not in _NEVER
+    }
 
 
 def make_extractor(kind: Kind, settings: dict[str, Any]) -> Any:

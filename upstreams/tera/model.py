@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from audiossl.core.errors import CheckpointError
-from audiossl.core.ranges import Count, CountOrZero, Finite, NonNegative, ShareBelowOne
+from audiossl.core.errors import CheckpointError, ConfigError
+from audiossl.core.ranges import Count, CountOrZero, Depth, Finite, NonNegative, ShareBelowOne
 from audiossl.encoders.upstream import Upstream
 from audiossl.nn import filterbank
 from audiossl.nn.masking import valid_frames
@@ -43,7 +43,7 @@ class TeraConfig:
     """Each band to zero mean and unit variance over the utterance (as published) or over the training data, or not."""
     width: Count = 768
     """Channels of a hidden state."""
-    num_layers: Count = 3
+    num_layers: Depth = 3
     """Transformer blocks."""
     num_heads: Count = 12
     """Attention heads of each block."""
@@ -61,6 +61,10 @@ class TeraConfig:
     """Initial spread of the input projection (at the published 0.02 position codes outweigh the input for long)."""
     sample_rate_hz: Count = 16000
     """Sampling rate of the waveform in Hz."""
+
+    def __post_init__(self) -> None:
+        if self.num_heads > 0 and self.width % self.num_heads:
+            raise ConfigError(f"width={self.width} must be a multiple of num_heads={self.num_heads}.")
 
 
 class BertBlock(nn.Module):

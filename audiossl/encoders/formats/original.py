@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property, partial
-from operator import itemgetter
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,12 @@ from audiossl.core.errors import CheckpointError
 from audiossl.core.tensors import read_tensors
 from audiossl.encoders.encoder_file import UPSTREAM_NAME
 from audiossl.encoders.formats.pickled import plain, read_pickled
+from audiossl.encoders.hub import read_described, shards_of
+
+_WEIGHTS = ("state_dict", "model_state_dict", "model")  # what trainers call the weights in their files
+
+# Names of tensors that peft adds to a model, and of those that it wraps.
+_ADAPTERS = re.compile(r"(^|.*\.)(base_layer|lora_\w+|ia3_\w+|hada_\w+|lokr_\w+|oft_\w+|vera_\w+)(\..*|$)")
 
 
 @dataclass(frozen=True)
@@ -72,14 +77,28 @@ def _pickled(path: Path, content: Mapping[str, Any]) -> Original:
         microsoft = "cfg" in content and not sections
         described = config if sections else {"model": config, "task": config}
         return Original(path, "microsoft" if microsoft else "fairseq", described, content, lambda: content["model"])
-    # Nothing but weights, perhaps under one key.
-    for key in ("state_dict", "model_state_dict", "model"):
-        if isinstance(content.get(key), Mapping):
-            read = partial(itemgetter(key), content)
-            return Original(path, _kind_of_names(content[key]), _torchaudio_json(path), content, read)
+    # Nothing but weights, perhaps under some keys.
+    found = _weights_in(content)
+    if found is not content:
+        return Original(path, _kind_of_names(found), _torchaudio_json(path), content, lambda: found)
     if (path.parent / "config.json").is_file() and path.name.startswith("pytorch_model"):
         return _huggingface(path.parent)
     return Original(path, _kind_of_names(content), _torchaudio_json(path), content, lambda: content)
+
+
+def _weights_in(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The mapping that holds tensors: the content itself, or that under one of its keys, however deep.
+
+    The names that trainers write go before others. Of several others, which one is meant is not known: the content.
+    """
+    if any(isinstance(value, Tensor) for value in content.values()):
+        return content
+    for key in _WEIGHTS:
+        if isinstance(content.get(key), Mapping):
+            return _weights_in(content[key])
+    inner = [_weights_in(value) for value in content.values() if isinstance(value, Mapping)]
+    held = [part for part in inner if any(isinstance(value, Tensor) for value in part.values())]
+    return held[0] if len(held) == 1 else content
 
 
 def _kind_of_names(state: Mapping[str, Any]) -> str:
@@ -91,19 +110,45 @@ def _torchaudio_json(path: Path) -> dict[str, Any]:
     beside = path.with_name(f"{path.name.removesuffix('.pt')}.model_config.json")
     if not beside.is_file():
         return {}
-    try:
-        return {"torchaudio": dict(json.loads(beside.read_text(encoding="utf-8")))}
-    except (json.JSONDecodeError, UnicodeDecodeError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{beside} is not readable JSON ({error}); get it again.") from error
+    return {"torchaudio": read_described(beside)}
 
 
 def _huggingface(folder: Path) -> Original:
+    require_merged(folder)
     if not (folder / "config.json").is_file():
         raise CheckpointError(f"{folder} has neither {UPSTREAM_NAME} nor config.json; name a file in it instead.")
-    described = {"config": _json(folder / "config.json")}
-    if (folder / "preprocessor_config.json").is_file():
-        described["preprocessor"] = _json(folder / "preprocessor_config.json")
+    described = {"config": read_described(folder / "config.json")}
+    preprocessor = preprocessor_of(folder)
+    if preprocessor is not None:
+        described["preprocessor"] = preprocessor
     return Original(folder, "huggingface", described, {}, lambda: _huggingface_state(folder))
+
+
+def preprocessor_of(folder: Path) -> dict[str, Any] | None:
+    """What a folder of transformers says of its preprocessor, in a file of its own or in that of the whole processor.
+
+    None where it says nothing. Raises CheckpointError for a damaged file.
+    """
+    if (folder / "preprocessor_config.json").is_file():
+        return read_described(folder / "preprocessor_config.json")
+    if (folder / "processor_config.json").is_file():
+        inner = read_described(folder / "processor_config.json").get("feature_extractor")
+        return inner if isinstance(inner, dict) else None
+    return None
+
+
+def require_merged(path: Path, names: Iterable[str] = ()) -> None:
+    """Raise CheckpointError where adapters of peft lie beside a model, or among its tensors.
+
+    How strongly they act is not in their tensors, so that only peft can put them into the weights.
+
+    path: of the file or folder.
+    names: of the tensors in it.
+    """
+    if (path / "adapter_config.json").is_file() or any(_ADAPTERS.fullmatch(name) for name in names):
+        raise CheckpointError(
+            f"{path} holds adapters of peft: merge them into their model (merge_and_unload) and save that."
+        )
 
 
 def _huggingface_state(folder: Path) -> dict[str, Tensor]:
@@ -112,7 +157,7 @@ def _huggingface_state(folder: Path) -> dict[str, Tensor]:
         index = folder / f"{name}.index.json"
         files = [name]
         if index.is_file():
-            files = sorted(set(_json(index)["weight_map"].values()))
+            files = shards_of(index)
         elif not (folder / name).is_file():
             continue
         parts = [
@@ -121,10 +166,3 @@ def _huggingface_state(folder: Path) -> dict[str, Tensor]:
         ]
         return {key: value for part in parts for key, value in part.items()}
     raise CheckpointError(f"{folder} has no weights (model.safetensors or pytorch_model.bin).")
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (json.JSONDecodeError, UnicodeDecodeError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path} is not readable JSON ({error}); get it again.") from error

@@ -11,16 +11,20 @@ import collections
 import pickle
 import pickletools
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
 import torch
 
-from audiossl.core.errors import CheckpointError, first_line
+from audiossl.core.errors import CheckpointError
 
 # Packages whose classes are found in published files as carriers of data.
 _CARRIERS = ("fairseq", "omegaconf", "optimizers", "s3prl", "argparse", "pathlib", "numpy", "_codecs", "typing")
+
+
+# What is not worth naming where a file is refused: data, and what every torch file names.
+_KNOWN = (*_CARRIERS, "torch", "collections")
 
 # Plain containers that omegaconf's nodes refer to; these are what they are.
 _CONTAINERS: list[Any] = [collections.defaultdict, dict, list, int]
@@ -41,16 +45,14 @@ def read_pickled(path: Path) -> Mapping[str, Any]:
     """A torch file as a mapping, stand-ins included. Raises CheckpointError, also for classes that are not inert."""
     if not path.is_file():
         raise CheckpointError(f"There is no checkpoint {path}.")
+    named: set[str] = set()
     try:
         named = _named_classes(path)
         inert = [(Inert, name) for name in named if name.split(".")[0] in _CARRIERS]
         with torch.serialization.safe_globals([*_CONTAINERS, *inert]):
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        reason = next((line for line in str(error).splitlines() if "GLOBAL" in line), first_line(error))
-        raise CheckpointError(
-            f"{path} is damaged or holds pickled code that audiossl does not run ({reason.strip()})."
-        ) from error
+    except pickle.UnpicklingError as error:  # whose message advises to run the file
+        raise refused(path, named) from error
     except Exception as error:  # torch meets a cut file with struct.error, EOFError, RuntimeError, IndexError, ...
         size = path.stat().st_size
         raise CheckpointError(f"{path} ({size} bytes) is not a whole torch checkpoint: copy it again.") from error
@@ -59,6 +61,20 @@ def read_pickled(path: Path) -> Mapping[str, Any]:
     if not isinstance(checkpoint, Mapping):
         raise CheckpointError(f"{path} holds a {type(checkpoint).__name__}, not a checkpoint with named parts.")
     return checkpoint
+
+
+def refused(path: Path, named: Collection[str] = ()) -> CheckpointError:
+    """The error of a file that pickled code would have to be run for.
+
+    path: of the file.
+    named: every global that it names.
+    """
+    strange = sorted(name for name in named if name.split(".")[0] not in _KNOWN)
+    which = f" ({', '.join(strange[:3])})" if strange else ""
+    return CheckpointError(
+        f"{path} is damaged or holds pickled code that audiossl does not run{which}: save its state_dict() with the "
+        f"toolkit that wrote it, and give that."
+    )
 
 
 def plain(value: Any) -> Any:

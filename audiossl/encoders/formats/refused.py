@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from audiossl.core.errors import CheckpointError
-from audiossl.encoders.formats.original import Original
+from audiossl.encoders.formats.original import Original, require_merged
 
 # (what a tensor's name contains, what the file is).
 _SIGNS = (
@@ -24,6 +24,8 @@ _SIGNS = (
 
 def refuse_by_name(original: Original) -> None:
     """Raise CheckpointError for encoders that are known but not supported, saying what they are."""
+    if original.kind != "huggingface":  # of a folder, the tensors are read by whoever knows its kind
+        require_merged(original.path, original.state)
     if name := _name_of(original):
         raise CheckpointError(f"{original.path} is {name}, which audiossl does not have.")
 

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from audiossl.core.errors import CheckpointError
 from audiossl.core.tensors import load_strict
-from audiossl.encoders.building import build_upstream
+from audiossl.encoders.building import build_upstream, require_shapes
 from audiossl.encoders.formats.converter import Converter
-from audiossl.encoders.formats.original import Original
+from audiossl.encoders.formats.original import Original, require_merged
 from audiossl.encoders.upstream import Upstream
 from audiossl.encoders.waveform.description import configuration_of
 from audiossl.encoders.waveform.names import (
@@ -39,11 +39,14 @@ def load(family: str, original: Original, options: Mapping[str, Any], random_ini
     """
     state = fairseq_state(original)
     described = configuration_of(original, state, options)
-    encoder = build_upstream(family, described, seed=0)
+    ours = fairseq_to_ours(state)
+    what = f"the {family} encoder ({described['num_layers']} blocks of {described['width']}) that it describes"
     if not random_init:
         _require_finite(original, state)
-        what = f"the {family} encoder ({described['num_layers']} blocks of {described['width']}) that it describes"
-        load_strict(encoder, fairseq_to_ours(state), expected=encoder.state_dict(), what=what)
+        require_shapes(family, described, ours, what)
+    encoder = build_upstream(family, described, seed=0)
+    if not random_init:
+        load_strict(encoder, ours, expected=encoder.state_dict(), what=what)
     return encoder
 
 
@@ -51,7 +54,8 @@ CONVERTER = Converter(FAMILIES, family_of, load)
 
 
 def fairseq_state(original: Original) -> dict[str, Tensor]:
-    """The encoder's tensors under fairseq's names, without heads."""
+    """The encoder's tensors under fairseq's names, without heads. Raises CheckpointError for adapters of peft."""
+    require_merged(original.path, original.state)
     state = encoder_of(original.state)
     if original.kind == "torchaudio":
         return torchaudio_to_fairseq(state)

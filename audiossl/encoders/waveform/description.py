@@ -210,14 +210,38 @@ def _said_by_torchaudio(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _chosen(original: Original, options: Mapping[str, Any], normalize: str) -> dict[str, Any]:
-    """The user's options, of which normalize='huggingface' does what the folder's preprocessor says."""
-    chosen: dict[str, Any] = {"normalize": normalize, **options}
+def _chosen(original: Original, options: Mapping[str, Any], guess: str) -> dict[str, Any]:
+    """The user's options, and what the folder's preprocessor says where they leave it open.
+
+    original: the checkpoint.
+    options: of the user, of which normalize='huggingface' does what the preprocessor says, too.
+    guess: the normalisation where nothing is said.
+    """
+    chosen: dict[str, Any] = {"normalize": guess, **options}
     preprocessor = original.described.get("preprocessor")
-    if chosen["normalize"] == "huggingface" and preprocessor is not None:
-        chosen["normalize"] = "huggingface" if preprocessor.get("do_normalize", True) else "none"
-    rate = (preprocessor or {}).get("sampling_rate")
+    if preprocessor is None:
+        return chosen
+    if options.get("normalize", "huggingface") == "huggingface":
+        chosen["normalize"] = "huggingface" if _flag(original, preprocessor) else "none"
+    if "normalize" not in options and (guess == "none") != (chosen["normalize"] == "none"):
+        _log.warning(
+            "%s: the waveform is %snormalised, as its preprocessor says, though encoders of this style are usually "
+            "trained %s; normalize=%s would do that.",
+            original.path,
+            "" if guess == "none" else "not ",
+            "without" if guess == "none" else "with it",
+            guess,
+        )
+    rate = preprocessor.get("sampling_rate")
     return {**({"sample_rate_hz": int(rate)} if rate else {}), **chosen}
+
+
+def _flag(original: Original, preprocessor: Mapping[str, Any]) -> bool:
+    """Whether a preprocessor normalises the waveform, which that of transformers does where it says nothing."""
+    said = preprocessor.get("do_normalize", True)
+    if not isinstance(said, bool):
+        raise CheckpointError(f"The preprocessor of {original.path} has do_normalize={said!r}, not true or false.")
+    return said
 
 
 def _guessed_heads(original: Original, width: int) -> int:

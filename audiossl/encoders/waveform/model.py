@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from audiossl.core.errors import ConfigError
-from audiossl.core.ranges import Count, CountOrZero, NonNegative, Share, ShareBelowOne
+from audiossl.core.ranges import Count, CountOrZero, Depth, NonNegative, Share, ShareBelowOne
 from audiossl.core.types import Features
 from audiossl.encoders.upstream import Upstream
 from audiossl.nn.conv_stem import ConvStem, stride_and_receptive_field
@@ -55,7 +55,7 @@ class WaveformConfig:
     """Whether a linear layer leads from the stem's width to that of the Transformer."""
     width: Count = 768
     """Channels of a hidden state."""
-    num_layers: Count = 12
+    num_layers: Depth = 12
     """Transformer blocks."""
     num_heads: Count = 12
     """Attention heads of each block."""
@@ -69,7 +69,7 @@ class WaveformConfig:
     """Frames that the position convolution sees, all `position_depth` of them together."""
     position_groups: Count = 16
     """Groups of channels that the position convolution keeps apart."""
-    position_depth: Count = 1
+    position_depth: Depth = 1
     """How many position convolutions follow each other, with position_norm='layer'."""
     position_norm: Literal["weight", "batch", "layer"] = "weight"
     """How the position convolution is normalised: by its weights, by a batch norm before it, or layer norms between."""

@@ -6,6 +6,7 @@ is a pair of templates, read in both directions: {n} is a number, {k} is weight 
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
@@ -14,6 +15,8 @@ import torch
 from torch import Tensor
 
 from audiossl.core.errors import CheckpointError
+
+_log = logging.getLogger(__name__)
 
 Rules = Sequence[tuple[str, str]]
 
@@ -114,42 +117,52 @@ _HEADS = re.compile(
     r"logit_generator|_ema)\b.*"
 )
 
-_PREFIXES = (
-    "w2v_encoder.w2v_model.",
-    "encoder.w2v_model.",
-    "w2v_model.",
-    "wav2vec2.",
-    "hubert.",
-    "wavlm.",
-    "data2vec_audio.",
-    "unispeech_sat.",
-    "unispeech.",
-    "module.",
-    "model.",
-)
+_STEM = "feature_extractor.conv_layers.0."
 
 
 def encoder_of(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The encoder's own tensors, without the prefix of a model that contains it and without known heads.
 
-    Names that belong to neither are kept, so that strict loading shows them.
+    Any prefix will do, since strict loading proves that all of the encoder lay under it. Names that belong to neither
+    the encoder nor a known head stay where there is no prefix, so that strict loading shows them. What lies beside a
+    prefix is not the encoder's: it is left behind, and said to be.
+    Raises CheckpointError where the stem of an encoder is found under several prefixes.
     """
     named = {name: value for name, value in state.items() if isinstance(value, Tensor)}
-    stem = "feature_extractor.conv_layers.0."
-    prefix = next((name.partition(stem)[0] for name in named if stem in name), "")
-    unknown = prefix
-    while known := next((known for known in _PREFIXES if unknown.startswith(known)), ""):
-        unknown = unknown.removeprefix(known)
-    if unknown:
-        raise CheckpointError(f"The encoder lies under {prefix!r}, a prefix that no known toolkit writes.")
+    prefixes = sorted({name.partition(_STEM)[0] for name in named if _STEM in name}) or [""]
+    if len(prefixes) > 1:
+        found = " and ".join(repr(prefix) for prefix in prefixes)
+        raise CheckpointError(f"The checkpoint holds encoders under {found}: save the state_dict() of one of them.")
+    prefix = prefixes[0]
     inside = {name.removeprefix(prefix): value for name, value in named.items() if name.startswith(prefix)}
+    beside = [name for name in named if not name.startswith(prefix)]
+    strange = [name for name in beside if not _is_head(_without_shared(name, prefix))]
+    if strange:
+        _log.warning(
+            "Left behind, beside the encoder under %r: %d tensors that are no known head, %s first.",
+            prefix,
+            len(strange),
+            strange[0],
+        )
+    return {name: value for name, value in inside.items() if not _HEADS.fullmatch(name)}
+
+
+def _without_shared(name: str, prefix: str) -> str:
+    """A name without the parts that it shares with a prefix, from the left: of modules that wrap the whole model.
+
+    >>> _without_shared("module.lm_head.weight", "module.wav2vec2.")
+    'lm_head.weight'
+    """
+    for part in prefix.split(".")[:-1]:
+        if not name.startswith(f"{part}."):
+            break
+        name = name.removeprefix(f"{part}.")
+    return name
+
+
+def _is_head(name: str) -> bool:
     # `feature_extractor.weight` beside a prefixed encoder is a linear layer of an x-vector head.
-    outside = {
-        name: value
-        for name, value in named.items()
-        if not name.startswith(prefix) and not name.startswith("feature_extractor.")
-    }
-    return {name: value for name, value in {**inside, **outside}.items() if not _HEADS.fullmatch(name)}
+    return name.startswith("feature_extractor.") or _HEADS.fullmatch(name) is not None
 
 
 def fairseq_to_ours(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -40,7 +40,7 @@ def _family_by_tensors(names: Sequence[str]) -> str:
         (r"self_attn\.grep_a|gru_rel_pos_const", "wavlm"),
         (r"pos_conv\.1\.0\.weight|pos_conv_embed\.layers\.1\.", "data2vec"),
         (r"(^|\.)spk_proj\.|speaker_proj\.", "unispeech_sat"),
-        (r"^output_layer\.2\.bias", "distilhubert"),
+        (r"(^|\.)output_layer\.2\.bias", "distilhubert"),
     ):
         if any(re.search(sign, name) for name in names):
             return family
@@ -63,7 +63,8 @@ def _family_by_description(original: Original) -> str:
         if sign in described:
             return "wav2vec2" if sign == "wav2vec" else sign.replace("-", "_")
     named_by_training = {"label_embs_concat": "hubert", "quantizer.vars": "wav2vec2"}
-    found = [family for name, family in named_by_training.items() if name in original.state]
+    names = [f".{name}" for name in original.state]  # perhaps under the prefix of a model that contains it
+    found = [family for sign, family in named_by_training.items() if any(n.endswith(f".{sign}") for n in names)]
     return found[0] if found else ("hubert" if "label_rate" in model else "")
 
 

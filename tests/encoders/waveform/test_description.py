@@ -64,12 +64,34 @@ def test_the_user_goes_before_the_file() -> None:
     assert (chosen["normalize"], chosen["num_heads"], chosen["layer_drop"]) == ("none", 4, 0.2)
 
 
-@pytest.mark.parametrize(("do_normalize", "normalize"), [(True, "huggingface"), (False, "none")])
-def test_normalisation_of_hugging_face_is_that_of_the_folder(do_normalize: bool, normalize: str) -> None:
-    sections = {"config": {"model_type": "wav2vec2"}, "preprocessor": {"do_normalize": do_normalize}}
-    found = described(tensors(), "huggingface", {"normalize": "huggingface"}, **sections)
-    assert found["normalize"] == normalize
-    assert described(tensors(), "huggingface", **sections)["normalize"] == "none"  # as trained
+@pytest.mark.parametrize("style", ["group", "layer"])
+@pytest.mark.parametrize(("do_normalize", "normalize"), [(True, "huggingface"), (False, "none"), (None, "huggingface")])
+def test_the_preprocessor_of_a_folder_decides_on_normalisation(
+    style: str, do_normalize: bool | None, normalize: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    said = {} if do_normalize is None else {"do_normalize": do_normalize}
+    sections = {"config": {"model_type": "wav2vec2"}, "preprocessor": said}
+    state = tensors(conv_norm=style)
+    with caplog.at_level(logging.WARNING):
+        assert described(state, "huggingface", **sections)["normalize"] == normalize
+    expected = (style == "group") == (normalize == "huggingface")
+    assert ("as its preprocessor says, though encoders of this style are usually trained" in caplog.text) == expected
+    caplog.clear()
+    for wish, made in (("huggingface", normalize), ("none", "none"), ("layer_norm", "layer_norm")):
+        assert described(state, "huggingface", {"normalize": wish}, **sections)["normalize"] == made
+    assert not caplog.text  # who asks for it need not be told
+
+
+def test_without_a_preprocessor_the_style_decides() -> None:
+    for style, normalize in (("group", "none"), ("layer", "layer_norm")):
+        found = described(tensors(conv_norm=style), "huggingface", config={"model_type": "wav2vec2"})
+        assert found["normalize"] == normalize
+
+
+def test_a_preprocessor_that_says_neither_yes_nor_no_is_refused() -> None:
+    sections = {"config": {"model_type": "wav2vec2"}, "preprocessor": {"do_normalize": "false"}}
+    with pytest.raises(CheckpointError, match="do_normalize='false', not true or false"):
+        described(tensors(), "huggingface", **sections)
 
 
 def test_heads_show_in_a_table_of_relative_biases() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,7 @@ def test_parity_with_transformers_through_a_folder(encoder: WaveformEncoder, tmp
     theirs.eval()
     assert not found["missing_keys"]
     assert not found["unexpected_keys"]
-    ours = load_upstream(f"hf:{tmp_path}")
+    ours = load_upstream(f"hf:{tmp_path}", normalize=encoder.config.normalize)
     assert ours.config == encoder.config or encoder.config.feature_dropout  # dropouts are not read from folders
     assert all(torch.equal(ours.state_dict()[name], value) for name, value in encoder.state_dict().items())
     wavs = noise(ours, [0.6, 1.0, 0.03])
@@ -115,24 +116,29 @@ def test_parity_with_transformers_through_a_folder(encoder: WaveformEncoder, tmp
             prepared = encoder.normalized(wav[None], torch.tensor([len(wav)]))
             assert worst(ours(wav[None]).layers, hf_states(theirs, prepared)) < 1e-5
         for padding, attention_mask in (("legacy_hf", mask), ("legacy_hf_unmasked", None)):
-            as_theirs = load_upstream(f"hf:{tmp_path}", padding=padding)(padded, lengths)
+            as_theirs = load_upstream(f"hf:{tmp_path}", padding=padding, normalize=encoder.config.normalize)(
+                padded, lengths
+            )
             expected = hf_states(theirs, encoder.normalized(padded, lengths), attention_mask)
             for index, frames in enumerate(as_theirs.lengths.tolist()):
                 assert worst(as_theirs.item(index), [state[index, :frames] for state in expected]) < 1e-5
 
 
-@pytest.mark.parametrize("case", ["wav2vec2-base", "wav2vec2-large"])
-def test_preprocessor_of_transformers_on_request(case: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("do_normalize", [True, False])
+@pytest.mark.parametrize("case", ["wav2vec2-base", "wav2vec2-large", "hubert-large", "wavlm-base"])
+def test_a_folder_does_what_its_preprocessor_and_model_do(case: str, do_normalize: bool, tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers")
     write_folder(toy(case), tmp_path)
+    said = json.loads((tmp_path / "preprocessor_config.json").read_text())
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps({**said, "do_normalize": do_normalize}))
     extractor = transformers.AutoFeatureExtractor.from_pretrained(tmp_path)
-    wav = 1e-3 * noise(toy(case), [0.5])[0]  # so quiet that the two ways to normalise differ
-    expected = torch.from_numpy(extractor(wav.numpy(), sampling_rate=16000)["input_values"][0])
-    ours = load_upstream(f"hf:{tmp_path}", normalize="huggingface")
-    made = ours.normalized(wav[None], torch.tensor([len(wav)]))[0]
-    assert relative_distance(made, expected) < 1e-5
-    as_trained = load_upstream(f"hf:{tmp_path}").normalized(wav[None], torch.tensor([len(wav)]))[0]
-    assert (relative_distance(as_trained, expected) > 0.1) == (case == "wav2vec2-large")
+    theirs = transformers.AutoModel.from_pretrained(tmp_path).eval()
+    ours = load_upstream(f"hf:{tmp_path}")
+    for level in (1.0, 1e-3):  # so quiet that every way to normalise differs from the others
+        wav = level * noise(ours, [0.3])[0]
+        prepared = torch.from_numpy(extractor(wav.numpy(), sampling_rate=16000)["input_values"][0])[None]
+        with torch.no_grad():
+            assert worst(ours(wav[None]).layers, hf_states(theirs, prepared)) < 1e-5
 
 
 def test_last_hidden_state_before_the_final_norm_by_choice() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import pytest
@@ -90,17 +91,50 @@ def test_a_part_of_the_attention_alone_keeps_its_name_so_that_it_shows() -> None
     assert list(fairseq_to_ours({name: torch.zeros(2, 2)})) == [name]
 
 
-@pytest.mark.parametrize("prefix", ["", "w2v_encoder.w2v_model.", "wav2vec2.", "module.model."])
-def test_the_encoder_is_found_under_its_prefix_without_heads(prefix: str) -> None:
+PREFIXES = [
+    "",
+    "w2v_encoder.w2v_model.",
+    "wav2vec2.",
+    "module.model.",
+    "module.",
+    "_orig_mod.module.",
+    "net.encoder.wav2vec2.",
+    "frontend.upstream.upstream.model.",
+    "base_model.model.",
+    "mine.",
+    "0.",
+]
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_the_encoder_is_found_under_any_prefix_without_heads(prefix: str, caplog: pytest.LogCaptureFixture) -> None:
     ours, conv_norm = state_of("base")
     fairseq = ours_to_fairseq(ours, conv_norm)
     whole = {prefix + name: value for name, value in fairseq.items()}
-    heads = {"lm_head.weight": torch.zeros(2), f"{prefix}quantizer.vars": torch.zeros(2), "step": 3}
-    assert same(encoder_of({**whole, **heads}), fairseq)
-    unknown = {"my_layer.weight": torch.zeros(2)}
-    assert "my_layer.weight" in encoder_of({**whole, **unknown})
+    outer = prefix.partition(".")[0] + "." if prefix.count(".") > 1 else ""
+    heads = {f"{outer}lm_head.weight": torch.zeros(2), f"{prefix}quantizer.vars": torch.zeros(2), "step": 3}
+    with caplog.at_level(logging.WARNING):
+        assert same(encoder_of({**whole, **heads}), fairseq)
+    assert not caplog.text
 
 
-def test_a_prefix_that_nobody_writes_is_an_error() -> None:
-    with pytest.raises(CheckpointError, match=r"lies under 'mine\.', a prefix that no known toolkit writes"):
-        encoder_of({"mine.feature_extractor.conv_layers.0.0.weight": torch.zeros(1)})
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_what_is_no_known_head_is_an_error_inside_and_named_beside(
+    prefix: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    ours, conv_norm = state_of("base")
+    fairseq = ours_to_fairseq(ours, conv_norm)
+    whole = {prefix + name: value for name, value in fairseq.items()}
+    inside = encoder_of({**whole, f"{prefix}my_layer.weight": torch.zeros(2)})
+    assert inside.keys() - fairseq.keys() == {"my_layer.weight"}  # strict loading then lists it
+    if prefix:
+        with caplog.at_level(logging.WARNING):
+            found = encoder_of({**whole, "decoders.1.weight": torch.zeros(2), "decoders.1.bias": torch.zeros(2)})
+        assert same(found, fairseq)
+        assert f"under '{prefix}': 2 tensors that are no known head, decoders.1.weight first" in caplog.text
+
+
+def test_two_encoders_in_a_file_are_not_chosen_between() -> None:
+    stem = "feature_extractor.conv_layers.0.0.weight"
+    with pytest.raises(CheckpointError, match=r"holds encoders under 'student\.' and 'teacher\.': save the state_dict"):
+        encoder_of({f"teacher.{stem}": torch.zeros(1), f"student.{stem}": torch.zeros(1)})

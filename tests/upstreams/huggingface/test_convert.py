@@ -59,9 +59,10 @@ def test_pickled_code_is_refused(tmp_path: Path) -> None:
             return Path.touch, (marker,)
 
     torch.save({"x": Harm()}, tmp_path / "pytorch_model.bin")
-    with pytest.raises(CheckpointError, match="cannot be read"):
+    with pytest.raises(CheckpointError, match="pickled code that audiossl does not run: save its") as caught:
         load(tmp_path)
     assert not marker.exists()
+    assert "weights_only" not in str(caught.value)
 
 
 def test_normalize_replaces_what_the_preprocessor_says(tmp_path: Path) -> None:
@@ -107,4 +108,43 @@ def test_adapters_are_not_loaded_in_passing(tmp_path: Path) -> None:
     save(CASES["wav2vec2-bert"], tmp_path)
     (tmp_path / "adapter_config.json").write_text("{}")
     with pytest.raises(CheckpointError, match="merge them into their model"):
+        load(tmp_path)
+
+
+def test_adapters_among_the_weights_are_not_left_out(tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    save(CASES["wav2vec2-bert"], tmp_path)
+    state = load_file(tmp_path / "model.safetensors")
+    name = next(name for name in state if name.endswith("linear_q.weight"))
+    state[name.replace("weight", "lora_A.default.weight")] = torch.zeros(2, 16)
+    state[name.replace("weight", "base_layer.weight")] = state.pop(name)
+    save_file(state, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(CheckpointError, match="merge them into their model"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("shard", ["../other.safetensors", "/etc/x.safetensors", 3])
+def test_shards_lie_beside_their_index(tmp_path: Path, shard: Any) -> None:
+    save(CASES["wav2vec2-bert"], tmp_path)
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": shard}}))
+    with pytest.raises(CheckpointError, match=r"which is not beside it|has no `weight_map` from tensors to files"):
+        load(tmp_path)
+
+
+def test_a_folder_names_no_code(tmp_path: Path) -> None:
+    """An attention may be one of a repository, which transformers fetches and runs."""
+    save(CASES["wav2vec2"], tmp_path)
+    said = json.loads((tmp_path / "config.json").read_text())
+    for key in ("attn_implementation", "_attn_implementation", "_attn_implementation_internal"):
+        (tmp_path / "config.json").write_text(json.dumps({**said, key: "someone/kernel"}))
+        upstream = load(tmp_path)
+        assert "someone/kernel" not in str(upstream.model.config._attn_implementation)
+
+
+def test_sizes_that_no_encoder_has_are_refused(tmp_path: Path) -> None:
+    save(CASES["wav2vec2-bert"], tmp_path)
+    said = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**said, "num_hidden_layers": 10**9}))
+    with pytest.raises(ConfigError, match="num_hidden_layers=1000000000, not from 1 to 1000"):
         load(tmp_path)
