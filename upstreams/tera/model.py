@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from audiossl.core.errors import CheckpointError, ConfigError
-from audiossl.core.ranges import Count, CountOrZero, Depth, Finite, NonNegative, ShareBelowOne
+from audiossl.core.ranges import Count, CountOrZero, Depth, Finite, NonNegative, ShareBelowOne, check_ranges
 from audiossl.encoders.upstream import Upstream
 from audiossl.nn import filterbank
 from audiossl.nn.masking import valid_frames
@@ -63,7 +63,8 @@ class TeraConfig:
     """Sampling rate of the waveform in Hz."""
 
     def __post_init__(self) -> None:
-        if self.num_heads > 0 and self.width % self.num_heads:
+        check_ranges(self)
+        if self.width % self.num_heads:
             raise ConfigError(f"width={self.width} must be a multiple of num_heads={self.num_heads}.")
 
 

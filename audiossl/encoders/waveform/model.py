@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from audiossl.core.errors import ConfigError
-from audiossl.core.ranges import Count, CountOrZero, Depth, NonNegative, Share, ShareBelowOne
+from audiossl.core.ranges import Count, CountOrZero, Depth, NonNegative, Share, ShareBelowOne, check_ranges
 from audiossl.core.types import Features
 from audiossl.encoders.upstream import Upstream
 from audiossl.nn.conv_stem import ConvStem, stride_and_receptive_field
@@ -107,6 +107,7 @@ class WaveformConfig:
     """Whether blocks are computed again in the backward pass, which saves memory and costs time."""
 
     def __post_init__(self) -> None:
+        check_ranges(self)  # before anything is divided by them
         if not len(self.conv_widths) == len(self.conv_kernels) == len(self.conv_strides) > 0:
             raise ConfigError("conv_widths, conv_kernels and conv_strides need one entry for each convolution.")
         if self.width % self.num_heads or self.width % self.position_groups:
