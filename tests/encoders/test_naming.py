@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,13 @@ from toys import miniatures as mini
 from toys.tera import tiny
 
 from audiossl import load_run, load_upstream
-from audiossl.core.errors import CheckpointError, UnknownNameError
+from audiossl.core.errors import AudiosslError, CheckpointError, UnknownNameError
 from audiossl.core.files import read_json, write_json
 from audiossl.core.tensors import fingerprint, write_tensors
 from audiossl.encoders.naming import named_by, namer_of
 from audiossl.encoders.weights import save_upstream
 from audiossl.experiments.config import Experiment
+from audiossl.experiments.folder import RunFolder
 from audiossl.experiments.start import train
 
 ADDRESS = "https://example.org/models/x.pt"
@@ -87,7 +89,7 @@ def test_nothing_is_looked_up_for_a_checkpoint(
     tmp_path: Path, fetched: list[str], options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SECRET", "s3cr3t")
-    with pytest.raises(CheckpointError) as caught:
+    with pytest.raises(AudiosslError) as caught:
         load_upstream(str(checkpoint(tmp_path / "x.safetensors", **options)))
     assert "s3cr3t" not in str(caught.value)
     assert fetched == []
@@ -167,9 +169,9 @@ def test_a_run_names_addresses_in_its_configuration_no_more_than_in_its_encoder(
     experiment: Callable[..., Experiment], tmp_path: Path, fetched: list[str], audiossl: Callable[..., Any]
 ) -> None:
     run = train(experiment("trainer.steps=2", "trainer.eval_every=1"), tmp_path / "run")
-    text = (run / "config.yaml").read_text()
+    config = RunFolder(run).config()
     for name in (ADDRESS, "hf:someone/encoder"):
-        (run / "config.yaml").write_text(text.replace("upstream: toy_frames", f"upstream: {name}"))
+        RunFolder(run).write_config(replace(config, upstream=name))
         with pytest.raises(CheckpointError, match=f"{run} names {name}, which was never fetched here"):
             load_run(run)
         outcome = audiossl("train", "--resume", run)

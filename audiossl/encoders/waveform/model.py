@@ -93,7 +93,7 @@ class WaveformConfig:
     """Share of the feed-forward part's hidden units dropped."""
     feature_dropout: ShareBelowOne = 0.1
     """Share of the projected features dropped."""
-    layer_drop: ShareBelowOne = 0.05
+    layer_drop: Share = 0.05
     """Chance that a block is skipped in a training step."""
     mask_time_prob: Share = 0.0
     """Share of the frames that masked spans would cover if none overlapped, 0 to mask none."""
