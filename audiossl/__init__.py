@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from audiossl.core.tensors import fingerprint, load_strict
     from audiossl.core.types import Batch, Features, Loss, Metric, Position, Table
     from audiossl.data.checks import stats, validate
+    from audiossl.data.config import LoaderConfig
     from audiossl.data.fields import read_field
     from audiossl.data.frame_labels import aligned_labels_of, frame_labels_of, read_frame_labels, write_frame_labels
     from audiossl.data.inputs import cuts_of
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from audiossl.data.preparation import cuts_of_table, described, files_named
     from audiossl.data.reading import read_audio, read_cut
     from audiossl.data.sources import cuts_from_csv, cuts_from_folder
-    from audiossl.data.stream import LoaderConfig, StreamPlan
+    from audiossl.data.stream import StreamPlan
     from audiossl.encoders.building import build_upstream
     from audiossl.encoders.conversion import convert
     from audiossl.encoders.encoding import encode_rows
@@ -88,7 +89,7 @@ _HOME = {
     "INTERFACES": "core.registry",
     "Interface": "training.interface",
     "LabelError": "core.errors",
-    "LoaderConfig": "data.stream",
+    "LoaderConfig": "data.config",
     "Loss": "core.types",
     "ManifestError": "core.errors",
     "Metric": "core.types",

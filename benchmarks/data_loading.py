@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 import librosa
 import torch
 
+from audiossl.data.config import LoaderConfig
 from audiossl.data.loader import make_loader
 from audiossl.data.sources import cuts_from_csv, cuts_from_files
-from audiossl.data.stream import LoaderConfig, StreamPlan
+from audiossl.data.stream import StreamPlan
 from benchmarks.common import interleaved, make_sound, parser, publish, table
 
 if TYPE_CHECKING:

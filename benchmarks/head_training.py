@@ -33,10 +33,11 @@ from torch import Tensor, nn
 
 from audiossl import load_upstream
 from audiossl.core.tensors import fingerprint
+from audiossl.data.config import LoaderConfig
 from audiossl.data.loader import make_loader
 from audiossl.data.manifests import read_manifest, write_manifests
 from audiossl.data.sources import cuts_from_csv
-from audiossl.data.stream import BatchStream, LoaderConfig, StreamPlan
+from audiossl.data.stream import BatchStream, StreamPlan
 from audiossl.encoders.waveform.to_transformers import write_folder
 from audiossl.experiments.building import build_downstream, complete_config
 from audiossl.experiments.config import Experiment, read_experiment

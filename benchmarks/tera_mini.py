@@ -30,11 +30,11 @@ from lhotse import CutSet
 from torch import Tensor, nn
 
 from audiossl import Upstream, load_interface, load_upstream
+from audiossl.data.config import LoaderConfig
 from audiossl.data.fields import read_field
 from audiossl.data.loader import collate
 from audiossl.data.reading import path_of
 from audiossl.data.sources import cuts_from_csv
-from audiossl.data.stream import LoaderConfig
 from audiossl.downstreams.utterance_classification.task import UtteranceClassification, UtteranceClassificationConfig
 from audiossl.encoders.encoding import encode_rows
 from audiossl.metrics.bootstrap import across_seeds, paired_bootstrap

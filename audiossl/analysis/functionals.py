@@ -13,9 +13,10 @@ from torch import Tensor
 from audiossl.core.errors import LabelError
 from audiossl.core.terminal import progress
 from audiossl.core.types import Batch
+from audiossl.data.config import LoaderConfig
 from audiossl.data.fields import read_field
 from audiossl.data.leaks import source_of
-from audiossl.data.stream import LoaderConfig, StreamPlan
+from audiossl.data.stream import StreamPlan
 from audiossl.encoders.encoding import encode_rows, num_batches
 from audiossl.encoders.upstream import Upstream
 from audiossl.features.access import cached_batches

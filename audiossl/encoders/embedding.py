@@ -12,8 +12,8 @@ from torch import Tensor
 
 from audiossl.core.errors import ManifestError
 from audiossl.core.terminal import progress
+from audiossl.data.config import LoaderConfig
 from audiossl.data.inputs import cuts_of
-from audiossl.data.stream import LoaderConfig
 from audiossl.encoders.config import EmbedOptions
 from audiossl.encoders.devices import device_of, place
 from audiossl.encoders.encoding import encode_rows

@@ -16,8 +16,9 @@ import torch
 
 from audiossl.core.terminal import progress
 from audiossl.core.types import Batch, Features
+from audiossl.data.config import LoaderConfig
 from audiossl.data.loader import make_loader
-from audiossl.data.stream import LoaderConfig, StreamPlan
+from audiossl.data.stream import StreamPlan
 from audiossl.encoders.devices import place
 from audiossl.encoders.upstream import Upstream
 

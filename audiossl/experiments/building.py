@@ -17,10 +17,11 @@ from audiossl.core.errors import ConfigError
 from audiossl.core.processes import is_main
 from audiossl.core.registry import DOWNSTREAMS, OBJECTIVES, UPSTREAMS
 from audiossl.core.types import BatchSource
+from audiossl.data.draws import at_speed
 from audiossl.data.leaks import check_leaks
 from audiossl.data.loader import make_loader
 from audiossl.data.manifests import read_manifest
-from audiossl.data.stream import StreamPlan, at_speed
+from audiossl.data.stream import StreamPlan
 from audiossl.encoders.building import build_upstream
 from audiossl.encoders.loading import load_upstream
 from audiossl.encoders.upstream import Upstream
@@ -117,11 +118,12 @@ def batch_source(
     config: an `Experiment` or a `PretrainExperiment`.
     cuts: the rows of each split.
     split: the one that is wanted.
-    features: where hidden states come from. None for sound.
+    features: where hidden states come from, and how rows become batches. None for sound, as `config` says.
     """
     stored = features.batches(split, config.seed) if features else None
     upstream: Upstream = task.upstream  # type: ignore[assignment]
-    plan = StreamPlan.of(upstream, config.data, seed=config.seed, train=split == "train")
+    data = features.data if features else config.data
+    plan = StreamPlan.of(upstream, data, seed=config.seed, train=split == "train")
     return stored or (lambda start, rank, world: make_loader(cuts[split], plan.at(start, rank, world)))
 
 

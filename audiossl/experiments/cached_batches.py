@@ -13,9 +13,10 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
 from audiossl.core.types import Batch, BatchSource
-from audiossl.data.stream import LoaderConfig, StreamPlan
+from audiossl.data.config import LoaderConfig
+from audiossl.data.stream import StreamPlan
 from audiossl.experiments.config import Experiment
-from audiossl.experiments.feature_form import FormChoice, choose_form, why_not_pooled
+from audiossl.experiments.feature_form import FormChoice, choose_form, why_not, why_not_pooled
 from audiossl.features.access import announcement, cached_batches, joint_survey, open_source
 from audiossl.features.config import CacheConfig, FeaturesSetting, Form
 from audiossl.features.source import FeatureSource, Survey
@@ -123,6 +124,15 @@ class FeatureNeeds:
         """Whether the mean over time is all that is needed, also of frames."""
         return not why_not_pooled(self.task)
 
+    @property
+    def loading(self) -> LoaderConfig:
+        """How rows become batches. Where a recording can be one vector, nothing is padded: batches are random.
+
+        That follows from the task and the data alone, so that batches are the same in every form and with it off.
+        """
+        one_vector = self.means and not why_not(self.task, self.data)
+        return replace(self.data, num_buckets=1) if one_vector else self.data
+
     def evaluation_batches(self, cuts: CutSet) -> Iterator[Batch] | None:
         """Batches of one pass over the rows, from the cache. None where it is off, or too small for them."""
         choice = self.choose_form([cuts])
@@ -185,7 +195,7 @@ def open_features(
         if choice.form != "off" and key not in sources:
             sources[key] = each.open_source(choice.form, world, next(iter(sources.values()), None))
         means = each.means and choice.form == "frames"
-        features.append(SharedFeatures(choice.form, sources.get(key), cuts, data, means))
+        features.append(SharedFeatures(choice.form, sources.get(key), cuts, each.loading, means))
     # Stores are closed however training ends, so that what was added last is not lost.
     try:
         if sources:

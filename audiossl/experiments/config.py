@@ -12,8 +12,8 @@ from audiossl.core.config import merged_layers, parse_overrides, read_saved_yaml
 from audiossl.core.errors import ConfigError
 from audiossl.core.ranges import Positive, Seed, check_ranges
 from audiossl.core.registry import DOWNSTREAMS, UPSTREAMS
+from audiossl.data.config import LoaderConfig
 from audiossl.data.folds import FoldsConfig
-from audiossl.data.stream import LoaderConfig
 from audiossl.encoders.encoder_file import has_encoder_file
 from audiossl.encoders.finetuning import FinetuneConfig
 from audiossl.features.config import CacheConfig, FeaturesSetting

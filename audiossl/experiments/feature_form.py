@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from audiossl.core.errors import ConfigError
-from audiossl.data.stream import LoaderConfig
+from audiossl.data.config import LoaderConfig
 from audiossl.features.config import FeaturesSetting, Form
 from audiossl.training.downstream import Downstream
 

@@ -17,8 +17,9 @@ from torch import Tensor
 from audiossl.core.errors import ConfigError
 from audiossl.core.terminal import share_bar
 from audiossl.core.types import Batch, Features, Position
+from audiossl.data.config import LoaderConfig
 from audiossl.data.loader import collate
-from audiossl.data.stream import BatchStream, LoaderConfig
+from audiossl.data.stream import BatchStream
 from audiossl.encoders.devices import best_device_for
 from audiossl.encoders.encoding import Encoded, encode_batch, encode_rows
 from audiossl.encoders.upstream import Upstream

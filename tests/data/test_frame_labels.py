@@ -13,6 +13,8 @@ from lhotse import CutSet, MonoCut, Recording
 from lhotse.audio import AudioSource
 
 from audiossl.core.errors import LabelError
+from audiossl.data.config import LoaderConfig
+from audiossl.data.draws import at_speed, crop
 from audiossl.data.frame_labels import (
     IGNORED,
     FrameLabels,
@@ -25,7 +27,7 @@ from audiossl.data.frame_labels import (
 from audiossl.data.loader import make_loader
 from audiossl.data.manifests import read_manifest, write_manifests
 from audiossl.data.reading import read_cut
-from audiossl.data.stream import LoaderConfig, StreamPlan, at_speed, crop
+from audiossl.data.stream import StreamPlan
 
 RATE, LABEL_HZ = 8000, 100
 SIZE = RATE // LABEL_HZ  # samples of a label

@@ -14,10 +14,12 @@ from lhotse.audio import AudioSource
 
 from audiossl.core.errors import AudioError
 from audiossl.core.types import Batch, Position
+from audiossl.data.config import LoaderConfig
+from audiossl.data.draws import at_speed, crop
 from audiossl.data.loader import collate, make_loader
 from audiossl.data.manifests import read_manifest, write_manifests
 from audiossl.data.reading import read_audio
-from audiossl.data.stream import LoaderConfig, StreamPlan, at_speed, crop
+from audiossl.data.stream import StreamPlan
 
 
 def test_a_crop_depends_on_seed_epoch_and_row_alone(sound, row):
@@ -93,7 +95,8 @@ from audiossl.data.checks import stats, validate
 from audiossl.data.loader import make_loader
 from audiossl.data.manifests import read_manifest, write_manifests
 from audiossl.data.sources import cuts_from_folder
-from audiossl.data.stream import LoaderConfig, StreamPlan
+from audiossl.data.config import LoaderConfig
+from audiossl.data.stream import StreamPlan
 path = write_manifests(cuts_from_folder(sys.argv[1]), Path(sys.argv[1], "out"))["all"]
 cuts = read_manifest(path)
 assert validate(cuts) == [] and stats(cuts)["num_rows"] == 2

@@ -13,8 +13,8 @@ from lhotse import CutSet
 from audiossl import load_upstream
 from audiossl.core.errors import ConfigError
 from audiossl.core.types import Batch
+from audiossl.data.config import LoaderConfig
 from audiossl.data.inputs import cuts_of
-from audiossl.data.stream import LoaderConfig
 from audiossl.encoders.encoding import encode_batch, encode_rows, num_batches
 
 SECONDS = (0.4, 1.1, 0.7, 0.2, 0.9)

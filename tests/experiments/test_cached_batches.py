@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -20,8 +21,11 @@ from audiossl.core.errors import ConfigError
 from audiossl.core.files import read_jsonl
 from audiossl.core.tensors import read_tensors
 from audiossl.data.manifests import read_manifest
+from audiossl.experiments.building import build_downstream, complete_config
+from audiossl.experiments.cached_batches import needs_of, open_features
 from audiossl.experiments.start import train
 from audiossl.features.manage import entries_in
+from audiossl.training.context import accelerator_of
 from audiossl.training.log import read_log
 from audiossl.training.trainer import Interrupted
 
@@ -97,6 +101,27 @@ def test_a_head_that_needs_means_reads_those_of_frames(cached_experiment: Make, 
         load_run(run, device="cpu").evaluate("test")
     one, two = (read_jsonl(run / "test" / "predictions.jsonl") for run in (frames, pooled))
     assert one == two
+
+
+@pytest.mark.parametrize(
+    ("settings", "num_buckets"),
+    [
+        (["task.pooling=mean"], 1),
+        (["task.pooling=mean", "features=off"], 1),  # the form must not decide which rows come together
+        (["task.pooling=mean", "features=frames"], 1),
+        (["task.pooling=attention"], 10),
+        (["task.pooling=mean", "data.speeds=[0.9,1.1]"], 10),
+    ],
+)
+def test_recordings_that_are_one_vector_come_in_random_batches(
+    cached_experiment: Make, corpus: Path, settings: list[str], num_buckets: int
+) -> None:
+    cuts = {split: read_manifest(corpus / f"{split}.jsonl.gz") for split in ("train", "dev")}
+    config = complete_config(cached_experiment(*settings), cuts["train"])
+    task = build_downstream(config)
+    needs, accelerator = needs_of(config, task, "toy", None), accelerator_of(config.trainer)
+    with open_features([needs], accelerator, config.trainer, cuts) as (features,):
+        assert features.data == dataclasses.replace(config.data, num_buckets=num_buckets)
 
 
 def test_the_encoder_runs_once_for_each_recording(

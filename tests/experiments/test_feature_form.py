@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from audiossl.core.errors import ConfigError
-from audiossl.data.stream import LoaderConfig
+from audiossl.data.config import LoaderConfig
 from audiossl.experiments.feature_form import FormChoice, choose_form, why_not, why_not_pooled
 
 

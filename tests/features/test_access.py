@@ -9,8 +9,9 @@ import torch
 from lhotse import CutSet
 from toys.cache import encoder, source_in
 
+from audiossl.data.config import LoaderConfig
 from audiossl.data.loader import make_loader
-from audiossl.data.stream import LoaderConfig, StreamPlan
+from audiossl.data.stream import StreamPlan
 from audiossl.features.access import announcement, cached_batches, features_folder, gigabytes, joint_survey
 from audiossl.features.config import CacheConfig
 from audiossl.features.source import Survey

@@ -211,8 +211,8 @@ def _train_together(
             own = features[member]
             facts = facts_of(member.task, accelerator.num_processes, fingerprint, own.form)
             begin_single(member.run, member.config, member.task, facts, resume=member.begun)
-            # Heads read the same batches where seed, source and form are the same.
-            key = member.config.seed, own.source and id(own.source), own.means
+            # Heads read the same batches where seed, source and form are the same, and rows are grouped alike.
+            key = member.config.seed, own.source and id(own.source), own.means, own.data.num_buckets
             if key not in groups:
                 train, dev = (batch_source(member.task, member.config, cuts, split, own) for split in ("train", "dev"))
                 groups[key] = _Group([], train, dev, stack=stack and own.vectors)

@@ -1,0 +1,48 @@
+"""How manifest rows become batches, as a configuration says it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from audiossl.core.errors import ConfigError
+from audiossl.core.ranges import Count, CountOrZero, NonNegative, Positive, Range, check_ranges
+
+
+@dataclass(frozen=True)
+class LoaderConfig:
+    """How rows become batches: by number, by seconds or by both."""
+
+    batch_size: Count | None = 32
+    """Most rows in a batch. Null for no such limit, which needs max_duration_s."""
+    max_duration_s: Positive | None = None
+    """Most seconds in a batch with its padding, which is the rows times the longest. Null for no such limit, which
+    needs batch_size."""
+    num_buckets: Count = 10
+    """In training, into how many classes of duration the rows of an epoch are grouped at most, so that little is
+    padding. The classes are noisy, and others in every epoch. 1 for no grouping."""
+    pool_size: Count = 20000
+    """Rows held in memory as they are. Those of a longer manifest are packed in training, where an epoch is drawn from
+    all of them, and are looked at so many at a time in evaluation, the longest first."""
+    min_duration_s: NonNegative = 0.0
+    """In training, shorter rows are left out and counted in the log. 0 leaves out none."""
+    max_crop_s: Positive | None = None
+    """In training, longer rows are cut to a random part of this length. Null for whole rows."""
+    balance: str = ""
+    """In training, a field of the rows ('speaker', 'label', ...) of which every value is drawn equally often, as many
+    rows in an epoch as there are. Empty for each row once."""
+    speeds: list[Annotated[float, Range(0.5, 2)]] = field(default_factory=list)
+    """In training, each row is played at one of these speeds, drawn anew in every epoch, [0.9, 1.0, 1.1] for instance.
+    Pitch changes with it (speed perturbation, Ko et al., 2015). Empty for none."""
+    num_workers: CountOrZero = 0
+    """Processes that read sound ahead. 0 for none."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "data")
+        if self.batch_size is None and self.max_duration_s is None:
+            raise ConfigError("The loader needs batch_size, max_duration_s or both; set batch_size=32, for instance.")
+
+    def fits(self, num_rows: int, longest_s: float) -> bool:
+        """Whether that many rows, the longest of which lasts `longest_s`, may be one batch."""
+        too_many = self.batch_size is not None and num_rows > self.batch_size
+        return not too_many and (self.max_duration_s is None or num_rows * longest_s <= self.max_duration_s)

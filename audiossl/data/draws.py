@@ -1,0 +1,185 @@
+"""What is drawn in an epoch of training: the order of the rows, which come again, their speeds and their crops.
+
+An epoch is a permutation of the whole manifest. Where rows are grouped by how long they last, the grouping is noisy:
+of rows that last alike, chance alone decides which come together, and what the manifest is sorted by (labels, speakers)
+is in no batch more than elsewhere. Everything follows from the seed, the epoch and the row.
+"""
+
+from __future__ import annotations
+
+import random
+from array import array
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, NamedTuple
+
+from audiossl.core.errors import ManifestError
+from audiossl.data.config import LoaderConfig
+from audiossl.data.fields import read_field
+from audiossl.data.row_store import RowStore
+
+if TYPE_CHECKING:
+    from lhotse.cut import Cut
+
+# A row is grouped as if it lasted up to so much (of its duration) less or more.
+_NOISE = 0.05
+# Fewer batches in a class of durations would have nearly the same rows in every epoch.
+_BATCHES_IN_CLASS = 2
+
+
+class Use(NamedTuple):
+    """One use of a row in an epoch.
+
+    row: its number.
+    draw: how often the epoch had it before.
+    lasts_s: how long it lasts as it is used.
+    """
+
+    row: int
+    draw: int
+    lasts_s: float
+
+
+class EpochDraws:
+    """All epochs of a manifest's rows. Two calls for the same epoch give the same.
+
+    rows: those that are used in training.
+    config: how they become batches.
+    seed: of the run.
+    Raises ManifestError for a row without the field to balance by.
+    """
+
+    def __init__(self, rows: Iterable[Cut], config: LoaderConfig, seed: int) -> None:
+        self.config, self.seed = config, seed
+        self._rows = RowStore(config.pool_size)
+        self._durations_s, self._rates_hz = array("d"), array("L")
+        self._ids: list[str] = []  # only where speeds are drawn by them
+        self._numbers: dict[str, list[int]] = defaultdict(list)  # by the value to balance by
+        for number, cut in enumerate(rows):
+            self._rows.add(cut)
+            self._durations_s.append(cut.duration)
+            self._rates_hz.append(cut.sampling_rate)
+            if config.speeds:
+                self._ids.append(cut.id)
+            if config.balance:
+                self._numbers[_value_of(cut, config.balance)].append(number)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def order(self, epoch: int) -> list[Use]:
+        """The rows of an epoch in random order, such that neighbours last about the same if there are buckets."""
+        config, uses = self.config, Counter[int]()
+        numbers: Sequence[int] = range(len(self))
+        if config.balance:
+            numbers = balanced(self._numbers, f"{self.seed} {epoch} {config.balance}")
+        drawn = []
+        for number in numbers:
+            draw = uses[number] if config.balance else 0
+            uses[number] += 1 if config.balance else 0  # a row that is drawn again is changed otherwise
+            drawn.append(Use(number, draw, self._lasts_s(number, epoch, draw)))
+        return arranged(drawn, self._num_classes(len(drawn)), random.Random(f"{self.seed} {epoch}"))
+
+    def cut(self, use: Use, epoch: int) -> Cut:
+        """A row as it is used in an epoch: played at its speed, and cropped."""
+        cut = self._rows[use.row]
+        if self.config.speeds:
+            cut = at_speed(cut, self._speed(use.row, epoch, use.draw))
+        longest_s = self.config.max_crop_s
+        return cut if longest_s is None else crop(cut, longest_s, self.seed, epoch, use.draw)
+
+    def _speed(self, row: int, epoch: int, draw: int) -> float:
+        return _random_of(self._ids[row], self.seed, epoch, draw, " speed").choice(self.config.speeds)
+
+    def _lasts_s(self, row: int, epoch: int, draw: int) -> float:
+        """How long `cut` will last, without making it."""
+        lasts_s, rate = self._durations_s[row], self._rates_hz[row]
+        if self.config.speeds:
+            from lhotse.utils import perturb_num_samples
+
+            lasts_s = perturb_num_samples(round(lasts_s * rate), self._speed(row, epoch, draw)) / rate
+        longest_s = self.config.max_crop_s
+        return lasts_s if longest_s is None else min(lasts_s, round(longest_s * rate) / rate)
+
+    def _num_classes(self, num_rows: int) -> int:
+        most = num_rows // (_BATCHES_IN_CLASS * (self.config.batch_size or 1))
+        return max(1, min(self.config.num_buckets, most))
+
+
+def arranged(uses: list[Use], num_classes: int, rng: random.Random) -> list[Use]:
+    """Rows in random order, in classes of about equal size by how long they last, from the longest to the shortest.
+
+    The class of a row is noisy. So are the edges of the classes, which begin anywhere.
+    """
+    if num_classes == 1:
+        return rng.sample(uses, len(uses))
+    noisy = sorted((-use.lasts_s * rng.uniform(1 - _NOISE, 1 + _NOISE), use) for use in uses)
+    ordered = [use for _, use in noisy]
+    size = -(-len(ordered) // num_classes)
+    edges = [0, *range(rng.randint(1, size), len(ordered), size), len(ordered)]
+    return [use for first, last in pairwise(edges) for use in rng.sample(ordered[first:last], last - first)]
+
+
+def balanced(numbers: Mapping[str, Sequence[int]], seed: str) -> list[int]:
+    """As many rows as there are, of which every value has the same share (but for one row), drawn with `seed`.
+
+    A row comes again only when all others of its value were drawn as often.
+
+    numbers: of the rows, by the value of the field to balance by.
+    """
+    rng = random.Random(seed)
+    values = sorted(numbers)
+    rng.shuffle(values)  # those that come first get the odd rows
+    num_rows = sum(map(len, numbers.values()))
+    drawn: list[int] = []
+    for place, value in enumerate(values):
+        members, wanted = numbers[value], num_rows // len(values) + (place < num_rows % len(values))
+        while wanted > 0:
+            drawn += rng.sample(members, min(wanted, len(members)))
+            wanted -= len(members)
+    return drawn
+
+
+def crop(cut: Cut, longest_s: float, seed: int, epoch: int, draw: int = 0) -> Cut:
+    """The row itself, or a part of it, by the seed, the epoch, the row's id and the draw alone.
+
+    cut: the row.
+    longest_s: how long the part lasts. Rows that last no longer stay as they are.
+    seed: of the run.
+    epoch: which one, from 0.
+    draw: how often the epoch had the row before.
+    """
+    rate = cut.sampling_rate
+    kept = round(longest_s * rate)
+    if cut.num_samples <= kept:
+        return cut
+    first = _random_of(cut.id, seed, epoch, draw).randrange(cut.num_samples - kept + 1)
+    return cut.truncate(offset=first / rate, duration=kept / rate, preserve_id=True)
+
+
+def at_speed(cut: Cut, speed: float) -> Cut:
+    """The row played `speed` times as fast, under its old id."""
+    return cut if speed == 1 else cut.perturb_speed(speed, affix_id=False)
+
+
+def _random_of(row: str, seed: int, epoch: int, draw: int, what: str = "") -> random.Random:
+    """A generator of its own for what is drawn of a row.
+
+    row: its id.
+    seed: of the run.
+    epoch: which one.
+    draw: how often the epoch had the row before.
+    what: is drawn, '' for a crop.
+    """
+    return random.Random(f"{seed} {epoch} {row}" + (f" {draw}" if draw else "") + what)
+
+
+def _value_of(cut: Cut, field: str) -> str:
+    value = read_field(cut, field)
+    if value is None:
+        raise ManifestError(
+            f"Row {cut.id} has nothing in the field {field!r}, by which data.balance wants to draw; fill it in, or "
+            f"leave data.balance out."
+        )
+    return value
