@@ -53,19 +53,19 @@ class Job(NamedTuple):
 
 
 _MORE = ("trainer.steps=60", "trainer.eval_every=10", "trainer.save_every=5", "trainer.log_every=1")
+_ROWS = "{root}/manifests/train.jsonl.gz"
 _TRAIN = ("train", "{root}/recipe.yaml", *_MORE)
+_CACHE = "cache.dir={out}/cache"
 JOBS: dict[str, Job] = {
     "embed to a file": Job(("embed", "{root}/weights.safetensors", "{root}/sound", "--out", "{out}/x.npz")),
     "embed to a folder": Job(("embed", "{root}/weights.safetensors", "{root}/sound", "--out", "{out}/states")),
-    "extract": Job(
-        ("extract", "{root}/weights.safetensors", "{root}/manifests/train.jsonl.gz", "--dir", "{out}/cache")
-    ),
+    "extract": Job(("extract", "{root}/weights.safetensors", _ROWS, "--dir", "{out}/cache")),
     "convert": Job(("convert", "{root}/weights.safetensors", "{out}/x.safetensors")),
     "train": Job((*_TRAIN, "features=off", "--out", "{out}/run"), resumes=True),
-    "train on the cache": Job((*_TRAIN, "cache.dir={out}/cache", "--out", "{out}/run"), resumes=True),
-    "train a sweep": Job((*_TRAIN, "sweep.lr=[0.01,0.001]", "--out", "{out}/run"), resumes=True),
+    "train on the cache": Job((*_TRAIN, _CACHE, "--out", "{out}/run"), resumes=True),
+    "train a sweep": Job((*_TRAIN, _CACHE, "sweep.lr=[0.01,0.001]", "--out", "{out}/run"), resumes=True),
     "train with folds": Job(
-        (*_TRAIN, "folds=k:2", "folds.group=", "data.all=train.jsonl.gz", "trainer.steps=20", "--out", "{out}/run"),
+        (*_TRAIN, _CACHE, "folds=k:2", "folds.group=''", f"data.all={_ROWS}", "trainer.steps=20", "--out", "{out}/run"),
         resumes=True,
     ),
     "pretrain": Job(("pretrain", "{root}/pretrain.yaml", *_MORE, "--out", "{out}/run"), resumes=True),
@@ -74,7 +74,7 @@ JOBS: dict[str, Job] = {
     "report": Job(("report", "{root}/run", "--out", "{out}/page")),
     "probe": Job(("probe", "log_mel", "--data", "{root}/manifests", "--probes", "linear", "--out", "{out}/probe")),
     "data from-csv": Job(("data", "from-csv", "{root}/table.csv", "{out}")),
-    "data split": Job(("data", "split", "{root}/manifests/train.jsonl.gz", "--out", "{out}")),
+    "data split": Job(("data", "split", _ROWS, "--out", "{out}")),
 }
 
 
