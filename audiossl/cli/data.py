@@ -77,23 +77,30 @@ def from_annotations(
     all_recordings: Annotated[bool, typer.Option(help="Windows of every sound file below the audio root.")] = False,
 ) -> None:
     """Make manifests from annotation tables, by the column `split` where there is one."""
-    from audiossl.core.errors import ConfigError
+    from audiossl.core.errors import ConfigError, ManifestError
     from audiossl.data import annotated
-    from audiossl.data.annotations import read_annotations
 
     if rows not in ("calls", "windows"):
         raise ConfigError(f"--rows {rows}: choose calls or windows.")
-    columns = _columns(column)
-    found = []
-    for table in tables:
-        read = read_annotations(table, kind or None, columns=columns, encoding=encoding)  # type: ignore[arg-type]
-        found += annotated.located(read, root=audio_root, audio=audio, table=table)
+    found, silent = annotated.read_tables(
+        tables,
+        root=audio_root,
+        audio=audio,
+        kind=kind or None,  # type: ignore[arg-type]
+        columns=_columns(column),
+        encoding=encoding,
+    )
     if rows == "calls":
+        if not found:
+            names = ", ".join(map(str, silent))
+            raise ManifestError(f"{names}: no annotation there, so there is no call; take --rows windows.")
+        for table, recording in silent.items():
+            typer.echo(f"{table} has no annotation, so {recording} gives no row.", err=True)
         _write(annotated.cuts_of_calls(found, audio_root), out_dir)
         return
     windows = annotated.Windows(window_s, hop_s, min_overlap, short)  # type: ignore[arg-type]
     others = annotated.recordings_below(audio_root) if all_recordings else []
-    _write(annotated.cuts_of_windows(found, windows, others, audio_root), out_dir)
+    _write(annotated.cuts_of_windows(found, windows, [*silent.values(), *others], audio_root), out_dir)
 
 
 @app.command()

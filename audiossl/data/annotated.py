@@ -5,17 +5,18 @@ from __future__ import annotations
 import glob
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from audiossl.core.errors import AudioError, ManifestError
-from audiossl.data.annotations import Annotation
+from audiossl.data.annotations import Annotation, Kind, read_annotations
 from audiossl.data.fields import LABEL_SEPARATOR
 from audiossl.data.reading import AudioFacts, audio_facts
-from audiossl.data.sound_file import ROUNDING_S
-from audiossl.data.sources import SOUND_SUFFIXES, cuts_from_rows
+from audiossl.data.sound_file import ROUNDING_S, SOUND_SUFFIXES
+from audiossl.data.sources import cuts_from_rows
+from audiossl.data.tables import SourceRow, local_path
 
 if TYPE_CHECKING:
     from lhotse import CutSet
@@ -77,6 +78,35 @@ class Windows:
         return sorted(found)
 
 
+def read_tables(
+    tables: Iterable[Path],
+    *,
+    root: Path,
+    audio: Path | None = None,
+    kind: Kind | None = None,
+    columns: Mapping[str, str] | None = None,
+    encoding: str = "utf-8",
+) -> tuple[list[Annotation], dict[Path, str]]:
+    """The annotations of several tables as `located` gives them, and the recording of each table that has none.
+
+    A table with a header alone says that nobody calls in its recording.
+
+    tables: the files.
+    root, audio: as `located` takes them.
+    kind, columns, encoding: as `read_annotations` takes them.
+    Raises ManifestError, AudioError.
+    """
+    found: list[Annotation] = []
+    silent: dict[Path, str] = {}
+    for table in tables:
+        read = read_annotations(table, kind, columns=columns, encoding=encoding)
+        if read:
+            found += located(read, root=root, audio=audio, table=table)
+        else:
+            silent[table] = str(audio or _file_of(table, root))
+    return found, silent
+
+
 def located(
     annotations: Iterable[Annotation],
     *,
@@ -119,28 +149,31 @@ def located(
 def cuts_of_calls(annotations: Sequence[Annotation], root: str | Path = ".") -> dict[str, CutSet]:
     """Cut sets by split (a column `split`, else all rows in 'all') with a row for each call. See `located`.
 
-    The label is the call's, its band lies in `low_hz` and `high_hz`, other columns are kept. Ids are paths below `root`
-    with start and end. Raises ManifestError for an annotation that is there twice.
+    The label is the call's, its band lies in `low_hz` and `high_hz`, other columns are kept. In a file with several
+    channels the row is of the call's own, where the table says it. Ids are paths below `root` with start and end.
+    Raises ManifestError for an annotation that is there twice.
     """
     seen: dict[tuple[object, ...], str] = {}
-    places: dict[tuple[str, float, float], int] = defaultdict(int)
+    places: dict[tuple[str, float, float, int | None], int] = defaultdict(int)
     rows = []
     for call in annotations:
-        key = (call.path, call.start_s, call.end_s, call.label, call.low_hz, call.high_hz)
+        key = (call.path, call.start_s, call.end_s, call.channel, call.label, call.low_hz, call.high_hz)
         if key in seen:
             raise ManifestError(
                 f"{call.where}: the same annotation is there already ({seen[key]}); delete one of them."
             )
         seen[key] = call.where
-        places[key[:3]] += 1  # type: ignore[index]
-        number = places[key[:3]]  # type: ignore[index]
+        places[key[:4]] += 1
+        number = places[key[:4]]
         again = "" if number == 1 else f"-{number}"  # two calls at once, of other labels or in other bands
+        side = "" if call.channel is None else f"-channel{call.channel}"
         path = _below_root(call.path, root)
-        name = f"{Path(path).with_suffix('').as_posix()}-{call.start_s:.3f}-{call.end_s:.3f}{again}"
+        name = f"{Path(path).with_suffix('').as_posix()}-{call.start_s:.3f}-{call.end_s:.3f}{side}{again}"
         fields = {"path": path, "start": str(call.start_s), "end": str(call.end_s), "label": call.label}
         band = {"low_hz": call.low_hz, "high_hz": call.high_hz}
         fields |= {column: f"{value:g}" for column, value in band.items() if value is not None}
-        rows.append((call.where, name, {**_others(call), **fields}))
+        channel = None if call.channel is None else call.channel - 1
+        rows.append(SourceRow(call.where, name, {**_others(call), **fields}, channel))
     return cuts_from_rows(rows, Path(root))
 
 
@@ -150,7 +183,7 @@ def cuts_of_windows(
     recordings: Iterable[str | Path] = (),
     root: str | Path = ".",
 ) -> dict[str, CutSet]:
-    """Cut sets by split with a row for each window of each recording.
+    """Cut sets by split with a row for each window of each recording, of the mean of its channels.
 
     The label lists those of a window's calls, sorted, with `|` between them: nothing where it has none. `calls` has the
     start, end (within the recording, in seconds) and label of what the window touches. Columns that have one value for
@@ -179,7 +212,7 @@ def cuts_of_windows(
             name = f"{Path(below).with_suffix('').as_posix()}-{start_s:.3f}-{end_s:.3f}"
             label = LABEL_SEPARATOR.join(windows.labels(start_s, end_s, calls))
             fields = {**shared, "path": below, "start": str(start_s), "end": str(end_s), "label": label}
-            rows.append((path, name, fields))
+            rows.append(SourceRow(path, name, fields))
             touched = [call for call in calls if call.start_s < end_s and call.end_s > start_s]
             calls_of[name] = [[call.start_s, call.end_s, call.label] for call in touched]
     splits = cuts_from_rows(rows, Path(root))
@@ -210,18 +243,23 @@ def _shared(calls: Sequence[Annotation]) -> dict[str, str]:
 
 
 def _inside(row: Annotation, facts: AudioFacts) -> Annotation:
+    if (row.channel or 1) > facts.num_channels:
+        raise ManifestError(
+            f"{row.where}: channel {row.channel} of {row.path}, which has {facts.num_channels}; correct it, or leave "
+            f"the column out with --column channel=."
+        )
     length_s = facts.num_samples / facts.sample_rate_hz
     if row.start_s >= length_s or row.end_s > length_s + ROUNDING_S:
         raise ManifestError(
             f"{row.where}: {row.start_s:g} s to {row.end_s:g} s is outside {row.path}, which lasts {length_s:.3f} s; "
             f"correct the times, or the name of the recording."
         )
-    return replace(row, end_s=min(row.end_s, length_s))
+    return replace(row, end_s=min(row.end_s, length_s), channel=row.channel if facts.num_channels > 1 else None)
 
 
 def _below(path: str, root: Path, where: str) -> Path:
     """A path of a table: as it is, below the root, or by its name alone anywhere below the root."""
-    name = path.replace("\\", "/")  # Raven on Windows
+    name = local_path(path, root)
     for place in (root / name, Path(name)):
         if place.is_file():
             return place

@@ -4,9 +4,11 @@ Three kinds are read and written:
 
 raven     selection tables of Raven: tabs between columns, `Begin Time (s)`, `End Time (s)`, frequencies in Hz, and one
           column with the label. A selection that is listed for the waveform and for the spectrogram counts once.
+          BirdNET writes them too.
 audacity  label tracks of Audacity: start, tab, end, tab, label. A line that begins with a backslash has the lowest and
           the highest frequency of the label above it.
-csv       a header with a path, a start, an end and a label. Every other column is kept.
+csv       a header with a path, a start, an end and a label, with commas, semicolons or tabs between the columns. Every
+          other column is kept.
 
 `audiossl.data.annotated` makes manifests of them.
 """
@@ -15,36 +17,42 @@ from __future__ import annotations
 
 import csv
 import io
-import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from audiossl.core.errors import ManifestError, did_you_mean
 from audiossl.core.files import atomic_write
+from audiossl.data.tables import Numbers, numbered_lines, parse_table, read_text
 
 Kind = Literal["raven", "audacity", "csv"]
 KINDS: tuple[Kind, ...] = ("raven", "audacity", "csv")
-# What a column is called where the user does not say, in the order in which they are looked for.
+# What a column is called where the user does not say, in the order in which they are looked for, in any case.
 _RAVEN = {
     "start": ("Begin Time (s)",),
     "end": ("End Time (s)",),
-    "label": ("Annotation", "Label", "Species", "Call Type", "Type"),
+    "label": ("Annotation", "Label", "Species", "Call Type", "Type", "Common Name"),
     "path": ("Begin Path", "Begin File"),
     "low_hz": ("Low Freq (Hz)",),
     "high_hz": ("High Freq (Hz)",),
+    "channel": ("Channel",),
+    "split": ("split",),
 }
 _CSV = {
-    "start": ("start", "onset", "begin", "start_s", "Begin Time (s)"),
-    "end": ("end", "offset", "end_s", "End Time (s)"),
-    "label": ("label", "annotation", "species", "calltype", "call_type"),
+    "start": ("start", "onset", "begin", "start_s", "Start (s)", "Begin Time (s)"),
+    "end": ("end", "offset", "end_s", "End (s)", "End Time (s)"),
+    "label": ("label", "annotation", "species", "calltype", "call_type", "Common Name"),
     "path": ("path", "file", "filename", "recording"),
     "low_hz": ("low_hz", "Low Freq (Hz)"),
     "high_hz": ("high_hz", "High Freq (Hz)"),
+    "channel": (),
+    "split": ("split",),
 }
-_OF_VIEWS = ("Selection", "View", "Channel")  # Raven's own bookkeeping
-_OPTIONAL = ("path", "low_hz", "high_hz")
+_NEEDED = ("start", "end", "label")
+_OF_VIEWS = ("Selection", "View")  # Raven's own bookkeeping
+_NUMBER = re.compile(r"\s*[-+]?[\d.,]+(?:[eE][-+]?\d+)?\s*")
 
 
 @dataclass(frozen=True)
@@ -55,6 +63,7 @@ class Annotation:
     label: what it is.
     path: the sound file, as the table names it, '' where it does not.
     low_hz, high_hz: its band, where known.
+    channel: of the file, from 1, where the table says it.
     score: of a prediction.
     where: its place in the table, for messages.
     fields: the table's other columns.
@@ -66,6 +75,7 @@ class Annotation:
     path: str = ""
     low_hz: float | None = None
     high_hz: float | None = None
+    channel: int | None = None
     score: float | None = None
     where: str = ""
     fields: Mapping[str, str] = field(default_factory=dict)
@@ -78,14 +88,17 @@ def read_annotations(
 
     table: the file.
     kind: None to tell by the content.
-    columns: the table's own name of start, end, label, path, low_hz or high_hz.
+    columns: the table's own name of start, end, label, path, low_hz, high_hz, channel or split. '' leaves one of the
+        last five out.
     encoding: of its text.
     Raises ManifestError for a table that is missing, not text in `encoding`, without a column that is needed, or with
     a time that is no number or an end that is not after its start.
     """
     place = Path(table)
-    text = _text(place, encoding)
-    kind = kind or kind_of(place, text)
+    text = read_text(place, "annotation table", encoding)
+    if not text.strip():
+        raise ManifestError(f"{place} is empty: it has no annotation, nor a header that says that there is none.")
+    kind = kind or kind_of(text)
     if kind not in KINDS:
         raise ManifestError(f"{kind!r} is no kind of annotation table. {did_you_mean(kind, KINDS)}")
     if kind == "audacity":
@@ -95,13 +108,12 @@ def read_annotations(
     return list(_by_columns(place, text, kind, dict(columns or {})))
 
 
-def kind_of(table: Path, text: str) -> Kind:
+def kind_of(text: str) -> Kind:
     """By the first line: two numbers are Audacity's, a header with tabs and Raven's times is Raven's, else CSV."""
-    first = next((line for line in text.splitlines() if line.strip()), "")
-    cells = first.split("\t")
-    if len(cells) >= 2 and all(_is_number(cell) for cell in cells[:2]):
+    cells = next((line for _, line in numbered_lines("", text)), "").split("\t")
+    if len(cells) >= 2 and all(_NUMBER.fullmatch(cell) for cell in cells[:2]):
         return "audacity"
-    return "raven" if "Begin Time (s)" in cells else "csv"
+    return "raven" if "Begin Time (s)" in (cell.strip() for cell in cells) else "csv"
 
 
 def write_annotations(
@@ -126,25 +138,8 @@ def write_annotations(
     return Path(path)
 
 
-def _text(table: Path, encoding: str) -> str:
-    if not table.is_file():
-        raise ManifestError(f"There is no annotation table {table}; correct its path.")
-    try:
-        text = table.read_text(encoding="utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding)
-    except (UnicodeDecodeError, UnicodeError) as error:
-        raise ManifestError(
-            f"{table} is not text in {encoding} ({error}); save it as UTF-8, or name its encoding, for instance "
-            f"latin-1 or utf-16."
-        ) from error
-    except LookupError as error:
-        raise ManifestError(f"There is no encoding {encoding!r}; utf-8, latin-1 and utf-16 are common ones.") from error
-    if not text.strip():
-        raise ManifestError(f"{table} is empty: it has no annotation.")
-    return text
-
-
 def _audacity(table: Path, text: str) -> Iterator[Annotation]:
-    lines = [(f"{table} line {number}", line) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
+    lines, read = numbered_lines(table, text), Numbers("\t")
     for number, (where, line) in enumerate(lines):
         cells = line.split("\t")
         if cells[0].strip() == "\\":
@@ -157,40 +152,41 @@ def _audacity(table: Path, text: str) -> Iterator[Annotation]:
         following = lines[number + 1][1].split("\t") if number + 1 < len(lines) else [""]
         if following[0].strip() == "\\" and len(following) >= 3:
             # Audacity writes a negative frequency, or -1, for an end that is open.
-            found = [_number(lines[number + 1][0], "frequency", cell) for cell in following[1:3]]
+            found = [read(lines[number + 1][0], "frequency", cell) for cell in following[1:3]]
             band = [value if value >= 0 else None for value in found]
-        start_s, end_s = (_number(where, name, cell) for name, cell in zip(("start", "end"), cells, strict=False))
+        start_s, end_s = (read(where, name, cell) for name, cell in zip(("start", "end"), cells, strict=False))
+        if start_s == end_s:
+            raise ManifestError(
+                f"{where} is a label at a point, {start_s:g} s, which lasts no time; drag it to a region in Audacity, "
+                f"or delete the line."
+            )
         yield _checked(
             Annotation(start_s, end_s, "\t".join(cells[2:]).strip(), low_hz=band[0], high_hz=band[1], where=where)
         )
 
 
 def _by_columns(table: Path, text: str, kind: Kind, columns: Mapping[str, str]) -> Iterator[Annotation]:
-    """Raven's tables and CSV (with tabs, if the header has any)."""
-    delimiter = "\t" if kind == "raven" or "\t" in text.splitlines()[0] else ","
-    # Raven quotes nothing: a quotation mark in a label is one.
-    how: dict[str, Any] = {"quoting": csv.QUOTE_NONE if kind == "raven" else csv.QUOTE_MINIMAL}
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, **how)
-    names = _columns(table, list(reader.fieldnames or []), kind, columns)
-    seen: dict[str, str] = {}
-    try:
-        for row in reader:
-            where = f"{table} line {reader.line_num}"
-            if None in row or None in row.values():
-                raise ManifestError(
-                    f"{where} does not have the {len(row) - (None in row)} fields of the header; mend it."
-                )
-            made = _annotation(where, row, names)
-            selection, view = row.get("Selection"), row.get("View")
-            if kind == "raven" and selection and view and seen.setdefault(selection, view) != view:
-                continue  # the same selection in another view
+    """Raven's tables, which quote nothing (a quotation mark in a label is one), and CSV."""
+    found = parse_table(table, text, quotes=kind != "raven")
+    names, taken = _columns(table, found.header, kind, columns)
+    read = Numbers(found.delimiter)
+    seen: dict[tuple[object, ...], str] = {}
+    for where, row in found.rows:
+        others = {name: value for name, value in row.items() if name and name not in taken}
+        own = {ours: row[name] for ours, name in names.items()}
+        if "split" in own:
+            others["split"] = own["split"]
+        offset = row.get("File Offset (s)", "") if own.get("path") else ""
+        made = _annotation(where, own, others, offset, read)
+        # The same selection in another view. Tables that were joined count their selections anew.
+        selection, view = (row.get(name) for name in _OF_VIEWS)
+        same = (selection, made.path, made.channel, made.start_s, made.end_s, made.label)
+        if kind != "raven" or not selection or not view or seen.setdefault(same, view) == view:
             yield _checked(made)
-    except csv.Error as error:
-        raise ManifestError(f"{table} is not a table ({error}); save it again as text.") from error
 
 
-def _columns(table: Path, header: list[str], kind: Kind, columns: Mapping[str, str]) -> dict[str, str]:
-    """The table's own name for each column of ours. Those that are optional may be missing.
+def _columns(table: Path, header: list[str], kind: Kind, columns: Mapping[str, str]) -> tuple[dict[str, str], set[str]]:
+    """By our name the table's own of each column that is read, and all that are not kept under their own name.
 
     table: for messages.
     header: its columns.
@@ -202,38 +198,61 @@ def _columns(table: Path, header: list[str], kind: Kind, columns: Mapping[str, s
     for ours, own in columns.items():
         if ours not in known:
             raise ManifestError(f"{ours!r} is no column of an annotation. {did_you_mean(ours, known)}")
-        if own not in header:
+        if own not in header and (own or ours in _NEEDED):
             raise ManifestError(
                 f"{table} has no column {own!r}. {did_you_mean(own, header)} Its header: {', '.join(header)}."
             )
     # What the user has not named is looked for under its usual names.
-    names = {}
+    in_small = {name.lower(): name for name in reversed(header)}
+    names, taken = {}, set(_OF_VIEWS if kind == "raven" else ())
     for ours, usual in known.items():
-        found = columns.get(ours) or next((name for name in usual if name in header), "")
-        if found:
-            names[ours] = found
-        elif ours not in _OPTIONAL:
+        found = next((in_small[name.lower()] for name in usual if name.lower() in in_small), "")
+        own = columns.get(ours, found)
+        if own:
+            names[ours] = own
+        elif ours in _NEEDED:
             raise ManifestError(
                 f"{table} has no column for the {ours} ({' or '.join(map(repr, usual))}; its header: "
-                f"{', '.join(header)}); name it, for instance {ours}={header[-1] or 'Name'!r}."
+                f"{', '.join(header)}); name the one that it is in, as --column {ours}=NAME."
             )
-    return names
+        taken.add(own or found)
+    return names, taken
 
 
-def _annotation(where: str, row: Mapping[str, str], names: Mapping[str, str]) -> Annotation:
-    start_s, end_s = (_number(where, names[ours], row[names[ours]]) for ours in ("start", "end"))
-    if row.get("File Offset (s)") and names.get("path"):
-        # A table over several files counts its times through all of them.
-        offset = _number(where, "File Offset (s)", row["File Offset (s)"])
-        start_s, end_s = offset, offset + end_s - start_s
-    low_hz, high_hz = (
-        _number(where, names[ours], row[names[ours]]) if names.get(ours) and row[names[ours]].strip() else None
-        for ours in ("low_hz", "high_hz")
+def _annotation(
+    where: str, own: Mapping[str, str], others: Mapping[str, str], offset: str, read: Numbers
+) -> Annotation:
+    """A row of a table.
+
+    where: its place.
+    own: its cells by our names.
+    others: those that are kept as they are.
+    offset: where it begins in its file, in a table over several whose times go through all of them. '' in any other.
+    read: reads the table's numbers.
+    Raises ManifestError for what is no number.
+    """
+    start_s, end_s = (read(where, name, own[name]) for name in ("start", "end"))
+    if offset:
+        inside_s = read(where, "File Offset (s)", offset)
+        start_s, end_s = inside_s, inside_s + end_s - start_s
+    low_hz, high_hz = (read(where, name, own[name]) if own.get(name) else None for name in ("low_hz", "high_hz"))
+    channel = read(where, "channel", own["channel"]) if own.get("channel") else None
+    if channel is not None and (channel < 1 or channel != int(channel)):
+        raise ManifestError(
+            f"{where}: the channel {channel:g} is no whole number from 1; correct it, or leave the column out with "
+            f"--column channel=."
+        )
+    return Annotation(
+        start_s,
+        end_s,
+        own["label"],
+        own.get("path", ""),
+        low_hz,
+        high_hz,
+        None if channel is None else int(channel),
+        where=where,
+        fields=others,
     )
-    taken = {*names.values(), *_OF_VIEWS}
-    others = {name: value.strip() for name, value in row.items() if name and name not in taken}
-    path = row[names["path"]].strip() if names.get("path") else ""
-    return Annotation(start_s, end_s, row[names["label"]].strip(), path, low_hz, high_hz, where=where, fields=others)
 
 
 def _checked(annotation: Annotation) -> Annotation:
@@ -249,24 +268,6 @@ def _checked(annotation: Annotation) -> Annotation:
     return annotation
 
 
-def _number(where: str, column: str, cell: str) -> float:
-    try:
-        value = float(cell)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise ManifestError(f"{where}: {column} is {cell.strip()!r}, not a number; correct it.")
-    return value
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
-
-
 def _raven_text(rows: Sequence[Annotation], highest_hz: float) -> str:
     scored = any(row.score is not None for row in rows)
     header = ["Selection", "View", "Channel", "Begin Time (s)", "End Time (s)", "Low Freq (Hz)", "High Freq (Hz)"]
@@ -277,7 +278,7 @@ def _raven_text(rows: Sequence[Annotation], highest_hz: float) -> str:
         cells = [
             str(number),
             "Spectrogram 1",
-            "1",
+            str(row.channel or 1),
             f"{row.start_s:.6f}",
             f"{row.end_s:.6f}",
             f"{low:.1f}",

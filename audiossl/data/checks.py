@@ -14,7 +14,7 @@ import numpy as np
 
 from audiossl.core.errors import AudioError, AudiosslError
 from audiossl.core.terminal import progress
-from audiossl.data.reading import path_of, read_channels, read_cut
+from audiossl.data.reading import channel_of, path_of, read_channels, read_cut
 from audiossl.data.sound_file import LEAST_SHARE, opened, share_kept
 
 if TYPE_CHECKING:
@@ -148,9 +148,11 @@ def _sound_problems(cut: Cut) -> list[str]:
     path = path_of(cut)
     try:
         frames = read_cut(cut, cut.sampling_rate)[:, None] if path is None else read_channels(cut)
+        one = None if path is None else channel_of(cut, frames.shape[1])
     except AudiosslError as error:
         return [str(error)]
     name = path or cut.id
+    frames = frames if one is None else frames[:, one : one + 1]
     if not frames.any():
         return [f"{name} is silent in this part: every sample is zero"]
     found = []

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from audiossl.core.errors import AudioError
 from audiossl.data.manifests import read_manifest
-from audiossl.data.sources import SOUND_SUFFIXES, cuts_from_files
+from audiossl.data.sound_file import SOUND_SUFFIXES
+from audiossl.data.sources import cuts_from_files
 
 if TYPE_CHECKING:
     from lhotse import CutSet

@@ -159,10 +159,29 @@ def _file_of(cut: Cut) -> Iterator[SoundFile]:
 
 
 def _of_channel(frames: Wave, cut: Cut) -> Wave:
-    """(S, channels) -> (S,): the row's channel, or their mean."""
-    channels = cut.recording.channel_ids or [0]
-    one = isinstance(cut.channel, int) and len(channels) > 1 and frames.shape[1] == len(channels)
-    return frames[:, channels.index(cut.channel)] if one else _mean(frames, path_of(cut) or cut.id)
+    """(S, channels) -> (S,): the row's channel, or their mean. Raises AudioError for a channel that is not there."""
+    column = channel_of(cut, frames.shape[1])
+    return _mean(frames, path_of(cut) or cut.id) if column is None else frames[:, column]
+
+
+def channel_of(cut: Cut, num_channels: int) -> int | None:
+    """The channel of its file that a row is of. None for the mean of all.
+
+    cut: a row that is read from one file.
+    num_channels: of the file.
+    Raises AudioError for a channel that the row's recording, or the file, has not.
+    """
+    channels, wanted = cut.recording.channel_ids or [0], cut.channel
+    if len(channels) > 1 and num_channels != len(channels):
+        raise AudioError(
+            f"{path_of(cut)} has {num_channels} channel(s), and its manifest row {cut.id} lists {len(channels)}; make "
+            f"the manifest again from the files as they are."
+        )
+    if isinstance(wanted, int) and wanted not in channels:
+        raise AudioError(
+            f"The manifest row {cut.id} is of channel {wanted}, and its recording lists {channels}; correct the row."
+        )
+    return channels.index(wanted) if isinstance(wanted, int) and len(channels) > 1 else None
 
 
 def path_of(cut: Cut) -> str | None:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audiossl.core.errors import ConfigError, LabelError, ManifestError
-from audiossl.data.sources import SOUND_SUFFIXES
+from audiossl.data.sound_file import SOUND_SUFFIXES
 from audiossl.metrics.bootstrap import Floats
 
 _log = logging.getLogger(__name__)

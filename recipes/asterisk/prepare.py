@@ -8,13 +8,13 @@ prompts with the same words are too.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from audiossl.core.errors import AudiosslError
 from audiossl.data.manifests import write_manifests
 from audiossl.data.preparation import cuts_of_table, described, folder_parser, run
+from audiossl.data.tables import parse_table, read_text
 from audiossl.data.text import TextConfig, normalize
 
 SPOKEN = {
@@ -42,8 +42,8 @@ def rows_of(table: Path) -> Iterator[Row]:
     """Rows with spoken transcripts; of those with equal words, all are in the split of the first in training order."""
     if not table.is_file():
         raise AudiosslError(f"There is no {table}; give the folder of the prompts with its manifest.csv.")
-    with open(table, encoding="utf-8", newline="") as file:
-        rows = [{**row, "transcript": spoken(row["transcript"])} for row in csv.DictReader(file)]
+    found = parse_table(table, read_text(table, "table"))
+    rows = [{**row, "transcript": spoken(row["transcript"])} for _, row in found.rows]
     for row in one_split_a_text(rows):
         yield {column: row.get(column, "") for column in COLUMNS}
 

@@ -10,13 +10,13 @@ training part.
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from audiossl.core.errors import ManifestError
 from audiossl.data.manifests import write_manifests
 from audiossl.data.preparation import cuts_of_table, described, folder_parser, run
+from audiossl.data.tables import parse_table, read_text
 
 if TYPE_CHECKING:
     from lhotse import CutSet
@@ -29,8 +29,7 @@ def prepare(folder: Path, out: Path, only_esc10: bool = False) -> dict[str, CutS
     table = folder / "meta" / "esc50.csv"
     if not table.is_file():
         raise ManifestError(f"There is no {table}; give the unpacked corpus, which has meta/ and audio/.")
-    with open(table, encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = [row for _, row in parse_table(table, read_text(table, "table")).rows]
     if not rows or not set(COLUMNS) <= set(rows[0]):
         raise ManifestError(f"{table} is not the published table: it lacks one of the columns {', '.join(COLUMNS)}.")
     kept = (

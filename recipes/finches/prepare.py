@@ -9,7 +9,6 @@ are cross-validated.
 
 from __future__ import annotations
 
-import csv
 from collections import Counter, defaultdict
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from audiossl.data.manifests import write_manifests
 from audiossl.data.preparation import described, folder_parser, run
 from audiossl.data.sources import cuts_from_rows
 from audiossl.data.splits import split_cuts
+from audiossl.data.tables import SourceRow, parse_table, read_text
 
 if TYPE_CHECKING:
     from lhotse import CutSet
@@ -62,8 +62,7 @@ def clips(folder: Path) -> Rows:
     table = folder / "manifest.csv"
     if not table.is_file():
         raise ManifestError(f"There is no {table}; give the folder with manifest.csv and syllables.csv.")
-    with open(table, encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = [row for _, row in parse_table(table, read_text(table, "table")).rows]
     for column in ("path", "speaker", "species", "recording"):
         if not rows or column not in rows[0]:
             raise ManifestError(f"{table} has no column {column!r}; it is not the table of the finches.")
@@ -73,7 +72,7 @@ def clips(folder: Path) -> Rows:
 def calls_of(rows: Rows, folder: Path) -> CutSet:
     """Each call is a file of its own; `session` is its day. Two of the birds were recorded on one or two days alone."""
     made = [
-        (
+        SourceRow(
             row["path"],
             "",
             {"path": row["path"], "speaker": row["speaker"], "label": row["speaker"], "session": row["recording"]},
@@ -84,10 +83,8 @@ def calls_of(rows: Rows, folder: Path) -> CutSet:
 
 
 def songs_of(rows: Rows, folder: Path) -> CutSet:
-    made = [
-        (row["path"], "", {key: row[key] for key in ("path", "speaker", "recording")} | {"label": row["speaker"]})
-        for row in rows
-    ]
+    kept = ("path", "speaker", "recording")
+    made = [SourceRow(row["path"], "", {"label": row["speaker"], **{key: row[key] for key in kept}}) for row in rows]
     return cuts_from_rows(made, folder)["all"]
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from toys.annotations import AUDACITY, CSV, RAVEN
 
 from audiossl.core.errors import AudioError, ManifestError
-from audiossl.data.annotated import Windows, cuts_of_calls, cuts_of_windows, located
+from audiossl.data.annotated import Windows, cuts_of_calls, cuts_of_windows, located, read_tables
 from audiossl.data.annotations import Annotation, read_annotations
 from audiossl.data.fields import read_field, read_labels
 from audiossl.data.reading import read_cut
@@ -74,6 +74,37 @@ def test_a_row_for_each_call(table, day, tmp_path) -> None:  # type: ignore[no-u
     np.testing.assert_array_equal(read_cut(cuts[0], 8000), samples[4000:7200])
     with pytest.raises(ManifestError, match=r"labels\.csv line 2: the same annotation is there already"):
         cuts_of_calls([rows[0], rows[0]])
+
+
+def test_a_call_is_read_from_its_channel(table, sound, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    sides = np.stack([np.full(16000, 0.25, np.float32), np.full(16000, -0.5, np.float32)], axis=1)
+    sound("pair.wav", sides, 8000, "FLOAT")
+    sound("mono.wav", 16000, 8000)
+    header = "Selection\tView\tChannel\tBegin Time (s)\tEnd Time (s)\tSpecies\n"
+    text = header + "1\tSpectrogram 1\t1\t0.5\t1\tWren\n2\tSpectrogram 1\t2\t0.5\t1\tWren\n"
+    path = table("pair.Table.1.selections.txt", text)
+    found, _ = read_tables([path], root=tmp_path)
+    cuts = list(cuts_of_calls(found, tmp_path)["all"])
+    assert [cut.id for cut in cuts] == ["pair-0.500-1.000-channel1", "pair-0.500-1.000-channel2"]
+    assert [read_cut(cut, 8000)[0] for cut in cuts] == [0.25, -0.5]
+    assert read_field(cuts[0], "channel") is None
+    with pytest.raises(ManifestError, match=r"line 3: channel 2 of .*mono\.wav, which has 1; .*--column channel="):
+        read_tables([path], root=tmp_path, audio=tmp_path / "mono.wav")
+    found, _ = read_tables([path], root=tmp_path, columns={"channel": ""})
+    with pytest.raises(ManifestError, match="the same annotation is there already"):
+        cuts_of_calls(found, tmp_path)
+
+
+def test_a_table_without_a_row_is_of_a_recording_without_a_call(table, day, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    day()
+    silent = day("day2.wav")
+    tables = [table("day1.txt", AUDACITY), table("day2.Table.1.selections.txt", RAVEN.split("\n")[0] + "\n")]
+    found, others = read_tables(tables, root=tmp_path)
+    assert others == {tables[1]: str(silent)}
+    cuts = cuts_of_windows(found, Windows(), others.values(), tmp_path)["all"]
+    assert [read_labels(cut, "label") for cut in cuts if cut.recording.id == "day2"] == [[], [], []]
+    with pytest.raises(ManifestError, match=r"night\.Table\.txt names no recording"):
+        read_tables([table("night.Table.txt", RAVEN.split("\n")[0])], root=tmp_path)
 
 
 def test_splits_of_the_table_are_kept(table, day, tmp_path) -> None:  # type: ignore[no-untyped-def]

@@ -47,6 +47,55 @@ def test_csv_with_names_of_its_own(table: Callable[..., Path]) -> None:
     assert by_caller[0].fields == {"calltype": "phee"}
 
 
+def test_views_of_joined_tables(table: Callable[..., Path]) -> None:
+    """The second recording counts its selections anew, and was saved with one view."""
+    header = "Selection\tView\tChannel\tBegin Time (s)\tEnd Time (s)\tBegin File\tSpecies\n"
+    lines = [
+        "1\tWaveform 1\t1\t1\t1.5\ta.wav\twren",
+        "1\tSpectrogram 1\t1\t1\t1.5\ta.wav\twren",
+        "1\tSpectrogram 1\t1\t1\t1.5\tb.wav\twren",  # another file
+        "1\tSpectrogram 1\t1\t4\t4.5\ta.wav\twren",  # another time
+        "1\tSpectrogram 1\t2\t1\t1.5\ta.wav\twren",  # another channel
+        "1\tSpectrogram 1\t1\t1\t1.5\ta.wav\trobin",  # another label
+    ]
+    rows = read_annotations(table("all.txt", header + "\n".join(lines)))
+    assert [(row.path, row.start_s, row.channel, row.label) for row in rows] == [
+        ("a.wav", 1.0, 1, "wren"),
+        ("b.wav", 1.0, 1, "wren"),
+        ("a.wav", 4.0, 1, "wren"),
+        ("a.wav", 1.0, 2, "wren"),
+        ("a.wav", 1.0, 1, "robin"),
+    ]
+
+
+def test_tables_of_birdnet(table: Callable[..., Path]) -> None:
+    raven = (
+        "Selection\tView\tChannel\tBegin Time (s)\tEnd Time (s)\tCommon Name\tSpecies Code\tBegin Path\tFile Offset (s)\n"
+        "1\tSpectrogram 1\t1\t3.0\t6.0\tEurasian Wren\twinwre4\tC:\\rec\\u0.wav\t0.0\n"
+    )
+    (row,) = read_annotations(table("u0.BirdNET.selection.table.txt", raven))
+    assert (row.start_s, row.end_s, row.label) == (0.0, 3.0, "Eurasian Wren")
+    results = "Start (s),End (s),Scientific name,Common name,Confidence,File\n0.0,3.0,T. t.,Eurasian Wren,0.8,u0.wav\n"
+    (row,) = read_annotations(table("u0.csv", results))
+    assert (row.start_s, row.end_s, row.label, row.path) == (0.0, 3.0, "Eurasian Wren", "u0.wav")
+
+
+def test_decimal_commas(table: Callable[..., Path]) -> None:
+    first, second = read_annotations(
+        table("u0.txt", "0,100000\t0,500000\tWren\n\\\t500,0\t1000,0\n1,0\t2,0\ta\u2028b\n")
+    )
+    assert (first.start_s, first.end_s, first.low_hz, second.label) == (0.1, 0.5, 500.0, "a\u2028b")
+    (row,) = read_annotations(table("u.csv", "file;start;end;label\na.wav;0,5;1;x\n"))
+    assert (row.start_s, row.path) == (0.5, "a.wav")
+
+
+def test_columns_can_be_left_out(table: Callable[..., Path]) -> None:
+    path = table("l.csv", "path,start,end,label,split\na.wav,0,1,x,train\n")
+    assert read_annotations(path)[0].fields == {"split": "train"}
+    assert read_annotations(path, columns={"split": ""})[0].fields == {}
+    assert read_annotations(table("r.txt", RAVEN), columns={"channel": ""})[0].channel is None
+
+
 labels = st.text(st.characters(blacklist_categories=("C", "Z"), blacklist_characters='"\\'), min_size=1, max_size=8)
 times = st.integers(0, 10**7).map(lambda value: value / 1000)
 
@@ -94,13 +143,13 @@ def test_a_label_that_a_tab_separated_table_cannot_hold(tmp_path: Path) -> None:
         ("utf16.csv", CSV.encode("utf-16"), {}, r"not text in utf-8"),
         ("a.csv", CSV, {"encoding": "utf-99"}, r"no encoding 'utf-99'"),
         ("swapped.csv", "path,start,end,label\na.wav,2,1,x\n", {}, r"swapped\.csv line 2: the end, 1 s, is not after"),
-        ("point.txt", "1.0\t1.0\tx\n", {}, r"point\.txt line 1: the end, 1 s, is not after the start"),
+        ("point.txt", "1.0\t1.0\tx\n", {}, r"point\.txt line 1 is a label at a point, 1 s, .*region"),
         ("early.csv", "path,start,end,label\na.wav,-1,1,x\n", {}, r"line 2: the start, -1 s, is before"),
         ("word.csv", "path,start,end,label\na.wav,soon,1,x\n", {}, r"line 2: start is 'soon', not a number"),
         ("nan.csv", "path,start,end,label\na.wav,0,nan,x\n", {}, r"end is 'nan', not a number"),
         ("bare.csv", "path,start,end,label\na.wav,0,1,\n", {}, r"line 2 has no label"),
         ("short.csv", "path,start,end,label\na.wav,0,1\n", {}, r"line 2 does not have the 4 fields"),
-        ("other.csv", "path,start,end,what\na.wav,0,1,x\n", {}, r"no column for the label .*label='what'"),
+        ("other.csv", "path,start,end,what\na.wav,0,1,x\n", {}, r"no column for the label .*as --column label=NAME\."),
         ("a.csv", CSV, {"columns": {"label": "calltyp"}}, r"no column 'calltyp'. Did you mean calltype"),
         (
             "a.csv",
@@ -110,6 +159,8 @@ def test_a_label_that_a_tab_separated_table_cannot_hold(tmp_path: Path) -> None:
         ),
         ("a.txt", AUDACITY, {"columns": {"label": "x"}}, r"label track of Audacity, which has no named columns"),
         ("prose.txt", "0.1\t0.2\tx\ndear reader\n", {}, r"prose\.txt line 2 is not `start TAB end TAB label`"),
+        ("c.txt", RAVEN.replace("\t1\t0.5", "\t0\t0.5"), {}, r"line 2: the channel 0 is no whole number from 1"),
+        ("open.csv", 'path,start,end,label\na.wav,0,1,"x\n', {}, r"line 2: a quotation mark is not closed"),
         ("a.csv", CSV, {"kind": "ravn"}, r"'ravn' is no kind of annotation table. Did you mean raven"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Making cut sets of tables, folders and Kaldi data folders."""
+"""Making cut sets of tables and folders."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from audiossl.core.errors import AudiosslError, ManifestError
 from audiossl.data.manifests import read_manifest, write_manifests
 from audiossl.data.reading import read_cut
-from audiossl.data.sources import cuts_from_csv, cuts_from_folder, cuts_from_kaldi
+from audiossl.data.sources import cuts_from_csv, cuts_from_folder
 
 
 @pytest.fixture
@@ -81,6 +81,21 @@ def test_other_column_names_and_another_root(table, tmp_path):
         ("path,start,end\na.wav,-1,0.1\n", r"line 2: start -1 s .* is no part"),
         ("path,start\na.wav,soon\n", "line 2: start is 'soon', not a number"),
         ("path,end\na.wav,nan\n", "line 2: end is 'nan', not a number"),
+        ('path,label\na.wav,"dog\nsub/b.flac,cat\n', "line 2: a quotation mark is not closed"),
+        (
+            'path,label\na.wav,"dog\nsub/b.flac,"\n',
+            "line 2: a text in quotation marks goes on to line 3 and has a comma",
+        ),
+        ("path,label,label\na.wav,x,y\n", "has the column 'label' 2 times"),
+        ('path,end\na.wav,"0,3"\n', "line 2: end is '0,3', not a number; write a decimal point"),
+        ("path;end\na.wav;0,3\nsub/b.flac;0.3\n", r"line 3: end is '0\.3' with a point, unlike .* line 2"),
+        (
+            "path,split\na.wav,dev\nsub/b.flac,val\n",
+            r"line 3: the split 'val' and the split 'dev' \(.* line 2\) are both",
+        ),
+        ("path\n" + "y" * 300 + ".wav\n", r"line 2: .*y\.wav is missing"),
+        ("path,split\na.wav," + "s" * 300 + "\n", "cannot be the name of a file"),
+        ("path,label\na.wav,x\0\n", "line 2 has a NUL character"),
         ("path,split\na.wav,../x\n", r"line 2: the split '\.\./x' cannot be the name of a file"),
     ],
 )
@@ -93,7 +108,7 @@ def test_a_wrong_table_is_named_with_its_line(table, text, message):
 def test_tables_that_are_none(table, tmp_path):
     with pytest.raises(ManifestError, match=r"There is no table .*lost\.csv"):
         cuts_from_csv(tmp_path / "lost.csv")
-    with pytest.raises(ManifestError, match=r"latin\.csv is not a CSV file in UTF-8"):
+    with pytest.raises(ManifestError, match=r"The table .*latin\.csv is not text in utf-8 .*save it as UTF-8\."):
         cuts_from_csv(table("path,label\na.wav,caf\u00e9\n", name="latin.csv", encoding="latin-1"))
     with pytest.raises(ManifestError, match=r"'labels' is no column .*Did you mean label"):
         cuts_from_csv(table("path\na.wav\n"), columns={"labels": "path"})
@@ -154,48 +169,45 @@ def test_folders_that_cannot_be_used(sound, tmp_path):
         cuts_from_folder(tmp_path)
 
 
-def kaldi(folder: Path, **files: str) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in files.items():
-        (folder / name.replace("_", ".")).write_text(text, encoding="utf-8")
-    return folder
+@pytest.mark.parametrize(
+    "text",
+    [
+        "path;label;end\na.wav;dog;0,25\n",  # Excel where a comma is the decimal sign
+        "path\tlabel\tend\na.wav\tdog\t0.25\n",
+        "path , label,end\r\na.wav, dog , 0.25\r\n\r\n",
+        '"path"\t"label"\t"end"\n"a.wav"\t"dog"\t"0.25"\n',
+        "path;label;end\n.\\a.wav;dog;0.25\n;;\n",  # Windows; a blank row of Excel
+    ],
+)
+def test_tables_of_other_programs(table, text):
+    (cut,) = cuts_from_csv(table(text, encoding="utf-8-sig"))["all"]
+    assert (cut.recording.id.lstrip("./"), cut.duration) == ("a", 0.25)
+    assert cut.supervisions[0].custom == {"label": "dog"}
 
 
-def test_a_kaldi_folder(sound, tmp_path):
-    a, b = sound("my sounds/a.wav", 16000), sound("b.wav", 8000)
-    scp = f"rec-a {a}\nrec-b\t{b}\n"
-    (cut_a, cut_b) = cuts_from_kaldi(kaldi(tmp_path / "plain", wav_scp=scp, text="rec-a GOOD DAY\n"))["all"]
-    assert (cut_a.id, cut_a.num_samples, cut_a.supervisions[0].text) == ("rec-a", 16000, "GOOD DAY")
-    assert (cut_b.id, cut_b.supervisions[0].text) == ("rec-b", None)
-    files = {
-        "text": "u1 ONE\nu2 TWO\n",
-        "utt2spk": "u1 anna\nu2 ben\n",
-        "segments": "u1 rec-a 0.1 0.35\nu2 rec-a 0.5 -1\n",
-    }
-    one, two = cuts_from_kaldi(kaldi(tmp_path / "parts" / "train", wav_scp=scp, **files).parent)["train"]
-    assert [(cut.id, cut.start, cut.num_samples) for cut in (one, two)] == [("u1", 0.1, 4000), ("u2", 0.5, 8000)]
-    assert [(cut.supervisions[0].speaker, cut.supervisions[0].text) for cut in (one, two)] == [
-        ("anna", "ONE"),
-        ("ben", "TWO"),
-    ]
+def test_a_quotation_mark_in_a_table_with_tabs_is_text(table):
+    rows = 'path\tsentence\na.wav\t"Ja", sagte sie.\nsub/b.flac\t"Nein"\n'
+    cuts = cuts_from_csv(table(rows), columns={"transcript": "sentence"})["all"]
+    assert [cut.supervisions[0].text for cut in cuts] == ['"Ja", sagte sie.', '"Nein"']
+    (cut,) = cuts_from_csv(table('path\ttranscript\na.wav\t"""Ja"", sagte sie."\n'))["all"]  # as pandas writes it
+    assert cut.supervisions[0].text == '"Ja", sagte sie.'
 
 
 @pytest.mark.parametrize(
-    ("files", "message"),
-    [
-        (
-            {"wav_scp": "r sox x.wav -t wav - |\n"},
-            r"wav\.scp line 1: .* is a command, which is not run; write its output",
-        ),
-        ({"wav_scp": "r lost.wav\n"}, r"wav\.scp line 1: .*lost\.wav is missing"),
-        ({"wav_scp": "r lost.wav\n", "segments": "u r 0\n"}, r"segments line 1: 'r 0' is not `recording start end`"),
-        ({"wav_scp": "r lost.wav\n", "segments": "u q 0 1\n"}, r"segments line 1: 'q 0 1' is not"),
-        ({"text": "u HI\n"}, r"There is no .*wav\.scp"),
-    ],
+    ("text", "split"), [("Train", "train"), ("validation", "dev"), ("val", "dev"), ("extra", "extra")]
 )
-def test_a_wrong_kaldi_folder(tmp_path, files, message):
-    with pytest.raises(AudiosslError, match=message):
-        cuts_from_kaldi(kaldi(tmp_path / "wrong", **files))
+def test_splits_have_one_name(table, sound, tmp_path, text, split):
+    assert set(cuts_from_csv(table(f"path,split\na.wav,{text}\n"))) == {split}
+    sound(f"folders/{text}/x/1.wav", 400)
+    assert set(cuts_from_folder(tmp_path / "folders")) == {split if split != "extra" else "all"}
+
+
+def test_a_column_that_is_left_out_or_used_twice(table):
+    text = "path,split,speaker,label\na.wav,train,ann,x\nsub/b.flac,test,ben,y\n"
+    assert set(cuts_from_csv(table(text), columns={"split": ""})) == {"all"}
+    splits = cuts_from_csv(table(text), columns={"label": "speaker", "speaker": "speaker"})
+    (said,) = next(iter(splits["train"])).supervisions
+    assert (said.speaker, said.custom) == ("ann", {"label": "ann"})
 
 
 REAL = os.environ.get("AUDIOSSL_DATA", "")
