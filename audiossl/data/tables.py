@@ -38,7 +38,7 @@ class SourceRow(NamedTuple):
     channel: int | None = None
 
 
-class Table(NamedTuple):
+class TextTable(NamedTuple):
     """A table with a header.
 
     header: the names of the columns, without blanks around them.
@@ -85,7 +85,7 @@ def numbered_lines(path: str | Path, text: str) -> list[tuple[str, str]]:
     return [(f"{path} line {number}", line) for number, line in lines if line.strip()]
 
 
-def parse_table(path: str | Path, text: str, *, quotes: bool = True) -> Table:
+def parse_table(path: str | Path, text: str, *, quotes: bool = True) -> TextTable:
     """A table, by the delimiter that its header shows.
 
     Quotation marks are CSV's. With tabs, where most programs write them as any other sign, that holds only if the
@@ -105,7 +105,7 @@ def parse_table(path: str | Path, text: str, *, quotes: bool = True) -> Table:
     for name, count in Counter(header).items():
         if name and count > 1:  # a table may have several columns without a name, which nobody reads
             raise ManifestError(f"{path} has the column {name!r} {count} times; rename or delete all but one.")
-    return Table(header, delimiter, _by_column(lines, header, delimiter))
+    return TextTable(header, delimiter, _by_column(lines, header, delimiter))
 
 
 class Numbers:

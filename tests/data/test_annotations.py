@@ -70,7 +70,8 @@ def test_views_of_joined_tables(table: Callable[..., Path]) -> None:
 
 def test_tables_of_birdnet(table: Callable[..., Path]) -> None:
     raven = (
-        "Selection\tView\tChannel\tBegin Time (s)\tEnd Time (s)\tCommon Name\tSpecies Code\tBegin Path\tFile Offset (s)\n"
+        "Selection\tView\tChannel\tBegin Time (s)\tEnd Time (s)\tCommon Name\tSpecies Code\tBegin Path\t"
+        "File Offset (s)\n"
         "1\tSpectrogram 1\t1\t3.0\t6.0\tEurasian Wren\twinwre4\tC:\\rec\\u0.wav\t0.0\n"
     )
     (row,) = read_annotations(table("u0.BirdNET.selection.table.txt", raven))
@@ -81,9 +82,8 @@ def test_tables_of_birdnet(table: Callable[..., Path]) -> None:
 
 
 def test_decimal_commas(table: Callable[..., Path]) -> None:
-    first, second = read_annotations(
-        table("u0.txt", "0,100000\t0,500000\tWren\n\\\t500,0\t1000,0\n1,0\t2,0\ta\u2028b\n")
-    )
+    track = "0,100000\t0,500000\tWren\n\\\t500,0\t1000,0\n1,0\t2,0\ta\u2028b\n"
+    first, second = read_annotations(table("u0.txt", track))
     assert (first.start_s, first.end_s, first.low_hz, second.label) == (0.1, 0.5, 500.0, "a\u2028b")
     (row,) = read_annotations(table("u.csv", "file;start;end;label\na.wav;0,5;1;x\n"))
     assert (row.start_s, row.path) == (0.5, "a.wav")

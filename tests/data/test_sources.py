@@ -84,14 +84,14 @@ def test_other_column_names_and_another_root(table, tmp_path):
         ('path,label\na.wav,"dog\nsub/b.flac,cat\n', "line 2: a quotation mark is not closed"),
         (
             'path,label\na.wav,"dog\nsub/b.flac,"\n',
-            "line 2: a text in quotation marks goes on to line 3 and has a comma",
+            "line 2: a text in quotation marks goes on to line 3",
         ),
         ("path,label,label\na.wav,x,y\n", "has the column 'label' 2 times"),
         ('path,end\na.wav,"0,3"\n', "line 2: end is '0,3', not a number; write a decimal point"),
         ("path;end\na.wav;0,3\nsub/b.flac;0.3\n", r"line 3: end is '0\.3' with a point, unlike .* line 2"),
         (
             "path,split\na.wav,dev\nsub/b.flac,val\n",
-            r"line 3: the split 'val' and the split 'dev' \(.* line 2\) are both",
+            r"line 3: the split 'val' and the split 'dev' \(.* line 2\)",
         ),
         ("path\n" + "y" * 300 + ".wav\n", r"line 2: .*y\.wav is missing"),
         ("path,split\na.wav," + "s" * 300 + "\n", "cannot be the name of a file"),
@@ -181,7 +181,7 @@ def test_folders_that_cannot_be_used(sound, tmp_path):
 )
 def test_tables_of_other_programs(table, text):
     (cut,) = cuts_from_csv(table(text, encoding="utf-8-sig"))["all"]
-    assert (cut.recording.id.lstrip("./"), cut.duration) == ("a", 0.25)
+    assert (cut.recording.id, cut.duration) == ("a", 0.25)
     assert cut.supervisions[0].custom == {"label": "dog"}
 
 
@@ -193,13 +193,11 @@ def test_a_quotation_mark_in_a_table_with_tabs_is_text(table):
     assert cut.supervisions[0].text == '"Ja", sagte sie.'
 
 
-@pytest.mark.parametrize(
-    ("text", "split"), [("Train", "train"), ("validation", "dev"), ("val", "dev"), ("extra", "extra")]
-)
+@pytest.mark.parametrize(("text", "split"), [("Train", "train"), ("validation", "dev"), ("val", "dev"), ("x", "x")])
 def test_splits_have_one_name(table, sound, tmp_path, text, split):
     assert set(cuts_from_csv(table(f"path,split\na.wav,{text}\n"))) == {split}
     sound(f"folders/{text}/x/1.wav", 400)
-    assert set(cuts_from_folder(tmp_path / "folders")) == {split if split != "extra" else "all"}
+    assert set(cuts_from_folder(tmp_path / "folders")) == {split if split != "x" else "all"}
 
 
 def test_a_column_that_is_left_out_or_used_twice(table):
