@@ -63,7 +63,7 @@ def functionals_of(
     batch_size: rows that are encoded at once.
     device: where the encoder runs, the best one where it is left out. A source knows its own.
     title: of the progress bar.
-    Raises LabelError for a row without the field, ManifestError, AudioError.
+    Raises LabelError for a row without one of the fields, ManifestError, AudioError.
     """
     config = LoaderConfig(batch_size=batch_size)
     rows: list[tuple[str, str, str | None]] = []
@@ -77,7 +77,13 @@ def functionals_of(
             label = read_field(cut, field)
             if label is None:
                 raise LabelError(f"Item {cut.id!r} has nothing in the field {field!r}; fill it in, or drop the item.")
-            rows.append((cut.id, label, source_of(cut) if group == "recording" else read_field(cut, group)))
+            drawn = source_of(cut) if group == "recording" else read_field(cut, group)
+            if drawn is None:
+                raise LabelError(
+                    f"Item {cut.id!r} has nothing in the field {group!r}, by which intervals are drawn; fill it in, or "
+                    f"take another --group."
+                )
+            rows.append((cut.id, label, drawn))
         for layer, vectors in zip(layers, pooled, strict=True):
             parts[layer].append(vectors.cpu().numpy())
     # Batches bring the longest first. Sorted by id, the rows are the same whatever the batches were.

@@ -30,7 +30,9 @@ def list_entries(folder: CacheFolder = None, as_json: AsJson = False) -> None:
         typer.echo(json.dumps(rows, indent=2))
         return
     # An entry that the installed code would compute otherwise takes room and is never read again.
-    table = Table("key", "upstream", "form", "layers", "type", "recordings", "size", "last used", "")
+    table = Table(box=None, pad_edge=False)
+    for name in ("key", "upstream", "form", "layers", "type", "recordings", "size", "last used", ""):
+        table.add_column(name, overflow="fold", no_wrap=name not in ("upstream", "last used", ""))
     for row in rows:
         size = gigabytes(row["num_bytes"])
         facts = [row["key"][:12], row["upstream"], row["form"], str(len(row["layers"])), row["dtype"]]

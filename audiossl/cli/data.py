@@ -132,6 +132,7 @@ def validate(
     """Find everything that is wrong in manifests and their sound files. Exit code 1 if anything is."""
     from rich.console import Console
 
+    from audiossl.data.checks import stats as count
     from audiossl.data.checks import validate as find_problems
     from audiossl.data.manifests import read_manifest
 
@@ -141,6 +142,8 @@ def validate(
         cuts = read_manifest(path)
         problems = find_problems(cuts, read_audio=read_audio)
         num_problems += len(problems)
+        for doubt in count({str(path): cuts})["doubts"]:
+            console.print(f"{path}: {doubt}", markup=False, soft_wrap=True)
         for problem in problems:
             console.print(f"{path}: {problem.id}: {problem.message}", markup=False, soft_wrap=True)
         console.print(f"{path}: {len(cuts)} rows, {len(problems)} problems", markup=False, soft_wrap=True)
@@ -191,7 +194,10 @@ def _print_stats(counted: Mapping[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("split", "rows", "files", "hours", "min s", "median s", "max s", "Hz", "labels", "speakers")
+    table = Table(box=None, pad_edge=False)
+    # In a narrow terminal a long name is broken, and nothing is left out.
+    for name in ("split", "rows", "files", "hours", "min s", "median s", "max s", "Hz", "labels", "speakers"):
+        table.add_column(name, overflow="fold", no_wrap=name not in ("split", "Hz"))
     for split, tally in counted["splits"].items():
         duration, rates = tally["duration_s"], ", ".join(map(str, tally["sample_rates_hz"]))
         lengths = [f"{duration[name]:.2f}" for name in ("min", "median", "max")]
@@ -199,6 +205,10 @@ def _print_stats(counted: Mapping[str, Any]) -> None:
         table.add_row(split, *counts, *lengths, rates, str(len(tally["labels"])), str(len(tally["speakers"])))
     console = Console(highlight=False)
     console.print(table)
-    for what in ("speakers", "files"):
-        for pair, shared in counted[f"shared_{what}"].items():
-            console.print(f"{pair} share {len(shared)} {what}, for instance {shared[0]}", markup=False, soft_wrap=True)
+    lines = [
+        f"{pair} share {len(shared)} {what}, for instance {shared[0]}"
+        for what in ("speakers", "files")
+        for pair, shared in counted[f"shared_{what}"].items()
+    ]
+    for line in [*lines, *counted["doubts"]]:
+        console.print(line, markup=False, soft_wrap=True)

@@ -325,8 +325,11 @@ def _run(
         overrides, recipe = [str(recipe), *overrides], None
     if resume and recipe:
         raise ConfigError("--resume reads the run's own configuration; leave the recipe out.")
-    if recipe is None and not resume:
-        raise ConfigError("Give a recipe's YAML, for instance recipes/fsdd/keyword_spotting.yaml, or --resume RUN.")
+    if not resume and (recipe is None or ("=" in str(recipe) and not recipe.exists())):
+        before = f", before {recipe}" if recipe else ""
+        raise ConfigError(
+            f"Give a recipe's YAML first{before}, for instance recipes/fsdd/keyword_spotting.yaml, or --resume RUN."
+        )
     config = read_experiment(RunFolder(resume).config_path if resume else recipe, overrides, pretrain=pretrain)
     folder = resume or to or default_out(recipe, config)
     # What a run's own configuration names is not fetched unasked: the folder may be from elsewhere.

@@ -5,6 +5,8 @@ Whether splits share what they must not is the matter of `audiossl.data.leaks`.
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import combinations
@@ -14,6 +16,7 @@ import numpy as np
 
 from audiossl.core.errors import AudioError, AudiosslError
 from audiossl.core.terminal import progress
+from audiossl.data.fields import LABEL_SEPARATOR
 from audiossl.data.reading import channel_of, path_of, read_channels, read_cut
 from audiossl.data.sound_file import LEAST_SHARE, opened, share_kept
 
@@ -28,6 +31,8 @@ LOUD = 2.0
 
 
 _QUANTILES = (0.0, 0.05, 0.5, 0.95, 1.0)
+_MISSING = ("nan", "none", "null", "n/a", "<na>")
+_WHOLE = re.compile(r"\d+(\.0*)?")
 
 
 class Problem(NamedTuple):
@@ -61,8 +66,8 @@ def validate(cuts: Iterable[Cut], *, read_audio: bool = True, shortest_s: float 
 def stats(cuts: Iterable[Cut] | Mapping[str, Iterable[Cut]]) -> dict[str, Any]:
     """Counts, hours, quantiles of duration, sample rates, labels and speakers of a cut set.
 
-    Of a mapping from split to cut set: these for each under 'splits', and the speakers and the files that two splits
-    share under 'shared_speakers' and 'shared_files', by 'split & split'.
+    Of a mapping from split to cut set: these for each under 'splits', the speakers and the files that two splits share
+    under 'shared_speakers' and 'shared_files', by 'split & split', and what is doubtful under 'doubts', in sentences.
     """
     if not isinstance(cuts, Mapping):
         return _Tally(cuts).as_dict()
@@ -76,7 +81,51 @@ def stats(cuts: Iterable[Cut] | Mapping[str, Iterable[Cut]]) -> dict[str, Any]:
         "splits": {split: tally.as_dict() for split, tally in tallies.items()},
         "shared_speakers": {pair: names for pair, names in shared_speakers.items() if names},
         "shared_files": {pair: names for pair, names in shared_files.items() if names},
+        "doubts": _doubts(tallies),
     }
+
+
+def doubtful_values(values: Iterable[str], what: str) -> list[str]:
+    """A sentence for each group of values that may be one, and for those by which programs write that there is none.
+
+    >>> doubtful_values(["1", "1.0", "2", "nan"], "labels")
+    ["The labels '1' and '1.0' may be one.", "The labels have 'nan', which may mean that there is none."]
+    """
+    alike: dict[str, list[str]] = {}
+    for value in sorted(values):
+        alike.setdefault(_key_of(value), []).append(value)
+    found = [f"The {what} {' and '.join(map(repr, same))} may be one." for same in alike.values() if len(same) > 1]
+    missing = [value for value in sorted(values) if value.lower() in _MISSING]
+    if missing:
+        found.append(f"The {what} have {', '.join(map(repr, missing))}, which may mean that there is none.")
+    return found
+
+
+def _key_of(value: str) -> str:
+    """What is the same of values that differ in case, in their Unicode form, in blanks or in the form of a number."""
+    text = " ".join(unicodedata.normalize("NFKC", value).split())
+    if _WHOLE.fullmatch(text):
+        return str(int(text.partition(".")[0]))
+    return text.lower() if len(text) > 1 else text  # syllables may be a and A
+
+
+def _doubts(tallies: Mapping[str, _Tally]) -> list[str]:
+    labels = {split: tally.single_labels for split, tally in tallies.items()}
+    found = doubtful_values(set().union(*labels.values()), "labels")
+    found += doubtful_values({name for tally in tallies.values() for name in tally.speakers}, "speakers")
+    trained = labels.get("train", set())
+    for split, mine in labels.items():
+        lacking = sorted(trained - mine)
+        if lacking:
+            found.append(f"{split} lacks {len(lacking)} of the {len(trained)} labels of train: {_some(lacking)}.")
+        unseen = sorted(mine - trained)
+        if trained and unseen:
+            found.append(f"{split} has {len(unseen)} label(s) that train has not: {_some(unseen)}.")
+    return found
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(map(repr, names[:5])) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 class _Tally:
@@ -95,6 +144,11 @@ class _Tally:
                     self.labels[str(supervision.custom["label"])] += 1
                 if supervision.speaker:
                     self.speakers[supervision.speaker] += 1
+
+    @property
+    def single_labels(self) -> set[str]:
+        """Those of rows with several one by one."""
+        return {name.strip() for label in self.labels for name in label.split(LABEL_SEPARATOR)} - {""}
 
     def as_dict(self) -> dict[str, Any]:
         quantiles = np.quantile(self.durations, _QUANTILES) if self.durations else np.zeros(len(_QUANTILES))

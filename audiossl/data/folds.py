@@ -19,7 +19,7 @@ import numpy as np
 
 from audiossl.core.errors import ConfigError, ManifestError, did_you_mean
 from audiossl.core.ranges import Range, check_ranges
-from audiossl.data.fields import SUPERVISION_FIELDS, read_field
+from audiossl.data.fields import known_fields, read_field
 
 if TYPE_CHECKING:
     from lhotse.cut import Cut
@@ -131,9 +131,7 @@ def _column(rows: Sequence[Cut], column: str, where: str) -> list[str]:
     values = [read_field(row, column) for row in rows]
     lacking = [row.id for row, value in zip(rows, values, strict=True) if value is None]
     if len(lacking) == len(rows):
-        known = {key for row in rows for part in row.supervisions for key in (part.custom or {})}
-        known |= {name for name in SUPERVISION_FIELDS if any(read_field(row, name) is not None for row in rows)}
-        raise ManifestError(f"No row of {where} has the column {column!r}. {did_you_mean(column, known)}")
+        raise ManifestError(f"No row of {where} has the column {column!r}. {did_you_mean(column, known_fields(rows))}")
     if lacking:
         raise ManifestError(
             f"{len(lacking)} of the {len(rows)} rows of {where} have nothing in the column {column!r} (for instance "

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from itertools import combinations
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from audiossl.core.errors import ManifestError
@@ -20,6 +21,18 @@ if TYPE_CHECKING:
 def source_of(cut: Cut) -> str:
     """The source recording of a row: its column `recording`, which rows cut from one tape share, else its file."""
     return read_field(cut, "recording") or path_of(cut) or cut.id
+
+
+def recording_name(cut: Cut) -> str:
+    """What the source recording of a row is called, without the folder that it lies in on this machine.
+
+    Its column `recording`, else the recording's id with the suffix of its file.
+    """
+    named, recording = read_field(cut, "recording"), getattr(cut, "recording", None)
+    if named or recording is None:
+        return named or cut.id
+    suffix = Path(path_of(cut) or "").suffix
+    return str(recording.id) if recording.id.endswith(suffix) else f"{recording.id}{suffix}"
 
 
 def shared_values(splits: Mapping[str, Iterable[Cut]], value_of: Callable[[Cut], str | None]) -> dict[str, list[str]]:

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from lhotse import CutSet
     from lhotse.cut import Cut
 
+_OF_NEMO = (
+    "is of a NeMo manifest (audio_filepath); write its rows as a table with the columns path, start, duration and "
+    "transcript, and make a manifest with `audiossl data from-csv`."
+)
+
 
 def write_manifests(splits: Mapping[str, CutSet], out_dir: str | Path) -> dict[str, Path]:
     """Write `<split>.jsonl.gz` for each split, each in one step, and return their paths."""
@@ -49,11 +54,18 @@ def read_manifest(path: str | Path) -> CutSet:
     place = Path(path)
     if not place.is_file():
         what = f"{place} is a folder; give one of its .jsonl.gz files" if place.is_dir() else f"There is no {place}"
-        raise ManifestError(f"{what}; make manifests with `audiossl data from-csv` or a recipe's prepare step.")
+        others = manifests_beside(place)
+        there = f" (that folder has {', '.join(others)})" if others else ""
+        raise ManifestError(f"{what}{there}; make manifests with `audiossl data from-csv` or a recipe's prepare step.")
     rows = _Rows(place)
     if next(iter(rows), None) is None:
         raise ManifestError(f"{place} is empty: it has no row; make it again from the table or the recordings.")
     return CutSet(rows)
+
+
+def manifests_beside(path: Path) -> list[str]:
+    """The names of the manifests in the folder of a path, sorted."""
+    return sorted(file.name for file in path.parent.glob("*.jsonl*") if file.suffix in (".jsonl", ".gz"))
 
 
 class _Rows:
@@ -74,7 +86,10 @@ class _Rows:
 
         for number, line in self._lines():
             try:
-                row = deserialize_item(json.loads(line, object_hook=only_files))
+                told = json.loads(line, object_hook=only_files)
+                if isinstance(told, dict) and "audio_filepath" in told:
+                    raise ManifestError(_OF_NEMO)
+                row = deserialize_item(told)
             except ManifestError as error:
                 raise ManifestError(f"{self.path} line {number} {error}") from error
             except Exception as error:  # json has one error, lhotse any, depending on what is in the row
@@ -92,7 +107,7 @@ class _Rows:
     def _lines(self) -> Iterator[tuple[int, str]]:
         opened = gzip.open if self.path.suffix == ".gz" else open
         try:
-            with opened(self.path, "rt", encoding="utf-8") as file:
+            with opened(self.path, "rt", encoding="utf-8-sig") as file:
                 yield from ((number, line) for number, line in enumerate(file, start=1) if line.strip())
         except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
             raise ManifestError(f"{self.path} is not a whole JSONL manifest ({error}); make it again.") from error

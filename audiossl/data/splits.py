@@ -11,8 +11,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from audiossl.core.errors import ManifestError
-from audiossl.data.fields import read_field, read_labels
+from audiossl.core.errors import ManifestError, did_you_mean
+from audiossl.data.fields import known_fields, read_field, read_labels
 from audiossl.data.leaks import source_of
 
 if TYPE_CHECKING:
@@ -33,14 +33,20 @@ def split_cuts(
     seed: of the order in which groups of equal size are taken.
 
     Groups are taken in turn, the largest first, and each goes to where it brings the counts of all labels nearest to
-    their shares. Raises ManifestError for fewer groups than splits.
+    their shares. Raises ManifestError for fewer groups than splits, and for a column that no row has.
     """
-    if any(share <= 0 for share in shares.values()) or abs(sum(shares.values()) - 1) > 1e-6:
+    if not (all(share > 0 for share in shares.values()) and abs(sum(shares.values()) - 1) <= 1e-6):  # NaN is neither
         told = ", ".join(f"{name} {share:g}" for name, share in shares.items())
         raise ManifestError(f"The shares ({told}) must each be above 0 and sum to 1.")
     # With by='item' each row is a group of its own.
     groups: dict[str, list[Cut]] = defaultdict(list)
-    for cut in cuts:
+    rows = list(cuts)
+    if stratify not in ("", "label") and all(read_field(cut, stratify) is None for cut in rows):
+        raise ManifestError(
+            f"No row has the field {stratify!r}, whose values were to be spread evenly. "
+            f"{did_you_mean(stratify, known_fields(rows))}".strip()
+        )
+    for cut in rows:
         groups[_group(cut, by)].append(cut)
     if len(groups) < len(shares):
         raise ManifestError(
@@ -50,11 +56,11 @@ def split_cuts(
     # Whole groups go to a split, so that no value of `by` is in two of them.
     chosen = _assigned(groups, shares, stratify, seed)
     made: dict[str, list[Cut]] = {split: [] for split in shares}
-    for name, rows in groups.items():
-        made[chosen[name]] += rows
+    for name, members in groups.items():
+        made[chosen[name]] += members
     from lhotse import CutSet
 
-    return {split: CutSet.from_cuts(rows) for split, rows in made.items()}
+    return {split: CutSet.from_cuts(members) for split, members in made.items()}
 
 
 def _group(cut: Cut, by: str) -> str:

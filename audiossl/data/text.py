@@ -34,6 +34,10 @@ class TextError(LabelError):
     """
 
 
+class UnknownSymbolError(TextError):
+    """A transcript has what is none of the units."""
+
+
 @dataclass(frozen=True)
 class TextConfig:
     """Units and how a transcript becomes a sequence of them. White space is always reduced to single spaces."""
@@ -185,9 +189,9 @@ class TextUnits:
         """Phones by word, of the first pronunciation. Raises ConfigError for a file that is none."""
         return read_lexicon(Path(self.config.lexicon), self.config)
 
-    def _outside(self, symbol: str) -> TextError:
+    def _outside(self, symbol: str) -> UnknownSymbolError:
         code = f" (U+{ord(symbol):04X})" if len(symbol) == 1 else ""
-        return TextError(f"has {symbol!r}{code} in its transcript, which is outside the {len(self)} units")
+        return UnknownSymbolError(f"has {symbol!r}{code} in its transcript, which is outside the {len(self)} units")
 
     @cached_property
     def _sentencepiece(self) -> Any:
@@ -208,7 +212,7 @@ def read_lexicon(path: Path, config: TextConfig) -> dict[str, list[str]]:
     line.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"The lexicon {path} cannot be read; set task.text.lexicon to a UTF-8 text file.") from error
     lexicon: dict[str, list[str]] = {}
@@ -238,7 +242,7 @@ def _without_punctuation(text: str) -> str:
 
 def _symbols_of(path: Path) -> list[str]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read; set task.text.symbols_file to a UTF-8 text file.") from error
     symbols = [line.strip() or line for line in lines if line]  # a line may hold a space alone

@@ -9,6 +9,7 @@ from audiossl.core.errors import LabelError
 from audiossl.metrics.bootstrap import Difference, paired_bootstrap
 from audiossl.metrics.verification import paired_eer, sides_of
 from audiossl.report.runs import Evaluation, RunSummary
+from audiossl.training.task import drawn_group
 
 Row = dict[str, Any]
 
@@ -75,7 +76,7 @@ def is_right(row: Row) -> bool:
 
 def _difference(ours: Sequence[Row], theirs: Sequence[Row]) -> tuple[str, Difference | None, str]:
     """(measure, first minus second, why there is none) of two systems' predictions of the same items."""
-    speakers = [row.get("speaker") for row in ours]
+    speakers = [drawn_group(row) for row in ours]
     every = [*ours, *theirs]
     if all("num_errors" in row for row in every):
         units = [float(row["num_units"]) for row in ours]

@@ -52,6 +52,6 @@ def _read(text: str) -> str:
     if not text.endswith(".txt"):
         return text
     try:
-        return Path(text).read_text(encoding="utf-8")
+        return Path(text).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise AudiosslError(f"{text} cannot be read as UTF-8 text; give the text itself, or its file.") from error

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from audiossl.core.errors import ConfigError, LabelError
 from audiossl.core.ranges import NonNegative, Positive
 from audiossl.core.types import Batch, Loss, Metric, Table
-from audiossl.data.fields import read_field
+from audiossl.data.fields import read_field, rows_without
 from audiossl.data.reading import num_samples_of
-from audiossl.data.text import TextConfig, TextError, TextUnits, fit_units
+from audiossl.data.text import TextConfig, TextError, TextUnits, UnknownSymbolError, fit_units
 from audiossl.downstreams.asr.augmentation import SpecAugmentConfig, spec_augment
 from audiossl.downstreams.asr.decoding import Clock, best_path, merge, steps_needed, words_of
 from audiossl.downstreams.asr.heads import CtcHead, HeadConfig, frames_joined
@@ -92,6 +92,8 @@ class Asr(Downstream):
     def complete(cls, config: AsrConfig, cuts: Iterable[Cut]) -> AsrConfig:
         """Fill in the units from the training transcripts. Raises LabelError for one that cannot be written in them."""
         plain, rows = TextUnits(config.text), list(cuts)
+        if all(read_field(cut, config.text_field) is None for cut in rows):
+            cls._check_texts(config, rows, "training")
         tokens = [
             _named(cut, "training", plain.tokens, said)
             for cut in rows
@@ -113,26 +115,33 @@ class Asr(Downstream):
         Before training also for one that CTC cannot align: with more units, and a blank between equal neighbours, than
         there are steps.
         """
-        count = self.config.unknown_symbols == "count"
-        for cut in cuts:
-            text = read_field(cut, self.config.text_field)
-            if text is None:
-                raise LabelError(
-                    f"Item {cut.id!r} of {where} has nothing in the field {self.config.text_field!r}; fill it in, drop "
-                    f"the item, or set task.text_field to the column that holds the transcripts."
-                )
-            _named(cut, where, self.units.tokens if count else self.units.encode, text)
-            if self.training and not count and getattr(cut, "recording", None) is not None:
+        rows = list(cuts)
+        self._check_texts(self.config, rows, where)
+        for cut in rows:
+            try:
+                target = self.target(cut, where)
+            except UnknownSymbolError:
+                if self.config.unknown_symbols == "error":
+                    raise
+                continue  # no training row, as `complete` has seen those, and nothing else is aligned
+            if self.training and getattr(cut, "recording", None) is not None:
                 samples = num_samples_of(cut, self.upstream.sample_rate_hz)
-                self._check_length(cut, where, self.target(cut), self.head.num_steps(self.upstream.num_frames(samples)))
+                self._check_length(cut, where, target, self.head.num_steps(self.upstream.num_frames(samples)))
+
+    @staticmethod
+    def _check_texts(config: AsrConfig, cuts: Sequence[Cut], where: str) -> None:
+        if lacking := rows_without(cuts, config.text_field, where):
+            raise LabelError(
+                f"{lacking}; fill it in, drop them, or set task.text_field to the column that holds the transcripts."
+            )
 
     @property
     def longest_s(self) -> float | None:
         return self.config.longest_s
 
-    def target(self, cut: Cut) -> list[int]:
-        """The classes that a row's transcript is."""
-        numbers = [1 + number for number in _named(cut, "training", self.units.encode, self._text(cut))]
+    def target(self, cut: Cut, where: str = "training") -> list[int]:
+        """The classes that the transcript of a row is. Raises LabelError, which says where the row is."""
+        numbers = [1 + number for number in _named(cut, where, self.units.encode, self._text(cut))]
         if self.config.append_space:
             numbers.append(1 + self.units.index[" "])
         return [*numbers, 1 + len(self.units)] if self.config.append_eos else numbers
@@ -255,9 +264,12 @@ def _named(cut: Cut, where: str, step: Any, text: str) -> Any:
     try:
         return step(text)
     except TextError as problem:
-        raise LabelError(
-            f"Item {cut.id!r} of {where} {problem}; correct the transcript, drop the item, or let task.text.case and "
-            f"task.text.punctuation normalise it."
+        # A word outside the lexicon has no phones to be counted, a symbol outside the units is what it is.
+        unknown = isinstance(problem, UnknownSymbolError)
+        count = ", or count it as an error of the recogniser with task.unknown_symbols=count"
+        raise (UnknownSymbolError if unknown else LabelError)(
+            f"Item {cut.id!r} of {where} {problem}; correct the transcript, drop the item, let task.text.case and "
+            f"task.text.punctuation normalise it{count if unknown and where != 'training' else ''}."
         ) from None
 
 

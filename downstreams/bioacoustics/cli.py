@@ -36,6 +36,8 @@ def annotate(
     threshold = task.config.threshold if threshold is None else threshold
     if not 0 < threshold < 1:
         raise ConfigError(f"--threshold {threshold:g} must lie between 0 and 1.")
+    if not 0 <= shortest_s < float("inf"):
+        raise ConfigError(f"--shortest-s {shortest_s:g} must be a number of seconds from 0.")
     cuts = list(cuts_of(inputs))
     if len(cuts) > 1 and to.suffix:
         raise ConfigError(f"--out {to} is one table and there are {len(cuts)} recordings; name a folder.")
@@ -62,13 +64,12 @@ def _annotate(task: Any, cut: Any, place: Path, kind: Any, threshold: float, sho
     import numpy as np
 
     from audiossl.data.annotations import Annotation, write_annotations
+    from audiossl.data.reading import path_of
     from audiossl.downstreams.bioacoustics.events import events_of
 
-    found = task.predict_long(cut)
+    found, path = task.predict_long(cut), path_of(cut) or cut.id
     events = events_of(found["windows"], np.array(found["scores"]), task.config.labels, threshold, shortest_s)
-    rows = [
-        Annotation(event.start_s, event.end_s, event.label, found["recording"], score=event.score) for event in events
-    ]
+    rows = [Annotation(event.start_s, event.end_s, event.label, path, score=event.score) for event in events]
     place.parent.mkdir(parents=True, exist_ok=True)
     write_annotations(place, rows, kind, highest_hz=cut.sampling_rate / 2)
     return len(rows)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from audiossl.core.ranges import Count
 from audiossl.core.types import Cell, Table
 from audiossl.data.fields import read_field
-from audiossl.data.leaks import source_of
+from audiossl.data.leaks import recording_name
 from audiossl.downstreams.utterance_classification.task import UtteranceClassification, UtteranceClassificationConfig
 from audiossl.encoders.upstream import Upstream
 from audiossl.training.interface import Interface
@@ -58,7 +58,7 @@ class Bioacoustics(UtteranceClassification):
 
     def _prediction(self, cut: Cut, probabilities: Tensor) -> dict[str, Any]:
         row = super()._prediction(cut, probabilities)
-        return {**row, "speaker": group_of(cut, self.group_field)}
+        return {**row, "group": group_of(cut, self.group_field)}
 
 
 class Mlp(nn.Sequential):
@@ -86,4 +86,4 @@ def classifier(width: int, hidden: Sequence[int], num_classes: int) -> Any:
 
 def group_of(cut: Cut, field: str) -> str | None:
     """What the bootstrap draws together with others of the same."""
-    return source_of(cut) if field == "recording" else read_field(cut, field)
+    return recording_name(cut) if field == "recording" else read_field(cut, field)

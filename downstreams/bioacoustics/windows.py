@@ -18,16 +18,16 @@ from audiossl.core.errors import ConfigError, LabelError
 from audiossl.core.ranges import Count, CountOrZero, NonNegative, Range
 from audiossl.core.types import Batch, Cell, Loss, Metric, Table
 from audiossl.data.annotated import Windows
-from audiossl.data.fields import read_labels
+from audiossl.data.fields import read_field, read_labels
+from audiossl.data.leaks import recording_name
 from audiossl.data.loader import collate
-from audiossl.data.reading import path_of
 from audiossl.downstreams.bioacoustics.events import events_of
 from audiossl.downstreams.bioacoustics.task import classifier, group_of
 from audiossl.downstreams.utterance_classification.task import UtteranceClassification, UtteranceClassificationConfig
 from audiossl.encoders.upstream import Upstream
 from audiossl.metrics.multilabel import multilabel_metrics, per_class
 from audiossl.training.interface import Interface
-from audiossl.training.task import Monitor, Prediction
+from audiossl.training.task import Monitor, Prediction, drawn_group
 
 _AT_ONCE = 32  # windows of a long recording in a batch
 
@@ -103,6 +103,9 @@ class BioacousticWindows(UtteranceClassification):
             hop_s=config.hop_s or round(window_s / 2, 6),
         )
 
+    def check_labelled(self, cuts: Sequence[Cut], where: str) -> None:
+        """A window without a label is one without a call: `labels_of` tells it from one that nobody has annotated."""
+
     def labels_of(self, cut: Cut, where: str) -> Sequence[str]:
         """What is heard in a window, nothing perhaps. Raises LabelError for one that nobody has annotated."""
         labels = read_labels(cut, self.config.label_field)
@@ -130,7 +133,7 @@ class BioacousticWindows(UtteranceClassification):
         return Loss(losses.mean(), torch.tensor(float(len(batch)), device=logits.device))
 
     def predict(self, batch: Batch) -> list[Prediction]:
-        """id, target and predicted (lists of labels), scores (C probabilities), start_s, end_s, recording, calls."""
+        """id, target and predicted (lists of labels), scores (C), speaker, group, recording, start_s, end_s, calls."""
         return [self._prediction(cut, row) for cut, row in zip(batch.cuts, self.probabilities(batch), strict=True)]
 
     def predict_long(self, cut: Cut) -> Prediction:
@@ -146,7 +149,7 @@ class BioacousticWindows(UtteranceClassification):
             "id": cut.id,
             "target": None,
             "predicted": sorted({event.label for event in events}),
-            "recording": path_of(cut) or cut.id,
+            "recording": recording_name(cut),
             "duration_s": round(float(cut.duration), 4),
             "events": [list(event) for event in events],
             "windows": [[round(start, 6), round(end, 6)] for start, end in spans],
@@ -178,7 +181,7 @@ class BioacousticWindows(UtteranceClassification):
             raise LabelError(
                 f"None of the {len(predictions)} predictions has a target with a label, so there is nothing to score."
             )
-        found = multilabel_metrics(targets, scores, [row.get("speaker") for row in known])
+        found = multilabel_metrics(targets, scores, [drawn_group(row) for row in known])
         # Where every window has every label that occurs, there is no ROC curve.
         return {name: metric for name, metric in found.items() if metric.value == metric.value}
 
@@ -224,8 +227,9 @@ class BioacousticWindows(UtteranceClassification):
             "target": read_labels(cut, self.config.label_field),
             "predicted": self._heard(scores),
             "scores": scores,
-            "speaker": group_of(cut, self.config.group_field),
-            "recording": path_of(cut) or cut.id,
+            "speaker": read_field(cut, "speaker"),
+            "group": group_of(cut, self.config.group_field),
+            "recording": recording_name(cut),
             "start_s": round(float(cut.start), 6),
             "end_s": round(float(cut.start + cut.duration), 6),
             "calls": custom.get("calls", []),

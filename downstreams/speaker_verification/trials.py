@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from audiossl.core.errors import ConfigError, LabelError, ManifestError
 from audiossl.data.sound_file import SOUND_SUFFIXES
+from audiossl.data.tables import local_path, numbered_lines, read_text
 from audiossl.metrics.bootstrap import Floats
 
 _log = logging.getLogger(__name__)
@@ -41,6 +42,7 @@ class Pairs(NamedTuple):
     enrol: (N,) index into `models`.
     test: (N,) index into the items.
     target: (N,) whether both sides are one speaker.
+    lines: the place of each in its list. Empty for pairs that nobody has listed.
     """
 
     names: list[str]
@@ -48,6 +50,7 @@ class Pairs(NamedTuple):
     enrol: NDArray[np.int64]
     test: NDArray[np.int64]
     target: NDArray[np.bool_]
+    lines: Sequence[str] = ()
 
 
 def read_trials(path: str | Path) -> list[Trial]:
@@ -61,7 +64,7 @@ def read_trials(path: str | Path) -> list[Trial]:
         else:
             raise ManifestError(
                 f"{where} is not a trial: {' '.join(words)[:80]!r}; write `1 idA idB` for one speaker and `0 idA idB` "
-                f"for two."
+                f"for two, or Kaldi's `idA idB target` and `idA idB nontarget`."
             )
     return trials
 
@@ -109,7 +112,8 @@ def listed_pairs(
         test.append(place_of(trial.test, trial.where))
     names = [name if name in models else ids[members[place][0]] for name, place in sides.items()]
     target = np.array([trial.target for trial in trials], dtype=bool)
-    return Pairs(names, members, np.array(enrol, dtype=np.int64), np.array(test, dtype=np.int64), target)
+    lines = [trial.where for trial in trials]
+    return Pairs(names, members, np.array(enrol, dtype=np.int64), np.array(test, dtype=np.int64), target, lines)
 
 
 def all_pairs(ids: Sequence[str], speakers: Sequence[str | None], split: str, most: int) -> Pairs:
@@ -140,14 +144,16 @@ def all_pairs(ids: Sequence[str], speakers: Sequence[str | None], split: str, mo
 
 
 def check_pairs(pairs: Pairs, speakers: Sequence[str | None], split: str, listed: str) -> None:
-    """Warn of speakers who have one recording only, and are therefore in no trial of one speaker.
+    """Warn of speakers who have one recording only, and are therefore in no trial of one speaker, and see `check_list`.
 
     pairs: the trials.
     speakers: of the items.
     split: what an error calls them.
     listed: the trial list, '' for all pairs.
-    Raises LabelError where there is but one kind of trial.
+    Raises LabelError where there is but one kind of trial, and for a list that contradicts itself or the manifest.
     """
+    if listed:
+        check_list(pairs, speakers, listed)
     alone = sum(count == 1 for count in Counter(speakers).values())
     if pairs.target.any() and not pairs.target.all():
         if not listed and alone:
@@ -161,6 +167,47 @@ def check_pairs(pairs: Pairs, speakers: Sequence[str | None], split: str, listed
         f"The {len(speakers)} items of {split} make no trials of both kinds, for {cause}; cut recordings in two, add "
         f"some, or give a trial list as task.trials.{split}."
     )
+
+
+def check_list(pairs: Pairs, speakers: Sequence[str | None], listed: str) -> None:
+    """Warn of trials that are there twice, compare a recording with itself, or contradict the speakers of the manifest.
+
+    pairs: the trials.
+    speakers: of the items, where they are known.
+    listed: the trial list.
+    Raises LabelError for a pair that is of one speaker and of two, and where most trials contradict the speakers.
+    """
+    first: dict[object, int] = {}
+    again, alone, wrong = [], [], []
+    sides = [_only({speakers[place] for place in members}) for members in pairs.models]
+    columns = zip(pairs.enrol.tolist(), pairs.test.tolist(), pairs.target.tolist(), strict=True)
+    for number, (enrol, test, target) in enumerate(columns):
+        members = pairs.models[enrol]
+        # Two recordings are the same pair in either order, a model and a recording are not.
+        pair = frozenset((members[0], test)) if len(members) == 1 else (pairs.names[enrol], test)
+        before = first.setdefault(pair, number)
+        if pairs.target[before] != target:
+            raise LabelError(
+                f"{pairs.lines[number]} contradicts {pairs.lines[before]}: the same two are of one speaker and of two; "
+                f"delete the wrong one."
+            )
+        again += [number] if before != number else []
+        alone += [number] if test in members else []
+        if None not in (sides[enrol], speakers[test]) and (sides[enrol] == speakers[test]) != target:
+            wrong.append(number)
+    told = {
+        "are in the list before": again,
+        "compare a recording with itself": alone,
+        "contradict the speakers of the manifest": wrong,
+    }
+    for what, found in told.items():
+        if not found:
+            continue
+        share = f"{len(found)} of the {len(pairs.lines)} trials of {listed}"
+        sentence = f"{share} {what}, first {pairs.lines[found[0]]}"
+        if found is wrong and 2 * len(wrong) > len(pairs.lines):
+            raise LabelError(f"{sentence}; 1 is for one speaker and 0 for two: correct the list, or the speakers.")
+        _log.warning("Warning: %s.", sentence)
 
 
 def scores_of(pairs: Pairs, embeddings: Floats) -> Floats:
@@ -189,7 +236,7 @@ def predictions_of(pairs: Pairs, items: Sequence[Mapping[str, Any]], scores: Flo
     llrs: (N,) log-likelihood ratios. None without calibration.
     Returns id, enrol, test, target, score, llr (None without calibration) and the speakers of both sides of each.
     """
-    sides = [_speaker_of([items[place] for place in members]) for members in pairs.models]
+    sides = [_only({items[place]["speaker"] for place in members}) for members in pairs.models]
     ratios = [None] * len(scores) if llrs is None else llrs.tolist()
     columns = zip(
         pairs.enrol.tolist(), pairs.test.tolist(), pairs.target.tolist(), scores.tolist(), ratios, strict=True
@@ -225,7 +272,7 @@ class _Names:
         place = self.ids.get(name, self.ids.get(stem))
         if place is not None:
             return place
-        found = self.paths.get(name) or self.paths.get(str(Path(name).resolve()), [])
+        found = self.paths.get(name) or self.paths.get(str(Path(local_path(name, Path())).resolve()), [])
         if len(found) == 1:
             return found[0]
         if found:
@@ -239,22 +286,19 @@ class _Names:
         )
 
 
-def _lines(path: str | Path, what: str) -> Iterable[tuple[str, list[str]]]:
-    place = Path(path)
-    try:
-        text = place.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ManifestError(f"The {what} {place} cannot be read ({error.strerror}); correct its path.") from error
-    except UnicodeDecodeError as error:
-        raise ManifestError(f"The {what} {place} is not a text file in UTF-8; correct its path.") from error
-    lines = [(f"{place} line {number}", line.split()) for number, line in enumerate(text.splitlines(), start=1)]
-    lines = [(where, words) for where, words in lines if words]
+def _lines(path: str | Path, what: str) -> list[tuple[str, list[str]]]:
+    lines = [(where, _words(line)) for where, line in numbered_lines(path, read_text(path, what))]
     if not lines:
-        raise ManifestError(f"The {what} {place} is empty; make it again.")
+        raise ManifestError(f"The {what} {path} is empty; make it again.")
     return lines
 
 
-def _speaker_of(items: Sequence[Mapping[str, Any]]) -> str | None:
-    """The speaker that all items have. None where it is not one."""
-    found = {item["speaker"] for item in items}
-    return found.pop() if len(found) == 1 else None
+def _words(line: str) -> list[str]:
+    """What blanks part, or, in a line that tabs part, what these do: a name may then have blanks."""
+    cells = [cell.strip() for cell in line.strip().split("\t")]
+    return cells if len(cells) >= 3 else line.split()
+
+
+def _only(speakers: set[Any]) -> str | None:
+    """The one speaker of a side. None where it is not one."""
+    return speakers.pop() if len(speakers) == 1 else None

@@ -15,13 +15,13 @@ from torch import Tensor, nn
 from audiossl.core.errors import ConfigError, LabelError
 from audiossl.core.ranges import Count, CountOrZero, ShareBelowOne
 from audiossl.core.types import Batch, Loss, Metric
-from audiossl.data.fields import read_field
+from audiossl.data.fields import read_field, rows_without
 from audiossl.encoders.upstream import Upstream
 from audiossl.metrics.classification import classification_metrics, confusion_matrix
 from audiossl.nn.pooling import make_pooling
 from audiossl.training.downstream import Downstream
 from audiossl.training.interface import Interface
-from audiossl.training.task import Monitor, Prediction
+from audiossl.training.task import Monitor, Prediction, drawn_group
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,9 @@ class UtteranceClassification(Downstream):
     def check_cuts(self, cuts: Iterable[Cut], where: str) -> None:
         """Raises LabelError for items without a label or with one that was not seen in training."""
         unseen: dict[str, str] = {}
-        for cut in cuts:
+        rows = list(cuts)
+        self.check_labelled(rows, where)
+        for cut in rows:
             for label in self.labels_of(cut, where):
                 if label not in self.index:
                     unseen.setdefault(label, cut.id)
@@ -91,6 +93,13 @@ class UtteranceClassification(Downstream):
             raise LabelError(
                 f"{len(unseen)} label(s) of {where} were not seen in training: {names} (for instance item "
                 f"{next(iter(unseen.values()))!r}); add training items with them or drop those items from {where}."
+            )
+
+    def check_labelled(self, cuts: Sequence[Cut], where: str) -> None:
+        """Raises LabelError for items of which nobody has said what is right."""
+        if lacking := rows_without(cuts, self.config.label_field, where):
+            raise LabelError(
+                f"{lacking}; fill it in, drop them, or set task.label_field to the column that holds the labels."
             )
 
     def labels_of(self, cut: Cut, where: str) -> Sequence[str]:
@@ -156,7 +165,7 @@ class UtteranceClassification(Downstream):
         if not known:
             raise LabelError(f"None of the {len(predictions)} predictions has a target, so there is nothing to score.")
         targets, predicted = [row["target"] for row in known], [row["predicted"] for row in known]
-        return classification_metrics(targets, predicted, [row.get("speaker") for row in known])
+        return classification_metrics(targets, predicted, [drawn_group(row) for row in known])
 
     def facts(self, predictions: Sequence[Prediction]) -> dict[str, Any]:
         known = [row for row in predictions if row["target"] is not None]

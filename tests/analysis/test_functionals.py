@@ -29,3 +29,5 @@ def test_functionals_are_those_of_each_recording_alone(tmp_path: Path) -> None:
         np.testing.assert_allclose(found.layers[3][place], expected, atol=2e-5)
     with pytest.raises(LabelError, match="has nothing in the field 'bird'"):
         functionals_of(upstream, cuts, [0], field="bird")
+    with pytest.raises(LabelError, match="nothing in the field 'nope', by which intervals are drawn"):
+        functionals_of(upstream, cuts, [0], group="nope")

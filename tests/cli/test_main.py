@@ -158,6 +158,7 @@ def test_embed_takes_any_name_and_writes_only_into_its_folder(audiossl: Cli, tmp
         (["embed", "log_mel", "SOUND", "--out", "x.npz", "--pool", "max"], "choose none or mean"),
         (["embed", "log_mel", "SOUND", "--out", "x.npz", "--batch-size", "0"], "batch_size=0"),
         (["train"], "Give a recipe's YAML"),
+        (["train", "upstream=tera_mini", "data.dir=x"], "Give a recipe's YAML first, before upstream=tera_mini, for"),
         (["train", "nothing.yaml"], "There is no configuration file nothing.yaml"),
         (["train", "RECIPE", "trainer.stpes=3"], "Did you mean trainer.steps"),
         (["train", "RECIPE", "upstream=log_mle"], "Did you mean log_mel"),

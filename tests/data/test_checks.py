@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from lhotse import SupervisionSegment
 
-from audiossl.data.checks import stats, validate
+from audiossl.data.checks import doubtful_values, stats, validate
 
 
 def test_validate_finds_everything(sound, row, tmp_path):
@@ -74,3 +74,25 @@ def test_stats(row):
     assert both["splits"]["train"] == alone
     assert both["shared_speakers"] == {"train & test": ["ben"]}
     assert both["shared_files"] == {"train & test": ["b.wav"]}
+    assert both["doubts"] == ["test lacks 1 of the 2 labels of train: 'dog'."]
+
+
+def test_what_is_doubtful_of_labels(row):
+    labels = {"train": ["1", "1.0", "x|y", "Dog"], "dev": ["1", "1.0", "x", "y", "dog", "nan"], "test": ["01"]}
+    rows = {
+        split: [labelled(row(f"{split}{n}", 400), name, "None") for n, name in enumerate(names)]
+        for split, names in labels.items()
+    }
+    assert stats(rows)["doubts"] == [
+        "The labels '01' and '1' and '1.0' may be one.",
+        "The labels 'Dog' and 'dog' may be one.",
+        "The labels have 'nan', which may mean that there is none.",
+        "The speakers have 'None', which may mean that there is none.",
+        "dev lacks 1 of the 5 labels of train: 'Dog'.",
+        "dev has 2 label(s) that train has not: 'dog', 'nan'.",
+        "test lacks 5 of the 5 labels of train: '1', '1.0', 'Dog', 'x', 'y'.",
+        "test has 1 label(s) that train has not: '01'.",
+    ]
+    assert doubtful_values(["a", "A", "caf\u00e9", "cafe\u0301", "2", "3"], "labels") == [
+        "The labels 'cafe\u0301' and 'caf\u00e9' may be one."
+    ]

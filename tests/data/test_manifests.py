@@ -43,7 +43,8 @@ def test_a_failed_write_leaves_the_old_manifest(row, tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("lost.jsonl", None, r"There is no .*lost\.jsonl"),
+        ("lost.jsonl", None, r"There is no .*lost\.jsonl; make"),
+        ("nemo.jsonl", b'{"audio_filepath": "a.wav"}\n', r"nemo\.jsonl line 1 is of a NeMo manifest .*from-csv"),
         ("bare.jsonl", b"", r"bare\.jsonl is empty"),
         ("bare.jsonl.gz", gzip.compress(b"\n", mtime=0), r"bare\.jsonl\.gz is empty"),
         ("prose.jsonl", b"dear reader\n", r"prose\.jsonl line 1 is not a manifest row as JSON"),
@@ -71,3 +72,12 @@ def test_a_row_further_down_is_named_by_its_line(row, tmp_path):
     cuts = read_manifest(path)
     with pytest.raises(ManifestError, match=r"rows\.jsonl line 3 is not a manifest row as JSON"):
         list(cuts)
+
+
+def test_the_manifests_that_are_there_are_named_and_a_mark_is_no_text(row, tmp_path):
+    (path,) = write_manifests({"train": CutSet.from_cuts([row("a", 400)])}, tmp_path).values()
+    with pytest.raises(ManifestError, match=r"There is no .*dev\.jsonl\.gz \(that folder has train\.jsonl\.gz\)"):
+        read_manifest(tmp_path / "dev.jsonl.gz")
+    marked = tmp_path / "marked.jsonl"
+    marked.write_bytes(b"\xef\xbb\xbf" + gzip.decompress(path.read_bytes()))
+    assert [cut.id for cut in read_manifest(marked)] == ["a"]

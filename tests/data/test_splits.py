@@ -36,6 +36,10 @@ def test_split_by_recording_spreads_labels(rows_of: Callable[..., list[Cut]]) ->
         split_cuts(rows, {"train": 0.9, "test": 0.3})
     with pytest.raises(ManifestError, match=r"Row r0-0 has nothing in the field 'bird'"):
         split_cuts(rows, shares, by="bird")
+    with pytest.raises(ManifestError, match=r"No row has the field 'speakre', .*Did you mean speaker"):
+        split_cuts(rows, shares, stratify="speakre")
+    with pytest.raises(ManifestError, match="must each be above 0 and sum to 1"):
+        split_cuts(rows, {"train": 0.5, "dev": float("nan"), "test": 0.5})
 
 
 def test_every_split_has_a_group_even_if_one_is_huge(rows_of: Callable[..., list[Cut]]) -> None:

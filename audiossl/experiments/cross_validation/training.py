@@ -15,10 +15,10 @@ import numpy as np
 from lhotse import CutSet
 from rich.console import Console
 
-from audiossl.core.errors import AudiosslError, TrainingError
+from audiossl.core.errors import AudiosslError, ManifestError, TrainingError
 from audiossl.core.files import write_json, write_jsonl
 from audiossl.data.folds import Fold, FoldsConfig, draw_folds
-from audiossl.data.manifests import read_manifest, write_manifests
+from audiossl.data.manifests import manifests_beside, read_manifest, write_manifests
 from audiossl.encoders.loading import load_upstream
 from audiossl.experiments.building import build_downstream, check_rows, complete_config
 from audiossl.experiments.config import Experiment, inputs_of
@@ -46,6 +46,7 @@ def train_folds(config: Experiment, out: Path, *, resume: bool = False, overwrit
             _check_same_folds(config, run)
         else:
             manifest = config.data.path("all")
+            _check_manifest(manifest)
             folds = draw_folds(read_manifest(manifest), config.folds, config.seed, str(manifest))
             _check(config, folds)
             if accelerator.is_main_process:
@@ -64,6 +65,17 @@ def train_folds(config: Experiment, out: Path, *, resume: bool = False, overwrit
             _summarise(config, run, names)
         accelerator.wait_for_everyone()
     return out
+
+
+def _check_manifest(manifest: Path) -> None:
+    """Raise ManifestError where rows were put into splits, of which folds are not drawn."""
+    others = manifests_beside(manifest)
+    if others and not manifest.is_file():
+        raise ManifestError(
+            f"There is no {manifest} to draw folds from (that folder has {', '.join(others)}); leave the splits of the "
+            f"table out with `audiossl data from-csv TABLE {manifest.parent} --column split=`, or name one manifest "
+            f"with data.all=."
+        )
 
 
 def _check(config: Experiment, folds: Iterable[Fold]) -> None:

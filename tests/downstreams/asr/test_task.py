@@ -127,9 +127,9 @@ def test_complete_takes_units_from_the_training_transcripts() -> None:
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        (None, r"Item 'x' of dev has nothing in the field 'text'"),
+        (None, r"1 of the 2 rows of dev have nothing in the field 'text' \(the column transcript"),
         (" .. ", r"Item 'x' of dev has no word in its transcript ' .. '"),
-        ("a z", r"Item 'x' of dev has 'z' \(U\+007A\) in its transcript, which is outside the 4 units; correct"),
+        ("a z", r"Item 'x' of dev has 'z' \(U\+007A\) .* outside the 4 units; .*task\.unknown_symbols=count\."),
     ],
 )
 def test_bad_transcripts_are_named(text: str | None, named: str) -> None:
@@ -149,15 +149,24 @@ def test_symbols_outside_the_units_may_count_as_errors() -> None:
         task.loss(Batch(batch.wavs, batch.lengths, cuts))
 
 
-def test_a_target_longer_than_its_steps_is_named_before_training(tmp_path: Path) -> None:
+def test_text_in_another_column_is_named() -> None:
+    rows = [cut_of(name, None, 1.0) for name in "xy"]
+    rows[0].supervisions[0].custom = {"transcript": "a"}
+    with pytest.raises(LabelError, match=r"2 of the 2 rows of training .*first is 'x'; what there is: transcript; .*"):
+        Asr.complete(Config(), rows)
+
+
+@pytest.mark.parametrize("unknown", ["error", "count"])
+def test_a_target_longer_than_its_steps_is_named_before_training(tmp_path: Path, unknown: str) -> None:
     cut = file_cut(tmp_path / "x.wav", "a")  # 0.1 s: 9 frames, 5 steps
     for text, fits in (("aaa", True), ("aaaa", False), ("ababa", True)):
         cut.supervisions[0].text = text
+        task = toy_asr(unknown_symbols=unknown)
         if fits:
-            toy_asr().check_cuts([cut], "train")
+            task.check_cuts([cut], "train")
         else:
             with pytest.raises(LabelError, match=r"Item 'x' of train needs 7 steps for its 4 units and has 5"):
-                toy_asr().check_cuts([cut], "train")
+                task.check_cuts([cut], "train")
         toy_asr().eval().check_cuts([cut], "test")  # nothing is aligned there
     batch = spoken_batch(texts=["a"])
     with pytest.raises(LabelError, match=r"needs 7 steps for its 4 units"):

@@ -69,9 +69,9 @@ def test_groups_are_recordings_or_what_is_asked_for() -> None:
     batch = batch_of(["lo"] * 4)
     for kind in (Bioacoustics, BioacousticWindows):
         rows = toy(kind).eval().predict(Batch(batch.wavs, batch.lengths, tuple(cuts)))
-        assert [row["speaker"] for row in rows] == ["tape 0", "tape 0", "tape 1", "tape 1"]
+        assert [row["group"] for row in rows] == ["tape 0", "tape 0", "tape 1", "tape 1"]
         rows = toy(kind, group_field="bird").eval().predict(Batch(batch.wavs, batch.lengths, tuple(cuts)))
-        assert [row["speaker"] for row in rows] == ["b1"] * 4
+        assert [row["group"] for row in rows] == ["b1"] * 4
 
 
 def test_complete_and_check() -> None:

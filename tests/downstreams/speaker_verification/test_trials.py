@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from audiossl.core.errors import ConfigError, LabelError, ManifestError
 from audiossl.downstreams.speaker_verification.task import SpeakerVerification
 from audiossl.downstreams.speaker_verification.trials import (
     all_pairs,
+    check_pairs,
     listed_pairs,
     read_enrolment,
     read_trials,
@@ -30,6 +32,8 @@ def test_lists_in_both_forms(tmp_path: Path) -> None:
     kaldi = read_trials(written(tmp_path, "a b target\na c nontarget\n", "kaldi"))
     assert [trial[:3] for trial in voxceleb] == [trial[:3] for trial in kaldi] == [(True, "a", "b"), (False, "a", "c")]
     assert voxceleb[1].where.endswith("trials.txt line 3")
+    marked = read_trials(written(tmp_path, "\ufeff1\ta b.wav\tc\r\n0\ta d\n", "windows"))
+    assert [trial[:3] for trial in marked] == [(True, "a b.wav", "c"), (False, "a", "d")]
 
 
 @pytest.mark.parametrize(
@@ -42,16 +46,16 @@ def test_wrong_lines_are_named(text: str, named: str, tmp_path: Path) -> None:
 
 
 def test_lists_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(ManifestError, match=r"The trial list .*nothing.txt cannot be read \(No such file"):
+    with pytest.raises(ManifestError, match=r"There is no trial list .*nothing.txt"):
         read_trials(tmp_path / "nothing.txt")
     (tmp_path / "audio.bin").write_bytes(b"\xff\xfe\xfa")
-    with pytest.raises(ManifestError, match="not a text file"):
+    with pytest.raises(ManifestError, match="is not text in utf-8"):
         read_trials(tmp_path / "audio.bin")
     with pytest.raises(ManifestError, match="line 1 has no recording for the model 'm'"):
         read_enrolment(written(tmp_path, "m\n", "e"))
     with pytest.raises(ManifestError, match=r"line 2 enrols 'm' again .*line 1"):
         read_enrolment(written(tmp_path, "m a\nm b\n", "e"))
-    with pytest.raises(ManifestError, match=r"nothing.txt cannot be read"):  # before any training
+    with pytest.raises(ManifestError, match=r"There is no trial list .*nothing.txt"):  # before any training
         SpeakerVerification.complete(Config(trials={"test": str(tmp_path / "nothing.txt")}), [])
 
 
@@ -83,6 +87,33 @@ def test_enrolment_is_the_mean_of_normalised_embeddings(tmp_path: Path) -> None:
         listed_pairs(trials, wrong, ["a", "b", "c"], [None] * 3, "test")
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("1 a b\n1 b a\n0 a c\n", "1 of the 3 trials of L are in the list before, first .*line 2"),
+        ("1 a b\n0 a c\n1 c c\n", "1 of the 3 trials of L compare a recording with itself, first .*line 3"),
+        ("1 a b\n0 a c\n0 b d\n1 b c\n", "1 of the 4 trials of L contradict the speakers .*, first .*line 4"),
+        ("1 a b\n0 a c\n0 b d\n", ""),
+    ],
+)
+def test_doubtful_trials_are_counted(text: str, told: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    ids, speakers = list("abcd"), ["s", "s", "t", None]
+    pairs = listed_pairs(read_trials(written(tmp_path, text)), {}, ids, [None] * 4, "test")
+    with caplog.at_level(logging.WARNING):
+        check_pairs(pairs, speakers, "test", "L")
+    assert re.search(told, caplog.text) if told else caplog.text == ""
+
+
+def test_contradictory_lists_are_refused(tmp_path: Path) -> None:
+    ids, speakers = list("abc"), ["s", "s", "t"]
+    twice = listed_pairs(read_trials(written(tmp_path, "1 a b\n0 a c\n0 b a\n")), {}, ids, [None] * 3, "test")
+    with pytest.raises(LabelError, match=r"line 3 contradicts .*line 1: the same two are of one speaker and of two"):
+        check_pairs(twice, speakers, "test", "L")
+    turned = listed_pairs(read_trials(written(tmp_path, "0 a b\n1 a c\n")), {}, ids, [None] * 3, "test")
+    with pytest.raises(LabelError, match=r"2 of the 2 trials of L contradict the speakers .*1 is for one speaker"):
+        check_pairs(turned, speakers, "test", "L")
+
+
 def test_cosine_of_a_zero_embedding_is_zero() -> None:
     pairs = all_pairs(["a", "b"], ["s", "s"], "dev", 10)
     assert scores_of(pairs, np.array([[0.0, 0.0], [1.0, 0.0]])).tolist() == [0.0]
@@ -90,7 +121,7 @@ def test_cosine_of_a_zero_embedding_is_zero() -> None:
 
 def test_all_pairs_and_their_bound() -> None:
     pairs = all_pairs(["a", "b", "c"], ["s", "t", "s"], "dev", 3)
-    found = [(pairs.names[e], int(t), bool(same)) for e, t, same in zip(*pairs[2:], strict=True)]
+    found = [(pairs.names[e], int(t), bool(same)) for e, t, same in zip(*pairs[2:5], strict=True)]
     assert found == [("a", 1, False), ("a", 2, True), ("b", 2, False)]
     with pytest.raises(ConfigError, match=r"3 items of dev make 3 pairs, more than task.max_pairs=2"):
         all_pairs(["a", "b", "c"], ["s", "t", "s"], "dev", 2)

@@ -188,7 +188,9 @@ def test_labels_unseen_in_training_are_named_with_an_item() -> None:
 
 
 def test_an_item_without_label_is_named() -> None:
-    with pytest.raises(LabelError, match=r"'item-7' of dev has nothing in the field 'label'"):
+    with pytest.raises(
+        LabelError, match=r"1 of the .* rows of dev have nothing in the field 'label', the first is 'item-7'"
+    ):
         toy_task().check_cuts([cut_of(0, "no"), cut_of(7, None)], "dev")
 
 

@@ -66,7 +66,7 @@ def test_a_class_that_no_other_fold_has_is_named_before_any_training(
 
 
 def test_folds_need_a_manifest_of_all_rows(folded: Make, corpus: Path, tmp_path: Path) -> None:
-    with pytest.raises(ManifestError, match=r"There is no .*all\.jsonl\.gz"):
+    with pytest.raises(ManifestError, match=r"There is no .*all\.jsonl\.gz to draw .*has dev.*--column split="):
         train(folded(f"data.dir={corpus}"), tmp_path / "run")
     train(folded(f"data.dir={corpus}", "data.all=train.jsonl.gz", "folds=k:2", "folds.group=''"), tmp_path / "run")
 
