@@ -197,7 +197,7 @@ def one_kill(world: World, job: Job, signals: Sequence[int], after_s: float, wan
     """What is wrong after a kill and another start. Empty for nothing."""
     out = fresh(world, job)
     words = [word.format(root=world.root, out=out) for word in job.words]
-    inputs = world.files(without=out)
+    inputs = _inputs(world, out)
     ended = run(words, _log(world), signals, after_s)
     if ended.code is None:
         return f"it did not end within {ENDLESS_S} s of {len(signals)} signal(s)"
@@ -217,7 +217,13 @@ def one_kill(world: World, job: Job, signals: Sequence[int], after_s: float, wan
     different = sorted(name for name in made.keys() | wanted.keys() if made.get(name) != wanted.get(name))
     if different:
         return f"other results in {', '.join(different[:4])}"
-    return "an input was changed" if world.files(without=out) != inputs else ""
+    return "an input was changed" if _inputs(world, out) != inputs else ""
+
+
+def _inputs(world: World, out: Path) -> dict[str, tuple[int, int]]:
+    """What the command reads, but for the cache that the run in `{root}` names."""
+    cache = f"{world.root}/cache/"
+    return {path: facts for path, facts in world.files(without=out).items() if not path.startswith(cache)}
 
 
 def _log(world: World) -> Path:
