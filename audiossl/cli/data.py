@@ -22,9 +22,11 @@ def from_csv(
     csv: Annotated[Path, typer.Argument(help="Table with a header row; its column `path` is needed.")],
     out_dir: OutDir,
     audio_root: Annotated[Path | None, typer.Option(help="What paths are relative to; the table's folder.")] = None,
-    column: Annotated[list[str] | None, typer.Option(help="The table's own name, as in path=filename.")] = None,
+    column: Annotated[
+        list[str] | None, typer.Option(help="The table's own name, as in path=filename; split= leaves it out.")
+    ] = None,
 ) -> None:
-    """Make manifests from a CSV table.
+    """Make manifests from a table with commas, semicolons or tabs.
 
     Columns: path, and optionally start, end, duration, sample_rate, speaker, label, transcript, language and split.
     """
@@ -42,7 +44,7 @@ def from_folder(
     seed: Annotated[int, typer.Option(help="Seed of the drawn splits.")] = 0,
     labels: Annotated[bool, typer.Option(help="Take the name of a file's folder for its label.")] = True,
 ) -> None:
-    """Make manifests from a folder. Subfolders named train, dev and test become the splits."""
+    """Make manifests from a folder. Subfolders named train, dev (or val, ...) and test become the splits."""
     from audiossl.data.sources import cuts_from_folder
 
     split = None if dev is None and test is None else (dev or 0.0, test or 0.0)

@@ -181,7 +181,8 @@ def _cells(path: str | Path, text: str, delimiter: str, quotes: bool) -> Iterato
         if cells is None:
             return
         # What a forgotten mark swallows are whole rows, which have delimiters.
-        if any(delimiter in "".join(_LINE_END.split(cell)[1:]) for cell in cells):
+        long = [cell for cell in cells if "\n" in cell or "\r" in cell]
+        if any(delimiter in "".join(_LINE_END.split(cell)[1:]) for cell in long):
             raise ManifestError(
                 f"{where}: a text in quotation marks goes on to line {reader.line_num} and has a "
                 f"{_DELIMITERS[delimiter]} there, so a mark may not be closed; close it, or put the text on one line."

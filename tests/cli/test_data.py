@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -79,3 +80,33 @@ def test_commands(table, day, tmp_path) -> None:  # type: ignore[no-untyped-def]
     split = ["split", str(out / "all.jsonl.gz"), "--out", str(tmp_path / "split"), "--by", "item"]
     assert run(app, split).exit_code == 0
     assert sum(len(read_manifest(tmp_path / "split" / f"{name}.jsonl.gz")) for name in ("train", "dev", "test")) == 7
+
+
+def test_nothing_is_cut_off_in_a_narrow_terminal(sound, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = ["path,label,split"]
+    for number, label in enumerate(("1", "1.0", "1")):
+        sound(f"{number}.wav", 4000, 8000 * (1 + number))
+        lines.append(f"{number}.wav,{label},a_split_with_a_very_long_name")
+    (tmp_path / "t.csv").write_text("\n".join(lines))
+    made = CliRunner().invoke(app, ["from-csv", str(tmp_path / "t.csv"), str(tmp_path / "out")])
+    assert made.exit_code == 0
+    assert all(name in made.output for name in ("median s", "labels", "speakers", "16000"))
+    assert "…" not in made.output
+    assert "a_split_with_a_very_long_name" in "".join(line.split("  ")[0].strip() for line in made.output.split("\n"))
+    doubt = "The labels '1' and '1.0' may be one."
+    assert doubt in made.output
+    path = str(tmp_path / "out" / "a_split_with_a_very_long_name.jsonl.gz")
+    checked = CliRunner().invoke(app, ["validate", "--no-read-audio", path])
+    assert checked.exit_code == 0
+    assert f"{path}: {doubt}" in checked.output
+
+
+def test_tables_without_a_row(table, day, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    day()
+    path = table("day1.Table.1.selections.txt", RAVEN.split("\n")[0] + "\n")
+    options = ["from-annotations", str(path), "--out", str(tmp_path / "out"), "--audio-root", str(tmp_path)]
+    calls = CliRunner().invoke(app, [*options, "--rows", "calls"])
+    assert re.search(r"day1\.Table\.1\.selections\.txt: no annotation there", str(calls.exception))
+    assert CliRunner().invoke(app, [*options, "--rows", "windows"]).exit_code == 0
+    assert [read_labels(cut, "label") for cut in read_manifest(tmp_path / "out" / "all.jsonl.gz")] == [[], [], []]

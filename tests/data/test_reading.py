@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import soundfile
 from lhotse import MonoCut, Recording
 
 from audiossl.core.errors import AudioError
+from audiossl.data.checks import validate
 from audiossl.data.reading import audio_facts, path_of, read_audio, read_cut
 
 
@@ -147,3 +149,22 @@ def test_every_message_is_one_sentence(sound, tmp_path):
 def test_soundfile_agrees(sound):
     path = sound("tone.flac", 5000)
     np.testing.assert_array_equal(read_audio(path), soundfile.read(path, dtype="float32")[0])
+
+
+@pytest.mark.parametrize(
+    ("channel", "listed", "num_channels", "message"),
+    [
+        (7, [0], 1, r"The manifest row x is of channel 7, and its recording lists \[0\]; correct the row"),
+        (2, [0, 1], 2, r"is of channel 2, and its recording lists \[0, 1\]"),
+        (1, [0, 1], 1, r"stereo\.wav has 1 channel\(s\), and its manifest row x lists 2; make the manifest again"),
+    ],
+)
+def test_a_channel_that_is_not_there(sound, row, channel, listed, num_channels, message):
+    path = sound("stereo.wav", np.full((800, num_channels), 0.25, np.float32))
+    cut = row("x", 800, path=path)
+    source = replace(cut.recording.sources[0], channels=listed)
+    cut = replace(cut, channel=channel, recording=replace(cut.recording, sources=[source], channel_ids=listed))
+    with pytest.raises(AudioError, match=message):
+        read_cut(cut, 16000)
+    (problem,) = validate([cut])
+    assert re.search(message, problem.message)

@@ -162,8 +162,9 @@ def test_folders_that_cannot_be_used(sound, tmp_path):
     with pytest.raises(ManifestError, match="bare holds no sound file"):
         cuts_from_folder(tmp_path / "bare")
     sound("x/1.wav")
-    with pytest.raises(ManifestError, match="must leave some for train"):
-        cuts_from_folder(tmp_path, split=(0.5, 0.5))
+    for shares in ((0.5, 0.5), (float("nan"), 0.1)):
+        with pytest.raises(ManifestError, match="must leave some for train"):
+            cuts_from_folder(tmp_path, split=shares)
     (tmp_path / "x" / "2.wav").touch()
     with pytest.raises(AudiosslError, match=r"2\.wav is empty"):
         cuts_from_folder(tmp_path)

@@ -121,3 +121,11 @@ def test_settings_that_contradict_each_other() -> None:
         TextConfig(kind="bpe", symbols_file="units.txt")
     with pytest.raises(ConfigError, match="no text to take units from"):
         units_of([])
+
+
+def test_files_of_windows_have_a_mark_that_is_no_text(tmp_path: Path) -> None:
+    lexicon, symbols = tmp_path / "lexicon.txt", tmp_path / "symbols.txt"
+    lexicon.write_text("\ufeffYES J E S\n", encoding="utf-8")
+    symbols.write_text("\ufeffa\nb\u2028\n", encoding="utf-8")
+    assert read_lexicon(lexicon, TextConfig(kind="phones")) == {"YES": ["J", "E", "S"]}
+    assert fit_units(TextConfig(symbols_file=str(symbols)), []).symbols == ["a", "b"]

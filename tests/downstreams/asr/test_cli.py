@@ -45,7 +45,7 @@ def test_train_predict_and_align_on_the_command_line(
     row = json.loads(capsys.readouterr().out)
     assert row["id"] == "0"
     assert {"predicted", "words"} <= set(row)
-    (tmp_path / "said.txt").write_text("ba c\n")
+    (tmp_path / "said.txt").write_text("\ufeffba c\n", encoding="utf-8")
     command(monkeypatch, "align", "run", "1.wav", "said.txt", "--out", "aligned", "--json")
     made = json.loads(capsys.readouterr().out)
     assert [word for word, *_ in made["words"]] == ["ba", "c"]

@@ -52,6 +52,13 @@ def test_from_annotations_to_annotations(
     assert len(list((tmp_path / "all").iterdir())) == 6
     with pytest.raises(ConfigError, match="one table and there are 6 recordings"):
         CliRunner().invoke(app, ["annotate", str(run), str(folder), "--out", "x.txt"], catch_exceptions=False)
+    for shortest in ("nan", "-1"):
+        with pytest.raises(ConfigError, match=f"--shortest-s {shortest} must be a number of seconds from 0"):
+            CliRunner().invoke(
+                app,
+                ["annotate", str(run), str(wav), "--out", "x.txt", "--shortest-s", shortest],
+                catch_exceptions=False,
+            )
     with pytest.raises(ConfigError, match="Did you mean raven"):
         CliRunner().invoke(
             app, ["annotate", str(run), str(wav), "--out", "x.txt", "--format", "rave"], catch_exceptions=False

@@ -12,6 +12,7 @@ from sklearn.metrics import average_precision_score
 from torch import nn
 from toys.calls import MIXED, Config, batch_of, cut_of, toy
 
+from audiossl.core.config import structured
 from audiossl.core.errors import ConfigError, LabelError, ManifestError
 from audiossl.core.types import Batch
 from audiossl.data.annotated import Windows, cuts_of_windows
@@ -88,8 +89,8 @@ def test_complete_and_check() -> None:
     ):
         toy().check_cuts([cut_of(0, "hi|lo"), cut_of(1, "hi|mid")], "dev")
     assert len(toy(labels=["call"]).eval().predict(batch_of(["lo"]))[0]["scores"]) == 1  # a call or none
-    with pytest.raises(ConfigError, match=r"task\.threshold=1"):
-        Config(threshold=1.0)
+    with pytest.raises(ConfigError, match=r"threshold=1.* must be above 0 and below 1"):
+        structured(Config, {"threshold": 1.0})
     with pytest.raises(ConfigError, match="nor the hop longer than the window"):
         Config(window_s=1.0, hop_s=2.0)
 
