@@ -6,7 +6,6 @@ What is fetched is pinned on first use. The repository's revision and the sha256
 
 from __future__ import annotations
 
-import fcntl
 import importlib
 import importlib.resources
 import importlib.util
@@ -19,6 +18,7 @@ from typing import Any
 from audiossl.core.cards import Card
 from audiossl.core.errors import AudiosslError, CheckpointError, did_you_mean, first_line
 from audiossl.core.files import atomic_write, cache_folder, file_sha256, read_json
+from audiossl.core.locks import lock_file
 
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 
@@ -267,7 +267,7 @@ def _ledger() -> Iterator[dict[str, Any]]:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "checksums.json"
     with open(folder / ".checksums.lock", "w", encoding="utf-8") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        lock_file(lock)
         try:
             ledger: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
         except json.JSONDecodeError as error:

@@ -12,7 +12,6 @@ RUN/folds.json, manifests/<fold>/, folds/<fold>/         of a cross-validation, 
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,6 +25,7 @@ from typing import Any, Literal, NamedTuple
 from audiossl.core.config import save_yaml, structured
 from audiossl.core.errors import AudiosslError, CheckpointError, ConfigError, TrainingError
 from audiossl.core.files import open_no_link, read_json, write_json
+from audiossl.core.locks import try_lock_file
 from audiossl.core.outputs import check_out
 from audiossl.core.processes import is_main
 from audiossl.core.tensors import read_tensors
@@ -286,12 +286,8 @@ class RunFolder:
         self.refuse_links()
         self.path.mkdir(parents=True, exist_ok=True)
         with open(self.path / LOCK_NAME, "a", encoding="utf-8", opener=open_no_link) as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise TrainingError(
-                    f"Another process is training in {self}; choose another folder with --out."
-                ) from error
+            if not try_lock_file(lock):
+                raise TrainingError(f"Another process is training in {self}; choose another folder with --out.")
             yield
 
     def _check_replaceable(self, overwrite: bool, inputs: Iterable[Path]) -> None:

@@ -8,7 +8,6 @@ shard. A record whose crc32 is not that of the index is never returned.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import mmap
 import os
@@ -23,6 +22,7 @@ from typing import Any, BinaryIO, NamedTuple
 import torch
 from torch import Tensor
 
+from audiossl.core.locks import lock_file, try_lock_file
 from audiossl.features.codec import ALIGNMENT
 
 SUFFIX = ".shard"
@@ -155,8 +155,8 @@ def abandoned_files(folder: Path) -> Iterator[Path]:
     for path in folder.glob(f".*{_PART_SUFFIX}"):
         try:
             with open(path, "rb") as file:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                yield path
+                if try_lock_file(file):
+                    yield path
         except OSError:
             continue
 
@@ -170,7 +170,7 @@ def _created(path: Path) -> Any:
     """A new file under a lock, made again if somebody who cleans up found it in the moment before it was locked."""
     while True:
         file = open(path, "xb")  # noqa: SIM115  stays open as long as its writer
-        fcntl.flock(file, fcntl.LOCK_EX)
+        lock_file(file)
         if os.fstat(file.fileno()).st_nlink:
             return file
         file.close()

@@ -7,7 +7,6 @@ stays, and everything else is computed again.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import os
@@ -23,6 +22,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from audiossl.core.files import atomic_write
+from audiossl.core.locks import lock_file, try_lock_file
 from audiossl.features.identity import key_of
 from audiossl.features.shards import (
     SUFFIX,
@@ -243,12 +243,7 @@ class Store:
 def exclusive_lock(folder: Path) -> Iterator[bool]:
     """Whether no process has this entry open. While the block runs, none can open it."""
     with open(folder / LOCK_FILE, "a", encoding="utf-8") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            yield False
-            return
-        yield True
+        yield try_lock_file(lock)
 
 
 def _shared_lock(folder: Path) -> Any:
@@ -256,7 +251,7 @@ def _shared_lock(folder: Path) -> Any:
     while True:
         folder.mkdir(parents=True, exist_ok=True)
         file = open(folder / LOCK_FILE, "a", encoding="utf-8")  # noqa: SIM115  as long as the entry is in use
-        fcntl.flock(file, fcntl.LOCK_SH)
+        lock_file(file, shared=True)
         if os.fstat(file.fileno()).st_nlink:
             os.utime(file.fileno())
             return file

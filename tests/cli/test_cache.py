@@ -14,6 +14,7 @@ import pytest
 from toys.core import TINY_TERA
 
 from audiossl.core.errors import AudiosslError
+from audiossl.core.locks import lock_file
 from audiossl.features import manage
 from audiossl.features.shards import Shard
 
@@ -141,9 +142,7 @@ def test_prune_and_rm(call: Call, corpus: Path, tmp_path: Path, monkeypatch: pyt
     monkeypatch.undo()
     key = extracted(call, corpus / "dev.jsonl.gz")["key"]
     with open(tmp_path / "kept" / key / ".lock") as lock:
-        import fcntl
-
-        fcntl.flock(lock, fcntl.LOCK_SH)
+        lock_file(lock, shared=True)
         assert "A process is using" in call("cache", "rm", key)[1]
         call("cache", "prune", "--max-gb=0")
         assert len(listed(call)) == 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import sys
@@ -21,6 +20,7 @@ from audiossl.core import config as configurations
 from audiossl.core import files
 from audiossl.core.errors import AudiosslError, CheckpointError, ConfigError, TrainingError
 from audiossl.core.files import read_json, write_json
+from audiossl.core.locks import try_lock_file
 from audiossl.core.tensors import write_tensors
 from audiossl.encoders.encoder_file import EncoderFile, read_encoder_file
 from audiossl.experiments.config import Experiment, read_experiment
@@ -179,7 +179,7 @@ def test_a_second_process_in_the_same_folder_is_refused_and_harms_nothing(
     train(experiment("trainer.steps=2"), tmp_path)
     before = sorted(tmp_path.rglob("*"))
     with open(tmp_path / ".lock", "w", encoding="utf-8") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert try_lock_file(lock)
         with pytest.raises(TrainingError, match="Another process is training in"):
             train(experiment("trainer.steps=4"), tmp_path, **how)
     assert sorted(tmp_path.rglob("*")) == before
