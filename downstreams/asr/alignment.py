@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -16,8 +15,9 @@ from torch import Tensor
 from audiossl.core.errors import LabelError
 from audiossl.core.files import atomic_write
 from audiossl.data.text import TextError
-from audiossl.downstreams.asr.decoding import BLANK, Clock, Span, Symbol, spans_of, steps_needed, words_of
+from audiossl.downstreams.asr.decoding import BLANK, Clock, Span, Symbol, merge, spans_of, words_of
 from audiossl.downstreams.asr.task import Asr
+from audiossl.nn.alignment import align_classes, steps_needed
 
 
 class Alignment(NamedTuple):
@@ -62,19 +62,16 @@ def align_text(task: Asr, cut: Cut, text: str) -> Alignment:
 
 def _most_probable(log_probs: Tensor, classes: Sequence[int], duration_s: float) -> list[Symbol]:
     """log_probs (T, C), the classes of the text -> each of them with its steps."""
-    from torchaudio.functional import forced_align, merge_tokens
-
+    num_steps, num_classes = log_probs.shape
     needed = steps_needed(classes)
-    if needed > len(log_probs):
+    if needed > num_steps:
         raise LabelError(
             f"The text has {len(classes)} units, for which CTC needs {needed} steps, and the recording ({duration_s:g} "
-            f"s) has {len(log_probs)}; give the text of this recording alone, or a longer recording."
+            f"s) has {num_steps}; give the text of this recording alone, or a longer recording."
         )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of its deprecation, in a release that the package is not installed with
-        path, scores = forced_align(log_probs[None], torch.tensor([list(classes)], dtype=torch.int64), blank=BLANK)
-    spans = merge_tokens(path[0], scores[0].exp(), blank=BLANK)
-    return [Symbol(span.token - 1, span.start, span.end, float(span.score)) for span in spans]
+    (path,) = align_classes(log_probs[None], torch.tensor([num_steps]), [classes], blank=BLANK)
+    probabilities = log_probs.gather(1, path[:, None])[:, 0].exp()  # (T,)
+    return merge(path, probabilities, num_classes - 1)
 
 
 def write_textgrid(path: Path, alignment: Alignment) -> None:

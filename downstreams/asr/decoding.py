@@ -5,7 +5,6 @@ unit of each frame, repetitions merged, blanks dropped.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -62,15 +61,6 @@ def best_path(log_probs: Tensor) -> tuple[Tensor, Tensor]:
     """log_probs (..., C) -> the best class of each step (...), and its probability."""
     values, classes = log_probs.max(dim=-1)
     return classes.cpu(), values.float().exp().cpu()
-
-
-def steps_needed(classes: Sequence[int]) -> int:
-    """The fewest steps in which CTC can emit a sequence: one each, and a blank between equal neighbours.
-
-    >>> steps_needed([1, 2, 2, 3])
-    5
-    """
-    return len(classes) + sum(left == right for left, right in pairwise(classes))
 
 
 def merge(classes: Tensor, probabilities: Tensor, num_units: int) -> list[Symbol]:

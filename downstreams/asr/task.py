@@ -17,12 +17,13 @@ from audiossl.data.fields import read_field, rows_without
 from audiossl.data.reading import num_samples_of
 from audiossl.data.text import TextConfig, TextError, TextUnits, UnknownSymbolError, fit_units
 from audiossl.downstreams.asr.augmentation import SpecAugmentConfig, spec_augment
-from audiossl.downstreams.asr.decoding import Clock, best_path, merge, steps_needed, words_of
+from audiossl.downstreams.asr.decoding import Clock, best_path, merge, words_of
 from audiossl.downstreams.asr.heads import CtcHead, HeadConfig, frames_joined
 from audiossl.downstreams.asr.long import Recogniser, long_log_probs
 from audiossl.downstreams.asr.tables import error_tables
 from audiossl.encoders.upstream import Upstream
 from audiossl.metrics.error_rate import Edits, count_edits, error_rates
+from audiossl.nn.alignment import steps_needed
 from audiossl.training.downstream import Downstream
 from audiossl.training.interface import Interface
 from audiossl.training.task import Monitor, Prediction
