@@ -1,8 +1,7 @@
 """Heads that make one embedding of a sequence: poolings, x-vectors (Snyder et al., 2018) and ECAPA-TDNN.
 
 Padding never changes an embedding: convolutions of the x-vector take no padding at all, so that a frame beyond an item
-reaches none that is pooled, and ECAPA-TDNN, whose convolutions mirror the end of what they are given, is given nothing
-but real frames.
+reaches none that is pooled, and those of ECAPA-TDNN mirror each item at its own end.
 """
 
 from __future__ import annotations
@@ -10,10 +9,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
 from audiossl.core.errors import ConfigError
+from audiossl.nn.ecapa import EcapaTdnn
 from audiossl.nn.pooling import make_pooling
 
 
@@ -91,63 +90,23 @@ class XVector(Head):
 
 
 class Ecapa(Head):
-    """ECAPA-TDNN as speechbrain has it (Desplanques et al., 2020, arXiv:2005.07143), with exact lengths.
-
-    In evaluation, items of equal length go through it together, without padding. In training, where batch normalisation
-    makes an item depend on the others anyway, shorter items are repeated from their beginning to the longest, so that
-    no frame of padding enters the statistics. A batch of one item, which has none, uses the running ones.
+    """ECAPA-TDNN, see `nn.ecapa`.
 
     width: of the sequence.
     channels: of the convolutions, a multiple of 8.
     embedding_width: of what is compared and trained.
-    dropout: on every convolution.
+    dropout: of whole channels.
     Raises ConfigError for another number of channels.
     """
 
-    DILATIONS = (1, 2, 3, 4, 1)
-    KERNELS = (5, 3, 3, 3, 1)
-
     def __init__(self, width: int, channels: int, embedding_width: int, dropout: float = 0.0) -> None:
         super().__init__()
-        from speechbrain.lobes.models.ECAPA_TDNN import ECAPA_TDNN
-
         if channels % 8:
             raise ConfigError(f"ecapa_channels={channels} must be a multiple of 8, the groups of its Res2Net blocks.")
-        self.model = ECAPA_TDNN(
-            width,
-            lin_neurons=embedding_width,
-            channels=[channels] * 4 + [3 * channels],
-            kernel_sizes=list(self.KERNELS),
-            dilations=list(self.DILATIONS),
-            dropout=dropout,
-        )
-        reach = max(d * (k - 1) // 2 for k, d in zip(self.KERNELS, self.DILATIONS, strict=True))
-        self.min_frames = reach + 1  # there must be so much to mirror
+        self.model = EcapaTdnn(width, channels, embedding_width, dropout)
+        self.min_frames = self.model.min_frames
         self.out_width = self.loss_width = embedding_width
 
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        embedding = self._train(x, lengths) if self.training else self._evaluate(x, lengths)
+        embedding: Tensor = self.model(x, lengths)
         return embedding, embedding
-
-    def _train(self, x: Tensor, lengths: Tensor) -> Tensor:
-        batch, frames, width = x.shape
-        places = torch.arange(frames, device=x.device) % lengths.to(x.device)[:, None]  # (B, T)
-        whole = x.gather(1, places[..., None].expand(batch, frames, width))
-        if batch > 1:
-            return self._embed(whole)
-        self.model.eval()
-        try:
-            return self._embed(whole)
-        finally:
-            self.model.train()
-
-    def _evaluate(self, x: Tensor, lengths: Tensor) -> Tensor:
-        found = x.new_zeros(len(x), self.out_width)
-        for length in lengths.unique().tolist():
-            rows = (lengths == length).to(x.device)
-            found[rows] = self._embed(x[rows, :length]).to(found.dtype)
-        return found
-
-    def _embed(self, x: Tensor) -> Tensor:
-        embedding: Tensor = self.model(x).squeeze(1)  # (B, 1, E) -> (B, E)
-        return embedding

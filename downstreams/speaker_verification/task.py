@@ -72,7 +72,7 @@ class SpeakerVerificationConfig:
     ecapa_channels: Count = 512
     """Channels of ecapa, a multiple of 8, 512 or 1024 in the paper."""
     dropout: ShareBelowOne = 0.0
-    """Dropout on the pooled vector, in ecapa on every convolution."""
+    """Dropout on the pooled vector, in ecapa of whole channels after its layers."""
     loss: Literal["softmax", "am", "aam"] = "aam"
     """Softmax over the training speakers: as it is, with an additive margin ('am') or with an additive angular margin
     ('aam')."""

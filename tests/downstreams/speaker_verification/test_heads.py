@@ -17,7 +17,7 @@ from toys.voices import (
 
 from audiossl.core.config import as_dict, make, structured
 from audiossl.core.errors import ConfigError
-from audiossl.downstreams.speaker_verification.heads import Ecapa, XVector
+from audiossl.downstreams.speaker_verification.heads import XVector
 from audiossl.downstreams.speaker_verification.task import SpeakerVerification
 from audiossl.experiments.config import read_experiment
 from audiossl.training.interface import load_interface
@@ -71,28 +71,6 @@ def test_x_vector_equals_frames_one_by_one() -> None:
     assert head.min_frames == 5
     expected = head.segment(torch.stack(frames).mean(dim=0))
     torch.testing.assert_close(head(x, torch.tensor([9]))[0][0], expected)
-
-
-def test_ecapa_statistics_see_no_padding_in_training() -> None:
-    """A short item is repeated to the longest; its padding changes neither embeddings nor running statistics."""
-    torch.manual_seed(0)
-    head = Ecapa(8, 16, 6).train()
-    x, lengths = torch.randn(2, 24, 8), torch.tensor([24, 10])
-    repeated = torch.stack([x[0], x[1, :10].repeat(3, 1)[:24]])
-    state = {name: value.clone() for name, value in head.state_dict().items()}
-    expected = head(repeated, torch.tensor([24, 24]))[0]
-    after = {name: value.clone() for name, value in head.state_dict().items()}
-    head.load_state_dict(state)
-    torch.testing.assert_close(head(x, lengths)[0], expected)
-    for name, value in head.state_dict().items():
-        torch.testing.assert_close(value, after[name])
-
-
-def test_ecapa_trains_on_a_batch_of_one() -> None:
-    head = Ecapa(8, 16, 6).train()
-    head(torch.randn(1, 20, 8), torch.tensor([20]))[0].sum().backward()
-    assert head.model.training
-    assert all(module.training for module in head.modules())
 
 
 def test_wrong_sizes_are_errors() -> None:
