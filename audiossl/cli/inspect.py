@@ -161,7 +161,13 @@ def _sound_library() -> Finding:
 def _devices() -> Finding:
     import torch
 
-    names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    from audiossl.encoders.devices import best_device
+
+    kind = best_device().type
+    names = ["Apple's GPU"] if kind == "mps" else []
+    if kind in ("cuda", "xpu"):
+        module = torch.get_device_module(kind)
+        names = [module.get_device_name(number) for number in range(module.device_count())]
     cpu = f"CPU with {os.cpu_count()} cores, {torch.get_num_threads()} threads"
     return Finding("ok", "devices", ", ".join([*names, cpu]))
 

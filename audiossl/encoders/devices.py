@@ -12,8 +12,15 @@ from audiossl.encoders.upstream import Upstream
 
 
 def best_device() -> torch.device:
-    """The GPU of this process, which its local rank names under torchrun, or the CPU where there is none."""
-    return torch.device("cuda", local_rank()) if torch.cuda.is_available() else torch.device("cpu")
+    """CUDA's GPU (or ROCm's), else Apple's, else Intel's, else the CPU.
+
+    Of several GPUs it is the one of this process, which its local rank names under torchrun.
+    """
+    if torch.cuda.is_available():
+        return torch.device("cuda", local_rank())
+    if torch.backends.mps.is_available():
+        return torch.device("mps")
+    return torch.device("xpu", local_rank()) if torch.xpu.is_available() else torch.device("cpu")
 
 
 def best_device_for(upstream: Upstream) -> torch.device:

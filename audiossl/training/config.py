@@ -38,7 +38,7 @@ class TrainerConfig:
     precision: Literal["fp32", "bf16"] = "fp32"
     """Numbers of the forward and backward pass. The parameters themselves stay fp32."""
     device: Literal["auto", "cpu"] = "auto"
-    """Where it is computed: 'auto' for a GPU where there is one, or 'cpu'."""
+    """Where it is computed: 'auto' for a GPU (CUDA, ROCm, Apple's or Intel's) where there is one, or 'cpu'."""
     eval_every: CountOrZero = 200
     """Steps between evaluations on dev. 0 for one at the end only."""
     save_every: Count = 200

@@ -12,6 +12,8 @@ from accelerate.optimizer import AcceleratedOptimizer
 from accelerate.utils import DistributedDataParallelKwargs
 
 from audiossl.core.errors import ConfigError
+from audiossl.core.processes import world_size
+from audiossl.encoders.devices import best_device
 from audiossl.training.config import TrainerConfig
 from audiossl.training.optimizer import build_optimizer
 from audiossl.training.task import Task
@@ -20,12 +22,18 @@ from audiossl.training.task import Task
 def accelerator_of(config: TrainerConfig, *, may_skip_parameters: bool = False) -> Accelerator:
     """The devices and processes that training with `config` uses. All accelerators of a process share one state.
 
-    Raises ConfigError where the processes cannot share the batches of a step.
+    Raises ConfigError where the processes cannot share the batches of a step, or cannot train together at all.
     """
+    where = torch.device("cpu") if config.device == "cpu" else best_device()
     # Buffers are functions of weights or of the input (a table of positions grows with it), never to be averaged.
     parallel = DistributedDataParallelKwargs(broadcast_buffers=False, find_unused_parameters=may_skip_parameters)
-    accelerator = Accelerator(cpu=config.device == "cpu", kwargs_handlers=[parallel])
+    accelerator = Accelerator(cpu=where.type == "cpu", kwargs_handlers=[parallel])
     world = accelerator.num_processes
+    if world != world_size():
+        raise ConfigError(
+            f"{world_size()} processes were started, which cannot train together on this machine's {where.type}; start "
+            "one, or set trainer.device=cpu."
+        )
     if config.batches_per_step % world:
         raise ConfigError(
             f"trainer.batches_per_step={config.batches_per_step} cannot be shared by {world} processes; "

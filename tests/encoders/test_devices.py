@@ -27,13 +27,23 @@ def test_an_encoder_is_moved_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(moved) == 1
 
 
-def test_the_best_device_is_the_gpu_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert best_device() == torch.device("cpu")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert best_device() == torch.device("cuda", 0)
+@pytest.mark.parametrize(
+    ("there", "expected"),
+    [
+        ((), ("cpu", "cpu")),
+        (("xpu",), ("xpu:0", "xpu:3")),
+        (("mps", "xpu"), ("mps", "mps")),
+        (("cuda", "mps", "xpu"), ("cuda:0", "cuda:3")),
+    ],
+)
+def test_the_best_device_is_the_gpu_of_the_process(
+    there: tuple[str, ...], expected: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, module in (("cuda", torch.cuda), ("mps", torch.backends.mps), ("xpu", torch.xpu)):
+        monkeypatch.setattr(module, "is_available", lambda name=name: name in there)
+    assert best_device() == torch.device(expected[0])
     monkeypatch.setenv("LOCAL_RANK", "3")
-    assert best_device() == torch.device("cuda", 3)
+    assert best_device() == torch.device(expected[1])
 
 
 def test_an_engine_of_the_cpu_stays_there(monkeypatch: pytest.MonkeyPatch) -> None:

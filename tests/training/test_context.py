@@ -12,6 +12,7 @@ from accelerate import Accelerator
 from toys.core import ToyTask
 
 from audiossl.core.errors import ConfigError
+from audiossl.training import context
 from audiossl.training.config import TrainerConfig
 from audiossl.training.context import TrainingContext, accelerator_of
 
@@ -66,6 +67,7 @@ def test_batches_that_processes_cannot_share_are_an_error(
     monkeypatch: pytest.MonkeyPatch, batches: int, fits: bool
 ) -> None:
     monkeypatch.setattr(Accelerator, "num_processes", 2)
+    monkeypatch.setenv("WORLD_SIZE", "2")
     config = TrainerConfig(batches_per_step=batches, device="cpu")
     if fits:
         assert accelerator_of(config).num_processes == 2
@@ -73,6 +75,33 @@ def test_batches_that_processes_cannot_share_are_an_error(
     for make in (lambda: accelerator_of(config), lambda: TrainingContext(ToyTask(), config, 0)):
         with pytest.raises(ConfigError, match=f"batches_per_step={batches} cannot be shared by 2 .* a multiple of 2"):
             make()
+
+
+@pytest.mark.parametrize(
+    ("asked", "best", "on_cpu"), [("auto", "cpu", True), ("auto", "mps", False), ("cpu", "cuda", True)]
+)
+def test_training_follows_the_rule_for_devices(
+    asked: str, best: str, on_cpu: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a GPU accelerate is told so, or it would let processes of torchrun train apart, each for itself."""
+    asked_for: list[bool] = []
+
+    class Spy(Accelerator):
+        def __init__(self, cpu: bool, **options: Any) -> None:
+            asked_for.append(cpu)
+            super().__init__(cpu=True, **options)
+
+    monkeypatch.setattr(context, "best_device", lambda: torch.device(best))
+    monkeypatch.setattr(context, "Accelerator", Spy)
+    accelerator_of(TrainerConfig(device=asked))  # type: ignore[arg-type]
+    assert asked_for == [on_cpu]
+
+
+def test_processes_that_would_train_apart_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(context, "best_device", lambda: torch.device("mps"))
+    with pytest.raises(ConfigError, match="^2 processes were started, which cannot train together on .* mps; start"):
+        accelerator_of(TrainerConfig())
 
 
 @pytest.mark.parametrize("skips", [False, True])
