@@ -37,13 +37,13 @@ clean:
 	rm -rf $(VENV) build dist site report *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # The environment is as new as what it was made from.
-$(VENV)/dev.stamp: setup.cfg pyproject.toml
+$(VENV)/dev.stamp: setup.cfg pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	    { echo "error: Python 3.11 or newer is needed; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -e '.[dev]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
 	touch $@
 
 $(VENV)/docs.stamp: $(VENV)/dev.stamp
-	$(BIN)/python -m pip install --quiet -e '.[docs]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[docs]'
 	touch $@

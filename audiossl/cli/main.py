@@ -264,7 +264,7 @@ app.command()(probing.probe)
 
 @app.command()
 def doctor(as_json: AsJson = False) -> None:
-    """Check the installation: versions, the torch and torchaudio pair, devices, cache folders, optional extras."""
+    """Check the installation: versions, devices, cache folders, optional extras."""
     from audiossl.cli.inspect import diagnose
 
     findings = diagnose()

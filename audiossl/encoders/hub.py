@@ -153,7 +153,8 @@ def fetch_bundle(name: str, namer: str = "") -> Path:
         from torchaudio import pipelines
     except Exception as error:
         raise CheckpointError(
-            f"torchaudio:{name} needs torchaudio, which does not import; see `audiossl doctor`."
+            f"torchaudio:{name} needs torchaudio, which does not import ({first_line(error)}); run `pip install "
+            "torchaudio`, or fetch its weights elsewhere and give their file, as torchaudio:<file>."
         ) from error
     bundles = {key: value for key, value in vars(pipelines).items() if hasattr(value, "_params")}
     bundle = bundles.get(name)
