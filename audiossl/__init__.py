@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from audiossl.experiments.training import pretrain
     from audiossl.features.access import cached_batches, open_source
     from audiossl.features.config import CacheConfig
-    from audiossl.metrics.bootstrap import bootstrap_mean, bootstrap_ratio, paired_bootstrap
+    from audiossl.metrics.ratios import paired_difference, score_mean, score_ratio
     from audiossl.nn.draws import keyed_generator
     from audiossl.nn.linear import linear_or_identity, project
     from audiossl.nn.masking import valid_frames
@@ -112,8 +112,6 @@ _HOME = {
     "Upstream": "encoders.upstream",
     "UpstreamCard": "core.cards",
     "aligned_labels_of": "data.frame_labels",
-    "bootstrap_mean": "metrics.bootstrap",
-    "bootstrap_ratio": "metrics.bootstrap",
     "build_report": "report.build",
     "build_upstream": "encoders.building",
     "cached_batches": "features.access",
@@ -145,8 +143,8 @@ _HOME = {
     "make_pooling": "nn.pooling",
     "merge_lora": "encoders.finetuning",
     "open_source": "features.access",
-    "paired_bootstrap": "metrics.bootstrap",
     "pretrain": "experiments.training",
+    "paired_difference": "metrics.ratios",
     "project": "nn.linear",
     "read_audio": "data.reading",
     "read_cut": "data.reading",
@@ -156,6 +154,8 @@ _HOME = {
     "read_jsonl": "core.files",
     "read_manifest": "data.manifests",
     "save_upstream": "encoders.weights",
+    "score_mean": "metrics.ratios",
+    "score_ratio": "metrics.ratios",
     "stats": "data.checks",
     "train": "experiments.start",
     "valid_frames": "nn.masking",
@@ -202,8 +202,6 @@ __all__ = [
     "Upstream",
     "UpstreamCard",
     "aligned_labels_of",
-    "bootstrap_mean",
-    "bootstrap_ratio",
     "build_report",
     "build_upstream",
     "cached_batches",
@@ -235,7 +233,7 @@ __all__ = [
     "make_pooling",
     "merge_lora",
     "open_source",
-    "paired_bootstrap",
+    "paired_difference",
     "pretrain",
     "project",
     "read_audio",
@@ -246,6 +244,8 @@ __all__ = [
     "read_jsonl",
     "read_manifest",
     "save_upstream",
+    "score_mean",
+    "score_ratio",
     "stats",
     "train",
     "valid_frames",

@@ -30,6 +30,7 @@ from lhotse import CutSet
 from torch import Tensor, nn
 
 from audiossl import Upstream, load_interface, load_upstream
+from audiossl.core.types import Metric
 from audiossl.data.config import LoaderConfig
 from audiossl.data.fields import read_field
 from audiossl.data.loader import collate
@@ -37,8 +38,9 @@ from audiossl.data.reading import path_of
 from audiossl.data.sources import cuts_from_csv
 from audiossl.downstreams.utterance_classification.task import UtteranceClassification, UtteranceClassificationConfig
 from audiossl.encoders.encoding import encode_rows
-from audiossl.metrics.bootstrap import across_seeds, paired_bootstrap
-from audiossl.metrics.verification import equal_error_rate, resampled_eer
+from audiossl.metrics.jackknife import Difference, Estimate, difference_of, metric_of
+from audiossl.metrics.ratios import across_seeds, paired_difference
+from audiossl.metrics.verification import Sides, equal_error_rate, speakers_of, verification_estimates
 from audiossl.upstreams.tera.model import Tera
 from benchmarks import voices
 
@@ -195,29 +197,35 @@ def verify(data: Path, encoder: str, seeds: int) -> list[str]:
     same = np.array([row[0] == "1" for row in rows])
     left, right = ([pair[side].supervisions[0].speaker for pair in cuts] for side in (0, 1))
 
-    def rates_of(scores: np.ndarray) -> np.ndarray:
-        """(1 + R,) of all trials, and of each draw of speakers."""
-        return np.concatenate([[equal_error_rate(scores, same)], resampled_eer(scores, same, (left, right))])
+    sides = Sides(left, right)
+
+    def rate_of(scores: Sequence[np.ndarray]) -> Estimate:
+        """The mean EER of several systems, with what it is without each speaker."""
+        found = [verification_estimates(row, same, sides)["eer"] for row in scores]
+        mean = float(np.mean([each.value for each in found]))
+        return found[0]._replace(value=mean, without=np.mean([each.without for each in found], axis=0))
 
     pairs = [(a.id, b.id) for a, b in cuts]
-    rates: dict[str, np.ndarray] = {}
+    rates: dict[str, Estimate] = {}
     for feature in FEATURES:
         drawn = range(seeds if feature == RANDOM else 1)
         scores = [verification_scores(load_feature(feature, encoder, seed), libri, pairs) for seed in drawn]
-        rates[feature] = 100 * np.mean([rates_of(row) for row in scores], axis=0)
-        print(f"Verification | {feature}: EER {rates[feature][0]:.1f}", flush=True)
+        rates[feature] = rate_of(scores)
+        print(f"Verification | {feature}: EER {100 * rates[feature].value:.1f}", flush=True)
     lines = ["### LibriSpeech test-other: 10 unseen speakers, 1350 pairs", ""]
     lines += ["| feature | EER % (lower is better) | it minus tera_mini |", "| --- | --- | --- |"]
-    for feature, values in rates.items():
-        gain = "" if feature == "tera_mini" else _spread(values - rates["tera_mini"], "+")
-        lines.append(f"| {feature} | {_spread(values)} | {gain} |")
-    return [*lines, "", "Intervals: whole speakers are drawn.", ""]
+    speakers = speakers_of(sides)
+    for feature, rate in rates.items():
+        gain = "" if feature == "tera_mini" else _spread(difference_of(rate, rates["tera_mini"], speakers), "+")
+        lines.append(f"| {feature} | {_spread(metric_of(rate, speakers))} | {gain} |")
+    return [*lines, "", f"Intervals over {speakers.num} speakers.", ""]
 
 
-def _spread(values: np.ndarray, sign: str = "") -> str:
-    """The first value, and the interval that the others span."""
-    low, high = np.percentile(values[1:], [2.5, 97.5])
-    return f"{values[0]:{sign}.1f} [{low:{sign}.1f}, {high:{sign}.1f}]"
+def _spread(figure: Metric | Difference, sign: str = "") -> str:
+    """A figure in percent with its interval."""
+    bounds = [] if figure.low is None or figure.high is None else [figure.low, figure.high]
+    interval = f" [{', '.join(f'{100 * bound:{sign}.1f}' for bound in bounds)}]" if bounds else ""
+    return f"{100 * figure.value:{sign}.1f}{interval}"
 
 
 def build_tasks(upstreams: Sequence[Upstream], problem: Problem) -> list[UtteranceClassification]:
@@ -306,11 +314,9 @@ def markdown(problem: Problem, correct: Mapping[str, np.ndarray]) -> list[str]:
     lines = [f"### {problem.name}", "", f"| feature | accuracy % | {first} minus it |", "| --- | --- | --- |"]
     for feature, values in correct.items():
         mean = across_seeds(values, groups)
-        gain = paired_bootstrap(correct[first].mean(0), values.mean(0), groups)
-        shown = f"{100 * gain.value:+.1f} [{100 * (gain.low or 0):+.1f}, {100 * (gain.high or 0):+.1f}]"
-        spread = f"{100 * mean.value:.1f} [{100 * (mean.low or 0):.1f}, {100 * (mean.high or 0):.1f}]"
-        lines.append(f"| {feature} | {spread} | {'' if feature == first else shown} |")
-    drawn = f" of {len(set(groups))} speakers, who are what the bootstrap draws" if groups else ""
+        gain = paired_difference(correct[first].mean(0), values.mean(0), groups)
+        lines.append(f"| {feature} | {_spread(mean)} | {'' if feature == first else _spread(gain, '+')} |")
+    drawn = f" of {len(set(groups))} speakers, over whom the intervals are" if groups else ""
     return [*lines, "", f"{len(problem.test)} test items{drawn}.", ""]
 
 
@@ -339,7 +345,7 @@ def main() -> None:
         head = [
             "# tera_mini against its baselines",
             "",
-            f"{datetime.now(UTC).date()}. Accuracy on test, mean over {arguments.seeds} seeds, 95 % bootstrap interval "
+            f"{datetime.now(UTC).date()}. Accuracy on test, mean over {arguments.seeds} seeds, 95 % interval "
             f"over test items, or whole speakers where a table says so; {arguments.steps} steps of {BATCH}, Adam; "
             f"learning rate (of {LEARNING_RATES}) and checkpoint by dev. Random: new weights for each seed.",
             "",

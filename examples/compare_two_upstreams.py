@@ -12,7 +12,7 @@ from audiossl import (
     RunFolder,
     cuts_from_folder,
     load_run,
-    paired_bootstrap,
+    paired_difference,
     read_experiment,
     read_jsonl,
     train,
@@ -36,7 +36,7 @@ def main() -> None:
         print(name, "accuracy", load_run(run).evaluate("test")["accuracy"])
         rows = read_jsonl(RunFolder(run).split("test").predictions)
         correct.append([row["predicted"] == row["target"] for row in rows])
-    print(paired_bootstrap(*correct))
+    print(paired_difference(*correct))
 
 
 if __name__ == "__main__":

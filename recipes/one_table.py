@@ -2,7 +2,8 @@
 
     python recipes/one_table.py OUT
 
-Each cell has the metric that the task is monitored by, its 95 % interval, and the seconds of training and evaluation.
+Each cell has the metric that the task is monitored by, its 95 % interval (over as many speakers, recordings or items
+as the second column says), and the seconds of training and evaluation.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 from audiossl.core.files import read_json
 from audiossl.core.types import Metric
 from audiossl.experiments.folder import RunFolder
-from audiossl.metrics.formatting import interval_written, with_unit, written
+from audiossl.metrics.formatting import clusters_written, interval_written, with_unit, written
 
 
 def rows_of(out: Path) -> dict[str, dict[str, tuple[str, str, str]]]:
@@ -26,9 +27,10 @@ def rows_of(out: Path) -> dict[str, dict[str, tuple[str, str, str]]]:
         folder = re.sub("[/:]", "_", upstream)  # as the recipes name it
         facts: dict[str, Any] = read_json(RunFolder(out / task / f"{folder}-seed0").split("test").metrics)
         name = facts["monitor"]
-        metric = Metric(**facts["metrics"][name])
+        metric = Metric.from_json(facts["metrics"][name])
+        over = f", {clusters_written(metric.num_clusters, metric.cluster)}" if metric.num_clusters else ""
         figure = f"{written(name, metric.value)} {interval_written(name, metric)}".strip()
-        found.setdefault(task, {})[upstream] = (f"{with_unit(name)}, {facts['num_items']} rows", figure, seconds)
+        found.setdefault(task, {})[upstream] = (f"{with_unit(name)}, {facts['num_items']} rows{over}", figure, seconds)
     return found
 
 

@@ -21,6 +21,7 @@ from audiossl.encoders.encoding import encode_rows, num_batches
 from audiossl.encoders.upstream import Upstream
 from audiossl.features.access import cached_batches
 from audiossl.features.source import FeatureSource, statistics_of
+from audiossl.metrics.clusters import Clusters, clusters_of
 
 if TYPE_CHECKING:
     from lhotse import CutSet
@@ -31,13 +32,13 @@ Vectors = NDArray[np.float32]
 class Functionals(NamedTuple):
     """Vectors of N recordings, in the order of their ids.
 
-    groups: what a bootstrap draws as a whole.
+    clusters: what varies as a whole.
     layers: vectors (N, 2 D_l) by the number of the layer.
     """
 
     ids: list[str]
     labels: list[str]
-    groups: list[str | None]
+    clusters: Clusters
     layers: dict[int, Vectors]
 
 
@@ -59,7 +60,7 @@ def functionals_of(
     cuts: the rows.
     layers: the numbers of those that are read.
     field: of the rows, with the labels.
-    group: the field that says what a bootstrap draws as a whole, 'recording' for the file that a row is a part of.
+    group: the field that says what varies as a whole, 'recording' for the file that a row is a part of.
     batch_size: rows that are encoded at once.
     device: where the encoder runs, the best one where it is left out. A source knows its own.
     title: of the progress bar.
@@ -89,8 +90,8 @@ def functionals_of(
     # Batches bring the longest first. Sorted by id, the rows are the same whatever the batches were.
     order = sorted(range(len(rows)), key=lambda place: rows[place][0])
     stacked = {layer: np.concatenate(found)[order] for layer, found in parts.items()}
-    ids, labels, groups = (list(column) for column in zip(*(rows[place] for place in order), strict=True))
-    return Functionals(ids, labels, groups, stacked)  # type: ignore[arg-type]
+    ids, labels, groups = zip(*(rows[place] for place in order), strict=True)
+    return Functionals(list(ids), list(labels), clusters_of(groups, len(ids), group, ids), stacked)
 
 
 def _encode(

@@ -148,7 +148,7 @@ def _probe(name: str, layer: int, splits: Mapping[str, Functionals], metric: str
 
 
 def _metrics(model: Any, vectors: Vectors, rows: Functionals) -> dict[str, Metric]:
-    return classification_metrics(rows.labels, [str(label) for label in model.predict(vectors)], rows.groups)
+    return classification_metrics(rows.labels, [str(label) for label in model.predict(vectors)], rows.clusters)
 
 
 def _standardised(vectors: Mapping[str, Vectors]) -> dict[str, Vectors]:

@@ -22,7 +22,7 @@ from audiossl.encoders.upstream import Upstream
 from audiossl.features.access import open_source
 from audiossl.features.config import CacheConfig
 from audiossl.features.source import FeatureSource
-from audiossl.metrics.formatting import interval_written, with_unit, written
+from audiossl.metrics.formatting import interval_written, intervals_note, with_unit, written
 
 _log = logging.getLogger(__name__)
 _SPLITS = ("train", "dev", "test")
@@ -112,7 +112,8 @@ def probes_markdown(found: Sequence[ProbeResult], metric: str) -> str:
             figure = f"{value} {interval_written(metric, row.test[metric])}".strip()
             cells.append(f"**{figure}** ({row.setting}={row.value:g})" if best[probe] == layer else figure)
         lines.append(cells)
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    note = intervals_note({metric: next(iter(found)).test[metric]})
+    return "\n".join(["| " + " | ".join(line) + " |" for line in lines] + (["", note] if note else []))
 
 
 def draw_curves(found: Sequence[ProbeResult], metric: str, path: Path, *, chance: float, title: str = "") -> None:

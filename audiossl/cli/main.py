@@ -199,6 +199,7 @@ def evaluate(
     from audiossl.core.types import metrics_as_json
     from audiossl.experiments.loading import load_run
     from audiossl.experiments.sweeps.record import is_sweep
+    from audiossl.metrics.formatting import intervals_note
 
     if is_sweep(run):
         from audiossl.cli.sweep import evaluate_sweep
@@ -214,6 +215,8 @@ def evaluate(
         interval = f"{metric.low:.4f} to {metric.high:.4f}" if metric.low is not None else ""
         table.add_row(name, f"{metric.value:.4f}", interval)
     _console().print(table)
+    if note := intervals_note(metrics):
+        _console().print(_escaped(note))
 
 
 @app.command()
@@ -253,9 +256,11 @@ def report(
     to: Annotated[Path, typer.Option("--out", help="Folder of the report.")] = Path("report"),
 ) -> None:
     """Compare runs in one HTML page: table with intervals, layer weights, confusion, learning curves."""
-    from audiossl.report import build_report, summary_table
+    from audiossl.report import build_report, summary_note, summary_table
 
     _console().print(summary_table(runs))
+    if note := summary_note(runs):
+        _console().print(_escaped(note))
     print(f"Report: {build_report(runs, to)}")
 
 

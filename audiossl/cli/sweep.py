@@ -14,6 +14,7 @@ from rich.table import Table
 from audiossl.core.types import Metric, metrics_as_json
 from audiossl.experiments.loading import load_run
 from audiossl.experiments.sweeps.record import MemberRecord, SweepRecord, read_sweep, runs_of
+from audiossl.metrics.formatting import intervals_note
 
 
 def evaluate_sweep(folder: Path, split: str, checkpoint: str, overrides: Sequence[str], *, as_json: bool) -> None:
@@ -35,7 +36,11 @@ def evaluate_sweep(folder: Path, split: str, checkpoint: str, overrides: Sequenc
         return
     console = Console(soft_wrap=True)
     console.print(members_table(record, f"{folder}: {record.metric} on dev"))
+    for note in record.notes:
+        console.print(note, markup=False)
     console.print(figures_table(found, f"Chosen on dev, evaluated on {split}"))
+    for note in dict.fromkeys(map(intervals_note, found.values())):
+        console.print(note, markup=False)
 
 
 def over_seeds(found: Mapping[str, Mapping[str, Metric]]) -> dict[str, dict[str, float]]:

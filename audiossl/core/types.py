@@ -112,11 +112,20 @@ class Table(NamedTuple):
 
 
 class Metric(NamedTuple):
-    """A figure and its 95 % bootstrap interval (None where none can be given)."""
+    """A figure and its 95 % interval.
+
+    low, high: of the interval, None where none can be given.
+    num_clusters: over how many the interval is. None where nobody has asked for one.
+    cluster: what a cluster is, in the singular: 'speaker', 'recording', 'item'.
+    remark: why there is no interval, or what a reader must know of the clusters.
+    """
 
     value: float
     low: float | None = None
     high: float | None = None
+    num_clusters: int | None = None
+    cluster: str = ""
+    remark: str = ""
 
     def __str__(self) -> str:
         if self.low is None or self.high is None:
@@ -124,12 +133,17 @@ class Metric(NamedTuple):
         return f"{self.value:.4f} [{self.low:.4f}, {self.high:.4f}]"
 
     def as_json(self) -> dict[str, Any]:
-        return {"value": self.value, "low": self.low, "high": self.high}
+        return self._asdict()
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Metric:
+        """What `as_json` gave, also in a version that knew less. Raises KeyError without a value."""
+        return cls(float(stored["value"]), **{key: stored[key] for key in cls._fields[1:] if key in stored})
 
 
 BatchSource = Callable[[Position | None, int, int], Iterable[Batch]]  # (start, rank, world size) -> batches
 
 
 def metrics_as_json(metrics: Mapping[str, Metric]) -> dict[str, Any]:
-    """Metrics by name as {"value", "low", "high"}."""
+    """Metrics by name as {"value", "low", "high", "num_clusters", "cluster", "remark"}."""
     return {name: metric.as_json() for name, metric in metrics.items()}

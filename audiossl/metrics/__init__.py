@@ -1,1 +1,1 @@
-"""Metrics: pure functions on predictions, each with a bootstrap interval."""
+"""Metrics: pure functions on predictions, each with an interval."""

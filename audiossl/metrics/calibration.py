@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import expit, log_expit
 
-from audiossl.metrics.bootstrap import Floats
+from audiossl.metrics.clusters import Floats
 from audiossl.metrics.verification import checked_trials
 
 

@@ -1,16 +1,15 @@
-"""Accuracy, unweighted average recall and macro F1, with bootstrap intervals."""
+"""Accuracy, unweighted average recall and macro F1, with intervals."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import sparse
 
 from audiossl.core.types import Metric
-from audiossl.metrics.bootstrap import NUM_RESAMPLES, SEED, Floats, Ints, cluster_of, interval, intervals_wanted
-
-_CHUNK = 2**23  # most cell counts held at once: 64 MB
+from audiossl.metrics.clusters import ITEM, Clusters, Floats, Groups, Ints, clusters_of
+from audiossl.metrics.jackknife import Estimate, metric_of
 
 
 def confusion_matrix(targets: Sequence[str], predicted: Sequence[str], labels: Sequence[str]) -> Ints:
@@ -37,79 +36,104 @@ def macro_f1(confusion: Ints) -> float:
 
 
 def classification_metrics(
-    targets: Sequence[str],
-    predicted: Sequence[str],
-    groups: Sequence[str | None] | None = None,
-    *,
-    num_resamples: int = NUM_RESAMPLES,
-    seed: int = SEED,
+    targets: Sequence[str], predicted: Sequence[str], groups: Groups = None
 ) -> dict[str, Metric]:
     """`accuracy`, `uar` and `f1` of N predictions by their names, with 95 % intervals.
 
-    Work and memory grow with the number of cells of the confusion matrix that are not empty, at most N, so that a
-    thousand speakers are as cheap as ten words.
-
     targets: (N,) what is right.
     predicted: (N,) what was chosen.
-    groups: (N,) speakers, who are drawn as a whole (see `cluster_of`).
-    num_resamples: how many draws the intervals are of.
-    seed: of the draws.
+    groups: (N,) speakers, who vary as a whole (see `clusters_of`). Where each class is one of them, items vary alone.
     Raises ValueError for no predictions, or another number of them than of targets.
     """
-    if len(targets) != len(predicted) or not len(targets):
+    clusters = classified_clusters(targets, groups)
+    found = classification_estimates(targets, predicted, clusters)
+    single = _classes_of_one(targets, clusters)
+    # A class that one speaker alone has says nothing of how speakers differ in it.
+    note = f"{single} of {len(set(targets))} classes are of one {clusters.kind} each, who may differ from others"
+    unseen = clusters._replace(remark="; ".join(filter(None, [clusters.remark, note if single else ""])))
+    return {name: metric_of(each, clusters if name == "accuracy" else unseen) for name, each in found.items()}
+
+
+def classified_clusters(targets: Sequence[str], groups: Groups) -> Clusters:
+    """The clusters of N items with a target each. Raises ValueError for no items."""
+    if not len(targets):
+        raise ValueError("0 predictions for 0 targets; there must be one for each, and at least one.")
+    clusters = clusters_of(groups, len(targets))
+    pairs = set(zip(targets, clusters.of.tolist(), strict=True))
+    if clusters.kind != ITEM and len(pairs) == clusters.num == len(set(targets)):
+        why = f"each class is one {clusters.kind}, so that the interval is over items, for these {clusters.kind}s"
+        return clusters.as_items(why)
+    return clusters
+
+
+def classification_estimates(
+    targets: Sequence[str], predicted: Sequence[str], clusters: Clusters
+) -> dict[str, Estimate]:
+    """The same metrics, with what each of them is without each cluster.
+
+    targets, predicted: (N,).
+    clusters: of the N items.
+    Raises ValueError for another number of predictions than of targets.
+    """
+    if len(targets) != len(predicted):
         raise ValueError(f"{len(predicted)} predictions for {len(targets)} targets; there must be one for each.")
-    # All three metrics are functions of the cells of the confusion matrix that are not empty.
-    classes = {label: row for row, label in enumerate(sorted({*targets, *predicted}))}
-    pairs = np.array([[classes[target], classes[guess]] for target, guess in zip(targets, predicted, strict=True)])
-    cells, cell_of, sizes = np.unique(pairs, axis=0, return_inverse=True, return_counts=True)
-    cell_of = cell_of.reshape(-1)
-    values = _of_cells(sizes[None].astype(np.float64), cells, len(classes))
-    if len(targets) < 2 or not intervals_wanted():
-        return {name: Metric(float(value[0])) for name, value in values.items()}
-    # A resample is a new count of each cell. As many are drawn at once as memory allows.
-    clusters = cluster_of(groups, len(targets))
-    step = max(1, _CHUNK // max(len(cells), int(clusters.max()) + 1))
-    rng = np.random.default_rng(seed)
-    parts = [
-        _of_cells(_draw(cell_of, sizes, clusters, min(step, num_resamples - start), rng), cells, len(classes))
-        for start in range(0, num_resamples, step)
-    ]
+    names = {label: number for number, label in enumerate(sorted({*targets, *predicted}))}
+    truth = np.array([names[label] for label in targets])
+    guess = np.array([names[label] for label in predicted])
+    right = (truth == guess).astype(np.float64)
+    sizes = clusters.sums(np.ones(len(right)))
+    hits = clusters.sums(right)
+    left = np.maximum(len(right) - sizes, 1.0)
+    accuracy = Estimate(
+        float(right.mean()),
+        np.where(sizes < len(right), (right.sum() - hits) / left, np.nan),
+        "share",
+        float(len(right)),
+    )
+    # Recall and F1 are means over classes of a ratio of sums over items that have to do with the class.
+    support = np.bincount(truth, minlength=len(names)).astype(np.float64)
+    worth = float((support > 0).sum() ** 2 / (1 / support[support > 0]).sum())
+    recall = _mean_ratio(truth, 2 * right, np.full(len(right), 2.0), clusters)
+    both, halves = np.concatenate([truth, guess]), np.ones(2 * len(right))
+    twice = Clusters(np.concatenate([clusters.of, clusters.of]), clusters.kind)
+    f1 = _mean_ratio(both, np.concatenate([right, right]), halves, twice)
     return {
-        name: Metric(float(value[0]), *interval(np.concatenate([part[name] for part in parts])))
-        for name, value in values.items()
+        "accuracy": accuracy,
+        "uar": Estimate(*recall, "share", worth),
+        "f1": Estimate(*f1, "share", worth),
     }
 
 
-def _draw(cell_of: Ints, sizes: Ints, clusters: Ints, num_resamples: int, rng: np.random.Generator) -> Floats:
-    """(R, K) how often each of K cells occurs in R resamples of the clusters.
+def _mean_ratio(classes: Ints, above: Floats, below: Floats, clusters: Clusters) -> tuple[float, Floats]:
+    """Mean over classes of sum(above) / sum(below), and (G,) without each cluster.
 
-    cell_of: (N,) the cell of each item.
-    sizes: (K,) how many items each cell has.
-    clusters: (N,) the cluster of each item.
-    num_resamples: R.
-    rng: what draws.
+    A class that only the cluster has that is left out keeps its ratio: nothing is known of it elsewhere.
+
+    classes: (N,) of the items.
+    above, below: (N,) numerators and denominators.
+    clusters: of the N items.
     """
-    num_items, num_clusters = len(cell_of), int(clusters.max()) + 1
-    if num_clusters == num_items:  # items: their cells are drawn directly
-        return rng.multinomial(num_items, sizes / num_items, size=num_resamples).astype(np.float64)
-    drawn = rng.multinomial(num_clusters, np.full(num_clusters, 1 / num_clusters), size=num_resamples)
-    counts = sparse.csr_array((np.ones(num_items), (clusters, cell_of)), shape=(num_clusters, len(sizes)))
-    return np.asarray(counts.T @ drawn.T, dtype=np.float64).T
+    num_classes = int(classes.max()) + 1
+    # Only the cells (cluster, class) with an item move: as many as there are items at most.
+    cells, cell_of = np.unique(clusters.of * num_classes + classes, return_inverse=True)
+    top, bottom = (np.bincount(cell_of, weights=values) for values in (above, below))
+    owner, kind = cells // num_classes, cells % num_classes
+    tops, bottoms = (np.bincount(classes, weights=values, minlength=num_classes) for values in (above, below))
+    there = bottoms > 0
+    ratios = np.divide(tops, bottoms, out=np.zeros(num_classes), where=there)
+    left = bottoms[kind] - bottom
+    changed = np.divide(tops[kind] - top, left, out=ratios[kind], where=left > 0)
+    moves = np.bincount(owner, weights=changed - ratios[kind], minlength=clusters.num)
+    value = float(ratios.sum() / there.sum())
+    return value, value + moves / there.sum()
 
 
-def _of_cells(counts: Floats, cells: Ints, num_classes: int) -> dict[str, Floats]:
-    """Metrics (R,) from counts (R, K) of the cells (K, 2) = (target, prediction)."""
-    hit = cells[:, 0] == cells[:, 1]
-    support = _by_class(counts, cells[:, 0], num_classes)
-    guessed = _by_class(counts, cells[:, 1], num_classes)
-    return _metrics(support, guessed, _by_class(counts[:, hit], cells[hit, 0], num_classes))
-
-
-def _by_class(counts: Floats, classes: Ints, num_classes: int) -> Floats:
-    """(R, K) -> (R, C): sum over the cells of each class."""
-    shape = (num_classes, len(classes))
-    member = sparse.csr_array((np.ones(len(classes)), (classes, np.arange(len(classes)))), shape=shape)
-    return np.asarray(member @ counts.T).T
+def _classes_of_one(targets: Sequence[str], clusters: Clusters) -> int:
+    """How many classes have all their items in one cluster, where clusters are no single items."""
+    if clusters.kind == ITEM:
+        return 0
+    cells = set(zip(targets, clusters.of.tolist(), strict=True))
+    return sum(count == 1 for count in Counter(target for target, _ in cells).values())
 
 
 def _of_matrix(confusion: Ints) -> dict[str, float]:

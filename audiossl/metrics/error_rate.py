@@ -15,7 +15,8 @@ import numpy as np
 from rapidfuzz.distance import Levenshtein
 
 from audiossl.core.types import Metric
-from audiossl.metrics.bootstrap import bootstrap_ratio
+from audiossl.metrics.clusters import Groups
+from audiossl.metrics.ratios import score_ratio
 
 Pair = tuple[str, str]
 
@@ -64,10 +65,10 @@ def count_edits(reference: Sequence[str], hypothesis: Sequence[str]) -> Edits:
     return Edits(len(reference), tags["replace"], tags["delete"], tags["insert"])
 
 
-def error_rates(edits: Sequence[Edits], groups: Sequence[str | None] | None = None) -> dict[str, Metric]:
+def error_rates(edits: Sequence[Edits], groups: Groups = None) -> dict[str, Metric]:
     """`rate`, and its parts `substitutions`, `deletions` and `insertions`, each a share of all reference units.
 
-    groups: speakers, drawn as a whole for the intervals. Raises ValueError where no reference has a unit.
+    groups: speakers, who vary as a whole. Raises ValueError where no reference has a unit.
     """
     units = [each.num_units for each in edits]
     if not sum(units):
@@ -78,7 +79,7 @@ def error_rates(edits: Sequence[Edits], groups: Sequence[str | None] | None = No
         "deletions": [each.deletions for each in edits],
         "insertions": [each.insertions for each in edits],
     }
-    return {name: bootstrap_ratio(np.array(values), np.array(units), groups) for name, values in counts.items()}
+    return {name: score_ratio(np.array(values), np.array(units), groups) for name, values in counts.items()}
 
 
 def most_frequent(pairs: Iterable[Pair], num: int) -> list[tuple[str, str, int]]:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from audiossl.core.types import Metric
+
+FEW_CLUSTERS = 6  # below which an interval says next to nothing of others
 
 # Shares of 1, written as percentages; the order is the order of the columns.
 PERCENT = (
@@ -30,6 +34,34 @@ def written(name: str, value: float | None) -> str:
     if value is None:
         return ""
     return f"{scaled(name, value):.1f}" if name in PERCENT else f"{value:.4g}"
+
+
+def intervals_note(metrics: Mapping[str, Metric]) -> str:
+    """What stands under a table: over how many of what the intervals are, and what is special about them.
+
+    >>> intervals_note({"uar": Metric(0.5, 0.2, 0.8, 4, "speaker")})
+    '95 % intervals over 4 speakers, which is too few to tell much.'
+    """
+    found = {(metric.num_clusters, metric.cluster): None for metric in metrics.values() if metric.low is not None}
+    parts = [clusters_written(num, kind) for num, kind in found if num is not None]
+    few = any(num is not None and num < FEW_CLUSTERS for num, _ in found)
+    sentences = [f"95 % intervals over {' or '.join(parts)}{', which is too few to tell much' if few else ''}."]
+    remarks: dict[str, list[str]] = {}
+    for name, metric in metrics.items():
+        for remark in filter(None, metric.remark.split("; ")):
+            remarks.setdefault(remark, []).append(name)
+    for remark, names in remarks.items():
+        whose = "" if len(names) == len(metrics) else f"{', '.join(names)}: "
+        sentences.append(f"{whose}{remark}." if whose else f"{remark[0].upper()}{remark[1:]}.")
+    return " ".join(sentences if parts else sentences[1:])
+
+
+def clusters_written(num: int, kind: str) -> str:
+    """
+    >>> clusters_written(10, "speaker"), clusters_written(1, "item")
+    ('10 speakers', '1 item')
+    """
+    return f"{num:,} {kind}{'' if num == 1 else 's'}"
 
 
 def interval_written(name: str, metric: Metric) -> str:

@@ -1,7 +1,7 @@
-"""Average precision and area under the ROC curve for items with any number of labels, with bootstrap intervals.
+"""Average precision and area under the ROC curve for items with any number of labels, with intervals.
 
-Both are functions of the weights that a resample gives the items: sorted by score once, precision, recall and the curve
-follow from cumulative sums of the weights, for all resamples together. Items of one score are one threshold, so that
+Both are functions of weights of the items: sorted by score once, precision, recall and the curve follow from cumulative
+sums of the weights, for all clusters that are left out together. Items of one score are one threshold, so that
 ties count as in scikit-learn: average precision takes the precision after all of them, the ROC curve is straight there.
 """
 
@@ -14,11 +14,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from audiossl.core.types import Metric
-from audiossl.metrics.bootstrap import NUM_RESAMPLES, SEED, Floats, Ints, cluster_of, interval, intervals_wanted
+from audiossl.metrics.clusters import Clusters, Floats, Groups, Ints, clusters_of
+from audiossl.metrics.jackknife import Estimate, intervals_wanted, metric_of
 
 _CHUNK = 2**22  # most weights held at once: 32 MB
-_MOST = 4 * 10**9  # most weights summed in all; larger sets get fewer resamples, at least 200
-_FEWEST_RESAMPLES = 200
 
 
 class ClassFigures(NamedTuple):
@@ -49,45 +48,51 @@ def per_class(targets: ArrayLike, scores: ArrayLike) -> list[ClassFigures]:
     return found
 
 
-def multilabel_metrics(
-    targets: ArrayLike,
-    scores: ArrayLike,
-    groups: Sequence[str | None] | None = None,
-    *,
-    num_resamples: int = NUM_RESAMPLES,
-    seed: int = SEED,
-) -> dict[str, Metric]:
+def multilabel_metrics(targets: ArrayLike, scores: ArrayLike, groups: Groups = None) -> dict[str, Metric]:
     """`map` and `auroc` by their names: means over the classes, with 95 % intervals.
 
     A class without a positive item has no average precision, one without both kinds no ROC curve. Means are over those
-    that have one, in each resample. NaN where no class has.
+    that have one. NaN where no class has.
 
     targets: (N, C) of 0 and 1.
     scores: (N, C).
-    groups: (N,) what is drawn as a whole (see `cluster_of`).
-    num_resamples: how many draws the intervals are of. Large sets get fewer.
-    seed: of the draws.
+    groups: (N,) what varies as a whole (see `clusters_of`).
+    """
+    if not intervals_wanted():
+        values = _means(_whole(_rankings(targets, scores)))
+        return {name: Metric(float(value[0])) for name, value in values.items()}
+    clusters = clusters_of(groups, len(np.asarray(targets)))
+    found = multilabel_estimates(targets, scores, clusters)
+    return {name: metric_of(each, clusters) for name, each in found.items()}
+
+
+def multilabel_estimates(targets: ArrayLike, scores: ArrayLike, clusters: Clusters) -> dict[str, Estimate]:
+    """The same metrics, with what each of them is without each cluster (or group of clusters).
+
+    targets, scores: (N, C).
+    clusters: of the N items.
+    A class that only the cluster has that is left out keeps its figure: nothing is known of it elsewhere.
     """
     rankings = _rankings(targets, scores)
-    values = _means([ranking.figures(None) for ranking in rankings])
-    num_items = len(rankings[0].order)
-    if num_items < 2 or not intervals_wanted():
-        return {name: Metric(float(value[0])) for name, value in values.items()}
-    # Every resample walks through all items of all classes: time is bounded, within reason.
-    affordable = _MOST // (num_items * len(rankings))
-    num_resamples = min(num_resamples, max(_FEWEST_RESAMPLES, affordable))
-    clusters = cluster_of(groups, num_items)
-    num_clusters = int(clusters.max()) + 1
-    rng, step = np.random.default_rng(seed), max(1, _CHUNK // num_items)
+    whole = _whole(rankings)
+    values = _means(whole)
+    merged = clusters.merged()
+    step = max(1, _CHUNK // len(merged.of))
     parts: list[dict[str, Floats]] = []
-    for start in range(0, num_resamples, step):
-        count = min(step, num_resamples - start)
-        # An item counts as often as its cluster was drawn.
-        drawn = rng.multinomial(num_clusters, np.full(num_clusters, 1 / num_clusters), size=count)
-        weights = drawn[:, clusters].astype(np.float64)
-        parts.append(_means([ranking.figures(weights) for ranking in rankings]))
-    resampled = {name: np.concatenate([part[name] for part in parts]) for name in values}
-    return {name: _metric(float(value[0]), resampled[name]) for name, value in values.items()}
+    for start in range(0, merged.num, step):
+        gone = np.arange(start, min(start + step, merged.num))[:, None]
+        weights = (merged.of != gone).astype(np.float64)
+        figures = [ranking.figures(weights) for ranking in rankings]
+        kept = [
+            tuple(np.where(np.isnan(part), full, part) for part, full in zip(parts_of, full_of, strict=True))
+            for parts_of, full_of in zip(figures, whole, strict=True)
+        ]
+        parts.append(_means(kept))
+    without = {name: np.concatenate([part[name] for part in parts]) for name in values}
+    # What a class is worth: its positives, as many as there are.
+    positives = np.array([ranking.num_positives for ranking in rankings if ranking.num_positives], dtype=np.float64)
+    worth = len(positives) ** 2 / (1 / positives).sum() if len(positives) else 1.0
+    return {name: Estimate(float(value[0]), without[name], "share", float(worth)) for name, value in values.items()}
 
 
 class _Ranking:
@@ -124,7 +129,7 @@ def _rankings(targets: ArrayLike, scores: ArrayLike) -> list[_Ranking]:
     return [_Ranking(truth[:, number], found[:, number]) for number in range(truth.shape[1])]
 
 
-def _means(figures: Sequence[tuple[Floats, Floats]]) -> dict[str, Floats]:
+def _means(figures: Sequence[tuple[Floats, ...]]) -> dict[str, Floats]:
     """(R,) means over the classes that have one."""
     made = {}
     for place, name in enumerate(("map", "auroc")):
@@ -140,8 +145,9 @@ def _ratio(numerator: Floats, denominator: Floats) -> Floats:
     return ratios
 
 
-def _metric(value: float, resampled: Floats) -> Metric:
-    return Metric(value) if np.isnan(value) else Metric(value, *interval(resampled))
+def _whole(rankings: Sequence[_Ranking]) -> list[tuple[Floats, Floats]]:
+    """Average precision and area (1,) of all items, for each class."""
+    return [ranking.figures(None) for ranking in rankings]
 
 
 def _known(value: float) -> float | None:

@@ -1,7 +1,7 @@
 """Errors of speaker verification: EER, DCF, Cllr and DET points, with intervals over speakers.
 
 A trial is a score and whether its two sides are one speaker (a target trial). Trials are sorted once. Every error rate
-is then a cumulative sum, and every draw of the bootstrap one more row of weights.
+is then a cumulative sum, and what the rates are without some of the trials one more row of weights.
 
 * EER: where the ROC curve, its points (one for each distinct score) joined by straight lines, has as many misses as
   false alarms. Tied scores are one point, so their order does not matter. This is the crossing that is usually solved
@@ -12,8 +12,8 @@ is then a cumulative sum, and every draw of the bootstrap one more row of weight
 * Cllr: mean cost in bits of log-likelihood ratios over all thresholds (Brümmer and du Preez, 2006). minCllr is what is
   left of it after the best monotone map of the scores (pool adjacent violators).
 
-Trials of one speaker are not independent, so whole speakers are drawn: a target trial counts as often as its speaker
-was drawn, a trial of two speakers as often as the product of their counts.
+Trials of one speaker are not independent, so whole speakers are left out for the intervals, with all trials in which
+they are on either side. More than 200 speakers are left out in 200 groups, so that time stays bounded.
 """
 
 from __future__ import annotations
@@ -27,15 +27,34 @@ from scipy.special import log_expit, logit, xlogy
 
 from audiossl.core.errors import AudiosslError, LabelError
 from audiossl.core.types import Metric
-from audiossl.metrics.bootstrap import NUM_RESAMPLES, SEED, Difference, Floats, Ints, interval, intervals_wanted
+from audiossl.metrics.clusters import Clusters, Floats, Ints
+from audiossl.metrics.jackknife import (
+    Difference,
+    Estimate,
+    Scale,
+    difference_of,
+    intervals_wanted,
+    metric_of,
+)
 
 Bools = NDArray[np.bool_]
-Sides = tuple[Sequence[str], Sequence[str]]
 
 P_TARGETS = (0.01, 0.05)
 _CHUNK = 2**20  # most weights held at once: 8 MB, and a few arrays of that size beside them
-_MOST_WEIGHTS = 4e8  # weights drawn in all: above 200 000 trials there are fewer resamples,
-_LEAST_RESAMPLES = 400  # but never fewer than these
+
+
+class Sides(NamedTuple):
+    """Who is on the two sides of N trials.
+
+    enrol, test: (N,) speakers, or whatever varies as a whole.
+    kind: what they are.
+    remark: what a reader must know of them.
+    """
+
+    enrol: Sequence[str]
+    test: Sequence[str]
+    kind: str = "speaker"
+    remark: str = ""
 
 
 class DetCurve(NamedTuple):
@@ -116,96 +135,85 @@ def verification_metrics(
     llrs: ArrayLike | None = None,
     *,
     p_targets: Sequence[float] = P_TARGETS,
-    num_resamples: int | None = None,
-    seed: int = SEED,
 ) -> dict[str, Metric]:
     """`eer`, `min_dcf_pXX` and, with log-likelihood ratios, `act_dcf_pXX` and `cllr` of N trials, with 95 % intervals.
 
     scores: (N,).
     targets: (N,) whether both sides are one speaker.
-    sides: (N,) and (N,), the speakers of the two sides of each trial (or the items, where speakers are not known). The
-        bootstrap draws them. Without them, or with a single one, there are no intervals.
+    sides: who varies as a whole: the speakers of the trials (or the items, where speakers are not known). Without them
+        there are no intervals.
     llrs: (N,) log-likelihood ratios (natural logarithm).
     p_targets: the priors of the costs, the XX of their names in hundredths.
-    num_resamples: how many draws the intervals are of. None for 2000, and fewer above 200 000 trials (400 of a
-        million), so that time stays bounded. Memory always is.
-    seed: of the draws.
     Raises LabelError without both kinds of trials.
     """
+    if sides is None or not intervals_wanted():
+        trials = _Sorted.of(scores, targets)
+        values = _figures(trials, _costs_of(trials, llrs, targets, p_targets), p_targets, trials.once)
+        return {name: Metric(float(value[0])) for name, value in values.items()}
+    clusters = speakers_of(sides)
+    found = verification_estimates(scores, targets, sides, llrs, p_targets=p_targets)
+    return {name: metric_of(each, clusters) for name, each in found.items()}
+
+
+def verification_estimates(
+    scores: ArrayLike,
+    targets: ArrayLike,
+    sides: Sides,
+    llrs: ArrayLike | None = None,
+    *,
+    p_targets: Sequence[float] = P_TARGETS,
+) -> dict[str, Estimate]:
+    """The metrics of `verification_metrics`, with what each of them is without each speaker (or group of speakers).
+
+    scores, targets, sides, llrs, p_targets: as there.
+    """
     trials = _Sorted.of(scores, targets)
-    # The values are those of the trials as they are, the intervals those of draws of speakers, by the same function.
-    costs = None if llrs is None else _costs_of(trials, llrs, targets, p_targets)
+    # The values are those of the trials as they are, the others those without a speaker, by the same function.
+    costs = _costs_of(trials, llrs, targets, p_targets)
     values = _figures(trials, costs, p_targets, trials.once)
-    count = resamples_for(len(trials.order)) if num_resamples is None else num_resamples
-    resampled = _resampled(trials, sides, count, seed) if intervals_wanted() else ()
-    drawn = [_figures(trials, costs, p_targets, kinds) for kinds in resampled]
+    clusters = speakers_of(sides)
+    left, right = clusters.merged().of.reshape(2, -1)
+    if len(left) != len(trials.order):
+        raise ValueError(f"{len(left)} pairs of speakers for {len(trials.order)} trials; there must be one for each.")
+    parts = [_figures(trials, costs, p_targets, kinds) for kinds in _left_out(trials, left, right)]
+    # Misses and false alarms weigh alike at the equal error rate, whatever there are of each.
+    worth = 4 / (1 / len(trials.targets) + 1 / len(trials.others))
     return {
-        name: Metric(float(value[0]), *(interval(np.concatenate([part[name] for part in drawn])) if drawn else ()))
+        name: Estimate(
+            float(value[0]),
+            np.concatenate([part[name] for part in parts]),
+            _scale_of(name),
+            worth if name == "eer" else None,
+        )
         for name, value in values.items()
     }
 
 
-def paired_eer(
-    first: ArrayLike,
-    second: ArrayLike,
-    targets: ArrayLike,
-    sides: Sides,
-    *,
-    num_resamples: int | None = None,
-    seed: int = SEED,
-) -> Difference:
+def paired_eer(first: ArrayLike, second: ArrayLike, targets: ArrayLike, sides: Sides) -> Difference:
     """EER of the first system minus that of the second on the same trials, in the same order.
 
     first: (N,) scores of the first system.
     second: (N,) scores of the second.
     targets: (N,) whether both sides are one speaker.
-    sides: (N,) and (N,), the speakers of the two sides, who are drawn.
-    num_resamples: how many draws the interval is of. None as in `verification_metrics`.
-    seed: of the draws.
+    sides: who varies as a whole.
     """
-    value = equal_error_rate(first, targets) - equal_error_rate(second, targets)
-    draws = [
-        resampled_eer(scores, targets, sides, num_resamples=num_resamples, seed=seed) for scores in (first, second)
-    ]
-    drawn = draws[0] - draws[1]
-    if not len(drawn):
-        return Difference(value, None, None, None)
-    smaller_side = min(int((drawn <= 0).sum()), int((drawn >= 0).sum()))
-    return Difference(value, *interval(drawn), min(1.0, 2 * (smaller_side + 1) / (len(drawn) + 1)))
+    ours, theirs = (verification_estimates(scores, targets, sides)["eer"] for scores in (first, second))
+    return difference_of(ours, theirs, speakers_of(sides))
 
 
-def sides_of(trials: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[str]]:
-    """The speakers of both sides of each trial, as predictions name them. Recordings where a speaker is not known."""
-    known = all(row.get("speaker_enrol") is not None and row.get("speaker_test") is not None for row in trials)
-    keys = ("speaker_enrol", "speaker_test") if known else ("enrol", "test")
-    left, right = ([str(row[key]) for row in trials] for key in keys)
-    return left, right
+def sides_of(trials: Sequence[Mapping[str, Any]]) -> Sides:
+    """The speakers of both sides of each trial, as predictions name them. Recordings where no speaker is known.
 
-
-def resampled_eer(
-    scores: ArrayLike, targets: ArrayLike, sides: Sides, *, num_resamples: int | None = None, seed: int = SEED
-) -> Floats:
-    """(R,) the EER of each draw of speakers. Empty where all sides are one speaker.
-
-    scores: (N,). The draws do not depend on them.
-    targets: (N,) whether both sides are one speaker.
-    sides: (N,) and (N,), the speakers of the two sides, who are drawn.
-    num_resamples: R. None as in `verification_metrics`.
-    seed: of the draws.
+    All recordings without a speaker count as those of one speaker more, which the remark says.
     """
-    trials = _Sorted.of(scores, targets)
-    count = resamples_for(len(trials.order)) if num_resamples is None else num_resamples
-    parts = [_eer(trials, kinds) for kinds in _resampled(trials, sides, count, seed)]
-    return np.concatenate(parts) if parts else np.zeros(0)
-
-
-def resamples_for(num_trials: int) -> int:
-    """How many draws a list of this length gets.
-
-    >>> [resamples_for(count) for count in (1_000, 200_000, 500_000, 10_000_000)]
-    [2000, 2000, 800, 400]
-    """
-    return int(min(NUM_RESAMPLES, max(_LEAST_RESAMPLES, _MOST_WEIGHTS // num_trials)))
+    keys = (("enrol", "speaker_enrol"), ("test", "speaker_test"))
+    unknown = {str(row[side]) for row in trials for side, speaker in keys if row.get(speaker) is None}
+    named = any(row.get(speaker) is not None for row in trials for _, speaker in keys)
+    if not named:
+        return Sides([str(row["enrol"]) for row in trials], [str(row["test"]) for row in trials], "recording")
+    left, right = ([str(row[key]) if row.get(key) is not None else "" for row in trials] for _, key in keys)
+    first = f"{len(unknown)} of the recordings have no speaker, the first is {min(unknown)!r}" if unknown else ""
+    return Sides(left, right, "speaker", f"{first}: such recordings count as those of one speaker" if unknown else "")
 
 
 def checked_trials(scores: ArrayLike, targets: ArrayLike) -> tuple[Floats, Bools]:
@@ -274,43 +282,30 @@ class _Sorted(NamedTuple):
         return _Kinds(np.ones((1, len(self.targets))), np.ones((1, len(self.others))))
 
 
-def _resampled(trials: _Sorted, sides: Sides | None, num_resamples: int, seed: int) -> Iterator[_Kinds]:
-    """Weights of R draws of speakers, in parts. The draws depend on the speakers, R and the seed alone."""
-    if sides is None:
-        return
-    names, places = np.unique(np.array([*sides[0], *sides[1]], dtype=str), return_inverse=True)
-    left, right = places.reshape(2, -1)
-    if len(left) != len(trials.order):
-        raise ValueError(f"{len(left)} pairs of speakers for {len(trials.order)} trials; there must be one for each.")
-    if len(names) < 2:
-        return
-    rng = np.random.default_rng(seed)
+def speakers_of(sides: Sides) -> Clusters:
+    """Those of all sides: `of` is (2 N,), the left sides before the right ones."""
+    names, places = np.unique(np.array([*sides.enrol, *sides.test], dtype=str), return_inverse=True)
+    del names
+    return Clusters(places.reshape(-1).astype(np.int64), sides.kind, sides.remark)
+
+
+def _left_out(trials: _Sorted, left: Ints, right: Ints) -> Iterator[_Kinds]:
+    """Weights of the trials without each speaker of both sides (N,) and (N,), in parts."""
     kinds = [(left[places], right[places]) for places in (trials.targets, trials.others)]
-    step = max(1, _CHUNK // max(len(left), len(names)))
-    for start in range(0, num_resamples, step):
-        size = min(step, num_resamples - start)
-        draws = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=size).astype(np.float64)
-        yield _Kinds(*(_product(draws, *pair) for pair in kinds))
-
-
-def _product(draws: Floats, left: Ints, right: Ints) -> Floats:
-    """(R, N) from (R, S) counts of speakers: the count of one speaker, the product of those of two."""
-    weights = draws.take(left, axis=1)
-    two = left != right
-    if two.all():
-        weights *= draws.take(right, axis=1)
-    elif two.any():
-        weights[:, two] *= draws.take(right[two], axis=1)
-    return weights
+    num = int(max(left.max(), right.max())) + 1
+    step = max(1, _CHUNK // len(left))
+    for start in range(0, num, step):
+        gone = np.arange(start, min(start + step, num))[:, None]
+        yield _Kinds(*(((ours != gone) & (others != gone)).astype(np.float64) for ours, others in kinds))
 
 
 def _figures(trials: _Sorted, costs: _Costs | None, p_targets: Sequence[float], kinds: _Kinds) -> dict[str, Floats]:
-    """Each metric (R,) by its name. NaN in a draw that has lost all trials of a kind.
+    """Each metric (R,) by its name. NaN where all trials of a kind are left out.
 
     trials: sorted.
     costs: of each trial at the decisions that its log-likelihood ratio implies. None where there are no ratios.
     p_targets: the priors of the costs.
-    kinds: how often each trial counts in R draws.
+    kinds: how often each trial counts, R times.
     """
     running = _running(kinds)
     values = {"eer": _crossing(trials, running)}
@@ -379,7 +374,9 @@ class _Costs(NamedTuple):
     others: Floats
 
 
-def _costs_of(trials: _Sorted, llrs: ArrayLike, targets: ArrayLike, p_targets: Sequence[float]) -> _Costs:
+def _costs_of(trials: _Sorted, llrs: ArrayLike | None, targets: ArrayLike, p_targets: Sequence[float]) -> _Costs | None:
+    if llrs is None:
+        return None
     ratios, same = checked_trials(llrs, targets)
     wrong = [(ratios >= -logit(p)) != same for p in p_targets]
     costs = [dcf(cost & same, cost & ~same, p) for cost, p in zip(wrong, p_targets, strict=True)]
@@ -391,6 +388,11 @@ def _costs_of(trials: _Sorted, llrs: ArrayLike, targets: ArrayLike, p_targets: S
 def _bits(llrs: Floats, same: Bools) -> Floats:
     """(N,) log2(1 + exp(-llr)) of a target trial, log2(1 + exp(llr)) of another."""
     return np.asarray(-log_expit(np.where(same, llrs, -llrs)) / np.log(2))
+
+
+def _scale_of(name: str) -> Scale:
+    """An EER and the lowest cost are at most 1. What decisions cost that are made badly has no bound."""
+    return "share" if name == "eer" or name.startswith("min_dcf") else "rate"
 
 
 def _percent(p_target: float) -> str:

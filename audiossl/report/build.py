@@ -15,12 +15,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from audiossl.core.types import Metric
+from audiossl.experiments.sweeps.record import is_sweep, read_sweep
 from audiossl.metrics.formatting import interval_written, scaled, with_unit, written
 from audiossl.report import figures
 from audiossl.report.cells import Players, shown_tables
 from audiossl.report.comparison import comparisons, is_right
 from audiossl.report.runs import Evaluation, RunSummary, read_runs
-from audiossl.report.summary import metric_names, upstream_written
+from audiossl.report.summary import interval_notes, metric_names, upstream_written
 
 NUM_MISTAKES = 10
 MOST_PICTURES = 12  # of one run
@@ -53,6 +54,7 @@ def build_report(runs: Sequence[Path], out: Path) -> Path:
 def page_facts(runs: Sequence[RunSummary]) -> dict[str, Any]:
     """All that the template shows, by name."""
     number, players = itertools.count(), Players()
+    sweeps = dict.fromkeys(run.path.parent for run in runs if is_sweep(run.path.parent))
 
     def chart(svg: str, caption: str) -> Chart:
         return Chart(Markup(figures.numbered(svg, next(number))), caption)  # matplotlib escapes its text
@@ -64,6 +66,7 @@ def page_facts(runs: Sequence[RunSummary]) -> dict[str, Any]:
         "pretraining": pretraining_table(runs),
         "estimates": list(estimate_charts(runs, chart)),
         "comparisons": comparisons(runs),
+        "sweeps": [sweep_facts(folder) for folder in sweeps],
         "curves": list(curve_charts(runs, chart)),
         "runs": [run_section(run, place, chart, players) for place, run in enumerate(runs)],
         "versions": versions(runs),
@@ -74,6 +77,7 @@ def results_table(runs: Sequence[RunSummary]) -> dict[str, Any]:
     """The table of results, as the template takes it.
 
     names: titles of the metric columns.
+    notes: over how many of what the intervals are.
     rows: one for each evaluated split of each run.
     task: of all runs, None where they have several.
     """
@@ -99,8 +103,26 @@ def results_table(runs: Sequence[RunSummary]) -> dict[str, Any]:
     return {
         "names": [with_unit(name) for name in names],
         "rows": rows,
+        "notes": interval_notes(runs),
         "task": tasks.pop() if len(tasks) == 1 else None,
     }
+
+
+def sweep_facts(folder: Path) -> dict[str, Any]:
+    """All members of a sweep by their figure on dev, as the template takes them."""
+    record = read_sweep(folder)
+    chosen = {member.name for member in record.chosen}
+    rows = [
+        {
+            "member": member.name,
+            "dev": written(record.metric, member.dev) or member.why or member.state,
+            "step": f"{member.step:,}" if member.step is not None else "",
+            "remark": "chosen" if member.name in chosen else "",
+        }
+        for member in record.members
+    ]
+    title = f"{folder.resolve().name}: {with_unit(record.metric)} on dev"
+    return {"title": title, "rows": rows, "notes": record.notes}
 
 
 def pretraining_table(runs: Sequence[RunSummary]) -> list[dict[str, str]]:
@@ -125,11 +147,13 @@ def pretraining_table(runs: Sequence[RunSummary]) -> list[dict[str, str]]:
 
 
 def estimate_charts(runs: Sequence[RunSummary], chart: Callable[[str, str], Chart]) -> Iterator[Chart]:
-    """For each task: the first metric of every run, with its interval, on the split that stands for the run."""
+    """For each task: the monitored metric of every run, with its interval, on the split that stands for the run."""
     evaluated = [(place, run, best) for place, run in enumerate(runs) if (best := run.best_evaluation)]
     for task, split in dict.fromkeys((run.downstream, best.split) for _, run, best in evaluated):
         rows = [each for each in evaluated if (each[1].downstream, each[2].split) == (task, split)]
-        name = next(iter(metric_names(best for _, _, best in rows)), None)
+        names = metric_names(best for _, _, best in rows)
+        monitored = next((best.monitor for _, _, best in rows if best.monitor in names), None)
+        name = monitored or next(iter(names), None)
         if name is None or len(rows) < 2:
             continue
         dots = [_estimate(run, place, best.metrics[name], name) for place, run, best in rows if name in best.metrics]
@@ -249,9 +273,9 @@ def data_uri(file: Path) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(file.read_bytes()).decode('ascii')}"
 
 
-def _estimate(run: RunSummary, place: int, metric: Metric, name: str) -> figures.Estimate:
+def _estimate(run: RunSummary, place: int, metric: Metric, name: str) -> figures.Dot:
     low, high = (None if bound is None else scaled(name, bound) for bound in (metric.low, metric.high))
-    return figures.Estimate(run.name, scaled(name, metric.value), low, high, place)
+    return figures.Dot(run.name, scaled(name, metric.value), low, high, place)
 
 
 def _line(run: RunSummary, place: int, split: str, name: str) -> figures.Series:

@@ -61,7 +61,7 @@ class Series(NamedTuple):
     number: int
 
 
-class Estimate(NamedTuple):
+class Dot(NamedTuple):
     """One dot with its interval."""
 
     name: str
@@ -99,7 +99,7 @@ def curves_figure(series: Sequence[Series], ylabel: str) -> str:
     return _svg(figure, f"{ylabel} over training steps")
 
 
-def estimates_figure(estimates: Sequence[Estimate], xlabel: str) -> str:
+def estimates_figure(estimates: Sequence[Dot], xlabel: str) -> str:
     """A metric with its 95 % interval, one row a run, the first on top."""
     with _drawing(height_in=1.0 + 0.36 * len(estimates)) as (figure, axes):
         for row, estimate in enumerate(estimates):

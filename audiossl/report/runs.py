@@ -18,7 +18,8 @@ from audiossl.core.files import read_json
 from audiossl.core.registry import UPSTREAMS
 from audiossl.core.types import Metric
 from audiossl.experiments.folder import LayerWeights, RunFacts, RunFolder
-from audiossl.experiments.sweeps.record import runs_of
+from audiossl.experiments.sweeps.record import is_sweep, runs_of
+from audiossl.metrics.clusters import ITEM
 
 SPLITS = ("test", "dev", "train")  # the order in which a split stands for its run
 PICTURES = (".png", ".svg")
@@ -42,6 +43,17 @@ class Evaluation:
     predictions: list[dict[str, Any]]
     facts: dict[str, Any]
     pictures: list[Path] = field(default_factory=list)
+
+    @property
+    def monitor(self) -> str:
+        """The metric by which the task chooses, '' where an earlier version did not say it."""
+        return str(self.facts.get("monitor") or "")
+
+    @property
+    def cluster(self) -> str:
+        """What the `group` (or `speaker`) of a prediction is."""
+        kinds = {metric.cluster for metric in self.metrics.values()} - {"", ITEM}
+        return min(kinds, default="speaker")
 
     @property
     def tables(self) -> list[dict[str, Any]]:
@@ -149,7 +161,7 @@ def read_runs(paths: Sequence[Path]) -> list[RunSummary]:
         raise TrainingError("No run was given; name at least one run folder.")
     runs = [read_run(run) for path in paths for run in runs_of(Path(path))]
     names = distinct_names([run.path for run in runs])
-    return [_renamed(run, name) for run, name in zip(runs, names, strict=True)]
+    return [_renamed(run, _with_sweep(run.path, name)) for run, name in zip(runs, names, strict=True)]
 
 
 def read_run(path: Path) -> RunSummary:
@@ -194,6 +206,12 @@ def distinct_names(paths: Sequence[Path]) -> list[str]:
     return [f"{each[-1]} ({number})" for number, each in enumerate(parts, start=1)]
 
 
+def _with_sweep(path: Path, name: str) -> str:
+    """A member of a sweep is called by its run too: its own name is a rate or a seed."""
+    sweep = path.resolve().parent
+    return f"{sweep.name}/{name}" if "/" not in name and is_sweep(sweep) else name
+
+
 def _renamed(run: RunSummary, name: str) -> RunSummary:
     return RunSummary(**{**run.__dict__, "name": name})
 
@@ -227,7 +245,7 @@ def _read_evaluations(run: RunFolder, notes: list[str]) -> Iterator[Evaluation]:
 
 def _metrics(raw: Mapping[str, Any], path: Path) -> dict[str, Metric]:
     try:
-        return {name: Metric(float(row["value"]), row.get("low"), row.get("high")) for name, row in raw.items()}
+        return {name: Metric.from_json(row) for name, row in raw.items()}
     except (KeyError, TypeError, ValueError) as error:
         raise TrainingError(f"{path} has a metric without a value ({error}); evaluate the run again.") from error
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from rich.table import Table
 
-from audiossl.metrics.formatting import PERCENT, interval_written, with_unit, written
+from audiossl.core.types import Metric
+from audiossl.metrics.formatting import PERCENT, interval_written, intervals_note, with_unit, written
 from audiossl.report.runs import Evaluation, RunSummary, read_runs
 
 _FIXED = ("run", "upstream", "interface", "task", "split", "items")
@@ -28,6 +29,21 @@ def summary_table(runs: Sequence[Path], title: str | None = None) -> Table:
     for row in rows:
         table.add_row(*(row[number].replace("[", "\\[") for number in kept))
     return table
+
+
+def summary_note(runs: Sequence[Path]) -> str:
+    """What stands under the table: over how many of what the intervals are. Runs of one note share a sentence."""
+    return "\n".join(interval_notes(read_runs(runs)))
+
+
+def interval_notes(runs: Sequence[RunSummary]) -> list[str]:
+    """A sentence for each kind of interval, with the names of its runs where there are several kinds."""
+    names: dict[str, list[str]] = {}
+    for run in runs:
+        metrics: dict[str, Metric] = run.best_evaluation.metrics if run.best_evaluation else {}
+        if note := intervals_note(metrics):
+            names.setdefault(note, []).append(run.name)
+    return [note if len(names) == 1 else f"{', '.join(of)}: {note}" for note, of in names.items()]
 
 
 def summary_markdown(runs: Sequence[Path]) -> str:

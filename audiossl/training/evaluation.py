@@ -7,7 +7,7 @@ from pathlib import Path
 from accelerate.utils import gather_object
 
 from audiossl.core.types import BatchSource, Metric
-from audiossl.metrics.bootstrap import no_intervals
+from audiossl.metrics.jackknife import no_intervals
 from audiossl.training.context import TrainingContext
 from audiossl.training.prediction import predict_all
 from audiossl.training.task import Prediction, Task

@@ -29,12 +29,6 @@ class Monitor(NamedTuple):
 Prediction = dict[str, Any]
 
 
-def drawn_group(row: Prediction) -> str | None:
-    """What the bootstrap draws as a whole with other rows of the same: `group` where a row has it, else `speaker`."""
-    found: str | None = row["group"] if "group" in row else row.get("speaker")
-    return found
-
-
 class ParameterGroup(NamedTuple):
     """Parameters with a peak learning rate of their own (None: the trainer's), which the log calls `lr_<name>`."""
 
@@ -49,8 +43,8 @@ class Task(nn.Module, ABC):
     Predictions are JSON-able, with at least `id`: `predict` gives one for each item, `assemble` makes of those of a
     whole split what is stored. `score`, `facts`, `tables` and `figures` need nothing but them, so that a stored
     predictions.jsonl can be scored again without the model. Rows with `target` and `predicted` count as right or wrong
-    where runs are compared. Rows with `num_errors` and `num_units` (words, ...) count by their ratio. The bootstrap
-    draws rows with the same `drawn_group` as a whole. An evaluation adds `audio` (path, start_s, duration_s) to rows
+    where runs are compared. Rows with `num_errors` and `num_units` (words, ...) count by their ratio. Rows of one `group`
+    (of one `speaker` where they have none) vary as a whole. An evaluation adds `audio` (path, start_s, duration_s) to rows
     that are named like an item.
     """
 

@@ -22,6 +22,7 @@ from audiossl.downstreams.asr.heads import CtcHead, HeadConfig, frames_joined
 from audiossl.downstreams.asr.long import Recogniser, long_log_probs
 from audiossl.downstreams.asr.tables import error_tables
 from audiossl.encoders.upstream import Upstream
+from audiossl.metrics.clusters import clusters_of_rows
 from audiossl.metrics.error_rate import Edits, count_edits, error_rates
 from audiossl.nn.alignment import steps_needed
 from audiossl.training.downstream import Downstream
@@ -220,7 +221,7 @@ class Asr(Downstream):
         edits = [count_edits(row["target"].split(), row["predicted"].split()) for row in known]
         if not sum(each.num_units for each in edits):
             raise LabelError(f"None of the {len(predictions)} predictions has a target, so there is nothing to score.")
-        speakers = [row.get("speaker") for row in known]
+        speakers = clusters_of_rows(known)
         rates = error_rates(edits, speakers)
         parts = {name: rates[name] for name in ("substitutions", "deletions", "insertions")}
         if self.units.are_phones:

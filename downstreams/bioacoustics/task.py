@@ -27,8 +27,8 @@ class BioacousticsConfig(UtteranceClassificationConfig):
     """Widths of layers between the pooling and the classifier, each with layer norm and ReLU. Empty for a linear
     classifier."""
     group_field: str = "recording"
-    """What the bootstrap draws as a whole, as calls of one recording are not independent: 'recording' (the column of
-    that name, else the sound file), 'speaker' for the individual, or any other field."""
+    """What varies as a whole, as calls of one recording are not independent: 'recording' (the column of that name,
+    else the sound file), 'speaker' for the individual, or any other field."""
 
 
 class Bioacoustics(UtteranceClassification):
@@ -85,5 +85,5 @@ def classifier(width: int, hidden: Sequence[int], num_classes: int) -> Any:
 
 
 def group_of(cut: Cut, field: str) -> str | None:
-    """What the bootstrap draws together with others of the same."""
+    """What an item varies with."""
     return recording_name(cut) if field == "recording" else read_field(cut, field)

@@ -25,9 +25,10 @@ from audiossl.downstreams.bioacoustics.events import events_of
 from audiossl.downstreams.bioacoustics.task import classifier, group_of
 from audiossl.downstreams.utterance_classification.task import UtteranceClassification, UtteranceClassificationConfig
 from audiossl.encoders.upstream import Upstream
+from audiossl.metrics.clusters import clusters_of_rows
 from audiossl.metrics.multilabel import multilabel_metrics, per_class
 from audiossl.training.interface import Interface
-from audiossl.training.task import Monitor, Prediction, drawn_group
+from audiossl.training.task import Monitor, Prediction
 
 _AT_ONCE = 32  # windows of a long recording in a batch
 
@@ -44,8 +45,8 @@ class BioacousticWindowsConfig(UtteranceClassificationConfig):
     """Widths of layers between the pooling and the classifier, each with layer norm and ReLU. Empty for a linear
     classifier."""
     group_field: str = "recording"
-    """What the bootstrap draws as a whole, as calls of one recording are not independent: 'recording' (the column of
-    that name, else the sound file), 'speaker' for the individual, or any other field."""
+    """What varies as a whole, as calls of one recording are not independent: 'recording' (the column of that name,
+    else the sound file), 'speaker' for the individual, or any other field."""
     threshold: Annotated[float, Range(above=0, below=1)] = 0.5
     """Score from which on a class counts as heard."""
     window_s: NonNegative = 0.0
@@ -74,6 +75,7 @@ class BioacousticWindows(UtteranceClassification):
     def __init__(self, upstream: Upstream, interface: Interface, config: BioacousticWindowsConfig) -> None:
         super().__init__(upstream, interface, replace(config, class_weights=False))
         self.config = config
+        self.group_field = config.group_field
         self.classifier = classifier(self.pooling.out_width, config.hidden, len(config.labels))
         self.class_weights = _positive_weights(config)
 
@@ -181,7 +183,7 @@ class BioacousticWindows(UtteranceClassification):
             raise LabelError(
                 f"None of the {len(predictions)} predictions has a target with a label, so there is nothing to score."
             )
-        found = multilabel_metrics(targets, scores, [drawn_group(row) for row in known])
+        found = multilabel_metrics(targets, scores, clusters_of_rows(known, self.group_field))
         # Where every window has every label that occurs, there is no ROC curve.
         return {name: metric for name, metric in found.items() if metric.value == metric.value}
 

@@ -72,9 +72,7 @@ def _by_speaker(rows: Sequence[Prediction]) -> Table:
             groups.setdefault(str(row["speaker"]), []).append(row)
     found = []
     for speaker, members in groups.items():
-        metrics = classification_metrics(
-            [row["target"] for row in members], [row["predicted"] for row in members], num_resamples=1
-        )
+        metrics = classification_metrics([row["target"] for row in members], [row["predicted"] for row in members])
         found.append((metrics["uar"].value, metrics["accuracy"].value, speaker, len(members)))
     lines: list[list[Cell]] = [
         [speaker, size, f"{100 * ua:.1f}", f"{100 * wa:.1f}"] for ua, wa, speaker, size in sorted(found)

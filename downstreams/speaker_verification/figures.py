@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from audiossl.metrics.bootstrap import Floats
 from audiossl.metrics.calibration import Calibration
+from audiossl.metrics.clusters import Floats
 from audiossl.metrics.verification import (
     P_TARGETS,
     dcf,

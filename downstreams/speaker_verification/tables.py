@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from audiossl.core.types import Cell, Table
-from audiossl.metrics.bootstrap import Floats
+from audiossl.metrics.clusters import Floats
 from audiossl.metrics.verification import det_curve, equal_error_threshold
 
 NUM_ERRORS = 10

@@ -32,8 +32,8 @@ from audiossl.downstreams.speaker_verification.trials import (
     scores_of,
 )
 from audiossl.encoders.upstream import Upstream
-from audiossl.metrics.bootstrap import Floats
 from audiossl.metrics.calibration import Calibration, fit_calibration
+from audiossl.metrics.clusters import Floats
 from audiossl.metrics.verification import (
     det_curve,
     equal_error_threshold,
@@ -242,7 +242,7 @@ class SpeakerVerification(Downstream):
     def score(self, predictions: Sequence[Prediction]) -> dict[str, Metric]:
         """eer, min_dcf_p01, min_dcf_p05 and, of calibrated scores, act_dcf_p01, act_dcf_p05 and cllr.
 
-        The bootstrap draws speakers. Where one is not known, it draws recordings.
+        Speakers vary as a whole, or recordings where none has a speaker.
         """
         llrs = [row["llr"] for row in predictions]
         return verification_metrics(
@@ -255,11 +255,9 @@ class SpeakerVerification(Downstream):
     def facts(self, predictions: Sequence[Prediction]) -> dict[str, Any]:
         scores = np.array([row["score"] for row in predictions])
         targets = np.array([row["target"] for row in predictions], dtype=bool)
-        left, right = sides_of(predictions)
         return {
             "num_target_trials": int(targets.sum()),
             "num_nontarget_trials": int((~targets).sum()),
-            "num_drawn": len({*left, *right}),  # what the bootstrap draws: speakers where they are known
             "eer_threshold": equal_error_threshold(det_curve(scores, targets)),
             "min_cllr": min_cllr(scores, targets),
             "calibration": None if self.calibration is None else self.calibration._asdict(),

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from audiossl.core.errors import ConfigError, LabelError, ManifestError
 from audiossl.data.sound_file import SOUND_SUFFIXES
 from audiossl.data.tables import local_path, numbered_lines, read_text
-from audiossl.metrics.bootstrap import Floats
+from audiossl.metrics.clusters import Floats
 
 _log = logging.getLogger(__name__)
 _KINDS = {"1": True, "0": False, "target": True, "nontarget": False}

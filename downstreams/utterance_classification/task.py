@@ -18,10 +18,11 @@ from audiossl.core.types import Batch, Loss, Metric
 from audiossl.data.fields import read_field, rows_without
 from audiossl.encoders.upstream import Upstream
 from audiossl.metrics.classification import classification_metrics, confusion_matrix
+from audiossl.metrics.clusters import clusters_of_rows
 from audiossl.nn.pooling import make_pooling
 from audiossl.training.downstream import Downstream
 from audiossl.training.interface import Interface
-from audiossl.training.task import Monitor, Prediction, drawn_group
+from audiossl.training.task import Monitor, Prediction
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class UtteranceClassification(Downstream):
     Config = UtteranceClassificationConfig
     monitor = Monitor("accuracy", "max")
     fewest_labels: ClassVar[int] = 2
+    group_field = "speaker"  # what the `group` (or `speaker`) of a prediction is
 
     def __init__(self, upstream: Upstream, interface: Interface, config: UtteranceClassificationConfig) -> None:
         super().__init__(upstream, interface)
@@ -165,7 +167,7 @@ class UtteranceClassification(Downstream):
         if not known:
             raise LabelError(f"None of the {len(predictions)} predictions has a target, so there is nothing to score.")
         targets, predicted = [row["target"] for row in known], [row["predicted"] for row in known]
-        return classification_metrics(targets, predicted, [drawn_group(row) for row in known])
+        return classification_metrics(targets, predicted, clusters_of_rows(known, self.group_field))
 
     def facts(self, predictions: Sequence[Prediction]) -> dict[str, Any]:
         known = [row for row in predictions if row["target"] is not None]

@@ -19,8 +19,8 @@ from audiossl import (
     Monitor,
     Prediction,
     Upstream,
-    bootstrap_ratio,
     read_field,
+    score_ratio,
 )
 
 
@@ -76,4 +76,4 @@ class FrameLevel(Downstream):
         """error_db: mean absolute error over all frames, with an interval over speakers."""
         frames = [row["num_frames"] for row in predictions]
         totals = [row["error_db"] * row["num_frames"] for row in predictions]
-        return {"error_db": bootstrap_ratio(totals, frames, [row["speaker"] for row in predictions])}
+        return {"error_db": score_ratio(totals, frames, [row["speaker"] for row in predictions])}

@@ -21,7 +21,7 @@ def test_functionals_are_those_of_each_recording_alone(tmp_path: Path) -> None:
     cuts = read_manifest(manifests / "dev.jsonl.gz")
     found = functionals_of(upstream, cuts, [0, 3], group="speaker")
     assert found.ids == sorted(cut.id for cut in cuts)
-    assert found.groups == ["s0", "s1", "s1", "s2", "s2", "s0"] or len(set(found.groups)) == 3
+    assert found.clusters.num == 3
     for place, name in enumerate(found.ids):
         (cut,) = [cut for cut in cuts if cut.id == name]
         states = upstream(torch.from_numpy(cut.load_audio())).layers[3][0]

@@ -87,7 +87,7 @@ def test_vectors_are_the_same_to_the_last_bit(manifests: Path, tmp_path: Path) -
         source = open_source(upstream, fingerprint(upstream), cache, "statistics", layers=[1, 3])
         found = functionals_of(source, cuts, [1, 3], batch_size=8)
         source.store.close()
-        assert found[:3] == plain[:3]
+        assert found[:2] == plain[:2] and found.clusters.of.tolist() == plain.clusters.of.tolist()
         for layer in (1, 3):
             np.testing.assert_array_equal(found.layers[layer], plain.layers[layer])
 

@@ -17,7 +17,8 @@ def test_curves_and_table(tmp_path: Path) -> None:
     assert imread(tmp_path / "probes.png").shape[0] > 300
     table = probes_markdown(found, "uar").splitlines()
     assert table[0] == "| layer | linear: uar (%) | knn: uar (%) |"
-    assert len(table) == 5
+    assert len(table) == 5 + 2
+    assert table[-1].startswith("95 % intervals over ") and "recordings" in table[-1]
     assert "**" in table[3]
     assert "(C=" in table[3]
     assert "**" not in table[2] + table[4]

@@ -49,5 +49,7 @@ def test_a_metric_is_written_with_its_whole_interval_or_none(metric: Metric, tex
 
 def test_metrics_survive_json() -> None:
     made = json.loads(json.dumps(metrics_as_json({"uar": Metric(0.5, 0.25, 0.75), "eer": Metric(0.1)})))
-    assert Metric(**made["uar"]) == Metric(0.5, 0.25, 0.75)
-    assert made["eer"] == {"value": 0.1, "low": None, "high": None}
+    assert Metric.from_json(made["uar"]) == Metric(0.5, 0.25, 0.75)
+    assert Metric.from_json({"value": 1, "low": 0.5, "high": 1.0, "of": "tomorrow"}) == Metric(1.0, 0.5, 1.0)
+    bare = {"value": 0.1, "low": None, "high": None, "num_clusters": None, "cluster": "", "remark": ""}
+    assert made["eer"] == bare

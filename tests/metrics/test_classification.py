@@ -1,4 +1,4 @@
-"""Accuracy, recall and F1 against scikit-learn, and their intervals against a plain resampling loop."""
+"""Accuracy, recall and F1 against scikit-learn, and with one speaker after the other left out."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import pytest
 import scipy.stats
 import sklearn.metrics
 
-from audiossl.metrics import classification
 from audiossl.metrics.classification import (
     accuracy,
+    classification_estimates,
     classification_metrics,
+    classified_clusters,
     confusion_matrix,
     macro_f1,
     unweighted_average_recall,
@@ -43,7 +44,7 @@ def sklearn_values(targets: Sequence[str], predicted: Sequence[str]) -> dict[str
 def test_values_agree_with_scikit_learn(num_items: int) -> None:
     for seed in range(5):
         targets, predicted = answers(num_items, seed)
-        metrics = classification_metrics(targets, predicted, num_resamples=5)
+        metrics = classification_metrics(targets, predicted)
         expected = sklearn_values(targets, predicted)
         assert {name: metric.value for name, metric in metrics.items()} == pytest.approx(expected)
         matrix = confusion_matrix(targets, predicted, LABELS)
@@ -59,39 +60,45 @@ def test_confusion_matrix_agrees_with_scikit_learn() -> None:
 
 
 @pytest.mark.parametrize("by_speaker", [False, True])
-def test_intervals_agree_with_resampling_one_by_one(by_speaker: bool) -> None:
+def test_figures_without_a_cluster_are_those_of_the_rest(by_speaker: bool) -> None:
+    """The jackknife in one go against leaving out one speaker (or item) after the other."""
     targets, predicted = answers(90, 3)
-    rng = np.random.default_rng(0)
-    speakers = [f"s{number}" for number in rng.integers(0, 12, size=90)] if by_speaker else None
-    clusters = np.unique(speakers, return_inverse=True)[1] if speakers else np.arange(90)
-    members = [np.flatnonzero(clusters == cluster) for cluster in range(clusters.max() + 1)]
-    rows = []
-    for _ in range(800):
-        drawn = np.concatenate([members[cluster] for cluster in rng.integers(0, len(members), size=len(members))])
-        matrix = confusion_matrix([targets[i] for i in drawn], [predicted[i] for i in drawn], LABELS)
-        rows.append([accuracy(matrix), unweighted_average_recall(matrix), macro_f1(matrix)])
-    low, high = np.quantile(rows, [0.025, 0.975], axis=0)
-    metrics = classification_metrics(targets, predicted, speakers, num_resamples=20000)
-    assert [metrics[name].low for name in ("accuracy", "uar", "f1")] == pytest.approx(list(low), abs=0.025)
-    assert [metrics[name].high for name in ("accuracy", "uar", "f1")] == pytest.approx(list(high), abs=0.025)
+    speakers = [f"s{number}" for number in np.random.default_rng(0).integers(0, 7, size=90)] if by_speaker else None
+    clusters = classified_clusters(targets, speakers)
+    found = classification_estimates(targets, predicted, clusters)
+    for cluster in range(clusters.num):
+        kept = np.flatnonzero(clusters.of != cluster)
+        expected = sklearn_values([targets[i] for i in kept], [predicted[i] for i in kept])
+        assert {name: each.without[cluster] for name, each in found.items()} == pytest.approx(expected)
 
 
-def test_interval_of_the_accuracy_agrees_with_scipy() -> None:
+def test_a_class_of_one_speaker_keeps_its_recall_and_is_said() -> None:
+    targets, speakers = list("aaaabbbbcc"), list("xyzwxyzwxx")
+    predicted = list("aaabbbbacb")
+    clusters = classified_clusters(targets, speakers)
+    uar = classification_estimates(targets, predicted, clusters)["uar"]
+    # Without x, classes a and b have three items each, c keeps 1 of 2.
+    assert uar.without[sorted(set(speakers)).index("x")] == pytest.approx((2 / 3 + 2 / 3 + 1 / 2) / 3)
+    metrics = classification_metrics(targets, predicted, speakers)
+    assert metrics["uar"].remark == "1 of 3 classes are of one speaker each, who may differ from others"
+    assert metrics["accuracy"].remark == ""
+
+
+def test_where_each_class_is_one_speaker_items_vary() -> None:
+    targets = ["ann"] * 40 + ["bob"] * 30
+    predicted = ["ann"] * 39 + ["bob"] * 31
+    metrics = classification_metrics(targets, predicted, targets)
+    assert {metric.cluster for metric in metrics.values()} == {"item"}
+    assert metrics["f1"].remark.startswith("each class is one speaker")
+    assert metrics["f1"].low is not None and metrics["f1"].low > 0.85
+
+
+def test_interval_of_the_accuracy_is_near_that_of_wilson() -> None:
     targets, predicted = answers(250, 5)
-    correct = np.array(targets) == np.array(predicted)
-    theirs = scipy.stats.bootstrap((correct,), np.mean, n_resamples=5000, method="percentile", rng=0)
-    ours = classification_metrics(targets, predicted, num_resamples=5000)["accuracy"]
-    assert ours[1:] == pytest.approx(tuple(theirs.confidence_interval), abs=0.006)
-
-
-def test_chunks_of_resamples_keep_their_number_and_spread(monkeypatch: pytest.MonkeyPatch) -> None:
-    targets, predicted = answers(60, 2)
-    whole = classification_metrics(targets, predicted)
-    monkeypatch.setattr(classification, "_CHUNK", 1000)
-    parts = classification_metrics(targets, predicted)
-    for name, metric in whole.items():
-        assert parts[name].value == metric.value
-        assert parts[name][1:] == pytest.approx(metric[1:], abs=0.04)
+    right = sum(one == other for one, other in zip(targets, predicted, strict=True))
+    theirs = scipy.stats.binomtest(right, 250).proportion_ci(method="wilson")
+    ours = classification_metrics(targets, predicted)["accuracy"]
+    assert ours[1:3] == pytest.approx((theirs.low, theirs.high), abs=0.005)
 
 
 def test_many_classes_cost_memory_by_their_items_not_by_their_square() -> None:
@@ -99,7 +106,7 @@ def test_many_classes_cost_memory_by_their_items_not_by_their_square() -> None:
     rng = np.random.default_rng(0)
     targets = rng.choice(speakers, size=2000).tolist()
     predicted = [target if keep else speakers[0] for target, keep in zip(targets, rng.random(2000) < 0.8, strict=True)]
-    metrics = classification_metrics(targets, predicted, num_resamples=100)
+    metrics = classification_metrics(targets, predicted)
     assert metrics["uar"].value == pytest.approx(sklearn_values(targets, predicted)["uar"])
 
 

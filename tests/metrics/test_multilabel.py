@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from audiossl.metrics.multilabel import auroc, average_precision, multilabel_metrics, per_class
+from audiossl.metrics.clusters import clusters_of
+from audiossl.metrics.multilabel import auroc, average_precision, multilabel_estimates, multilabel_metrics, per_class
 
 
 @given(st.integers(0, 10**6), st.integers(2, 60), st.integers(1, 6))
@@ -59,25 +60,23 @@ def test_no_class_at_all_is_no_number() -> None:
     assert all(np.isnan(metric.value) and metric.low is None for metric in metrics.values())
 
 
-def test_intervals_are_those_of_resampled_recordings() -> None:
-    """Against the plain loop: draw recordings, put their items together, ask scikit-learn."""
+def test_figures_without_a_recording_are_those_of_the_rest() -> None:
+    """Against the plain loop, which asks scikit-learn. What only one recording has keeps its figure."""
     rng = np.random.default_rng(1)
     groups = [f"r{number // 10}" for number in range(120)]
-    targets = rng.integers(0, 2, (120, 2))
-    scores = 0.3 * targets + rng.random((120, 2)) + 0.5 * (np.arange(120) // 10 % 2)[:, None]
-    found = multilabel_metrics(targets, scores, groups)
-    drawn: dict[str, list[float]] = {"map": [], "auroc": []}
-    for _ in range(300):
-        items = (rng.integers(0, 12, 12)[:, None] * 10 + np.arange(10)).ravel()
-        drawn["map"].append(average_precision_score(targets[items], scores[items], average="macro"))
-        drawn["auroc"].append(roc_auc_score(targets[items], scores[items], average="macro"))
-    for name, values in drawn.items():
-        low, high = np.quantile(values, [0.025, 0.975])
-        assert found[name].low == pytest.approx(low, abs=0.03)
-        assert found[name].high == pytest.approx(high, abs=0.03)
-    by_item = multilabel_metrics(targets, scores)
-    assert by_item["map"].value == found["map"].value
-    assert by_item["map"].low != found["map"].low
+    targets = rng.integers(0, 2, (120, 3))
+    targets[:, 2] = np.arange(120) < 2
+    scores = 0.3 * targets + rng.random((120, 3))
+    found = multilabel_estimates(targets, scores, clusters_of(groups, 120, "recording"))
+    rare = average_precision_score(targets[:, 2], scores[:, 2]), roc_auc_score(targets[:, 2], scores[:, 2])
+    for place, name in enumerate(sorted(set(groups))):
+        kept = np.array(groups) != name
+        for measure, each, last in zip(("map", "auroc"), (average_precision_score, roc_auc_score), rare, strict=True):
+            own = [each(targets[kept, c], scores[kept, c]) for c in range(3 if name != "r0" else 2)]
+            assert found[measure].without[place] == pytest.approx(np.mean([*own, last][:3]))
+    metrics = multilabel_metrics(targets, scores, groups)
+    assert (metrics["map"].num_clusters, metrics["map"].cluster) == (12, "speaker")
+    assert multilabel_metrics(targets, scores)["map"].low != metrics["map"].low
 
 
 def test_it_does_not_depend_on_the_order_of_the_items() -> None:

@@ -1,4 +1,4 @@
-"""Verification metrics: as scikit-learn and speechbrain have them, ties, one kind of trial, speakers drawn."""
+"""Verification metrics: as scikit-learn and speechbrain have them, ties, one kind of trial, speakers left out."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from sklearn.metrics import roc_curve
 from audiossl.core.errors import AudiosslError, LabelError
 from audiossl.metrics.calibration import Calibration, fit_calibration
 from audiossl.metrics.verification import (
+    Sides,
     act_dcf,
     cllr,
     dcf,
@@ -23,7 +24,8 @@ from audiossl.metrics.verification import (
     min_cllr,
     min_dcf,
     paired_eer,
-    resampled_eer,
+    sides_of,
+    verification_estimates,
     verification_metrics,
 )
 
@@ -159,24 +161,28 @@ def test_metrics_together_are_those_alone() -> None:
     assert set(verification_metrics(scores, targets)) == {"eer", "min_dcf_p01", "min_dcf_p05"}
 
 
-def test_a_draw_repeats_trials_as_often_as_its_speakers() -> None:
-    """Against a slow bootstrap that copies trials, with the same draws of speakers."""
+def test_figures_without_a_speaker_are_those_of_the_other_trials() -> None:
     rng = np.random.default_rng(4)
-    scores, targets = trials(60, 8, ties=True, share=0.4)
-    left = rng.integers(0, 5, 60)
-    right = np.where(targets, left, (left + rng.integers(1, 5, 60)) % 5)
-    sides = ([f"s{number}" for number in left], [f"s{number}" for number in right])
-    draws = np.random.default_rng(7).multinomial(5, np.full(5, 0.2), size=40)
-    expected = []
-    for draw in draws:
-        counts = np.where(left == right, draw[left], draw[left] * draw[right])
-        drawn, kinds = np.repeat(scores, counts), np.repeat(targets, counts)
-        both = kinds.any() and not kinds.all()
-        expected.append(equal_error_rate(drawn, kinds) if both else np.nan)
-    found = resampled_eer(scores, targets, sides, num_resamples=40, seed=7)
-    np.testing.assert_allclose(found, expected)
-    metric = verification_metrics(scores, targets, sides, num_resamples=40, seed=7)["eer"]
-    assert (metric.low, metric.high) == pytest.approx(tuple(np.nanquantile(expected, [0.025, 0.975])))
+    scores, targets = trials(90, 8, ties=True, share=0.4)
+    left = rng.integers(0, 5, 90)
+    right = np.where(targets, left, (left + rng.integers(1, 5, 90)) % 5)
+    sides = Sides([f"s{number}" for number in left], [f"s{number}" for number in right])
+    found = verification_estimates(scores, targets, sides, scores)
+    for speaker in range(5):
+        kept = (left != speaker) & (right != speaker)
+        assert found["eer"].without[speaker] == pytest.approx(equal_error_rate(scores[kept], targets[kept]))
+        assert found["min_dcf_p05"].without[speaker] == pytest.approx(min_dcf(scores[kept], targets[kept], 0.05))
+        assert found["cllr"].without[speaker] == pytest.approx(cllr(scores[kept], targets[kept]))
+    metric = verification_metrics(scores, targets, sides)["eer"]
+    assert (metric.num_clusters, metric.cluster) == (5, "speaker")
+
+
+def test_many_speakers_are_left_out_in_groups() -> None:
+    scores, targets = trials(1200, 3, ties=False)
+    left = np.arange(1200) % 300
+    sides = Sides(list(map(str, left)), list(map(str, np.where(targets, left, (left + 7) % 300))))
+    assert len(verification_estimates(scores, targets, sides)["eer"].without) == 200
+    assert verification_metrics(scores, targets, sides)["eer"].num_clusters == 300
 
 
 def test_few_speakers_make_wide_intervals() -> None:
@@ -187,8 +193,8 @@ def test_few_speakers_make_wide_intervals() -> None:
         voices = rng.standard_normal(num_speakers)  # some speakers are hard
         left = rng.integers(0, num_speakers, len(scores))
         right = np.where(targets, left, (left + rng.integers(1, num_speakers, len(scores))) % num_speakers)
-        sides = (list(map(str, left)), list(map(str, right)))
-        metric = verification_metrics(scores + 2 * voices[left] * targets, targets, sides, num_resamples=300)["eer"]
+        sides = Sides(list(map(str, left)), list(map(str, right)))
+        metric = verification_metrics(scores + 2 * voices[left] * targets, targets, sides)["eer"]
         assert metric.low is not None
         assert metric.high is not None
         assert metric.low < metric.value < metric.high
@@ -198,33 +204,60 @@ def test_few_speakers_make_wide_intervals() -> None:
 
 
 def test_one_speaker_has_no_interval() -> None:
-    found = verification_metrics([2.0, 1.0], [1, 0], (["a", "a"], ["a", "a"]))
+    found = verification_metrics([2.0, 1.0], [1, 0], Sides(["a", "a"], ["a", "a"]))
     assert found["eer"].low is None
-    assert len(resampled_eer([2.0, 1.0], [1, 0], (["a", "a"], ["a", "a"]))) == 0
+    assert found["eer"].remark == "no interval of one speaker"
+
+
+def test_two_speakers_have_no_interval_and_no_p_value() -> None:
+    """Without one of them, no trial of two speakers is left."""
+    sides = Sides(["a", "b", "a", "b"], ["a", "b", "b", "a"])
+    metric = verification_metrics([3.0, 1.0, 2.0, 0.0], [1, 1, 0, 0], sides)["eer"]
+    assert metric.low is None
+    assert metric.remark.startswith("no interval: without some speaker nothing is left")
+    gap = paired_eer([3.0, 1.0, 2.0, 0.0], [3.0, 2.0, 1.0, 0.0], [1, 1, 0, 0], sides)
+    assert (gap.value, gap.low, gap.p_value) == (0.5, None, None)
+
+
+def test_recordings_without_a_speaker_count_as_one_and_are_named() -> None:
+    rows = [
+        {"enrol": f"e{n}", "test": f"t{n}", "speaker_enrol": f"s{n % 3}", "speaker_test": f"s{n % 2}"} for n in range(6)
+    ]
+    assert sides_of(rows)[2:] == ("speaker", "")
+    rows[1]["speaker_test"] = rows[2]["speaker_test"] = None  # type: ignore[assignment]
+    found = sides_of(rows)
+    assert found.test[1] == found.test[2] == ""
+    assert found.kind == "speaker"
+    assert found.remark == (
+        "2 of the recordings have no speaker, the first is 't1': such recordings count as those of one speaker"
+    )
+    bare = [{**row, "speaker_enrol": None, "speaker_test": None} for row in rows]
+    assert sides_of(bare)[2:] == ("recording", "")
+    assert list(sides_of(bare).enrol) == [f"e{n}" for n in range(6)]
 
 
 def test_paired_difference_of_two_systems() -> None:
     scores, targets = trials(1500, 6, ties=False)
     left = np.arange(1500) % 30
-    sides = (list(map(str, left)), list(map(str, np.where(targets, left, (left + 7) % 30))))
+    sides = Sides(list(map(str, left)), list(map(str, np.where(targets, left, (left + 7) % 30))))
     worse = scores - 0.8 * targets
-    gap = paired_eer(worse, scores, targets, sides, num_resamples=200)
+    gap = paired_eer(worse, scores, targets, sides)
     assert gap.value == pytest.approx(equal_error_rate(worse, targets) - equal_error_rate(scores, targets))
     assert gap.low is not None
     assert gap.low > 0
-    assert gap.p_value == pytest.approx(2 / 201)
-    assert paired_eer(scores, scores, targets, sides, num_resamples=50).value == 0.0
+    assert gap.p_value is not None and gap.p_value < 1e-3
+    assert paired_eer(scores, scores, targets, sides).value == 0.0
 
 
-def test_memory_of_the_bootstrap_is_bounded() -> None:
+def test_memory_of_the_intervals_is_bounded() -> None:
     scores, targets = trials(20_000, 0, ties=False)
     left = np.arange(20_000) % 100
-    sides = (list(map(str, left)), list(map(str, np.where(targets, left, (left + 3) % 100))))
+    sides = Sides(list(map(str, left)), list(map(str, np.where(targets, left, (left + 3) % 100))))
     tracemalloc.start()
-    verification_metrics(scores, targets, sides, num_resamples=500)
+    verification_metrics(scores, targets, sides)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert peak < 100e6  # all weights at once, without a copy of them, would be 80 MB; every step would copy them
+    assert peak < 60e6  # a hundred times all trials, and what is made of them, would be several times 16 MB
 
 
 @pytest.mark.parametrize(("targets", "found"), [([1, 1], "only same"), ([0, 0], "only different"), ([], "none at all")])
@@ -246,4 +279,4 @@ def test_lengths_that_differ_are_an_error() -> None:
     with pytest.raises(ValueError, match="one for each"):
         equal_error_rate([0.0, 1.0, 2.0], [1, 0])
     with pytest.raises(ValueError, match="3 pairs of speakers for 2 trials"):
-        verification_metrics([0.0, 1.0], [1, 0], (["a"] * 3, ["b"] * 3))
+        verification_metrics([0.0, 1.0], [1, 0], Sides(["a"] * 3, ["b"] * 3))

@@ -10,6 +10,7 @@ import soundfile
 from audiossl.analysis.functionals import Functionals
 from audiossl.data.manifests import write_manifests
 from audiossl.data.sources import cuts_from_csv
+from audiossl.metrics.clusters import clusters_of
 
 
 def blobs(num_items: int, seed: int, num_layers: int = 3) -> Functionals:
@@ -28,7 +29,7 @@ def blobs(num_items: int, seed: int, num_layers: int = 3) -> Functionals:
     return Functionals(
         [f"i{n}" for n in range(num_items)],
         ["abc"[n] for n in numbers],
-        [f"r{n // 6}" for n in range(num_items)],
+        clusters_of([f"r{n // 6}" for n in range(num_items)], num_items, "recording"),
         layers,
     )
 

@@ -54,23 +54,42 @@ class SweepRecord:
     members: list[MemberRecord]
 
     def best(self, seed: int | None = None) -> MemberRecord | None:
-        """The finished member with the best figure on dev (of this seed, if one is given), the first of equals.
+        """The finished member with the best figure on dev, of this seed if one is given.
 
+        Of equals it is the one with the smallest learning rate, the least likely to be unstable, then the first.
         None where none is finished.
         """
         sign = -1 if self.mode == "max" else 1
         ranked = [
-            (sign * member.dev, place)
+            (sign * member.dev, member.values.get("lr", 0.0), place)
             for place, member in enumerate(self.members)
             if member.state == "finished" and member.dev is not None and (seed is None or member.seed == seed)
         ]
-        return self.members[min(ranked)[1]] if ranked else None
+        return self.members[min(ranked)[-1]] if ranked else None
 
     @property
     def chosen(self) -> list[MemberRecord]:
         """The best member of each seed, in the order of the seeds. The best of all where seeds are not swept over."""
         seeds = dict.fromkeys(member.seed for member in self.members)
         return [best for seed in seeds if (best := self.best(seed)) is not None]
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader must know of the choice: that it is at an end of the rates, or was made between equals."""
+        rates = sorted({member.values["lr"] for member in self.members if "lr" in member.values})
+        best = self.best()
+        if best is None or len(rates) < 2:
+            return []
+        found = []
+        rate = best.values["lr"]
+        if rate in (rates[0], rates[-1]):
+            end = "smallest" if rate == rates[0] else "largest"
+            found.append(f"The chosen rate {rate:g} is the {end} of those tried: a better one may lie beyond it.")
+        equal = [member for member in self.members if member.dev == best.dev and member.values.get("lr") != rate]
+        if equal:
+            others = ", ".join(f"{member.values['lr']:g}" for member in equal)
+            found.append(f"The rates {rate:g} and {others} are equal on dev: the smallest is taken.")
+        return found
 
     def as_json(self) -> dict[str, Any]:
         """What sweep.json holds."""

@@ -109,6 +109,8 @@ def train_sweep(config: Experiment, out: Path, *, resume: bool = False, overwrit
             _train_together(members, cuts, fingerprint(upstream), writer, stack=config.sweep.stack == "auto")
         else:
             _train_one_after_another(members, writer)
+    for note in writer.notes:
+        _log.info("%s", note)
     failed = [member.record for member in members if member.record.state == "failed"]
     if len(failed) == len(members):
         raise TrainingError(f"No member of the sweep {out} could be trained; the first: {failed[0].why}")
@@ -159,6 +161,11 @@ class _SweepWriter:
                 run.clear()
             self._record.write(out)
             run.begin(config, RunFacts(members=[member.record.name for member in members]), resume=True)
+
+    @property
+    def notes(self) -> list[str]:
+        """What is to be known of the choice of a member."""
+        return self._record.notes if self.active else []
 
     def begin(self, *members: Member) -> None:
         for member in members:

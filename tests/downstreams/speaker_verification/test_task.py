@@ -141,7 +141,7 @@ def test_rows_of_trials_and_their_calibration() -> None:
     again = task.assemble(items, "test")
     assert [row["llr"] for row in again] == [row["llr"] for row in rows]  # kept, not fitted again
     assert task.facts(rows)["num_target_trials"] == 9
-    assert task.facts(rows)["num_drawn"] == 3
+    assert metrics["eer"].num_clusters == 3
 
 
 def test_mean_embedding_is_taken_out_where_asked_for() -> None:
