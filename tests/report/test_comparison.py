@@ -19,7 +19,7 @@ def test_comparison_is_paired_by_id(two_runs: list[Path]) -> None:
     assert (row.run, row.baseline, row.split, row.num_items) == ("second", "first", "test", 24)
     assert row.difference is not None
     assert row.difference.value == pytest.approx(9 / 24)
-    assert row.difference[5:] == (6, "speaker", "") or row.difference.num_clusters == 6
+    assert row.difference.num_clusters == 6
     # Two speakers alone make the difference: of six, that is no evidence.
     assert row.difference.low is not None and row.difference.low < 0 < row.difference.value
 
@@ -66,6 +66,7 @@ def trials_run(folder: Path, scores: list[float], **changes: Any) -> Path:
     """A run of verification on twelve trials of four speakers, of which every third is of one speaker."""
     (folder / "test").mkdir(parents=True)
     (folder / "config.yaml").write_text("upstream: log_mel\ndownstream: speaker_verification\n")
+    (folder / "run.json").write_text("{}")
     rows = [
         {
             "id": f"a{number} b{number}",

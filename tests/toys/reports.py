@@ -133,6 +133,7 @@ def asr_run(folder: Path, errors: list[int], words: int = 4, tables: list[Table]
     """An evaluated run whose rows count errors among words."""
     (folder / "test").mkdir(parents=True)
     (folder / "config.yaml").write_text("upstream: log_mel\ndownstream: asr\n")
+    (folder / "run.json").write_text("{}")
     rows = [
         {
             "id": f"u{n}",
