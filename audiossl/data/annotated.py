@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Literal
 from audiossl.core.errors import AudioError, ManifestError
 from audiossl.data.annotations import Annotation, Kind, read_annotations
 from audiossl.data.fields import LABEL_SEPARATOR
+from audiossl.data.folders import SOUND_SUFFIXES, sounds_below
 from audiossl.data.reading import AudioFacts, audio_facts
-from audiossl.data.sound_file import ROUNDING_S, SOUND_SUFFIXES
+from audiossl.data.sound_file import ROUNDING_S
 from audiossl.data.sources import cuts_from_rows
 from audiossl.data.tables import SourceRow, local_path
 
@@ -289,4 +290,4 @@ def _file_of(table: Path | None, root: Path) -> Path:
 
 def recordings_below(root: str | Path) -> list[str]:
     """All sound files below a folder, sorted."""
-    return [str(path) for path in sorted(Path(root).rglob("*")) if path.suffix.lower() in SOUND_SUFFIXES]
+    return [str(path) for path in sounds_below(root)]

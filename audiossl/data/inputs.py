@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from audiossl.core.errors import AudioError
+from audiossl.data.folders import no_sound_in, sounds_below
 from audiossl.data.manifests import read_manifest
-from audiossl.data.sound_file import SOUND_SUFFIXES
 from audiossl.data.sources import cuts_from_files
 
 if TYPE_CHECKING:
@@ -38,9 +38,9 @@ def _expand(name: str) -> Iterator[tuple[Path, str]]:
     """Every file that an argument stands for, with its id."""
     path = Path(name)
     if path.is_dir():
-        found = sorted(file for file in path.rglob("*") if file.suffix.lower() in SOUND_SUFFIXES)
+        found = sounds_below(path)
         if not found:
-            raise AudioError(f"{name} is a folder without sound files ({', '.join(SOUND_SUFFIXES)}).")
+            raise AudioError(no_sound_in(name))
         yield from ((file, file.relative_to(path).with_suffix("").as_posix()) for file in found)
     elif path.exists() or not glob.has_magic(name):
         yield path, path.stem

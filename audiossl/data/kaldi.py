@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from audiossl.core.errors import ManifestError
-from audiossl.data.sound_file import SOUND_SUFFIXES
+from audiossl.data.folders import SOUND_SUFFIXES
 from audiossl.data.tables import SourceRow, numbered_lines, read_text
 
 _log = logging.getLogger(__name__)

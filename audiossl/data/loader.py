@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from audiossl.core.errors import AudioError, AudiosslError
+from audiossl.core.errors import AudioError, AudiosslError, ManifestError
 from audiossl.core.types import Batch, Position
 from audiossl.data.reading import path_of, read_cut
 from audiossl.data.stream import BatchStream, Item, StreamPlan
@@ -46,6 +47,7 @@ def make_loader(cuts: CutSet, plan: StreamPlan) -> DataLoader[Batch]:
 
     Raises ManifestError at once for rows that cannot be used, AudioError for sound that cannot when it is read.
     """
+    check_longest(cuts, plan)
     workers: dict[str, Any] = {}
     if plan.config.num_workers:
         workers = {"num_workers": plan.config.num_workers, "persistent_workers": plan.train, "prefetch_factor": 4}
@@ -56,6 +58,29 @@ def make_loader(cuts: CutSet, plan: StreamPlan) -> DataLoader[Batch]:
         pin_memory=torch.cuda.is_available(),
         **workers,
     )
+
+
+def check_longest(cuts: Iterable[Cut], plan: StreamPlan) -> None:
+    """Raise ManifestError where rows are longer than who takes their sound can read. All of them are counted."""
+    if plan.max_samples is None:
+        return
+    config, most_s = plan.config, plan.max_samples / plan.sample_rate_hz
+    # In training, a row is played at its speed first and cropped then.
+    slowest = min(config.speeds) if plan.train and config.speeds else 1.0
+    most_kept_s = config.max_crop_s if plan.train and config.max_crop_s else math.inf
+    num_rows, too_long = 0, []
+    for cut in cuts:
+        num_rows += 1
+        if round(min(cut.duration / slowest, most_kept_s) * plan.sample_rate_hz) > plan.max_samples:
+            too_long.append(cut)
+    if too_long:
+        first = too_long[0]
+        raise ManifestError(
+            f"{len(too_long)} of {num_rows} rows last longer than the {most_s:g} s that this encoder reads, the first "
+            f"is {first.id} ({path_of(first)}) with {first.duration:g} s; cut such recordings into parts, set "
+            f"data.max_crop_s={most_s:g} in training, or let the states of a frozen encoder be kept (features=auto), "
+            f"for which long recordings are encoded chunk by chunk."
+        )
 
 
 class _Reader(Dataset[Any]):

@@ -25,8 +25,6 @@ from audiossl.data.streams import Part, PartReader, mp3_parts, ogg_parts, unfini
 
 Wave = npt.NDArray[np.float32]
 
-SOUND_SUFFIXES = (".aif", ".aiff", ".au", ".flac", ".mp3", ".ogg", ".opus", ".sph", ".w64", ".wav")
-
 # Tables and recorders round to milliseconds or centiseconds: an end this little beyond the sound is its end.
 ROUNDING_S = 0.05
 # Float files may go above full scale by some dB. Ten times (20 dB) is another unit, such as that of 16-bit integers.

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 
 from audiossl.core.errors import AudioError, ManifestError, did_you_mean
 from audiossl.core.terminal import progress
+from audiossl.data.folders import no_sound_in, sounds_below
 from audiossl.data.kaldi import kaldi_rows
 from audiossl.data.reading import AudioFacts, audio_facts
-from audiossl.data.sound_file import ROUNDING_S, SOUND_SUFFIXES
+from audiossl.data.sound_file import ROUNDING_S
 from audiossl.data.tables import Numbers, SourceRow, local_path, parse_table, read_text
 
 if TYPE_CHECKING:
@@ -83,10 +84,9 @@ def cuts_from_folder(
     Raises ManifestError for a folder without sound, and for shares where its folders are splits.
     """
     top = Path(folder)
-    files = sorted(path.relative_to(top) for path in top.rglob("*") if path.suffix.lower() in SOUND_SUFFIXES)
+    files = [path.relative_to(top) for path in sounds_below(top)]
     if not files:
-        what = "holds no sound file" if top.is_dir() else "is not a folder"
-        raise ManifestError(f"{top} {what}; give a folder with {', '.join(SOUND_SUFFIXES)} files.")
+        raise ManifestError(no_sound_in(top))
     by_name = all(len(file.parts) > 1 and split_name(file.parts[0]) in _SPLITS for file in files)
     if by_name and split is not None:
         raise ManifestError(f"The folders of {top} are already named after splits; leave the shares out.")

@@ -43,6 +43,8 @@ class HasInputFormat(Protocol):
     def sample_rate_hz(self) -> int: ...
     @property
     def min_samples(self) -> int: ...
+    @property
+    def max_samples(self) -> int | None: ...
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,8 @@ class StreamPlan:
     """Rate of the sound in the batches."""
     min_samples: int = 1
     """The shortest sound that can be used, at that rate."""
+    max_samples: int | None = None
+    """The longest sound that can be used, at that rate. None for no limit."""
     seed: int = 0
     """What is drawn in training depends on it."""
     train: bool = False
@@ -91,8 +95,8 @@ class StreamPlan:
         seed: of what is drawn in training.
         train: whether the stream is endless and shuffled.
         """
-        rate, shortest = encoder.sample_rate_hz, encoder.min_samples
-        return cls(config, sample_rate_hz=rate, min_samples=shortest, seed=seed, train=train)
+        rate, shortest, longest = encoder.sample_rate_hz, encoder.min_samples, encoder.max_samples
+        return cls(config, sample_rate_hz=rate, min_samples=shortest, max_samples=longest, seed=seed, train=train)
 
     def at(self, start: Position | None, rank: int, world_size: int) -> Self:
         """The same plan for one process of `world_size`, after the position `start`."""

@@ -10,20 +10,23 @@ Recordings that are too long for the memory of one batch go through `audiossl.en
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
 from audiossl.core.terminal import progress
 from audiossl.core.types import Batch, Features
 from audiossl.data.config import LoaderConfig
-from audiossl.data.loader import make_loader
+from audiossl.data.loader import collate, make_loader
 from audiossl.data.stream import StreamPlan
 from audiossl.encoders.devices import place
+from audiossl.encoders.layers import last_layer
+from audiossl.encoders.long_states import long_states
 from audiossl.encoders.upstream import Upstream
 
 if TYPE_CHECKING:
     from lhotse import CutSet
+    from lhotse.cut import Cut
 
 
 class Encoded(NamedTuple):
@@ -46,7 +49,8 @@ def encode_rows(
     """Hidden states of every row, batch by batch.
 
     The rows come in the order in which the loader evaluates them: the longest first among as many as it looks at
-    together, each row once, and the same in every call. The states are tensors of inference mode, which have no
+    together, each row once, and the same in every call. Before them come those that are longer than the encoder reads
+    at once, chunk by chunk (`audiossl.encoders.long_states`). The states are tensors of inference mode, which have no
     gradient: clone what a head is to be trained on.
 
     upstream: in eval mode. It is moved to `device`.
@@ -58,12 +62,42 @@ def encode_rows(
     title: of a progress bar, which appears where a terminal looks. None without it.
     Raises ManifestError, AudioError, ConfigError for a layer that is not there.
     """
+    where = place(upstream, device)
+    how: dict[str, Any] = {"up_to_layer": up_to_layer, "precision": precision}
+    too_long, cuts = without_long(cuts, upstream)
+    for cut in too_long:
+        batch = collate([cut], upstream.sample_rate_hz)
+        yield Encoded(batch, _encode_in_chunks(upstream, batch, where, **how))
+    if too_long and not cuts:
+        return
     batches: Iterable[Batch] = make_loader(cuts, StreamPlan.of(upstream, config))
     if title:
         batches = progress(batches, title, total=num_batches(cuts, config))
-    where = place(upstream, device)
     for batch in batches:
-        yield Encoded(batch, encode_batch(upstream, batch, up_to_layer=up_to_layer, device=where, precision=precision))
+        yield Encoded(batch, encode_batch(upstream, batch, device=where, **how))
+
+
+def without_long(cuts: CutSet, upstream: Upstream) -> tuple[list[Cut], CutSet]:
+    """The rows that are longer than the encoder reads at once, the longest first, and the others."""
+    from lhotse import CutSet
+
+    most = upstream.max_samples
+    if most is None:
+        return [], cuts
+    short: list[Cut] = []
+    long: list[Cut] = []
+    for cut in cuts:
+        (long if round(cut.duration * upstream.sample_rate_hz) > most else short).append(cut)
+    return sorted(long, key=lambda cut: (-cut.duration, cut.id)), CutSet.from_cuts(short)
+
+
+def _encode_in_chunks(
+    upstream: Upstream, batch: Batch, device: torch.device, *, up_to_layer: int | None, precision: str
+) -> Features:
+    """Hidden states of one recording of any length."""
+    layers = range(last_layer(up_to_layer, upstream.num_layers) + 1)
+    with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+        return long_states(upstream, batch.wavs[0], layers)
 
 
 @torch.inference_mode()

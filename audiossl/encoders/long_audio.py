@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 
 _BLOCK_S = 30.0
+# Memory grows with the length of what is encoded at once, with its square where attention is not computed in parts.
+LONGEST_WHOLE_S = 600.0
 
 
 class Chunk(NamedTuple):
@@ -99,7 +101,35 @@ def chunk_frames(upstream: Upstream, chunk_s: float, overlap_s: float) -> tuple[
             f"chunk_s={chunk_s:g}, overlap_s={overlap_s:g}: a chunk must be longer than the overlap and hold a frame; "
             f"take chunk_s=30 and overlap_s=5, for instance."
         )
+    if upstream.max_samples is not None and _samples_of(upstream, size) > upstream.max_samples:
+        raise ConfigError(
+            f"chunk_s={chunk_s:g}: {upstream.display_name} reads at most "
+            f"{upstream.max_samples / upstream.sample_rate_hz:g} s; take chunk_s={fitting_chunks(upstream)[0]:g}."
+        )
     return size, shared
+
+
+def _samples_of(upstream: Upstream, num_frames: int) -> int:
+    """A length with exactly so many frames. What it has beyond the last frame's samples is of no consequence."""
+    return (2 * num_frames - upstream.num_frames(num_frames * upstream.stride)) * upstream.stride
+
+
+def longest_whole_s(upstream: Upstream) -> float:
+    """Seconds up to which a recording is encoded whole where nobody has said how: a limit of memory, or its own."""
+    most = upstream.max_samples
+    return LONGEST_WHOLE_S if most is None else min(LONGEST_WHOLE_S, most / upstream.sample_rate_hz)
+
+
+def fitting_chunks(upstream: Upstream) -> tuple[float, float]:
+    """`chunk_s` and `overlap_s` where nobody has said how: 30 s and 5 s, or what the encoder can read."""
+    most = upstream.max_samples
+    if most is None:
+        return 30.0, 5.0
+    size = upstream.num_frames(most)
+    while _samples_of(upstream, size) > most:
+        size -= 1
+    chunk_s = min(30.0, size / upstream.frame_rate_hz)
+    return chunk_s, min(5.0, chunk_s / 6)
 
 
 def plan(num_frames: int, size: int, shared: int) -> Iterator[Chunk]:
@@ -143,8 +173,7 @@ def _encode(
     frames, device = upstream.num_frames(recording.num_samples), device_of(upstream)
     statistics = upstream.statistics(recording.blocks()) if frames > size else ()
     window = MovingWindow(recording.blocks(), "sample")
-    # A length with exactly `size` frames; what it has beyond the last frame's samples is of no consequence.
-    enough = (2 * size - upstream.num_frames(size * upstream.stride)) * upstream.stride
+    enough = _samples_of(upstream, size)
     for chunk in plan(frames, size, shared):
         begin = chunk.start * upstream.stride
         end = recording.num_samples if chunk.stop == frames else begin + enough

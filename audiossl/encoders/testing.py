@@ -39,8 +39,9 @@ def check_upstream(
     """Assert the contract of an encoder on noise of several lengths.
 
     Padding never changes a result, and garbage beyond the lengths is ignored. `num_frames` is exact down to the
-    shortest input. Eval is deterministic. A stop at `up_to_layer` gives the full run's layers. Gradients reach every
-    trainable parameter. bfloat16 autocast stays finite. Saving and loading is the identity.
+    shortest input and up to the longest, where there is one, beyond which an input is refused. Eval is deterministic. A
+    stop at `up_to_layer` gives the full run's layers. Gradients reach every trainable parameter. bfloat16 autocast
+    stays finite. Saving and loading is the identity.
 
     upstream: the encoder, which is in eval mode afterwards.
     tolerance: relative L2 distance of layers that must be equal.
@@ -60,6 +61,7 @@ def check_upstream(
         _check_repeatable(upstream, wavs[0], alone[0])
         _check_early_stop(upstream, wavs[0], alone[0])
         _check_shortest(upstream, report)
+        _check_longest(upstream, report)
         _check_bf16(upstream, wavs)
     _check_gradients(upstream, wavs, report)
     _check_reload(upstream, wavs[0], alone[0])
@@ -155,6 +157,22 @@ def _check_shortest(upstream: Upstream, report: UpstreamReport) -> None:
     except AudioError:
         return
     raise AssertionError(f"{shortest - 1} samples are below min_samples, and no AudioError was raised.")
+
+
+def _check_longest(upstream: Upstream, report: UpstreamReport) -> None:
+    longest = upstream.max_samples
+    if longest is None:
+        return
+    # One sample more must not be cut off in silence, as preprocessors of fixed size do.
+    wavs = noise(upstream, [(longest + 1) / upstream.sample_rate_hz])[0][None]
+    features = upstream(wavs[:, :longest])
+    frames = report.frames[longest] = upstream.num_frames(longest)
+    assert features.layers[0].shape[1] == frames, f"num_frames({longest}) is {frames}, not what the layers have."
+    try:
+        upstream(wavs)
+    except AudioError:
+        return
+    raise AssertionError(f"{longest + 1} samples are beyond max_samples, and no AudioError was raised.")
 
 
 def _check_bf16(upstream: Upstream, wavs: list[Tensor]) -> None:

@@ -24,6 +24,7 @@ class Upstream(nn.Module, ABC):
     stride: samples from one frame to the next.
     receptive_field: samples that a frame of the front end sees.
     edge: samples that the front end mirrors at each end.
+    max_samples: the longest input of an encoder of fixed size. None, as usual, where there is no limit.
     blocks: a ModuleList of the Transformer blocks in their order. Optional, for fine-tuning.
     stem: the convolutional front. Optional, for fine-tuning.
     training_only: parameters that only training mode uses, such as a mask embedding.
@@ -47,6 +48,7 @@ class Upstream(nn.Module, ABC):
     stride: int
     receptive_field: int
     edge: int = 0
+    max_samples: int | None = None
     blocks: nn.ModuleList
 
     def __init__(self) -> None:
@@ -107,8 +109,8 @@ class Upstream(nn.Module, ABC):
         wavs: (B, S) float32 in [-1, 1] at `sample_rate_hz`.
         lengths: (B,) samples, all S if left out.
         up_to_layer: stop after this layer (0 is the first) and return only layers 0 to it.
-        Raises AudioError for an item too short for one frame, ConfigError for a layer that is not
-        there, ValueError for a wrong shape.
+        Raises AudioError for an item too short for one frame or beyond `max_samples`, ConfigError for a layer that is
+        not there, ValueError for a wrong shape.
         """
         wavs, lengths = self._checked(wavs, lengths)
         last = last_layer(up_to_layer, self.num_layers)
@@ -131,6 +133,12 @@ class Upstream(nn.Module, ABC):
             raise AudioError(
                 f"Item {int(lengths.argmin())} has {shortest} samples; this upstream needs at least {self.min_samples} "
                 f"({1000 * self.min_samples / self.sample_rate_hz:g} ms at {self.sample_rate_hz} Hz) for one frame."
+            )
+        if self.max_samples is not None and longest > self.max_samples:
+            rate = self.sample_rate_hz
+            raise AudioError(
+                f"Item {int(lengths.argmax())} lasts {longest / rate:.2f} s; this upstream reads at most "
+                f"{self.max_samples / rate:.2f} s: cut it into parts, or encode it chunk by chunk (`encode_long`)."
             )
         inside = torch.arange(samples, device=wavs.device) < lengths[:, None]
         return torch.where(inside, wavs, wavs.new_zeros(())), lengths

@@ -17,13 +17,15 @@ from audiossl.core.errors import ConfigError
 from audiossl.core.processes import is_main
 from audiossl.core.registry import DOWNSTREAMS, OBJECTIVES, UPSTREAMS
 from audiossl.core.types import BatchSource
+from audiossl.data.config import LoaderConfig
 from audiossl.data.draws import at_speed
 from audiossl.data.leaks import check_leaks
-from audiossl.data.loader import make_loader
+from audiossl.data.loader import check_longest, make_loader
 from audiossl.data.manifests import read_manifest
 from audiossl.data.stream import StreamPlan
 from audiossl.encoders.building import build_upstream
 from audiossl.encoders.loading import load_upstream
+from audiossl.encoders.long_audio import LONGEST_WHOLE_S
 from audiossl.encoders.upstream import Upstream
 from audiossl.experiments.cached_batches import SharedFeatures
 from audiossl.experiments.config import DataConfig, Experiment, PretrainExperiment
@@ -124,7 +126,22 @@ def batch_source(
     upstream: Upstream = task.upstream  # type: ignore[assignment]
     data = features.data if features else config.data
     plan = StreamPlan.of(upstream, data, seed=config.seed, train=split == "train")
+    if stored is None:  # before the first step, and before anything is written
+        check_longest(cuts[split], plan)
+        _warn_of_long(cuts[split], data, split)
     return stored or (lambda start, rank, world: make_loader(cuts[split], plan.at(start, rank, world)))
+
+
+def _warn_of_long(cuts: Iterable[Cut], data: LoaderConfig, split: str) -> None:
+    """Say that memory is taken by the longest row, where that is much."""
+    longest_s = max((cut.duration for cut in cuts), default=0.0)
+    if longest_s > LONGEST_WHOLE_S and not (split == "train" and data.max_crop_s) and is_main():
+        _log.warning(
+            "A row of %s lasts %.0f minutes and is encoded at once; data.max_crop_s=30 in training, or shorter rows, "
+            "bound the memory that it takes.",
+            split,
+            longest_s / 60,
+        )
 
 
 def fit_statistics(task: Task, train_batches: BatchSource) -> None:

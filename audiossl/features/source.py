@@ -20,8 +20,10 @@ from audiossl.core.types import Batch, Features, Position
 from audiossl.data.config import LoaderConfig
 from audiossl.data.loader import collate
 from audiossl.data.stream import BatchStream
-from audiossl.encoders.devices import best_device_for
+from audiossl.encoders.devices import best_device_for, place
 from audiossl.encoders.encoding import Encoded, encode_batch, encode_rows
+from audiossl.encoders.long_audio import longest_whole_s
+from audiossl.encoders.long_states import long_moments, long_states
 from audiossl.encoders.upstream import Upstream
 from audiossl.features.codec import Codec
 from audiossl.features.config import Form
@@ -114,9 +116,12 @@ class FeatureSource:
         items = [self._read(cut) for cut in cuts]
         missing = [cut for cut, item in zip(cuts, items, strict=True) if item is None]
         if missing:
-            sounds = collate(missing, self.upstream.sample_rate_hz, min_samples=self.upstream.min_samples)
-            computed = iter(self._compute(sounds))
-            items = [item or next(computed) for item in items]
+            short = [cut for cut in missing if not self._is_long(cut)]
+            computed = iter(self._compute(self._collate(short)) if short else ())
+            items = [
+                item or (self._compute_long(cut) if self._is_long(cut) else next(computed))
+                for cut, item in zip(cuts, items, strict=True)
+            ]
         whole = [self._mean(item) if means else item for item in items if item is not None]
         lengths = torch.tensor([item.num_samples for item in whole])
         return Batch(torch.zeros(len(cuts), 0), lengths, tuple(cuts), position, self._features(whole))
@@ -160,6 +165,14 @@ class FeatureSource:
                 while _any_writable(every) and (pool := list(islice(rows, LoaderConfig.pool_size))):
                     ordered = sorted(pool, key=lambda cut: (-cut.duration, cut.id))[share[0] :: share[1]]
                     missing = [cut for cut in ordered if any(source._is_missing(cut) for source in every)]
+                    for cut in filter(self._is_long, missing):
+                        # Each source sums up what it keeps of it, and holds no more.
+                        for source in every:
+                            if source._is_missing(cut):
+                                source._compute_long(cut)
+                        num_computed += 1
+                        progress.advance(bar, cut.duration)
+                    missing = [cut for cut in missing if not self._is_long(cut)]
                     for batch, features in self._encode(missing, last, num_workers):
                         for source in every:
                             source._add_batch(batch, features)
@@ -213,6 +226,25 @@ class FeatureSource:
             return item.states
         return self.codec.decode(item.record, item.num_frames, range(len(self.layers)))
 
+    def _is_long(self, cut: Cut) -> bool:
+        """Whether a row is encoded chunk by chunk."""
+        return bool(cut.duration > longest_whole_s(self.upstream))
+
+    def _collate(self, cuts: Sequence[Cut]) -> Batch:
+        return collate(cuts, self.upstream.sample_rate_hz, min_samples=self.upstream.min_samples)
+
+    def _compute_long(self, cut: Cut) -> _Item:
+        """As `_compute`, of a row that is too long to be encoded whole."""
+        sounds, upstream, layers = self._collate([cut]), self.upstream, self.layers
+        place(upstream, self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            if self.form == "frames":
+                features = long_states(upstream, sounds.wavs[0], layers)
+            else:
+                features = long_moments(upstream, sounds.wavs[0], layers, deviation=self.form == "statistics")
+        states = [features.layers[layer][0] for layer in layers]
+        return self._store(cut, states, sounds.wavs[0])
+
     def _compute(self, sounds: Batch) -> list[_Item]:
         """Run the encoder, and store what may be stored. What is read now and what is read later is the same."""
         last = max(self.layers)
@@ -224,11 +256,15 @@ class FeatureSource:
         """Store what the store lacks of a batch. Returns its items as they are read, stored or not."""
         items = []
         for index, (cut, chosen) in enumerate(zip(sounds.cuts, self._states_to_store(features), strict=True)):
-            num_samples = int(sounds.lengths[index])
-            record = self.codec.encode(chosen)
-            items.append(_Item(record, [] if record is not None else chosen, len(chosen[0]), num_samples))
-            self._add(cut, items[-1], sounds.wavs[index, :num_samples])
+            items.append(self._store(cut, chosen, sounds.wavs[index, : int(sounds.lengths[index])]))
         return items
+
+    def _store(self, cut: Cut, states: list[Tensor], sound: Tensor) -> _Item:
+        """What is read of a row from now on, stored or not, from the states of its layers and its samples (S,)."""
+        record = self.codec.encode(states)
+        item = _Item(record, [] if record is not None else states, len(states[0]), len(sound))
+        self._add(cut, item, sound)
+        return item
 
     def _states_to_store(self, features: Features) -> Iterator[list[Tensor]]:
         """What is stored of each item, layer by layer."""

@@ -11,12 +11,20 @@ import torch
 from lhotse.cut import Cut
 from torch import Tensor
 
-from audiossl.core.errors import AudiosslError
+from audiossl.core.errors import AudioError, AudiosslError
 from audiossl.core.types import Batch, Features
+from audiossl.data.reading import path_of
+from audiossl.encoders.devices import device_of
 from audiossl.encoders.finetuning import FinetuneConfig, make_trainable, set_training_mode
+from audiossl.encoders.long_audio import longest_whole_s
+from audiossl.encoders.long_states import long_moments, long_states
 from audiossl.encoders.upstream import Upstream
 from audiossl.training.interface import Interface
 from audiossl.training.task import ParameterGroup, Prediction, Task
+
+# What a head that reads every frame of a recording may be given at once: an hour at 100 frames a second.
+MOST_FRAMES = 360_000
+MOST_BYTES = 2_000_000_000
 
 
 class Downstream(Task):
@@ -85,11 +93,32 @@ class Downstream(Task):
     @property
     def longest_s(self) -> float | None:
         """Rows that last longer are given to `predict_long`, one by one. None: every row is predicted whole."""
-        return None
+        return None if self.reads_waveforms else longest_whole_s(self.upstream)
 
     def predict_long(self, cut: Cut) -> Prediction:
-        """What `predict` gives, for a row longer than `longest_s`, in bounded memory."""
-        raise NotImplementedError(f"{type(self).__name__} has no way to predict long recordings part by part.")
+        """What `predict` gives, for a row longer than `longest_s`, encoded chunk by chunk.
+
+        Where the mean over time is enough, that is all that is held. Raises AudioError where every frame is needed, and
+        there are too many of them.
+        """
+        upstream, layers = self.upstream, self.interface.layers_read
+        if self.commutes_with_mean and self.interface.commutes_with_mean:
+            features = long_moments(upstream, cut, layers)
+        else:
+            num_frames = upstream.num_frames(round(cut.duration * upstream.sample_rate_hz))
+            held = 4 * num_frames * sum(upstream.widths[layer] for layer in layers)
+            if num_frames > MOST_FRAMES or held > MOST_BYTES:
+                raise AudioError(
+                    f"{path_of(cut) or cut.id} lasts {cut.duration / 60:.0f} minutes, of which this head needs all "
+                    f"{num_frames} frames at once ({held / 1e9:.1f} GB); cut it into parts (the columns start and end "
+                    f"of a table), or train a head that needs no more than the mean over time."
+                )
+            features = long_states(upstream, cut, layers)
+        length = torch.tensor([round(cut.duration * upstream.sample_rate_hz)])
+        batch = Batch(torch.zeros(1, 0), length, (cut,), features=features)
+        with torch.no_grad():
+            (prediction,) = self.predict(batch.to(device_of(upstream)))
+        return prediction
 
     def ensemble(self, predictions: Sequence[Prediction]) -> Prediction:
         """One prediction of an item from those of several heads, such as the folds of a cross-validation."""

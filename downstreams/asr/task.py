@@ -21,6 +21,7 @@ from audiossl.downstreams.asr.decoding import Clock, best_path, merge, words_of
 from audiossl.downstreams.asr.heads import CtcHead, HeadConfig, frames_joined
 from audiossl.downstreams.asr.long import Recogniser, long_log_probs
 from audiossl.downstreams.asr.tables import error_tables
+from audiossl.encoders.long_audio import fitting_chunks
 from audiossl.encoders.upstream import Upstream
 from audiossl.metrics.clusters import clusters_of_rows
 from audiossl.metrics.error_rate import Edits, count_edits, error_rates
@@ -139,7 +140,10 @@ class Asr(Downstream):
 
     @property
     def longest_s(self) -> float | None:
-        return self.config.longest_s
+        """As set, and no more than the encoder reads."""
+        most = self.upstream.max_samples
+        limits = [self.config.longest_s, None if most is None else most / self.upstream.sample_rate_hz]
+        return min((limit for limit in limits if limit is not None), default=None)
 
     def target(self, cut: Cut, where: str = "training") -> list[int]:
         """The classes that the transcript of a row is. Raises LabelError, which says where the row is."""
@@ -188,7 +192,9 @@ class Asr(Downstream):
     def long_log_probs(self, cut: Cut) -> Iterator[Tensor]:
         """(T_i, C) log probabilities of consecutive parts of a row."""
         recogniser = Recogniser(self.upstream, self.interface, self.head)
-        return long_log_probs(recogniser, cut, self.config.window_s, self.config.overlap_s)
+        most_s, _ = fitting_chunks(self.upstream) if self.upstream.max_samples else (self.config.window_s, 0.0)
+        window_s = min(self.config.window_s, most_s)
+        return long_log_probs(recogniser, cut, window_s, min(self.config.overlap_s, window_s / 2))
 
     def prediction(self, cut: Cut, classes: Tensor, probabilities: Tensor) -> Prediction:
         """What the head says about an item.

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audiossl.core.errors import ConfigError, LabelError, ManifestError
-from audiossl.data.sound_file import SOUND_SUFFIXES
+from audiossl.data.folders import SOUND_SUFFIXES
 from audiossl.data.tables import local_path, numbered_lines, read_text
 from audiossl.metrics.clusters import Floats
 

@@ -151,7 +151,7 @@ def test_embed_takes_any_name_and_writes_only_into_its_folder(audiossl: Cli, tmp
         (["describe", "log_mle"], "Did you mean log_mel"),
         (["embed", "log_mel", "nowhere.wav", "--out", "x.npz"], "nowhere.wav"),
         (["embed", "log_mel", "*.nothing", "--out", "x.npz"], "No file matches"),
-        (["embed", "log_mel", ".", "--out", "x.npz"], "folder without sound files"),
+        (["embed", "log_mel", ".", "--out", "x.npz"], "holds no sound file"),
         (["embed", "tera", "RECIPE", "--out", "x.npz"], "architecture without weights"),
         (["embed", "log_mel", "RECIPE", "--out", "x.npz"], "recipe.yaml"),
         (["embed", "log_mel", "SOUND", "--out", "x.npz", "--layer", "7"], "has layers 0 to 0"),

@@ -43,7 +43,7 @@ def test_rows_of_a_manifest_keep_their_ids_and_come_last(sound: Callable[..., Pa
 
 def test_what_holds_no_sound_is_named(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(AudioError, match="empty is a folder without sound files"):
+    with pytest.raises(AudioError, match="empty holds no sound file"):
         cuts_of([str(tmp_path / "empty")])
     with pytest.raises(AudioError, match=r"No file matches .*\*\.wav; check the pattern"):
         cuts_of([str(tmp_path / "*.wav")])

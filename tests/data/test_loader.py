@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from itertools import islice
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,11 +13,11 @@ import torch
 from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
 from lhotse.audio import AudioSource
 
-from audiossl.core.errors import AudioError
+from audiossl.core.errors import AudioError, ManifestError
 from audiossl.core.types import Batch, Position
 from audiossl.data.config import LoaderConfig
 from audiossl.data.draws import at_speed, crop
-from audiossl.data.loader import collate, make_loader
+from audiossl.data.loader import check_longest, collate, make_loader
 from audiossl.data.manifests import read_manifest, write_manifests
 from audiossl.data.reading import read_audio
 from audiossl.data.stream import StreamPlan
@@ -131,3 +132,17 @@ def test_speeds_change_length_and_pitch_and_nothing_else(tmp_path):
         peak_hz = np.abs(np.fft.rfft(spectrum)).argmax() * rate / batch.wavs.shape[1]
         assert peak_hz == pytest.approx(440 * speed, abs=2)
         assert np.abs(spectrum).max() == pytest.approx(0.5, abs=0.02)
+
+
+def test_rows_that_are_too_long_are_all_counted_before_any_is_read(row):
+    cuts = [row("a", 8000, path="a.wav"), row("b", 40000, path="b.wav"), row("c", 16001, path="c.wav")]
+    encoder = SimpleNamespace(sample_rate_hz=16000, min_samples=1, max_samples=16000)
+    message = r"2 of 3 rows last longer than the 1 s that this encoder reads, the first is b \(b\.wav\) with 2\.5 s; .*"
+    for config, train in ((LoaderConfig(), False), (LoaderConfig(), True), (LoaderConfig(max_crop_s=1), False)):
+        with pytest.raises(ManifestError, match=message + r"data\.max_crop_s=1 in training, .*features=auto"):
+            make_loader(CutSet.from_cuts(cuts), StreamPlan.of(encoder, config, train=train))
+    make_loader(CutSet.from_cuts(cuts), StreamPlan.of(encoder, LoaderConfig(max_crop_s=1), train=True))
+    slow = LoaderConfig(speeds=[0.5, 1.0])
+    with pytest.raises(ManifestError, match="1 of 1 rows"):
+        check_longest([row("d", 9000)], StreamPlan.of(encoder, slow, train=True))
+    check_longest(cuts[:1], StreamPlan.of(encoder, slow, train=False))

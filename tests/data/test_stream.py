@@ -250,7 +250,10 @@ def test_rows_too_short_or_long_at_some_speed_are_named_before_training():
 
 
 def test_a_plan_of_an_encoder_takes_its_rate_and_its_shortest_sound():
-    encoder, config = SimpleNamespace(sample_rate_hz=8000, min_samples=400), LoaderConfig(batch_size=4)
+    encoder, config = (
+        SimpleNamespace(sample_rate_hz=8000, min_samples=400, max_samples=None),
+        LoaderConfig(batch_size=4),
+    )
     assert StreamPlan.of(encoder, config) == StreamPlan(config, sample_rate_hz=8000, min_samples=400)
     plan = StreamPlan.of(encoder, config, seed=5, train=True)
     assert (plan.seed, plan.train, plan.start, plan.rank, plan.world_size) == (5, True, None, 0, 1)

@@ -9,6 +9,7 @@ import pytest
 import soundfile
 import torch
 from lhotse import CutSet
+from toys.short_sighted import short_sighted
 
 from audiossl import load_upstream
 from audiossl.core.errors import ConfigError
@@ -78,3 +79,16 @@ def test_how_many_batches_there_will_be(cuts: CutSet) -> None:
     config = LoaderConfig(batch_size=2)
     assert num_batches(cuts, config) == len(list(encode_rows(load_upstream("log_mel"), cuts, config))) == 3
     assert num_batches(cuts, LoaderConfig(batch_size=2, max_duration_s=1.2)) is None
+
+
+def test_rows_beyond_what_the_encoder_reads_come_first_chunk_by_chunk(cuts: CutSet) -> None:
+    upstream, seen = short_sighted(), {}
+    for batch, features in encode_rows(upstream, cuts, LoaderConfig(batch_size=2), up_to_layer=1):
+        seen |= {cut.id: features.item(index) for index, cut in enumerate(batch.cuts)}
+    assert list(seen) == ["1", "4", "2", "0", "3"]
+    upstream.max_samples = None
+    for batch, features in encode_rows(upstream, cuts, LoaderConfig(batch_size=1), up_to_layer=1):
+        for found, expected in zip(seen[batch.cuts[0].id], features.item(0), strict=True):
+            torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+    upstream.max_samples = 1600  # all of them
+    assert len(list(encode_rows(upstream, cuts, LoaderConfig()))) == 5

@@ -8,7 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 from toys.core import ToyConfig, ToyUpstream
+from toys.short_sighted import short_sighted
 
+from audiossl.core.types import Features
 from audiossl.encoders.testing import check_upstream, noise, pad, perturb, relative_distance
 
 
@@ -42,6 +44,16 @@ class Detached(ToyUpstream):
         self.unused = nn.Parameter(torch.ones(3))
 
 
+class Swallowing(ToyUpstream):
+    """Reads half a second and says nothing of the rest."""
+
+    max_samples = 8000
+
+    def forward(self, wavs: Tensor, lengths: Tensor | None = None, *, up_to_layer: int | None = None) -> Features:
+        kept = None if lengths is None else lengths.clamp(max=8000)
+        return super().forward(wavs[:, :8000], kept, up_to_layer=up_to_layer)
+
+
 class Unstated(ToyUpstream):
     def __init__(self, config: ToyConfig) -> None:
         super().__init__(config)
@@ -70,13 +82,14 @@ def test_a_sound_encoder_passes_and_is_measured() -> None:
         (Scaled, "A stop at layer 0 changes"),
         (Detached, "No gradient reaches unused"),
         (Infinite, "is not finite"),
+        (Swallowing, "8001 samples are beyond max_samples, and no AudioError was raised"),
         (Unstated, "The constructor must set widths, stride"),
     ],
 )
 def test_each_break_is_one_sentence(broken: Callable[[ToyConfig], ToyUpstream], message: str) -> None:
     torch.manual_seed(0)
     with pytest.raises(AssertionError, match=message) as caught:
-        check_upstream(broken(ToyConfig()))
+        check_upstream(broken(ToyConfig()), seconds=(0.31, 0.5, 0.4))
     assert str(caught.value).split("\n")[0].endswith(".")
 
 
@@ -107,3 +120,8 @@ def test_padding_is_the_filler_and_perturbing_moves_everything() -> None:
 def test_distance_is_relative_to_the_second() -> None:
     assert relative_distance(torch.tensor([3.0, 0.0]), torch.tensor([2.0, 0.0])) == pytest.approx(0.5)
     assert relative_distance(torch.zeros(2), torch.zeros(2)) == 0.0
+
+
+def test_a_limit_is_reached_and_not_passed() -> None:
+    report = check_upstream(short_sighted(), seconds=(0.31, 0.5, 0.4))
+    assert report.frames[8000] == 50

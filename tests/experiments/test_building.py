@@ -9,13 +9,15 @@ from typing import Any
 
 import pytest
 import torch
-from toys.core import LABELS, ToyTask, toy_batches
+from toys.core import LABELS, ToyTask, TrainedToy, toy_batches
 from toys.tera import TERA_SIZES
 
-from audiossl.core.errors import AudiosslError, ConfigError, LabelError
+from audiossl.core.errors import AudiosslError, ConfigError, LabelError, ManifestError
 from audiossl.core.types import Batch
 from audiossl.data.manifests import read_manifest, write_manifests
+from audiossl.experiments import building
 from audiossl.experiments.building import (
+    batch_source,
     build_downstream,
     build_objective,
     check_rows,
@@ -122,3 +124,24 @@ def test_unknown_options_are_named(experiment: Make, tmp_path: Path) -> None:
         train(experiment("task.poolign=max"), tmp_path / "a")
     with pytest.raises(ConfigError, match=r"no key 'widht'\. Did you mean width"):
         train(experiment("upstream_options.widht=3"), tmp_path / "b")
+
+
+def test_rows_beyond_the_encoder_stop_a_run_before_it_has_a_folder(
+    experiment: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TrainedToy, "max_samples", 4500)
+    with pytest.raises(ManifestError, match=r"\d+ of 18 rows last longer than the 0\.28125 s .*features=auto"):
+        train(experiment("features=off"), tmp_path / "run")
+    # Nothing was trained, so nothing is in the way of a second try, in which the states are kept.
+    train(experiment("trainer.steps=2", f"cache.dir={tmp_path / 'kept'}"), tmp_path / "run")
+    assert (tmp_path / "run" / "config.yaml").is_file()
+
+
+def test_rows_that_take_memory_are_told(
+    experiment: Make, corpus: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(building, "LONGEST_WHOLE_S", 0.3)
+    config = complete_config(experiment(), read_manifest(corpus / "train.jsonl.gz"))
+    task, cuts = build_downstream(config), {"dev": read_manifest(corpus / "dev.jsonl.gz")}
+    batch_source(task, config, cuts, "dev")
+    assert "A row of dev lasts 0 minutes and is encoded at once; data.max_crop_s=30" in caplog.text

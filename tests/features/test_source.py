@@ -5,11 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import soundfile
 import torch
 from lhotse import CutSet
 from toys.cache import assert_fresh, path_of, rewritten, source_in
 from toys.core import ToyConfig, ToyUpstream
+from toys.joined import RATE_HZ, noise
+from toys.short_sighted import short_sighted
 
+from audiossl.data.inputs import cuts_of
 from audiossl.data.manifests import read_manifest, write_manifests
 
 
@@ -72,3 +76,23 @@ def test_shares_are_disjoint_and_together_everything(tmp_path: Path, cuts: CutSe
         source.store.close()
     assert counts == [2, 2, 1, 1]
     assert source_in(tmp_path / "kept").survey(cuts).missing_rows == 0
+
+
+@pytest.mark.parametrize("form", ["frames", "pooled", "statistics"])
+def test_rows_beyond_what_the_encoder_reads(tmp_path: Path, form: str) -> None:
+    for number, seconds in enumerate((0.3, 1.7, 0.9)):
+        soundfile.write(tmp_path / f"{number}.wav", noise(seconds, number), RATE_HZ, subtype="FLOAT")
+    cuts = cuts_of([str(tmp_path)])
+    limited, unlimited = short_sighted(), short_sighted()
+    unlimited.max_samples = None
+    source = source_in(tmp_path / "kept", upstream=limited, form=form)
+    expected = source_in(tmp_path / "whole", upstream=unlimited, form=form).batch(list(cuts)).features
+    computed = source.batch(list(cuts)).features  # before anything is stored
+    assert source.extract(cuts) == 0
+    again = source_in(tmp_path / "again", upstream=limited, form=form)
+    assert again.extract(cuts) == 3
+    for found in (computed, again.batch(list(cuts)).features):
+        assert found is not None
+        assert expected is not None
+        for layer, whole in zip(found.layers, expected.layers, strict=True):
+            torch.testing.assert_close(layer, whole, rtol=1e-4, atol=1e-5)

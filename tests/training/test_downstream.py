@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+import soundfile
 import torch
 from toys.core import ToyConfig, ToyUpstream
+from toys.joined import RATE_HZ, noise
 from toys.words import WORDS, tone_batch
 
 from audiossl.core.config import make
-from audiossl.core.errors import AudiosslError
+from audiossl.core.errors import AudioError, AudiosslError
 from audiossl.core.types import Batch, Features
+from audiossl.data.inputs import cuts_of
+from audiossl.data.loader import collate
 from audiossl.downstreams.utterance_classification.task import UtteranceClassification
 from audiossl.encoders.finetuning import FinetuneConfig
+from audiossl.training import downstream
 from audiossl.training.downstream import Downstream
 from audiossl.training.interface import load_interface
 
 
-def head(interface: str = "weighted_sum", **options: Any) -> Downstream:
+def head(interface: str = "weighted_sum", pooling: str = "mean", **options: Any) -> Downstream:
     torch.manual_seed(0)
     upstream = ToyUpstream(ToyConfig())
-    made = make(
-        UtteranceClassification, {"labels": list(WORDS)}, upstream, load_interface(interface, (8,) * 3, **options)
-    )
+    settings = {"labels": list(WORDS), "pooling": pooling}
+    made = make(UtteranceClassification, settings, upstream, load_interface(interface, (8,) * 3, **options))
     assert isinstance(made, Downstream)
     return made
 
@@ -89,6 +94,34 @@ def test_what_a_task_cannot_do_is_said() -> None:
     task = make(Plain, {"labels": list(WORDS)}, upstream, load_interface("last", upstream.widths))
     with pytest.raises(AudiosslError, match="Plain has no way to unite the predictions of several folds"):
         task.ensemble([])
+    task.reads_waveforms = True  # of which none are left where states come chunk by chunk
     assert task.longest_s is None
-    with pytest.raises(NotImplementedError, match="Plain has no way to predict long recordings"):
-        task.predict_long(None)
+
+
+def long_cut(path: Path, seconds: float) -> Any:
+    soundfile.write(path, noise(seconds), RATE_HZ, subtype="FLOAT")
+    (cut,) = cuts_of([str(path)])
+    return cut
+
+
+@pytest.mark.parametrize("pooling", ["mean", "statistics"])
+def test_a_long_recording_is_predicted_as_the_whole(tmp_path: Path, pooling: str) -> None:
+    task = head(pooling=pooling).eval()
+    assert task.longest_s == 600
+    task.upstream.max_samples = 8000
+    assert task.longest_s == 0.5
+    cut = long_cut(tmp_path / "a.wav", 3.3)
+    found = task.predict_long(cut)
+    task.upstream.max_samples = None
+    (whole,) = task.predict(collate([cut], RATE_HZ))
+    assert found.keys() == whole.keys()
+    assert found["predicted"] == whole["predicted"]
+    assert found["scores"] == pytest.approx(whole["scores"], abs=1e-5)
+
+
+def test_a_head_that_reads_every_frame_has_its_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(downstream, "MOST_FRAMES", 329)
+    cut = long_cut(tmp_path / "a.wav", 3.3)
+    head(pooling="mean").eval().predict_long(cut)  # which holds no frames
+    with pytest.raises(AudioError, match=r"a\.wav lasts 0 minutes, of which this head needs all 330 frames at once"):
+        head(pooling="statistics").eval().predict_long(cut)

@@ -60,6 +60,10 @@ class Bands(nn.Module):
         """The fewest input samples that give so many."""
         return (num_samples - 1) * self.down // self.up + 1
 
+    def most(self, num_samples: int) -> int:
+        """The most input samples that give so many."""
+        return num_samples * self.down // self.up
+
     def forward(self, wavs: Tensor, lengths: Tensor) -> Tensor:
         """wavs (B, S), zero beyond lengths (B,). The result is zero beyond `num_samples(lengths)`."""
         made = self._filtered(F.pad(wavs.float(), (self.reach, self.down + self.reach)))

@@ -90,6 +90,11 @@ class Bandwidth(Upstream):
         shortest = self.encoder.min_samples
         return shortest if self.bands is None else self.bands.fewest(shortest)
 
+    @property
+    def max_samples(self) -> int | None:  # type: ignore[override]
+        longest = self.encoder.max_samples
+        return longest if longest is None or self.bands is None else self.bands.most(longest)
+
     @overload
     def num_frames(self, num_samples: int) -> int: ...
     @overload

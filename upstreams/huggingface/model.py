@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from audiossl.core.errors import AudioError, ConfigError, first_line
+from audiossl.core.errors import ConfigError, first_line
 from audiossl.core.ranges import Range
 from audiossl.core.registry import import_target
 from audiossl.encoders.upstream import Upstream
@@ -70,6 +70,7 @@ class HuggingFace(Upstream):
         self.model = without_unused(kind, kind.load_class(kind.encoder)(made) if model is None else model)
         self.sample_rate_hz = self.front.sample_rate_hz
         self.stride, self.receptive_field = self.front.stride, self.front.receptive_field
+        self.max_samples = self.front.max_samples
         self.widths = (int(made.hidden_size),) * (int(getattr(made, kind.depth)) + 1)
 
     @property
@@ -90,7 +91,6 @@ class HuggingFace(Upstream):
 
     def encode(self, wavs: Tensor, lengths: Tensor, last: int) -> Sequence[Tensor]:
         samples = lengths.tolist()
-        self._refuse_long(samples)
         frames = self.num_frames(wavs.shape[1])
         if not samples:
             return [wavs.new_zeros(0, frames, width) for width in self.widths[: last + 1]]
@@ -114,15 +114,6 @@ class HuggingFace(Upstream):
         out = self.model(inputs, output_hidden_states=True, return_dict=True)
         states = [*out.hidden_states[:-1], out.last_hidden_state][: last + 1]
         return states if self.front.regroup is None else [self.front.regroup(state) for state in states]
-
-    def _refuse_long(self, samples: Sequence[int]) -> None:
-        most = self.front.max_samples
-        if most is not None and samples and (longest := max(samples)) > most:
-            rate = self.sample_rate_hz
-            raise AudioError(
-                f"Item {samples.index(longest)} lasts {longest / rate:.2f} s; this {self.config.model['model_type']} "
-                f"encoder reads at most {most / rate:.2f} s: cut the recording into chunks."
-            )
 
     def train(self, mode: bool = True) -> HuggingFace:
         """Batch normalisation keeps the statistics of pre-training: those of one utterance at a time are no batch's."""

@@ -100,6 +100,10 @@ class EngineUpstream(Upstream):
     def min_samples(self) -> int:
         return self.eager.min_samples
 
+    @property
+    def max_samples(self) -> int | None:  # type: ignore[override]
+        return self.eager.max_samples
+
     @overload
     def num_frames(self, num_samples: int) -> int: ...
     @overload

@@ -60,3 +60,17 @@ def test_long_recordings_are_recognised_window_by_window(recogniser: Asr, tmp_pa
     assert starts == sorted(starts)
     expected = [begin for _, begin, _ in spell(text)[1]]
     assert starts[-1] == pytest.approx(expected[-1], abs=0.1)
+
+
+def test_windows_fit_the_encoder(tmp_path: Path) -> None:
+    task = toy_asr().eval()
+    assert task.longest_s == 60
+    cut = file_cut(tmp_path / "talk.wav", long_text(20))
+    with torch.no_grad():
+        whole = torch.cat(list(task.long_log_probs(cut)))
+    task.upstream.max_samples = 40000
+    assert task.longest_s == 2.5
+    with torch.no_grad():
+        parts = list(task.long_log_probs(cut))
+    assert len(parts) > 1
+    assert sum(map(len, parts)) == len(whole)

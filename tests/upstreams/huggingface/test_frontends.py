@@ -20,7 +20,7 @@ def test_models_of_fixed_size_refuse_longer_recordings(tmp_path: Path) -> None:
             assert upstream(torch.zeros(1, longest)).layers[0].shape[1] == upstream.num_frames(longest)
         padded = torch.zeros(2, longest + 4000)  # padding is no recording
         upstream(padded, torch.tensor([longest, 5000]))
-        with pytest.raises(AudioError, match=r"Item 1 lasts .* encoder reads at most .* cut the recording into chunks"):
+        with pytest.raises(AudioError, match=r"Item 1 lasts .* reads at most .* cut it into parts"):
             upstream(padded, torch.tensor([5000, longest + 1]))
 
 

@@ -1,0 +1,98 @@
+"""The hidden states of a long recording, or their mean and deviation over time, chunk by chunk.
+
+What is held is one chunk, and of `long_states` the result. See `audiossl.encoders.long_audio` for what a chunk knows of
+the whole. Where the encoder looks no further than a chunk does, as spectral features do, the result is that of the
+whole.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from audiossl.core.types import Features
+from audiossl.encoders.long_audio import encode_long, fitting_chunks
+from audiossl.encoders.upstream import Upstream
+
+if TYPE_CHECKING:
+    from lhotse.cut import Cut
+
+_log = logging.getLogger(__name__)
+
+
+def long_states(upstream: Upstream, source: Tensor | str | Path | Cut, layers: Sequence[int]) -> Features:
+    """Every frame: layers (1, T, D_l), and (1, 0, D_l) for those below the last that are not asked for.
+
+    upstream: in eval mode.
+    source: as `encode_long` takes it.
+    layers: the numbers of those that are wanted.
+    Raises AudioError.
+    """
+    parts = [[states[layer] for layer in layers] for states in _chunks(upstream, source, max(layers))]
+    whole = [torch.cat(pieces)[None] for pieces in zip(*parts, strict=True)]
+    return _features(upstream, layers, whole)
+
+
+def long_moments(
+    upstream: Upstream, source: Tensor | str | Path | Cut, layers: Sequence[int], *, deviation: bool = False
+) -> Features:
+    """One frame instead of many: the mean over time (1, 1, D_l) of each layer.
+
+    upstream: in eval mode.
+    source: as `encode_long` takes it.
+    layers: the numbers of those that are wanted.
+    deviation: whether the deviation follows the mean, (1, 1, 2 D_l), as `StatisticsPooling` gives them.
+    Raises AudioError.
+    """
+    moments = [_Moments() for _ in layers]
+    for states in _chunks(upstream, source, max(layers)):
+        for layer, sums in zip(layers, moments, strict=True):
+            sums.add(states[layer])
+    return _features(upstream, layers, [sums.result(deviation)[None, None] for sums in moments])
+
+
+class _Moments:
+    """Mean and sum of squared distances of frames that come in parts, in float64 (Chan et al., 1979)."""
+
+    def __init__(self) -> None:
+        self.count, self.mean, self.squares = 0, torch.zeros(()), torch.zeros(())
+
+    def add(self, states: Tensor) -> None:
+        """The next frames (t, D)."""
+        wide, count = states.double(), len(states)
+        mean = wide.mean(dim=0)
+        distance, total = mean - self.mean.to(mean), self.count + count
+        self.squares = (
+            self.squares.to(mean) + (wide - mean).square().sum(dim=0) + distance.square() * self.count * count / total
+        )
+        self.mean = self.mean.to(mean) + distance * count / total
+        self.count = total
+
+    def result(self, deviation: bool) -> Tensor:
+        """(D,) or (2 D,) float32."""
+        # The divisor and the floor of `StatisticsPooling`.
+        spread = (self.squares / max(self.count - 1, 1)).clamp(min=1e-10).sqrt()
+        return (torch.cat([self.mean, spread]) if deviation else self.mean).float()
+
+
+def _chunks(upstream: Upstream, source: Tensor | str | Path | Cut, last: int) -> Iterator[tuple[Tensor, ...]]:
+    """Layers 0 to `last`, (t, D_l) of each chunk."""
+    chunk_s, overlap_s = fitting_chunks(upstream)
+    name = getattr(source, "id", source) if not isinstance(source, Tensor) else "A recording"
+    for first, features in encode_long(upstream, source, chunk_s=chunk_s, overlap_s=overlap_s, up_to_layer=last):
+        if first == 0:
+            _log.warning("%s is long and encoded in chunks of %g s.", name, chunk_s)
+        yield features.item(0)
+
+
+def _features(upstream: Upstream, layers: Sequence[int], wanted: Sequence[Tensor]) -> Features:
+    places = {layer: place for place, layer in enumerate(layers)}
+    first = wanted[0]
+    empty = [first.new_zeros(1, 0, width) for width in upstream.widths[: max(layers) + 1]]
+    made = tuple(wanted[places[n]] if n in places else empty[n] for n in range(max(layers) + 1))
+    return Features(made, torch.tensor([first.shape[1]], device=first.device))
