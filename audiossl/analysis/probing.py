@@ -12,6 +12,8 @@ from audiossl.analysis.config import ProbeOptions
 from audiossl.analysis.functionals import Functionals, functionals_of
 from audiossl.analysis.probes import ProbeResult, best_layers, check_labels, run_probes
 from audiossl.core.files import atomic_write, write_json
+from audiossl.core.outputs import check_out
+from audiossl.core.pictures import save_figure
 from audiossl.core.tensors import fingerprint
 from audiossl.core.types import metrics_as_json
 from audiossl.data.leaks import check_leaks
@@ -46,6 +48,7 @@ def probe_upstream(
     cache: where means and deviations are kept, so that the encoder runs once. None for nowhere.
     Raises ConfigError, LabelError, and what loading the encoder and reading the sound raise.
     """
+    check_out(out, "folder", [name, data])
     upstream_options = dict(upstream_options or {})
     upstream = load_upstream(name, **upstream_options)
     layers = parse_layers(options.layers, upstream.num_layers)
@@ -160,8 +163,7 @@ def draw_curves(found: Sequence[ProbeResult], metric: str, path: Path, *, chance
     axes.set_ylim(0, 1.02)
     axes.set_title(f"{title} (ring: the layer that dev chose)", fontsize=10, loc="left")
     axes.legend(frameon=False, fontsize=8, ncols=len(probes), loc="lower center", bbox_to_anchor=(0.5, -0.32))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120, bbox_inches="tight", metadata={"Software": None})
+    save_figure(figure, path, dpi=120, bbox_inches="tight")
 
 
 def _facts(options: ProbeOptions, splits: Mapping[str, Functionals], found: Sequence[ProbeResult]) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from typing import Annotated
 import typer
 
 from audiossl.cli.options import AsJson, CacheFolder, MaxGb, UpstreamName, UpstreamOptions, upstream_options
+from audiossl.cli.tables import add_row, console, new_table
+from audiossl.core.untrusted import shown
 
 app = typer.Typer(no_args_is_help=True, help="List, check and remove hidden states that are kept.")
 
@@ -18,9 +20,6 @@ Key = Annotated[str, typer.Argument(help="The beginning of a key of `audiossl ca
 @app.command("list")
 def list_entries(folder: CacheFolder = None, as_json: AsJson = False) -> None:
     """List what is kept, the last used first."""
-    from rich.console import Console
-    from rich.table import Table
-
     from audiossl.features.access import gigabytes
     from audiossl.features.manage import entries_in
 
@@ -30,15 +29,14 @@ def list_entries(folder: CacheFolder = None, as_json: AsJson = False) -> None:
         typer.echo(json.dumps(rows, indent=2))
         return
     # An entry that the installed code would compute otherwise takes room and is never read again.
-    table = Table(box=None, pad_edge=False)
-    for name in ("key", "upstream", "form", "layers", "type", "recordings", "size", "last used", ""):
-        table.add_column(name, overflow="fold", no_wrap=name not in ("upstream", "last used", ""))
+    names = ("key", "upstream", "form", "layers", "type", "recordings", "size", "last used", "")
+    made = new_table(*names, folded=("upstream", "last used", ""), box=None, pad_edge=False)
     for row in rows:
         size = gigabytes(row["num_bytes"])
         facts = [row["key"][:12], row["upstream"], row["form"], str(len(row["layers"])), row["dtype"]]
-        table.add_row(*facts, str(row["num_utterances"]), size, row["used"], "" if row["usable"] else "old code")
+        add_row(made, (*facts, row["num_utterances"], size, row["used"], "" if row["usable"] else "old code"))
     total = gigabytes(sum(row["num_bytes"] for row in rows))
-    Console(highlight=False, soft_wrap=True).print(table if rows else f"Nothing is kept in {root}.")
+    console().print(made if rows else shown(f"Nothing is kept in {root}."))
     if rows:
         typer.echo(f"{total} in {root}")
 
@@ -129,9 +127,11 @@ def extract(
 ) -> None:
     """Compute hidden states once and keep them, for any number of trainings (also under torchrun)."""
     from audiossl.core.config import structured
+    from audiossl.core.outputs import check_out
     from audiossl.features.config import CacheConfig
     from audiossl.features.extraction import extract as fill_cache
 
+    check_out(_root(folder), "folder", manifests)
     settings = {"dir": str(folder or ""), "max_gb": max_gb, "dtype": dtype}
     facts = fill_cache(
         upstream,

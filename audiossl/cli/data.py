@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
+from audiossl.cli.tables import add_row, console, new_table
+from audiossl.core.untrusted import json_text, shown
+
 if TYPE_CHECKING:
     from lhotse import CutSet
 
@@ -32,6 +35,7 @@ def from_csv(
     """
     from audiossl.data.sources import cuts_from_csv
 
+    _check(out_dir, csv)
     _write(cuts_from_csv(csv, audio_root=audio_root, columns=_columns(column)), out_dir)
 
 
@@ -47,6 +51,7 @@ def from_folder(
     """Make manifests from a folder. Subfolders named train, dev (or val, ...) and test become the splits."""
     from audiossl.data.sources import cuts_from_folder
 
+    _check(out_dir)
     split = None if dev is None and test is None else (dev or 0.0, test or 0.0)
     _write(cuts_from_folder(folder, labels_from_parent=labels, split=split, seed=seed), out_dir)
 
@@ -59,6 +64,7 @@ def from_kaldi(
     """Make manifests from Kaldi data folders."""
     from audiossl.data.sources import cuts_from_kaldi
 
+    _check(out_dir)
     _write(cuts_from_kaldi(folder), out_dir)
 
 
@@ -84,6 +90,7 @@ def from_annotations(
 
     if rows not in ("calls", "windows"):
         raise ConfigError(f"--rows {rows}: choose calls or windows.")
+    _check(out_dir, *tables)
     found, silent = annotated.read_tables(
         tables,
         root=audio_root,
@@ -121,6 +128,7 @@ def split(
     from audiossl.data.manifests import read_manifest
     from audiossl.data.splits import split_cuts
 
+    _check(out_dir, *manifests)
     cuts = [cut for path in manifests for cut in read_manifest(path)]
     shares = {"train": 1 - dev - test, "dev": dev, "test": test}
     _write(split_cuts(cuts, shares, by=by, stratify=stratify, seed=seed), out_dir)
@@ -132,23 +140,21 @@ def validate(
     read_audio: Annotated[bool, typer.Option(help="Read every sample, not only the headers.")] = True,
 ) -> None:
     """Find everything that is wrong in manifests and their sound files. Exit code 1 if anything is."""
-    from rich.console import Console
-
     from audiossl.data.checks import stats as count
     from audiossl.data.checks import validate as find_problems
     from audiossl.data.manifests import read_manifest
 
-    console = Console(highlight=False)
+    out = console()
     num_problems = 0
     for path in manifests:
         cuts = read_manifest(path)
         problems = find_problems(cuts, read_audio=read_audio)
         num_problems += len(problems)
         for doubt in count({str(path): cuts})["doubts"]:
-            console.print(f"{path}: {doubt}", markup=False, soft_wrap=True)
+            out.print(shown(f"{path}: {doubt}"))
         for problem in problems:
-            console.print(f"{path}: {problem.id}: {problem.message}", markup=False, soft_wrap=True)
-        console.print(f"{path}: {len(cuts)} rows, {len(problems)} problems", markup=False, soft_wrap=True)
+            out.print(shown(f"{path}: {problem.id}: {problem.message}"))
+        out.print(shown(f"{path}: {len(cuts)} rows, {len(problems)} problems"))
     if num_problems:
         raise typer.Exit(1)
 
@@ -166,11 +172,18 @@ def stats(
     keys = names if unique else [str(path) for path in manifests]
     counted = count({key: read_manifest(path) for key, path in zip(keys, manifests, strict=True)})
     if json:
-        from json import dumps
-
-        typer.echo(dumps(counted, indent=2, ensure_ascii=False))
+        typer.echo(json_text(counted, indent=2))
     else:
         _print_stats(counted)
+
+
+def _check(out_dir: Path, *inputs: Path) -> None:
+    """Raise OutputError where manifests cannot be written, or where one of them would replace what it is made from."""
+    from audiossl.core.outputs import check_out
+
+    check_out(out_dir, "folder")
+    for split in ("train", "dev", "test", "all"):
+        check_out(out_dir / f"{split}.jsonl.gz", "file", inputs)
 
 
 def _columns(pairs: list[str] | None) -> dict[str, str]:
@@ -193,24 +206,20 @@ def _write(splits: Mapping[str, CutSet], out_dir: Path) -> None:
 
 
 def _print_stats(counted: Mapping[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
     # In a narrow terminal a long name is broken, and nothing is left out.
-    for name in ("split", "rows", "files", "hours", "min s", "median s", "max s", "Hz", "labels", "speakers"):
-        table.add_column(name, overflow="fold", no_wrap=name not in ("split", "Hz"))
+    names = ("split", "rows", "files", "hours", "min s", "median s", "max s", "Hz", "labels", "speakers")
+    made = new_table(*names, folded=("split", "Hz"), box=None, pad_edge=False)
     for split, tally in counted["splits"].items():
         duration, rates = tally["duration_s"], ", ".join(map(str, tally["sample_rates_hz"]))
         lengths = [f"{duration[name]:.2f}" for name in ("min", "median", "max")]
         counts = [str(tally["num_rows"]), str(tally["num_files"]), f"{tally['hours']:.2f}"]
-        table.add_row(split, *counts, *lengths, rates, str(len(tally["labels"])), str(len(tally["speakers"])))
-    console = Console(highlight=False)
-    console.print(table)
+        add_row(made, (split, *counts, *lengths, rates, len(tally["labels"]), len(tally["speakers"])))
+    out = console()
+    out.print(made, soft_wrap=False)
     lines = [
         f"{pair} share {len(shared)} {what}, for instance {shared[0]}"
         for what in ("speakers", "files")
         for pair, shared in counted[f"shared_{what}"].items()
     ]
     for line in [*lines, *counted["doubts"]]:
-        console.print(line, markup=False, soft_wrap=True)
+        out.print(shown(line))

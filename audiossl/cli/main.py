@@ -14,7 +14,9 @@ import typer
 
 from audiossl.cli import cache, config, data, probing
 from audiossl.cli.options import AsJson, Precision, UpstreamName, UpstreamOptions, takes_fields_of, upstream_options
-from audiossl.core.errors import AudiosslError, ConfigError
+from audiossl.cli.tables import PlainFormatter, add_row, console, new_table
+from audiossl.core.errors import AudiosslError, ConfigError, os_error_sentence
+from audiossl.core.untrusted import shown
 from audiossl.encoders.config import EmbedOptions
 
 app = typer.Typer(
@@ -71,18 +73,18 @@ def describe(
         return
     # Facts are one table, settings another below it.
     settings = facts.pop("settings", [])
-    table = _table(box=None, show_header=False, pad_edge=False)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
+    made = new_table(box=None, show_header=False, pad_edge=False)
+    made.add_column(style="bold", no_wrap=True)
+    made.add_column(overflow="fold")
     for key, value in facts.items():
-        table.add_row(key, value if isinstance(value, str) else json.dumps(value))
-    _console().print(table)
+        add_row(made, (key, value if isinstance(value, str) else json.dumps(value)))
+    console().print(made)
     if settings:
-        table = _table("setting", "default", "meaning", box=None, pad_edge=False)
+        made = new_table("setting", "default", "meaning", box=None, pad_edge=False)
         for setting in settings:
             default = "required" if setting["required"] else json.dumps(setting["default"])
-            table.add_row(*map(_escaped, (setting["name"], default, setting["doc"])))
-        _console().print("", table)
+            add_row(made, (setting["name"], default, setting["doc"]))
+        console().print("", made)
 
 
 app.command("config")(config.config)
@@ -210,13 +212,13 @@ def evaluate(
     if as_json:
         print(json.dumps(metrics_as_json(metrics)))
         return
-    table = _table("metric", "value", "95 % interval", title=f"{run} on {split}", title_justify="left")
+    made = new_table("metric", "value", "95 % interval", title=f"{run} on {split}")
     for name, metric in metrics.items():
         interval = f"{metric.low:.4f} to {metric.high:.4f}" if metric.low is not None else ""
-        table.add_row(name, f"{metric.value:.4f}", interval)
-    _console().print(table)
+        add_row(made, (name, f"{metric.value:.4f}", interval))
+    console().print(made)
     if note := intervals_note(metrics):
-        _console().print(_escaped(note))
+        console().print(shown(note))
 
 
 @app.command()
@@ -228,21 +230,26 @@ def predict(
 ) -> None:
     """Predict recordings with a trained run: labels, transcripts, embeddings, whatever its task gives."""
     from audiossl.core.files import write_jsonl
+    from audiossl.core.outputs import check_out
+    from audiossl.core.untrusted import json_text
     from audiossl.data.inputs import cuts_of
+    from audiossl.data.reading import path_of
     from audiossl.experiments.loading import load_run
 
-    loaded = load_run(run)
-    rows = sorted(loaded.predict(cuts_of(inputs)), key=lambda row: row["id"])
+    loaded, cuts = load_run(run), cuts_of(inputs)
+    if to:
+        check_out(to, "file", [*inputs, *(path for cut in cuts if (path := path_of(cut)))], begins=b"{")
+    rows = sorted(loaded.predict(cuts), key=lambda row: row["id"])
     if to:
         write_jsonl(to, rows)
     if as_json:
-        print("\n".join(json.dumps(row, ensure_ascii=False) for row in rows))
+        print("\n".join(map(json_text, rows)))
         return
-    shown = [loaded.task.columns(row) for row in rows]
-    table = _table("recording", *shown[0], box=None, pad_edge=False)
-    for row, columns in zip(rows, shown, strict=True):
-        table.add_row(*map(_escaped, (row["id"], *columns.values())))
-    _console().print(table)
+    columns = [loaded.task.columns(row) for row in rows]
+    made = new_table("recording", *columns[0], box=None, pad_edge=False)
+    for row, found in zip(rows, columns, strict=True):
+        add_row(made, (row["id"], *found.values()))
+    console().print(made)
 
 
 @app.command()
@@ -258,10 +265,11 @@ def report(
     """Compare runs in one HTML page: table with intervals, layer weights, confusion, learning curves."""
     from audiossl.report import build_report, summary_note, summary_table
 
-    _console().print(summary_table(runs))
+    made = build_report(runs, to)
+    console().print(summary_table(runs))
     if note := summary_note(runs):
-        _console().print(_escaped(note))
-    print(f"Report: {build_report(runs, to)}")
+        console().print(shown(note))
+    print(f"Report: {made}")
 
 
 app.command()(probing.probe)
@@ -276,11 +284,11 @@ def doctor(as_json: AsJson = False) -> None:
     if as_json:
         print(json.dumps([finding._asdict() for finding in findings], indent=2))
     else:
-        table = _table("", "check", "found", box=None, pad_edge=False)
+        made = new_table("", "check", "found", box=None, pad_edge=False)
         sign = {"ok": "[green]ok[/]", "missing": "[yellow]--[/]", "wrong": "[red]!![/]"}
         for finding in findings:
-            table.add_row(sign[finding.status], finding.check, _escaped(f"{finding.found} {finding.fix}".rstrip()))
-        _console().print(table)
+            made.add_row(sign[finding.status], *map(shown, (finding.check, f"{finding.found} {finding.fix}".rstrip())))
+        console().print(made)
     if any(finding.status == "wrong" for finding in findings):
         raise typer.Exit(1)
 
@@ -298,17 +306,25 @@ def add_commands_of_tasks() -> None:
 
 def main() -> None:
     """Entry point: errors that are the user's to mend are one sentence, without a traceback."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(PlainFormatter("%(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("audiossl.experiments").setLevel(logging.INFO)  # what is computed once, and why
     try:
         add_commands_of_tasks()
         app()
     except AudiosslError as error:
-        _console(stderr=True).print(f"[red]error:[/] {_escaped(str(error))}")
-        sys.exit(2)
+        _fail(str(error))
+    except OSError as error:  # of a file or a disk, wherever it came up
+        _fail(os_error_sentence(error))
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         sys.exit(130)
+
+
+def _fail(sentence: str) -> None:
+    console(stderr=True).print("[red]error:[/]", shown(sentence))
+    sys.exit(2)
 
 
 def _run(
@@ -368,24 +384,6 @@ def _registry(kind: str) -> Any:
     if name not in kinds:
         raise ConfigError(f"There is nothing called {kind!r} to list. {did_you_mean(kind, kinds)}")
     return kinds[name]
-
-
-def _console(*, stderr: bool = False) -> Any:
-    from rich.console import Console  # a tenth of a second that `audiossl list` need not spend
-
-    return Console(stderr=stderr, soft_wrap=True)
-
-
-def _table(*headers: str, **style: Any) -> Any:
-    from rich.table import Table
-
-    return Table(*headers, **style)
-
-
-def _escaped(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
 
 
 if __name__ == "__main__":

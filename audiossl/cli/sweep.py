@@ -8,10 +8,9 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
+from audiossl.cli.tables import add_row, console, new_table
 from audiossl.core.types import Metric, metrics_as_json
+from audiossl.core.untrusted import shown
 from audiossl.experiments.loading import load_run
 from audiossl.experiments.sweeps.record import MemberRecord, SweepRecord, read_sweep, runs_of
 from audiossl.metrics.formatting import intervals_note
@@ -34,13 +33,13 @@ def evaluate_sweep(folder: Path, split: str, checkpoint: str, overrides: Sequenc
         evaluated = {name: metrics_as_json(metrics) for name, metrics in found.items()}
         print(json.dumps({**record.as_json(), "split": split, "evaluated": evaluated, "over_seeds": over_seeds(found)}))
         return
-    console = Console(soft_wrap=True)
-    console.print(members_table(record, f"{folder}: {record.metric} on dev"))
+    out = console()
+    out.print(members_table(record, f"{folder}: {record.metric} on dev"))
     for note in record.notes:
-        console.print(note, markup=False)
-    console.print(figures_table(found, f"Chosen on dev, evaluated on {split}"))
+        out.print(shown(note))
+    out.print(figures_table(found, f"Chosen on dev, evaluated on {split}"))
     for note in dict.fromkeys(map(intervals_note, found.values())):
-        console.print(note, markup=False)
+        out.print(shown(note))
 
 
 def over_seeds(found: Mapping[str, Mapping[str, Metric]]) -> dict[str, dict[str, float]]:
@@ -50,13 +49,13 @@ def over_seeds(found: Mapping[str, Mapping[str, Metric]]) -> dict[str, dict[str,
     return {name: {"mean": mean(each), "std": stdev(each)} for name, each in values.items() if len(each) == len(found)}
 
 
-def members_table(record: SweepRecord, title: str) -> Table:
+def members_table(record: SweepRecord, title: str) -> Any:
     """All members, and which of them were chosen."""
-    table = Table("member", "dev", "at step", "", title=title, title_justify="left")
+    made = new_table("member", "dev", "at step", "", title=title)
     best, chosen = record.best(), {member.name for member in record.chosen}
     for member in record.members:
-        table.add_row(member.name, _number(member.dev), str(member.step or ""), _remark(member, best, chosen))
-    return table
+        add_row(made, (member.name, _number(member.dev), member.step or "", _remark(member, best, chosen)))
+    return made
 
 
 def _remark(member: MemberRecord, best: MemberRecord | None, chosen: set[str]) -> str:
@@ -67,16 +66,18 @@ def _remark(member: MemberRecord, best: MemberRecord | None, chosen: set[str]) -
     return "" if member.state == "finished" else f"{member.state}: {member.why}" if member.why else member.state
 
 
-def figures_table(found: Mapping[str, Mapping[str, Metric]], title: str) -> Table:
+def figures_table(found: Mapping[str, Mapping[str, Metric]], title: str) -> Any:
     """Metrics with their intervals, and their mean over seeds."""
-    table = Table("member", "metric", "value", "95 % interval", title=title, title_justify="left")
+    made = new_table("member", "metric", "value", "95 % interval", title=title)
     for member, metrics in found.items():
         for name, metric in metrics.items():
             interval = f"{metric.low:.4f} to {metric.high:.4f}" if metric.low is not None else ""
-            table.add_row(member, name, _number(metric.value), interval)
+            add_row(made, (member, name, _number(metric.value), interval))
     for name, facts in over_seeds(found).items():
-        table.add_row(f"mean of {len(found)} seeds", name, _number(facts["mean"]), f"± {facts['std']:.4f} (deviation)")
-    return table
+        add_row(
+            made, (f"mean of {len(found)} seeds", name, _number(facts["mean"]), f"± {facts['std']:.4f} (deviation)")
+        )
+    return made
 
 
 def _number(value: Any) -> str:

@@ -140,10 +140,12 @@ def read_jsonl(path: Path, *, may_be_cut: bool = False) -> list[dict[str, Any]]:
         except (ValueError, RecursionError) as error:
             if may_be_cut and number == len(lines):
                 break
-            raise AudiosslError(f"{path}, line {number} is not JSON ({first_line(error)}); write it again.") from error
+            raise AudiosslError(
+                f"{path}, line {number} is not JSON ({first_line(error)}); mend or remove it."
+            ) from error
         if not isinstance(row, dict):
             raise AudiosslError(
-                f"{path}, line {number} must hold a JSON object, not a {type(row).__name__}; write it again."
+                f"{path}, line {number} must hold a JSON object, not a {type(row).__name__}; mend or remove it."
             )
         rows.append(row)
     return rows

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from audiossl.core.errors import CheckpointError
+from audiossl.core.outputs import check_out
 from audiossl.core.tensors import config_of
 from audiossl.encoders.loading import load_upstream
 from audiossl.encoders.testing import noise, relative_distance
@@ -29,6 +30,7 @@ def convert(source: str, destination: Path, **options: Any) -> dict[str, Any]:
     """
     if destination.exists() and not (destination.is_dir() and not any(destination.iterdir())):
         raise CheckpointError(f"{destination} is there already; choose another place or remove it.")
+    check_out(destination, "file" if destination.suffix == ".safetensors" else "folder", [source])
     upstream = load_upstream(source, **options)
     as_before: dict[str, Any] = {}
     if destination.suffix == ".safetensors":

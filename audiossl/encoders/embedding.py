@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 
 from audiossl.core.errors import ManifestError
+from audiossl.core.outputs import check_out
 from audiossl.core.terminal import progress
+from audiossl.core.untrusted import file_names
 from audiossl.data.config import LoaderConfig
 from audiossl.data.inputs import cuts_of
 from audiossl.encoders.config import EmbedOptions
@@ -20,7 +22,7 @@ from audiossl.encoders.encoding import encode_rows
 from audiossl.encoders.layers import parse_layers
 from audiossl.encoders.loading import load_upstream
 from audiossl.encoders.long_audio import chunk_frames, encode_long, plan, recording_of
-from audiossl.encoders.npz import NpzWriter
+from audiossl.encoders.npz import ARCHIVE_SUFFIX, NpzWriter
 from audiossl.encoders.upstream import Upstream
 
 if TYPE_CHECKING:
@@ -55,8 +57,13 @@ def embed_inputs(
     upstream_options: the encoder's own.
     Raises ConfigError, and what loading the encoder and reading the sound raise.
     """
+    archive = out.suffix == ARCHIVE_SUFFIX
+    check_out(out, "file" if archive else "folder", inputs, begins=b"PK" if archive else None)
     settings = {"precision": options.precision, "engine": options.engine, **(upstream_options or {})}
-    return embed_rows(load_upstream(name, **settings), cuts_of(inputs), out, options)
+    upstream, cuts = load_upstream(name, **settings), cuts_of(inputs)
+    if not archive:
+        file_names([cut.id for cut in cuts], ARCHIVE_SUFFIX)  # known before anything is encoded
+    return embed_rows(upstream, cuts, out, options)
 
 
 def embed_rows(

@@ -15,7 +15,7 @@ import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from types import TracebackType
 
 import numpy as np
@@ -23,8 +23,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from audiossl.core.files import atomic_write
+from audiossl.core.errors import AudiosslError, ManifestError
+from audiossl.core.files import atomic_write, unwritable
+from audiossl.core.untrusted import FileNames
 
+ARCHIVE_SUFFIX = ".npz"
 Array = npt.NDArray[np.float32]
 
 
@@ -42,11 +45,12 @@ class NpzWriter:
     def __init__(self, out: str | Path, layers: Sequence[int], *, pool: str = "none") -> None:
         self.out, self.layers, self.pool = Path(out), tuple(layers), pool
         self._stack = ExitStack()
+        self._files, self._members = FileNames(ARCHIVE_SUFFIX), set[str]()
         self._archive: zipfile.ZipFile | None = None
         self._temporary: Path | None = None
 
     def __enter__(self) -> NpzWriter:
-        if self.out.suffix == ".npz":
+        if self.out.suffix == ARCHIVE_SUFFIX:
             temporary = self._stack.enter_context(atomic_write(self.out))
             self._archive = self._stack.enter_context(zipfile.ZipFile(temporary, "w"))
         return self
@@ -55,6 +59,8 @@ class NpzWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stack.__exit__(kind, error, trace)
+        if isinstance(error, OSError) and error.filename is None and not isinstance(error, AudiosslError):
+            raise unwritable(self.out, error) from error  # of a part that had no room
 
     def write(self, name: str, states: Sequence[Tensor]) -> None:
         """A whole recording: (T, D_l) of each layer, of any type and on any device."""
@@ -75,15 +81,20 @@ class NpzWriter:
 
     def _add(self, name: str, arrays: Mapping[str, Array | Path]) -> None:
         if self._archive is not None:
+            if name in self._members:
+                raise ManifestError(
+                    f"Two recordings have the id {name!r}; ids must be unique: make the manifest again."
+                )
+            self._members.add(name)
             _add_members(self._archive, arrays)
             return
-        with atomic_write(self.out / _inside(f"{name}.npz")) as temporary, zipfile.ZipFile(temporary, "w") as own:
+        with atomic_write(self.out / self._files.of(name)) as temporary, zipfile.ZipFile(temporary, "w") as own:
             _add_members(own, arrays)
 
-    def _file(self, number: int, shape: tuple[int, ...]) -> _ArrayFile:
+    def _array_file(self, number: int, shape: tuple[int, ...]) -> _ArrayFile:
         """A file for a part of what is being written, beside the result, which has room for what may be gigabytes."""
         if self._temporary is None:
-            folder = self.out.parent if self.out.suffix == ".npz" else self.out
+            folder = self.out.parent if self.out.suffix == ARCHIVE_SUFFIX else self.out
             folder.mkdir(parents=True, exist_ok=True)
             made = self._stack.enter_context(tempfile.TemporaryDirectory(prefix=".embed.", dir=folder))
             self._temporary = Path(made)
@@ -108,13 +119,16 @@ class RecordingInParts:
             sums = [state.double().sum(0) for state in states]
             self._sums = [a + b for a, b in zip(self._sums, sums, strict=True)] if self._sums else sums
         else:
-            for name, array in self.writer._arrays(self.name, states).items():
-                if name not in self._files:
-                    shape = (*array.shape[:-2], self.num_frames, array.shape[-1])
-                    self._files[name] = self.writer._file(len(self._files), shape)
-                self._files[name].put(first, array)
+            self._put(first, states)
         if first + len(states[0]) == self.num_frames:
             self.writer._add(self.name, self._whole())
+
+    def _put(self, first: int, states: Sequence[Tensor]) -> None:
+        for name, array in self.writer._arrays(self.name, states).items():
+            if name not in self._files:
+                shape = (*array.shape[:-2], self.num_frames, array.shape[-1])
+                self._files[name] = self.writer._array_file(len(self._files), shape)
+            self._files[name].put(first, array)
 
     def _whole(self) -> Mapping[str, Array | Path]:
         if self.writer.pool == "mean":
@@ -142,11 +156,6 @@ class _ArrayFile:
     def close(self) -> Path:
         self.file.close()
         return self.path
-
-
-def _inside(name: str) -> str:
-    """An id as a relative path, without what would lead out of a folder."""
-    return "/".join(part for part in PurePosixPath(name).parts if part not in ("/", ".."))
 
 
 def _add_members(archive: zipfile.ZipFile, arrays: Mapping[str, Array | Path]) -> None:

@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_type_hints
 
 from audiossl.core.config import save_yaml, structured
 from audiossl.core.errors import AudiosslError, CheckpointError, ConfigError, TrainingError
@@ -29,6 +29,7 @@ from audiossl.core.locks import try_lock_file
 from audiossl.core.outputs import check_out
 from audiossl.core.processes import is_main
 from audiossl.core.tensors import read_tensors
+from audiossl.core.typed_json import check_types
 from audiossl.encoders.encoder_file import RUN_NAME, UPSTREAM_NAME, EncoderFile, has_encoder_file
 from audiossl.experiments.config import Experiment, parse_settings, read_settings
 from audiossl.experiments.leftovers import (
@@ -92,8 +93,9 @@ class RunFacts:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> RunFacts:
-        """What was written, also by a version that knew other facts."""
+        """What was written, also by a version that knew other facts. Raises AudiosslError for values of other types."""
         known = {each.name for each in fields(cls)}
+        check_types(stored, get_type_hints(cls), RUN_NAME, "train again with --overwrite")
         empty: dict[str, Any] = {"command": "", "created": "", "folder": "", "versions": {}}
         return cls(**{**empty, **{key: value for key, value in stored.items() if key in known}})
 
@@ -226,6 +228,8 @@ class RunFolder:
     def interface(self) -> LayerWeights:
         """What interface.json says. Raises AudiosslError where the run is not finished."""
         stored = read_json(self.interface_path)
+        kinds = {"name": str, "layer_weights": dict[str, list[float]] | None}
+        check_types(stored, kinds, self.interface_path, "go on with --resume, which writes it again")
         return LayerWeights(str(stored.get("name", "")), stored.get("layer_weights") or {})
 
     def split(self, name: str) -> SplitFolder:
@@ -318,12 +322,15 @@ class RunFolder:
 
         splits: whose evaluations are to be written.
         """
-        for name in (LOCK_NAME, *PARTS_OF_A_RUN, *splits):
-            if (self.path / name).is_symlink():
-                raise TrainingError(
-                    f"{self.path / name} is a link, so what would be written there is not of the run; put what it "
-                    f"leads to in its place."
-                )
+        for link in self.links(*splits):
+            raise TrainingError(
+                f"{link} is a link, so what would be written there is not of the run; put that in its place."
+            )
+
+    def links(self, *splits: str) -> list[Path]:
+        """The parts of the run, and of these splits, that are links: they may lead anywhere."""
+        parts = [self.path / name for name in (LOCK_NAME, *PARTS_OF_A_RUN, *splits)]
+        return [part for part in parts if part.is_symlink()]
 
     def begin(self, config: Any, facts: RunFacts, encoder: EncoderFile | None = None, *, resume: bool = False) -> None:
         """Say what is trained here. What an earlier run left is removed, unless it is gone on with.

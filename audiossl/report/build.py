@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from audiossl.core.files import atomic_write
+from audiossl.core.outputs import check_out
 from audiossl.core.types import Metric
 from audiossl.experiments.sweeps.record import is_sweep, read_sweep
 from audiossl.metrics.formatting import interval_written, scaled, with_unit, written
@@ -25,6 +27,7 @@ from audiossl.report.summary import interval_notes, metric_names, upstream_writt
 
 NUM_MISTAKES = 10
 MOST_PICTURES = 12  # of one run
+_BEGINNING = b'<!doctype html>\n<html lang="en">\n<head>\n'  # of a page of ours
 _PACKAGES = ("torch", "torchaudio", "numpy", "lhotse", "scikit-learn", "omegaconf")
 _NOT_CURVES = ("lr", "grad_norm", "epoch", "weight")  # logged, but not what a curve is read for
 
@@ -39,16 +42,19 @@ class Chart(NamedTuple):
 def build_report(runs: Sequence[Path], out: Path) -> Path:
     """Write out/index.html about the runs, the first of which is the baseline. Returns its path.
 
-    Raises TrainingError for a folder that is not a run. What a run lacks is said on the page.
+    Raises TrainingError for a folder that is not a run, OutputError for a page that cannot be written.
+    What a run lacks is said on the page.
     """
+    path = Path(out) / "index.html"
+    check_out(path.parent, "folder")
+    check_out(path, "file", begins=_BEGINNING)
     found = read_runs(runs)
     loader = FileSystemLoader(Path(__file__).parent)
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     page = environment.get_template("template.html").render(page_facts(found))
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "index.html").write_text(page, encoding="utf-8")
-    return out / "index.html"
+    with atomic_write(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    return path
 
 
 def page_facts(runs: Sequence[RunSummary]) -> dict[str, Any]:

@@ -6,7 +6,6 @@ A page about runs must not fail because one of them is unfinished, so what is mi
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,15 +13,34 @@ from typing import Any
 
 from audiossl.core.config import read_yaml
 from audiossl.core.errors import TrainingError
-from audiossl.core.files import read_json
+from audiossl.core.files import read_json, read_jsonl
+from audiossl.core.pictures import SUFFIXES, is_picture
 from audiossl.core.registry import UPSTREAMS
+from audiossl.core.typed_json import check_types
 from audiossl.core.types import Metric
 from audiossl.experiments.folder import LayerWeights, RunFacts, RunFolder
 from audiossl.experiments.sweeps.record import is_sweep, runs_of
 from audiossl.metrics.clusters import ITEM
 
 SPLITS = ("test", "dev", "train")  # the order in which a split stands for its run
-PICTURES = (".png", ".svg")
+_EVALUATE = "evaluate the run again"
+_METRIC = {"value": float, "low": float | None, "high": float | None}
+_FACTS: dict[str, Any] = {
+    "metrics": dict[str, dict[str, Any]] | None,
+    "num_items": int | None,
+    "labels": list[Any] | None,
+    "confusion": list[list[float]] | None,
+    "tables": list[dict[str, Any]] | None,
+}
+_TABLE: dict[str, Any] = {"header": list[Any], "rows": list[list[Any]]}
+_PREDICTION: dict[str, Any] = {
+    "probability": float | None,
+    "duration_s": float | None,
+    "audio": dict[str, Any] | None,
+    "score": float | None,
+    "num_errors": float | None,
+    "num_units": float | None,
+}
 
 
 @dataclass(frozen=True)
@@ -169,19 +187,21 @@ def read_run(path: Path) -> RunSummary:
     if not path.is_dir():
         raise TrainingError(f"There is no run folder {path}; give a folder that `audiossl train` wrote.")
     run = RunFolder(path)
-    if not run.is_run and not run.log_path.is_file():
+    if not run.config_path.is_file() and not run.log_path.is_file():
         raise TrainingError(
             f"{path} is not a run: it has neither {run.config_path.name} nor {run.log_path.name}; give a folder that "
             f"`audiossl train` wrote."
         )
     # Whatever may lack adds a note, or nothing where nobody misses it.
     notes: list[str] = []
+    for link in run.links():
+        raise TrainingError(f"{link} is a link, which may lead anywhere; put what it leads to in its place.")
     config, config_text = _read_config(run.config_path, notes)
-    log = _read_lines(run.log_path, notes, missing=f"has no {run.log_path.name}, so there are no learning curves")
+    log = _read_log(run, notes, missing=f"has no {run.log_path.name}, so there are no learning curves")
     evaluations = {evaluation.split: evaluation for evaluation in _read_evaluations(run, notes)}
     facts = run.facts if run.facts_path.is_file() else None
     weights = run.interface if run.is_finished else None
-    pictures = _pictures(run.figures_path)
+    pictures = _pictures(run.figures_path, run, notes)
     name = path.resolve().name
     summary = RunSummary(path, name, config, config_text, facts, log, weights, evaluations, pictures, notes)
     # Two more notes, which only the whole can tell.
@@ -190,6 +210,10 @@ def read_run(path: Path) -> RunSummary:
     if not summary.is_pretraining and not evaluations:
         notes.append("has not been evaluated yet")
     return summary
+
+
+def _read_log(run: RunFolder, notes: list[str], missing: str) -> list[dict[str, Any]]:
+    return run.log if _read_lines(run.log_path, notes, missing) else []
 
 
 def distinct_names(paths: Sequence[Path]) -> list[str]:
@@ -224,30 +248,48 @@ def _read_config(path: Path, notes: list[str]) -> tuple[dict[str, Any], str]:
 
 
 def _read_evaluations(run: RunFolder, notes: list[str]) -> Iterator[Evaluation]:
-    found = {split.name: split for split in run.evaluated}
+    found = {split.name: split for split in run.evaluated if is_inside(split.path, run.path)}
     for name in sorted(found, key=lambda name: (SPLITS.index(name) if name in SPLITS else len(SPLITS), name)):
-        facts = read_json(found[name].metrics)
+        facts = _read_facts(found[name].metrics)
         lost = f"{name}/{found[name].predictions.name}"
         missing = f"has no {lost}, so there are no mistakes and no comparison on {name}"
-        predictions = _read_lines(found[name].predictions, notes, missing=missing)
+        predictions = _read_predictions(found[name].predictions, notes, missing)
         yield Evaluation(
             split=name,
             metrics=_metrics(facts.get("metrics") or {}, found[name].metrics),
-            num_items=int(facts.get("num_items") or len(predictions)),
+            num_items=facts.get("num_items") or len(predictions),
             labels=[str(label) for label in facts.get("labels") or []],
             confusion=facts.get("confusion") or [],
             predictions=predictions,
             facts=facts,
             # The page draws the confusion matrix itself, so that it follows the reader's theme.
-            pictures=[file for file in _pictures(found[name].path) if file.name != "confusion.png"],
+            pictures=[file for file in _pictures(found[name].path, run, notes) if file.name != "confusion.png"],
         )
 
 
+def _read_facts(path: Path) -> dict[str, Any]:
+    """metrics.json, with what the page reads of it in the types that it needs."""
+    facts = read_json(path)
+    check_types(facts, _FACTS, path, _EVALUATE)
+    for table in facts.get("tables") or []:
+        check_types(table, _TABLE, path, _EVALUATE)
+    counts = facts.get("confusion") or []
+    if any(len(row) != len(counts) for row in counts):
+        raise TrainingError(f"{path} is damaged: the confusion matrix is not square; {_EVALUATE}.")
+    return facts
+
+
+def _read_predictions(path: Path, notes: list[str], missing: str) -> list[dict[str, Any]]:
+    rows = _read_lines(path, notes, missing)
+    for number, row in enumerate(rows, start=1):
+        check_types(row, _PREDICTION, f"{path}, line {number},", _EVALUATE)
+    return rows
+
+
 def _metrics(raw: Mapping[str, Any], path: Path) -> dict[str, Metric]:
-    try:
-        return {name: Metric.from_json(row) for name, row in raw.items()}
-    except (KeyError, TypeError, ValueError) as error:
-        raise TrainingError(f"{path} has a metric without a value ({error}); evaluate the run again.") from error
+    for name, row in raw.items():
+        check_types({"value": None, **row}, _METRIC, f"{path}, metric {name!r},", _EVALUATE)
+    return {name: Metric.from_json(row) for name, row in raw.items()}
 
 
 def _read_lines(path: Path, notes: list[str], missing: str) -> list[dict[str, Any]]:
@@ -255,20 +297,28 @@ def _read_lines(path: Path, notes: list[str], missing: str) -> list[dict[str, An
     if not path.is_file():
         notes.append(missing)
         return []
-    rows: list[dict[str, Any]] = []
-    lines = path.read_text(encoding="utf-8").splitlines()
-    for number, line in enumerate(lines, start=1):
-        try:
-            rows.append(json.loads(line))
-        except ValueError as error:
-            if number < len(lines):
-                raise TrainingError(f"Line {number} of {path} is not JSON ({error}).") from error
-            notes.append(f"has a cut-off last line in {path.name}, which is left out")
+    rows = read_jsonl(path, may_be_cut=True)
+    written = path.read_bytes().removesuffix(b"\n")
+    if written and len(rows) <= written.count(b"\n"):
+        notes.append(f"has a cut-off last line in {path.name}, which is left out")
     return rows
 
 
-def _pictures(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.glob("*") if file.suffix in PICTURES)
+def is_inside(path: Path, folder: Path) -> bool:
+    """Whether a path leads to something in a folder. A link in a run from elsewhere may lead to anything."""
+    return path.resolve().is_relative_to(folder.resolve())
+
+
+def _pictures(folder: Path, run: RunFolder, notes: list[str]) -> list[Path]:
+    """The pictures in a folder of a run: files of the run itself that are pictures."""
+    found = []
+    for file in sorted(folder.glob("*")):
+        if file.suffix in SUFFIXES:
+            if is_inside(file, run.path) and file.is_file() and is_picture(file):
+                found.append(file)
+            else:
+                notes.append(f"has a {file.name} that is no picture of its own, which is left out")
+    return found
 
 
 def _name_of(value: Any) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.table import Table
 
 from audiossl.core.types import Metric
+from audiossl.core.untrusted import shown
 from audiossl.metrics.formatting import PERCENT, interval_written, intervals_note, with_unit, written
 from audiossl.report.runs import Evaluation, RunSummary, read_runs
 
@@ -20,14 +21,14 @@ def summary_table(runs: Sequence[Path], title: str | None = None) -> Table:
     # What all runs share is said once, above: a terminal has room for the names and the figures.
     same = [column for column in _FIXED[2:] if len({row[header.index(column)] for row in rows}) == 1]
     shared = ", ".join(f"{column} {rows[0][header.index(column)]}" for column in same)
-    table = Table(title=title or shared or None, title_justify="left", box=None, pad_edge=False)
+    table = Table(title=shown(title or shared) or None, title_justify="left", box=None, pad_edge=False)
     named = ["upstream"] if all(upstream in name for name, upstream, *_ in rows) else []
     kept = [number for number, column in enumerate(header) if column not in same + named]
     for column in (header[number] for number in kept):
         fixed = column in _FIXED[:5]
         table.add_column(column, justify="left" if fixed else "right", overflow="fold", min_width=8)
     for row in rows:
-        table.add_row(*(row[number].replace("[", "\\[") for number in kept))
+        table.add_row(*(shown(row[number]) for number in kept))
     return table
 
 

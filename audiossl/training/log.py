@@ -10,7 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
-from audiossl.core.files import atomic_write
+from audiossl.core.files import atomic_write, open_no_link, read_jsonl
+from audiossl.core.typed_json import check_types
 
 LOG_NAME = "log.jsonl"
 
@@ -33,7 +34,7 @@ class RunLog:
             self.folder.mkdir(parents=True, exist_ok=True)
             path = self.folder / LOG_NAME
             _cut_after(path, self.start_step)
-            self._file = open(path, "a", encoding="utf-8")
+            self._file = open(path, "a", encoding="utf-8", opener=open_no_link)
             self._board = SummaryWriter(self.folder / "tensorboard", purge_step=self.start_step + 1)
         return self
 
@@ -60,16 +61,17 @@ class RunLog:
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:
-    """The lines of a run's log. A last line that was cut off by a crash is left out."""
+    """The lines of a run's log, [] where there is none. A last line that was cut off by a crash is left out.
+
+    Raises AudiosslError for a log that is damaged otherwise.
+    """
     path = folder / LOG_NAME
     if not path.is_file():
         return []
-    lines = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            lines.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
+    lines = read_jsonl(path, may_be_cut=True)
+    for number, line in enumerate(lines, start=1):
+        known = {"step": None, "split": None, **line}
+        check_types(known, {"step": int, "split": str}, f"{path}, line {number}", "mend or remove it")
     return lines
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
@@ -19,10 +19,12 @@ def annotate(
         typer.Option(help="Least probability; default: as trained.", show_default=False),
     ] = None,
     shortest_s: Annotated[float, typer.Option(help="Leave out events that are shorter.")] = 0.0,
+    overwrite: Annotated[bool, typer.Option(help="Replace tables that are there.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")] = False,
 ) -> None:
     """Find what a run knows in recordings of any length and write it as annotation tables."""
     from audiossl.core.errors import ConfigError, did_you_mean
+    from audiossl.core.untrusted import json_text, printable
     from audiossl.data.annotations import KINDS
     from audiossl.data.inputs import cuts_of
     from audiossl.downstreams.bioacoustics.windows import BioacousticWindows
@@ -39,16 +41,42 @@ def annotate(
     if not 0 <= shortest_s < float("inf"):
         raise ConfigError(f"--shortest-s {shortest_s:g} must be a number of seconds from 0.")
     cuts = list(cuts_of(inputs))
-    if len(cuts) > 1 and to.suffix:
-        raise ConfigError(f"--out {to} is one table and there are {len(cuts)} recordings; name a folder.")
+    places = _places(to, cuts, inputs, kind, overwrite)
     summary = []
-    for cut in cuts:
-        place = to if to.suffix else to / f"{cut.id}{'.csv' if kind == 'csv' else '.txt'}"
+    for cut, place in zip(cuts, places, strict=True):
         summary.append({"recording": cut.id, "events": _annotate(task, cut, place, kind, threshold, shortest_s)})
         if not as_json:
-            print(f"{cut.id}: {summary[-1]['events']} event(s) -> {place}")
+            print(printable(f"{cut.id}: {summary[-1]['events']} event(s) -> {place}"))
     if as_json:
-        print(json.dumps(summary, ensure_ascii=False))
+        print(json_text(summary))
+
+
+def _places(to: Path, cuts: Sequence[Any], inputs: Sequence[str], kind: str, overwrite: bool) -> list[Path]:
+    """The table of each recording.
+
+    to: what the user named: one table, or a folder.
+    cuts: the recordings.
+    inputs: as the user named them.
+    kind: of the tables.
+    overwrite: whether a table that is there may be replaced.
+    Raises ConfigError, ManifestError and OutputError for what cannot or must not be written.
+    """
+    from audiossl.core.errors import ConfigError
+    from audiossl.core.outputs import check_new, check_out
+    from audiossl.core.untrusted import file_names
+    from audiossl.data.reading import path_of
+
+    read = [*inputs, *(path for cut in cuts if (path := path_of(cut)) is not None)]
+    if to.suffix:
+        if len(cuts) > 1:
+            raise ConfigError(f"--out {to} is one table and there are {len(cuts)} recordings; name a folder.")
+        check_new(to, read, overwrite=overwrite)
+        return [to]
+    check_out(to, "folder", read)
+    places = [to / name for name in file_names([cut.id for cut in cuts], ".csv" if kind == "csv" else ".txt")]
+    for place in places:
+        check_new(place, overwrite=overwrite)
+    return places
 
 
 def _annotate(task: Any, cut: Any, place: Path, kind: Any, threshold: float, shortest_s: float) -> int:
@@ -70,6 +98,5 @@ def _annotate(task: Any, cut: Any, place: Path, kind: Any, threshold: float, sho
     found, path = task.predict_long(cut), path_of(cut) or cut.id
     events = events_of(found["windows"], np.array(found["scores"]), task.config.labels, threshold, shortest_s)
     rows = [Annotation(event.start_s, event.end_s, event.label, path, score=event.score) for event in events]
-    place.parent.mkdir(parents=True, exist_ok=True)
     write_annotations(place, rows, kind, highest_hz=cut.sampling_rate / 2)
     return len(rows)

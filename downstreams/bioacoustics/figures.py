@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from audiossl.core.pictures import save_figure
 from audiossl.downstreams.bioacoustics.events import probabilities_over_time
 from audiossl.training.task import Prediction
 
@@ -81,8 +82,7 @@ def draw_timeline(rows: Sequence[Prediction], labels: Sequence[str], threshold: 
     panels[-1].set_xlabel("time (s)")
     left_out = f", {len(labels) - len(shown)} labels not shown" if len(shown) < len(labels) else ""
     panels[0].set_title(f"{title}: probability (blue), annotated (orange){left_out}", fontsize=10, loc="left")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120, bbox_inches="tight", metadata={"Software": None})
+    save_figure(figure, path, dpi=120, bbox_inches="tight")
 
 
 def _chosen(labels: Sequence[str], calls: Sequence[tuple[float, float, str]], values: np.ndarray) -> list[int]:

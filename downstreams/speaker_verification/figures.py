@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
+from audiossl.core.pictures import save_figure
 from audiossl.metrics.calibration import Calibration
 from audiossl.metrics.clusters import Floats
 from audiossl.metrics.verification import (
@@ -56,7 +57,8 @@ def draw_det(scores: Floats, targets: NDArray[np.bool_], path: Path) -> Path:
     axes.grid(color="0.92")
     axes.legend(loc="upper right", fontsize=9)
     axes.set_title(f"{targets.sum()} trials of one speaker, {(~targets).sum()} of two", fontsize=9)
-    return _save(figure, path)
+    save_figure(figure, path, dpi=120, bbox_inches="tight")
+    return path
 
 
 def draw_scores(scores: Floats, targets: NDArray[np.bool_], calibration: Calibration | None, path: Path) -> Path:
@@ -81,10 +83,5 @@ def draw_scores(scores: Floats, targets: NDArray[np.bool_], calibration: Calibra
         axes.axvline(even, color="black", linewidth=1, linestyle=":", label=f"llr 0 (fitted on dev), {even:.3f}")
     axes.set(xlabel="score (cosine)", ylabel="density")
     axes.legend(fontsize=8)
-    return _save(figure, path)
-
-
-def _save(figure: object, path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120, bbox_inches="tight", metadata={"Software": None})  # type: ignore[attr-defined]
+    save_figure(figure, path, dpi=120, bbox_inches="tight")
     return path

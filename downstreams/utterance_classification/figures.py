@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from audiossl.core.pictures import save_figure
 from audiossl.metrics.classification import confusion_matrix
 
 _MOST_COUNTS = 25  # classes up to which each cell carries its count
@@ -44,5 +45,4 @@ def draw_confusion(targets: Sequence[str], predicted: Sequence[str], labels: Seq
         for row, column in zip(*np.nonzero(counts), strict=True):
             colour = "white" if shares[row, column] > 0.5 else "black"
             axes.text(column, row, str(counts[row, column]), ha="center", va="center", color=colour, fontsize=7)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120, bbox_inches="tight", metadata={"Software": None})
+    save_figure(figure, path, dpi=120, bbox_inches="tight")

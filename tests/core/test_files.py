@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from audiossl.core.errors import AudiosslError
+from audiossl.core.errors import AudiosslError, OutputError
 from audiossl.core.files import (
     atomic_write,
     cache_folder,
     file_sha256,
+    open_no_link,
     read_json,
     read_jsonl,
+    remove_parts,
     write_json,
     write_jsonl,
 )
@@ -51,6 +53,77 @@ def test_lines_come_back_and_a_broken_one_is_named_by_its_number(tmp_path: Path)
     path.write_text('{"id": 1}\n{"id"\n')
     with pytest.raises(AudiosslError, match=r"rows\.jsonl, line 2 is not JSON"):
         read_jsonl(path)
+
+
+def test_only_a_last_line_may_be_cut_and_every_line_is_an_object(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    write_jsonl(path, [{"id": "a\u2028b\x85c"}, {}])
+    assert read_jsonl(path) == [{"id": "a\u2028b\x85c"}, {}]  # no end of a line is among them
+    path.write_text('{"step": 1}\n{"st')
+    assert read_jsonl(path, may_be_cut=True) == [{"step": 1}]
+    path.write_text("")
+    assert read_jsonl(path) == []
+    for content, message in (
+        (b'{"st\n{"step": 1}\n', "line 1 is not JSON"),
+        (b"[1]\n", "line 1 must hold a JSON object, not a list"),
+        (b"\xff\n", "is damaged: it is not UTF-8"),
+        (b"[" * 100_000, "is not JSON"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(AudiosslError, match=message):
+            read_jsonl(path, may_be_cut=content == b'{"st\n{"step": 1}\n')
+    with pytest.raises(AudiosslError, match=r"none\.jsonl cannot be read \(No such file"):
+        read_jsonl(tmp_path / "none.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("file/x.txt", "file/x.txt cannot be written (Not a directory); choose another place."),
+        ("folder", "folder cannot be written (Is a directory); choose another place."),
+        ("/proc/x", "/proc/x cannot be written (No such file or directory); choose another place."),
+        ("y" * 256, f"{'y' * 256} cannot be written (File name too long); choose another place."),
+        ("a\0b", "a\0b cannot be written (a name cannot have the character NUL); choose another place."),
+    ],
+)
+def test_what_cannot_be_written_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    Path("folder").mkdir()
+    with pytest.raises(OutputError) as caught:
+        write_json(Path(name), {})
+    assert str(caught.value).replace("File exists", "Not a directory") == message
+    assert sorted(os.listdir(tmp_path)) == ["file", "folder"]
+
+
+def test_an_error_of_what_is_to_be_written_stays_its_own(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"lost\.wav"), atomic_write(tmp_path / "x"):
+        (tmp_path / "lost.wav").read_bytes()
+
+
+def test_the_longest_name_can_be_written(tmp_path: Path) -> None:
+    write_json(tmp_path / ("ü" * 127), {})
+    assert [path.name for path in tmp_path.iterdir()] == ["ü" * 127]
+
+
+def test_a_link_is_replaced_and_what_it_leads_to_stays(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("mine")
+    (tmp_path / "link").symlink_to("precious")
+    write_json(tmp_path / "link", {})
+    assert (tmp_path / "precious").read_text() == "mine"
+    (tmp_path / "again").symlink_to("precious")
+    with pytest.raises(OSError, match="symbolic links"):
+        open_no_link(str(tmp_path / "again"), os.O_WRONLY | os.O_TRUNC)
+    assert (tmp_path / "precious").read_text() == "mine"
+
+
+def test_parts_of_writers_that_were_killed_are_removed(tmp_path: Path) -> None:
+    for name in (".last.safetensors.0123abcd.part", ".part", "x.part", ".a.b.part"):
+        (tmp_path / name).touch()
+    remove_parts(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == [".a.b.part", ".part", "x.part"]
 
 
 def test_a_written_file_may_be_read_by_whom_the_umask_says(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from audiossl.core.errors import ManifestError, OutputError
 from audiossl.encoders.npz import NpzWriter
 
 
@@ -37,6 +38,32 @@ def test_layers_of_different_widths_are_named_by_their_numbers(tmp_path: Path) -
     found = np.load(tmp_path / "x.npz")
     assert sorted(found) == ["a/layer_2", "a/layer_7", "b/layer_2", "b/layer_7"]
     np.testing.assert_array_equal(found["a/layer_7"], found["b/layer_7"])
+
+
+def test_no_recording_replaces_another(tmp_path: Path) -> None:
+    for out, name in ((tmp_path / "all.npz", "a"), (tmp_path / "folder", "../a"), (tmp_path / "folder", "a")):
+        with NpzWriter(out, [0]) as writer:
+            writer.write("a", states(2, (4,)))
+            with pytest.raises(ManifestError, match="'a'"):
+                writer.write(name, states(3, (4,)))
+    with NpzWriter(tmp_path / "both.npz", [0]) as writer:
+        for name in ("a", "../a", "/a"):
+            writer.write(name, states(2, (4,)))
+    assert sorted(np.load(tmp_path / "both.npz")) == ["../a", "/a", "a"]
+
+
+@pytest.mark.parametrize("out", ["all.npz", "folder"])
+def test_a_disk_that_is_full_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: str) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("audiossl.encoders.npz._ArrayFile.put", full)
+    with (
+        pytest.raises(OutputError, match=f"{out} could not be written: the disk is full"),
+        NpzWriter(tmp_path / out, [0]) as writer,
+    ):
+        writer.in_parts("a", 4).add(0, states(2, (4,)))
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 @pytest.mark.parametrize("pool", ["none", "mean"])

@@ -14,12 +14,13 @@ import torch
 from torch import Tensor
 
 from audiossl.core.errors import ConfigError
+from audiossl.core.outputs import check_out
 from audiossl.encoders.engines.graph import require, traced, write_onnx
 from audiossl.encoders.layers import last_layer
 from audiossl.encoders.testing import noise, relative_distance
 from audiossl.encoders.upstream import Upstream
 
-FORMATS = ("onnx", "torch-export")
+FORMATS = {"onnx": b"\x08", "torch-export": b"PK"}  # and how a file of each begins
 
 # Between the graph and eager: rounding in another order, at 24 and at 8 bits.
 TOLERANCES = {torch.float32: 1e-4, torch.bfloat16: 5e-2}
@@ -40,6 +41,7 @@ def export(upstream: Upstream, path: Path, form: str, *, up_to_layer: int | None
     """
     if form not in FORMATS:
         raise ConfigError(f"--format {form!r}: choose {' or '.join(FORMATS)}.")
+    check_out(path, "file", [upstream.display_name], begins=FORMATS[form])
     last = last_layer(up_to_layer, upstream.num_layers)
     dtype = next((parameter.dtype for parameter in upstream.parameters()), torch.float32)
     if form == "onnx":

@@ -12,6 +12,7 @@ from lhotse import CutSet
 
 from audiossl.core.errors import AudiosslError, ConfigError
 from audiossl.core.files import read_json, read_jsonl, write_jsonl
+from audiossl.core.typed_json import check_types
 from audiossl.core.types import Cell, Metric, Table
 from audiossl.encoders.encoder_file import EncoderFile
 from audiossl.experiments.config import parse_settings
@@ -25,7 +26,11 @@ def fold_names(folder: Path) -> list[str]:
     """The folds of a run, in their order. Raises AudiosslError for a folder that does not say them."""
     path = RunFolder(folder).folds_path
     try:
-        return list(read_json(path))
+        stored = read_json(path)
+        check_types(stored, dict.fromkeys(stored, dict[str, list[str]]), path, "mend it")
+        if any(name == ".." or Path(name).name != name for name in stored):
+            raise AudiosslError(f"{path} has a fold that is no name of a folder; mend it.")
+        return list(stored)
     except AudiosslError as error:
         raise AudiosslError(f"{path} cannot be read; train again with --overwrite.") from error
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_type_hints
 
 from audiossl.core.errors import AudiosslError, TrainingError
 from audiossl.core.files import read_json, write_json
+from audiossl.core.typed_json import check_types
 from audiossl.encoders.encoder_file import EncoderFile
 from audiossl.experiments.folder import RunFolder
 
@@ -130,6 +131,9 @@ def read_sweep(folder: Path) -> SweepRecord:
         raise AudiosslError(f"{folder} is not a sweep (it has no {path.name}); give what `audiossl train` wrote.")
     try:
         stored = read_json(path)
+        check_types(stored, get_type_hints(SweepRecord) | {"members": list[dict[str, Any]]}, path, "mend it")
+        for member in stored["members"]:
+            check_types(member, get_type_hints(MemberRecord), path, "mend it")
         return SweepRecord(stored["metric"], stored["mode"], [MemberRecord(**member) for member in stored["members"]])
     except (AudiosslError, KeyError, TypeError) as error:
         raise AudiosslError(f"{path} cannot be read; train again with --overwrite.") from error

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from audiossl.core.pictures import save_figure
+
 
 def draw_reconstructions(panels: Sequence[tuple[NDArray[np.float32], ...]], path: Path, frame_rate_hz: float) -> Path:
     """One row an utterance: clean input, altered input and reconstruction (T, F) on one colour scale, as PNG."""
@@ -30,6 +32,5 @@ def draw_reconstructions(panels: Sequence[tuple[NDArray[np.float32], ...]], path
     # Time below the last row alone.
     for axis in axes[-1]:
         axis.set_xlabel("time (s)")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
+    save_figure(figure, path, dpi=110)
     return path

@@ -52,6 +52,16 @@ def test_train_predict_and_align_on_the_command_line(
     assert "".join(piece for piece, *_ in made["pieces"]).replace("▁", "") == "bac"
     assert (tmp_path / "aligned" / "1.TextGrid").read_text().startswith('File type = "ooTextFile"\n')
     assert (tmp_path / "aligned" / "1.ctm").read_text().count("\n") == 2
+    # What was made by hand is not replaced, and the recording neither.
+    (tmp_path / "1.TextGrid").write_text("by hand")
+    for out, message in ((".", "1.TextGrid is there already"), ("1.wav", "1.wav is an input of this command")):
+        with pytest.raises(SystemExit):
+            command(monkeypatch, "align", "run", "1.wav", "ba c", "--out", out)
+        assert capsys.readouterr().err.startswith(f"error: {message}")
+    assert (tmp_path / "1.TextGrid").read_text() == "by hand"
+    command(monkeypatch, "align", "run", "1.wav", "ba c", "--overwrite")
+    assert (tmp_path / "1.TextGrid").read_text().startswith("File type")
+    capsys.readouterr()
     with pytest.raises(SystemExit):
-        command(monkeypatch, "align", "run", "1.wav", "zebra")
+        command(monkeypatch, "align", "run", "2.wav", "zebra")
     assert capsys.readouterr().err.startswith("error: The text has 'z'")
