@@ -20,7 +20,7 @@ class ProbeOptions:
     metric: str = "uar"
     """uar, accuracy or f1."""
     group: str = "recording"
-    """What intervals draw as a whole: recording, speaker, ..."""
+    """What intervals are over: recording, speaker, ..."""
     seed: Seed = 0
     """Seed of the MLP."""
 

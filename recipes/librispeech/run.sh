@@ -8,10 +8,15 @@ tasks=(asr)
 source "$recipe/../common.sh"
 
 url=https://www.openslr.org/resources
+# The first pronunciations of SUPERB's phone recognition: of its code, not openslr's librispeech-lexicon.txt.
+lexicon_url=https://raw.githubusercontent.com/s3prl/s3prl/d971e0cfe842c735354671be65a8e3eeab9603c7/s3prl/downstream/ctc/lexicon
+lexicons=(librispeech-lexicon-200k-g2p.txt librispeech-lexicon-allothers-g2p.txt)
 
 download() {
-    local part
-    fetch_file "$url/11/librispeech-lexicon.txt" "$1/librispeech-lexicon.txt"
+    local part name
+    for name in "${lexicons[@]}"; do
+        fetch_file "$lexicon_url/$name" "$1/$name"
+    done
     for part in train-clean-100 dev-clean test-clean; do
         fetch_file "$url/12/$part.tar.gz" "data/downloads/$part.tar.gz"
         tar --extract --gzip --file "data/downloads/$part.tar.gz" --directory "$1"
@@ -19,11 +24,15 @@ download() {
 }
 
 prepare() {
-    local file lexicons=()
-    for file in "$data"/*lexicon*.txt; do
-        [[ ! -f $file ]] || lexicons+=(--lexicon "$file")
+    local file given=()
+    # The two of SUPERB in their order, then whatever else there is: the first pronunciation of the first file counts.
+    for file in "${lexicons[@]/#/$data/}" "$data"/*lexicon*.txt; do
+        [[ ! -f $file || " ${given[*]} " == *" $file "* ]] || given+=(--lexicon "$file")
     done
-    "$python" "$recipe/prepare.py" "$data" "$manifests" "${lexicons[@]}"
+    if [[ ! -f $data/${lexicons[0]} && ${#given[@]} -gt 0 ]]; then
+        echo "The lexicon is not SUPERB's (${lexicons[*]}): a PER is then against other references than published ones."
+    fi
+    "$python" "$recipe/prepare.py" "$data" "$manifests" "${given[@]}"
 }
 
 run_stages "$@"

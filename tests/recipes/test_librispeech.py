@@ -93,3 +93,28 @@ def test_from_raw_folders_to_the_result_table(corpus: Path, tmp_path: Path) -> N
         assert facts["metrics"][metric]["low"] is not None
         assert f"{metric} (%)" in done.stdout
     assert (tmp_path / "runs" / "librispeech" / "report" / "index.html").is_file()
+
+
+def test_lexicons_of_superb_come_first_and_others_are_said(tmp_path: Path) -> None:
+    """`prepare` of run.sh alone, with `echo` in the place of Python."""
+    script = (RECIPE / "run.sh").read_text()
+    names = next(line for line in script.splitlines() if line.startswith("lexicons=("))
+    body = script[script.index("prepare() {") : script.index("run_stages")]
+
+    def printed() -> list[str]:
+        lines = ["set -eu", f"data='{tmp_path}' python=echo recipe=R manifests=M", names, body, "prepare"]
+        return subprocess.run(
+            ["bash", "-c", "\n".join(lines)], capture_output=True, text=True, check=True
+        ).stdout.split("\n")
+
+    others = ["a-lexicon.txt", "librispeech-lexicon.txt"]
+    for name in others:
+        (tmp_path / name).touch()
+    warning, arguments, _ = printed()
+    assert warning.startswith("The lexicon is not SUPERB's")
+    assert [Path(word).name for word in arguments.split() if "lexicon." in word] == others
+    published = ["librispeech-lexicon-200k-g2p.txt", "librispeech-lexicon-allothers-g2p.txt"]
+    for name in published:
+        (tmp_path / name).touch()
+    arguments, _ = printed()
+    assert [Path(word).name for word in arguments.split() if word.endswith(".txt")] == [*published, *others]

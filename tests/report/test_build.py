@@ -14,8 +14,8 @@ from toys.reports import PIXEL, asr_run, evaluate, guesses, make_run, read_page,
 
 from audiossl.core.errors import AudiosslError, TrainingError
 from audiossl.core.types import Table
-from audiossl.report import build_report, read_run, summary_markdown
-from audiossl.report.build import mistakes
+from audiossl.report import build_report, read_run, read_runs, summary_markdown
+from audiossl.report.build import mistakes, page_facts
 from audiossl.report.cells import Players
 
 
@@ -158,3 +158,11 @@ def test_the_page_shows_tables_players_pictures_and_escapes(tmp_path: Path) -> N
     assert re.findall(r"<figcaption>([^<]*)</figcaption>", page).count("det curve") == 1
     assert "confusion" not in re.findall(r"<figcaption>([^<]*)</figcaption>", page)
     assert "Most confident mistakes" not in page  # errors within items are not a list of wrong labels
+
+
+def test_the_picture_has_the_metric_that_the_task_chooses_by(tmp_path: Path) -> None:
+    runs = [evaluate(make_run(tmp_path / name), guesses(24, 3), monitor="uar") for name in ("a", "b")]
+    (chart,) = page_facts(read_runs(runs))["estimates"]
+    assert "uar" in chart.svg and "accuracy" not in chart.svg
+    page = read_page(runs, tmp_path / "out")
+    assert "95 % intervals over 6 speakers." in page.texts

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from toys.reports import asr_run, read_page, write_lines
+from toys.reports import asr_run, evaluate, guesses, make_run, read_page, write_lines
 
 from audiossl.report import build_report, read_runs
 from audiossl.report.comparison import comparisons
@@ -118,3 +118,54 @@ def test_scores_that_are_no_trials_are_not_compared(tmp_path: Path) -> None:
             "".join(json.dumps({key: row[key] for key in ("id", "target", "score")}) + "\n" for row in rows)
         )
     assert comparisons(read_runs([tmp_path / "a", tmp_path / "b"])) == []
+
+
+@pytest.mark.parametrize("monitor", ["uar", "f1", "accuracy"])
+def test_labels_are_compared_by_the_metric_that_the_task_chooses_by(tmp_path: Path, monitor: str) -> None:
+    labels = ["a", "a", "a", "b"]
+    wrong = guesses(80, 0, labels)
+    rare = ["a" if index % 4 == 3 and index < 60 else guess for index, guess in enumerate(wrong)]
+    runs = [
+        evaluate(make_run(tmp_path / name), said, labels=labels, monitor=monitor)
+        for name, said in (("bad", rare), ("good", guesses(80, 0, labels)))
+    ]
+    stored = [json.loads((run / "test" / "metrics.json").read_text())["metrics"][monitor]["value"] for run in runs]
+    (row,) = comparisons(read_runs(runs))
+    assert row.measure == monitor
+    assert row.difference is not None
+    assert row.difference.value == pytest.approx(stored[1] - stored[0])
+    assert (row.difference.num_clusters, row.difference.cluster) == (20, "speaker")
+    assert row.difference.p_value is not None and row.difference.p_value < 0.001
+
+
+def test_windows_are_compared_by_their_mean_average_precision(tmp_path: Path) -> None:
+    for name, noise in (("a", 0.9), ("b", 0.1)):
+        (tmp_path / name / "test").mkdir(parents=True)
+        (tmp_path / name / "config.yaml").write_text("upstream: log_mel\ndownstream: bioacoustic_windows\n")
+        (tmp_path / name / "run.json").write_text("{}")
+        rows = [
+            {
+                "id": f"w{number}",
+                "target": ["call"] if number % 3 == 0 else [],
+                "predicted": [],
+                "scores": [(number % 3 == 0) * 0.5 + noise * (number * 7 % 10) / 10],
+                "group": f"tape{number // 4}",
+            }
+            for number in range(40)
+        ]
+        write_lines(tmp_path / name / "test" / "predictions.jsonl", rows)
+        metric = {"value": 0.5, "cluster": "recording", "num_clusters": 10}
+        facts = {"monitor": "map", "labels": ["call"], "metrics": {"map": metric}}
+        (tmp_path / name / "test" / "metrics.json").write_text(json.dumps(facts))
+    (row,) = comparisons(read_runs([tmp_path / "a", tmp_path / "b"]))
+    assert row.measure == "map"
+    assert row.difference is not None and row.difference.value > 0.1
+    assert row.cells["clusters"] == "10 recordings"
+
+
+def test_the_page_says_what_a_comparison_is_worth(two_runs: list[Path], tmp_path: Path) -> None:
+    page = read_page(two_runs, tmp_path / "out")
+    assert "+37.5" in page.texts and "6 speakers" in page.texts
+    text = " ".join(" ".join(page.texts).split())
+    assert "They say nothing of another training seed or another corpus" in text
+    assert "more than the choice of test items" not in text

@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
-from toys.reports import evaluate, guesses, make_run
+from toys.reports import evaluate, guesses, make_run, read_page
 
 from audiossl.core.errors import AudiosslError
-from audiossl.report import read_run
+from audiossl.experiments.sweeps.record import MemberRecord, SweepRecord
+from audiossl.report import read_run, read_runs
 from audiossl.report.runs import distinct_names
 
 
@@ -60,3 +61,15 @@ def test_test_split_stands_for_the_run(tmp_path: Path) -> None:
 )
 def test_names_tell_runs_apart(paths: list[str], names: list[str]) -> None:
     assert distinct_names([Path(path) for path in paths]) == names
+
+
+def test_a_member_of_a_sweep_is_called_by_its_run_too(tmp_path: Path) -> None:
+    members = [MemberRecord(f"lr{rate}", {"lr": rate}, "finished", 0.5) for rate in (0.1, 0.01)]
+    for member in members:
+        evaluate(make_run(tmp_path / "tera" / member.name), guesses(6, 0))
+    SweepRecord("accuracy", "max", members).write(tmp_path / "tera")
+    evaluate(make_run(tmp_path / "alone"), guesses(6, 0))
+    assert [run.name for run in read_runs([tmp_path / "tera", tmp_path / "alone"])] == ["tera/lr0.01", "alone"]
+    page = read_page([tmp_path / "tera"], tmp_path / "out")
+    assert all(text in page.texts for text in ("tera: accuracy (%) on dev", "lr0.1", "lr0.01", "chosen"))
+    assert "The rates 0.01 and 0.1 are equal on dev: the smallest is taken." in page.texts

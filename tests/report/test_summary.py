@@ -6,9 +6,9 @@ import io
 from pathlib import Path
 
 from rich.console import Console
-from toys.reports import make_run
+from toys.reports import evaluate, guesses, make_run
 
-from audiossl.report import summary_markdown, summary_table
+from audiossl.report import summary_markdown, summary_note, summary_table
 
 
 def test_summary_markdown(two_runs: list[Path], tmp_path: Path) -> None:
@@ -34,3 +34,13 @@ def test_random_weights_are_told_apart(tmp_path: Path) -> None:
     config = run / "config.yaml"
     config.write_text(config.read_text().replace("pretrained", "random"))
     assert "log_mel (random)" in summary_markdown([run])
+
+
+def test_under_the_table_stands_over_how_many_of_what_the_intervals_are(two_runs: list[Path], tmp_path: Path) -> None:
+    assert summary_note(two_runs) == "95 % intervals over 6 speakers."
+    few = evaluate(make_run(tmp_path / "few"), guesses(24, 3), per_speaker=12)
+    assert summary_note([*two_runs, few]).split("\n") == [
+        "first, second: 95 % intervals over 6 speakers.",
+        "few: 95 % intervals over 2 speakers, which is too few to tell much.",
+    ]
+    assert summary_note([make_run(tmp_path / "none")]) == ""

@@ -15,6 +15,7 @@ import soundfile
 
 from audiossl.core.types import Table
 from audiossl.metrics.classification import classification_metrics, confusion_matrix
+from audiossl.metrics.clusters import clusters_of_rows
 from audiossl.report import build_report
 
 LABELS = ("zero", "one", "two")
@@ -72,8 +73,16 @@ def make_run(folder: Path, *, upstream: str = "log_mel", task: str | None = "utt
     return folder
 
 
-def evaluate(run: Path, predicted: Sequence[str], *, split: str = "test", labels: Sequence[str] = LABELS) -> Path:
-    """Give the run an evaluation; the target of item i is labels[i % C]."""
+def evaluate(
+    run: Path,
+    predicted: Sequence[str],
+    *,
+    split: str = "test",
+    labels: Sequence[str] = LABELS,
+    monitor: str = "accuracy",
+    per_speaker: int = 4,
+) -> Path:
+    """Give the run an evaluation; the target of item i is labels[i % C], its speaker i // per_speaker."""
     targets = [labels[index % len(labels)] for index in range(len(predicted))]
     folder = run / split
     folder.mkdir()
@@ -84,19 +93,20 @@ def evaluate(run: Path, predicted: Sequence[str], *, split: str = "test", labels
             "predicted": guess,
             "probability": (index + 1) / (len(predicted) + 1),
             "scores": [0.0] * len(labels),
-            "speaker": f"voice{index // 4}",
+            "speaker": f"voice{index // per_speaker}",
             "duration_s": 0.5,
         }
         for index, (target, guess) in enumerate(zip(targets, predicted, strict=True))
     ]
     write_lines(folder / "predictions.jsonl", rows)
-    metrics = classification_metrics(targets, list(predicted))
+    metrics = classification_metrics(targets, list(predicted), clusters_of_rows(rows))
     facts = {
         "upstream": "log_mel",
         "interface": "weighted_sum",
         "downstream": "utterance",
         "split": split,
         "num_items": len(rows),
+        "monitor": monitor,
         "labels": list(labels),
         "confusion": confusion_matrix(targets, list(predicted), list(labels)).tolist(),
         "metrics": {name: metric.as_json() for name, metric in metrics.items()},

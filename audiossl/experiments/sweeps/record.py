@@ -86,7 +86,8 @@ class SweepRecord:
         if rate in (rates[0], rates[-1]):
             end = "smallest" if rate == rates[0] else "largest"
             found.append(f"The chosen rate {rate:g} is the {end} of those tried: a better one may lie beyond it.")
-        equal = [member for member in self.members if member.dev == best.dev and member.values.get("lr") != rate]
+        finished = [member for member in self.members if member.state == "finished"]
+        equal = [member for member in finished if member.dev == best.dev and member.values.get("lr") != rate]
         if equal:
             others = ", ".join(f"{member.values['lr']:g}" for member in equal)
             found.append(f"The rates {rate:g} and {others} are equal on dev: the smallest is taken.")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -18,6 +20,7 @@ from audiossl.downstreams.utterance_classification.task import UtteranceClassifi
 from audiossl.experiments.config import read_experiment
 
 Config = UtteranceClassification.Config
+RECIPES = Path(__file__).resolve().parents[3] / "recipes"
 
 
 def test_it_is_registered() -> None:
@@ -223,3 +226,12 @@ def test_superb_setting_is_valid_and_published() -> None:
     assert setting.interface == "weighted_sum"
     assert (setting.data.batch_size, setting.trainer.optimizer, setting.trainer.lr) == (32, "adam", 1e-4)
     assert (setting.trainer.steps, setting.trainer.eval_every, setting.trainer.clip) == (200000, 5000, 1.0)
+
+
+def test_keyword_spotting_draws_classes_equally_often() -> None:
+    published = read_experiment(None, ["downstream=utterance_classification", "setting=keyword_spotting"])
+    shared = read_experiment(None, ["downstream=utterance_classification", "setting=superb"])
+    assert (published.data.balance, shared.data.balance) == ("label", "")
+    assert replace(published, data=shared.data, task=shared.task, setting="superb") == shared
+    recipe = read_experiment(RECIPES / "speech_commands" / "keyword_spotting.yaml", [])
+    assert (recipe.setting, recipe.data.balance) == ("keyword_spotting", "label")

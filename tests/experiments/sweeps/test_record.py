@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from audiossl.experiments.sweeps.record import MemberRecord, SweepRecord
 
 
@@ -16,3 +18,30 @@ def test_the_best_is_by_the_direction_of_the_metric_and_the_first_of_equals() ->
     record = SweepRecord("loss", "min", entries)
     assert record.best().name == "m0"  # type: ignore[union-attr]
     assert record.best(seed=7) is None
+
+
+def rates(dev: dict[float, float], **changes: str) -> SweepRecord:
+    members = [MemberRecord(f"lr{rate}", {"lr": rate}, "finished", figure) for rate, figure in dev.items()]
+    for member in members:
+        member.state = changes.get(member.name.replace(".", "_"), "finished")  # type: ignore[assignment]
+    return SweepRecord("accuracy", "max", members)
+
+
+def test_of_equal_rates_the_smallest_is_taken_and_that_is_said() -> None:
+    record = rates({0.1: 0.9, 0.01: 0.9, 0.001: 0.9, 0.0001: 0.5})
+    assert record.best().name == "lr0.001"  # type: ignore[union-attr]
+    assert record.notes == ["The rates 0.001 and 0.1, 0.01 are equal on dev: the smallest is taken."]
+    record.members[1].state = "failed"
+    assert record.notes == ["The rates 0.001 and 0.1 are equal on dev: the smallest is taken."]
+
+
+@pytest.mark.parametrize(("best", "end"), [(0.1, "largest"), (0.001, "smallest")])
+def test_a_rate_at_the_end_of_the_grid_is_said(best: float, end: str) -> None:
+    record = rates({**dict.fromkeys((0.1, 0.01, 0.001), 0.5), best: 0.9})
+    assert record.notes == [f"The chosen rate {best:g} is the {end} of those tried: a better one may lie beyond it."]
+
+
+def test_nothing_is_said_of_a_rate_within_or_of_a_single_one() -> None:
+    assert rates({0.1: 0.5, 0.01: 0.9, 0.001: 0.5}).notes == []
+    assert rates({0.1: 0.5}).notes == []
+    assert SweepRecord("accuracy", "max", [MemberRecord("s0", {"seed": 0}, "finished", 0.5)]).notes == []
