@@ -34,7 +34,9 @@ def list_entries(folder: CacheFolder = None, as_json: AsJson = False) -> None:
     for row in rows:
         size = gigabytes(row["num_bytes"])
         facts = [row["key"][:12], row["upstream"], row["form"], str(len(row["layers"])), row["dtype"]]
-        add_row(made, (*facts, row["num_utterances"], size, row["used"], "" if row["usable"] else "old code"))
+        remarks = [] if row["usable"] else ["old code"]
+        remarks += [f"{row['num_damaged']} unreadable shard(s)"] if row["num_damaged"] else []
+        add_row(made, (*facts, row["num_utterances"], size, row["used"], ", ".join(remarks)))
     total = gigabytes(sum(row["num_bytes"] for row in rows))
     console().print(made if rows else shown(f"Nothing is kept in {root}."))
     if rows:
@@ -83,13 +85,14 @@ def verify(
     from audiossl.features import manage
 
     root = _root(folder)
+    manifests = [read_manifest(path) for path in audio or []]
     entries = [manage.find_entry(root, key)] if key else manage.entries_in(root)
     problems: list[str] = []
     for entry in entries:
         # First what lies on the disk: a damaged shard that is put aside is not compared with any sound.
         problems += manage.verify_entry(entry)
-        for path in audio or []:
-            problems += manage.verify_sound(entry, read_manifest(path))
+        for cuts in manifests:
+            problems += manage.verify_sound(entry, cuts)
     if as_json:
         typer.echo(json.dumps({"num_entries": len(entries), "problems": problems}, indent=2))
     else:

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
+from audiossl.core.errors import AudioError
 from audiossl.core.terminal import progress
 from audiossl.core.types import Batch, Features
 from audiossl.data.config import LoaderConfig
 from audiossl.data.loader import collate, make_loader
+from audiossl.data.reading import path_of
 from audiossl.data.stream import StreamPlan
 from audiossl.encoders.devices import place
 from audiossl.encoders.layers import last_layer
@@ -97,7 +99,9 @@ def _encode_in_chunks(
     """Hidden states of one recording of any length."""
     layers = range(last_layer(up_to_layer, upstream.num_layers) + 1)
     with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-        return long_states(upstream, batch.wavs[0], layers)
+        features = long_states(upstream, batch.wavs[0], layers)
+    _check_finite(batch, features)
+    return features
 
 
 @torch.inference_mode()
@@ -116,13 +120,29 @@ def encode_batch(
     up_to_layer: the last layer that is needed, all of them where it is left out.
     device: the best one where it is left out.
     precision: 'bf16' for autocast.
-    Raises ConfigError for a layer that is not there, AudioError for a recording too short for one frame.
+    Raises ConfigError for a layer that is not there, AudioError for a recording too short for one frame, and for one of
+    which the encoder makes NaN or infinity.
     """
     where = place(upstream, device)
     moved = batch.to(where)
     with torch.autocast(where.type, torch.bfloat16, enabled=precision == "bf16"):
         features: Features = upstream(moved.wavs, moved.lengths, up_to_layer=up_to_layer)
+    _check_finite(batch, features)
     return features
+
+
+def _check_finite(batch: Batch, features: Features) -> None:
+    # One question to the device. Only where the answer is no, frames of padding are told from those of recordings.
+    if bool(torch.stack([layer.isfinite().all() for layer in features.layers]).all()):
+        return
+    for index in range(len(batch)):
+        if all(bool(states.isfinite().all()) for states in features.item(index)):
+            continue
+        peak = float(batch.wavs[index].abs().max())
+        row = f"row {batch.cuts[index].id} ({path_of(batch.cuts[index])})" if batch.cuts else f"item {index}"
+        mend = "scale the recording, or leave it out" if peak > 1 else "check its weights, and compute in fp32"
+        reach = f"samples reach {peak:.3g} (sound lies in [-1, 1])"
+        raise AudioError(f"The encoder makes NaN or infinity of {row}, whose {reach}; {mend}.")
 
 
 def num_batches(cuts: CutSet, config: LoaderConfig) -> int | None:

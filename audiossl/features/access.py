@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from audiossl.core.errors import ConfigError
 from audiossl.core.files import cache_folder
 from audiossl.core.types import Batch
 from audiossl.data.stream import BatchStream, StreamPlan
@@ -22,8 +23,13 @@ if TYPE_CHECKING:
 
 
 def features_folder(cache: CacheConfig) -> Path:
-    """Where all entries of the cache lie."""
-    return Path(cache.dir).expanduser() if cache.dir else cache_folder() / "features"
+    """Where all entries of the cache lie, which need not be there. Raises ConfigError for a file."""
+    folder = Path(cache.dir).expanduser() if cache.dir else cache_folder() / "features"
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(
+            f"{folder} is a file, and hidden states are kept in a folder; name one by cache.dir or --dir."
+        )
+    return folder
 
 
 def open_source(

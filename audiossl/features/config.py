@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from audiossl.core.ranges import NonNegative, Positive, check_ranges
+from audiossl.core.ranges import NonNegative, check_ranges
 
 # What an entry holds of a recording. Probes read 'statistics', which no head is trained on.
 Form = Literal["off", "frames", "pooled", "statistics"]
@@ -25,9 +25,10 @@ class CacheConfig:
     dtype: Literal["auto", "fp16", "bf16", "fp32", "int8"] = "auto"
     """Type of what is kept, of which int8 has one scale for each frame and layer. 'auto' is fp16 for frames and fp32
     for their means, which are small."""
-    batch_s: Positive | None = None
+    batch_s: NonNegative | None = None
     """Most seconds of sound, padding included, that are encoded at once when the cache is filled. A longer recording is
-    alone in its batch. Null for 20, on a GPU 160."""
+    alone in its batch. 0 for one recording at a time, whose states are then the same to the bit whatever else is kept.
+    Null for 0, on a GPU 160."""
 
     def __post_init__(self) -> None:
         check_ranges(self, "cache")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from audiossl.core.errors import ConfigError
+from audiossl.core.errors import ConfigError, OutputError
 from audiossl.core.processes import is_main, rank, world_size
 from audiossl.core.tensors import fingerprint
 from audiossl.data.manifests import read_manifest
@@ -14,6 +14,10 @@ from audiossl.encoders.layers import parse_layers
 from audiossl.encoders.loading import load_upstream
 from audiossl.features.access import announcement, open_source
 from audiossl.features.config import CacheConfig, Form
+from audiossl.features.source import FeatureSource
+
+if TYPE_CHECKING:
+    from lhotse import CutSet
 
 
 def extract(
@@ -41,7 +45,7 @@ def extract(
     say: called with a line before a manifest starts.
     Returns what was done, ready for JSON: key, folder, form and layers of the entry, num_rows, num_bytes, num_computed,
     and whether the entry is `complete` for these rows.
-    Raises ConfigError.
+    Raises ConfigError, and OutputError where the cache does not take all of its share.
     """
     if form not in ("frames", "pooled", "statistics"):
         raise ConfigError(f"--form {form}: choose frames, pooled or statistics.")
@@ -70,11 +74,26 @@ def extract(
             num_rows, num_bytes = num_rows + survey.num_rows, num_bytes + survey.num_bytes
     finally:
         source.store.close()
+    _check_kept(source, cuts, num_rows, num_computed)
     # Also of rows that other processes and machines have computed.
     complete = all(source.survey(rows).missing_rows == 0 for rows in cuts)
     facts = {"key": source.store.key, "folder": str(source.store.folder), "form": form, "layers": list(source.layers)}
     counts = {"num_rows": num_rows, "num_bytes": num_bytes, "num_computed": num_computed, "complete": complete}
     return {**facts, **counts}
+
+
+def _check_kept(source: FeatureSource, cuts: Sequence[CutSet], num_rows: int, num_computed: int) -> None:
+    """Raise OutputError where the cache stopped taking what was computed. Other shards are not ours to miss."""
+    missing = sum(source.survey(rows).missing_rows for rows in cuts)
+    if source.store.stopped:
+        mend = "choose another folder by --dir, or make room by `audiossl cache prune` or --max-gb"
+    elif num_computed and not len(source.store):
+        mend = "see the warnings above"
+    else:
+        return
+    if missing:
+        why = source.store.stopped or "nothing of what was computed could be stored"
+        raise OutputError(f"{missing} of {num_rows} recordings are not kept, because {why}; {mend}.")
 
 
 def parse_shard(shard: str) -> tuple[int, int]:

@@ -2,9 +2,13 @@
 
 An entry of the cache is named by a hash of the encoder's weights and configuration, of the code that runs, and of
 everything else that decides what is stored (`describe_entry`). An utterance in it is named by a hash of where its sound
-lies and of the state of that file: size, time of modification *and time of change*. The latter is set by the kernel
-whenever a file is written, renamed or touched, and no program can choose it. A file of the same size whose time of
-modification was set back is therefore another utterance, whatever the clock says.
+lies and of the state of that file: inode, size, time of modification *and time of change*. The latter is set by the
+kernel whenever a file is written, renamed or touched, and no program can choose it. A file of the same size whose time
+of modification was set back is therefore another utterance, whatever the clock says. Two files that were written
+together may have all three times and sizes equal, but not the inode. A path is followed through its links, so that a
+link which points elsewhere now is another place.
+
+The number of the device is no part of it: it differs between machines that share a disk, and after a remount.
 
 Two cases remain. A file that was written an instant ago could be written again within the same tick of the clock, so
 its state is taken a moment later. A file that changes while it is read is not stored (`Utterances.unchanged`). File
@@ -33,7 +37,7 @@ from audiossl.encoders.upstream import Upstream
 if TYPE_CHECKING:
     from lhotse.cut import Cut
 
-FORMAT = 1
+FORMAT = 2  # 2: a file is known by its inode too, and a recording is encoded alone or in a batch of all rows
 _TICK_S = 0.05  # longer than a tick of the clock that file systems use
 # What stands between a file and the encoder, and what every encoder may use.
 _SHARED_CODE = (
@@ -177,13 +181,13 @@ class Utterances:
 
 
 def _state(file: str) -> list[Any]:
-    path = os.path.abspath(file)
+    path = os.path.realpath(file)
     status = os.stat(path)
     age_s = time.time() - max(status.st_mtime, status.st_ctime)
     if 0 <= age_s < _TICK_S:
         time.sleep(_TICK_S - age_s)
         status = os.stat(path)
-    return [path, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+    return [path, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
 
 
 def _without_supervisions(value: Any) -> Any:

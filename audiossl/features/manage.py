@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
-from audiossl.core.errors import AudiosslError
+from audiossl.core.errors import AudiosslError, ConfigError
 from audiossl.data.reading import read_cut
 from audiossl.features.identity import FORMAT, code_version, utterance_of
 from audiossl.features.shards import (
@@ -121,7 +121,11 @@ def prune_entries(
     older_than_days: delete what was not used for so long.
     unused: delete what the installed code does not read any more.
     Returns the entries that were deleted.
+    Raises ConfigError for a limit that is none.
     """
+    for option, limit in {"--max-gb": max_gb, "--older-than-days": older_than_days}.items():
+        if limit is not None and not limit >= 0:  # NaN is neither
+            raise ConfigError(f"{option} {limit:g}: give 0 or more.")
     entries = entries_in(root)
     before = time.time() - (older_than_days or 0) * 86400
     gone = [
@@ -146,19 +150,21 @@ def _read_entry(folder: Path) -> CacheEntry | None:
     try:
         facts = json.loads((folder / ENTRY_FILE).read_text(encoding="utf-8"))
         used_s = (folder / LOCK_FILE).stat().st_mtime
-        description = facts["description"]
+        upstream, description = facts["upstream"], facts["description"]
         usable = description["format"] == FORMAT and code_version(description["modules"]) == description["code"]
+        for name in ("form", "dtype", "layers", "widths"):
+            description[name]
     except (OSError, ValueError, KeyError, TypeError):
         return None
     places = {place.utterance: place for place in _places(folder)}
     return CacheEntry(
         folder,
-        facts["upstream"],
+        upstream,
         description,
         len(places),
         sum(place.num_frames for place in places.values()),
         bytes_below(folder),
-        len(list(folder.glob(f"*{BAD_SUFFIX}"))),
+        len(list(folder.glob(f"*{BAD_SUFFIX}"))) + sum(shard is None for shard in _shards(folder)),
         used_s,
         usable,
     )
@@ -166,8 +172,16 @@ def _read_entry(folder: Path) -> CacheEntry | None:
 
 def _places(folder: Path) -> Iterator[RecordIndex]:
     """The records of an entry's whole shards."""
+    for shard in _shards(folder):
+        yield from shard.index if shard else ()
+
+
+def _shards(folder: Path) -> Iterator[Shard | None]:
+    """The shards of an entry. None for one that is not whole or of another version."""
     for path in sorted(folder.glob(f"*{SUFFIX}")):
         try:
-            yield from Shard(path).index
-        except (ShardError, OSError):
+            yield Shard(path)
+        except ShardError:
+            yield None
+        except OSError:  # removed while we look
             continue

@@ -124,7 +124,10 @@ class Shard:
             if zlib.crc32(index) != checksum or file.read(len(_HEADER)) != _HEADER:
                 raise ShardError(f"{path} has a damaged index.")
         self.num_bytes = size
-        self.index = [RecordIndex(*row) for row in json.loads(index)]
+        try:
+            self.index = [RecordIndex(*row) for row in json.loads(index)]
+        except (TypeError, ValueError) as error:
+            raise ShardError(f"{path} has an index that this version of audiossl cannot read.") from error
 
     def map(self) -> Tensor:
         """The whole file as (size,) uint8, mapped for as long as something refers to it. Raises ShardError, OSError."""

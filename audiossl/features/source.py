@@ -19,7 +19,7 @@ from audiossl.core.terminal import share_bar
 from audiossl.core.types import Batch, Features, Position
 from audiossl.data.config import LoaderConfig
 from audiossl.data.loader import collate
-from audiossl.data.stream import BatchStream
+from audiossl.data.stream import BatchStream, pack
 from audiossl.encoders.devices import best_device_for, place
 from audiossl.encoders.encoding import Encoded, encode_batch, encode_rows
 from audiossl.encoders.long_audio import longest_whole_s
@@ -71,7 +71,8 @@ class FeatureSource:
     dtype: in which they are stored.
     precision: of autocast.
     device: where the encoder runs, the best one where it is left out.
-    batch_s: most seconds of sound that are encoded at once by `extract`. 20, or 160 on a GPU, where it is left out.
+    batch_s: most seconds of sound that are encoded at once, 0 for one recording at a time. 0, or 160 on a GPU, where it
+    is left out.
     utterances: names of utterances that another source has looked up.
     """
 
@@ -92,8 +93,9 @@ class FeatureSource:
         self.widths = tuple(_stored_width(width, form) for width in upstream.widths)
         self.codec = Codec(dtype, tuple(self.widths[layer] for layer in layers))
         self.precision, self.device = precision, torch.device(device or best_device_for(upstream))
-        # A CPU gains nothing from more at once, and long recordings take memory; a GPU idles with less.
-        self.batch_s = batch_s or (20.0 if self.device.type == "cpu" else 160.0)
+        # Matrix products round differently beside other recordings. Alone, the states of one are the same to the bit
+        # whatever else is stored, which costs a CPU little. A GPU would idle.
+        self.batch_s = (0.0 if self.device.type == "cpu" else 160.0) if batch_s is None else batch_s
         self.utterances = utterances or Utterances()
         self._warned = False
 
@@ -113,16 +115,8 @@ class FeatureSource:
         position: of the batch in its stream.
         means: whether frames become their mean over time.
         """
-        items = [self._read(cut) for cut in cuts]
-        missing = [cut for cut, item in zip(cuts, items, strict=True) if item is None]
-        if missing:
-            short = [cut for cut in missing if not self._is_long(cut)]
-            computed = iter(self._compute(self._collate(short)) if short else ())
-            items = [
-                item or (self._compute_long(cut) if self._is_long(cut) else next(computed))
-                for cut, item in zip(cuts, items, strict=True)
-            ]
-        whole = [self._mean(item) if means else item for item in items if item is not None]
+        items = self._items(cuts)
+        whole = [self._mean(item) if means else item for item in items]
         lengths = torch.tensor([item.num_samples for item in whole])
         return Batch(torch.zeros(len(cuts), 0), lengths, tuple(cuts), position, self._features(whole))
 
@@ -150,6 +144,9 @@ class FeatureSource:
     ) -> int:
         """Compute and store what is missing, the longest first. Ends early where nothing more can be stored.
 
+        Batches are those of all rows, of which finished ones are left out, so that what is stored does not depend on
+        what was stored before.
+
         cuts: the rows.
         share: (which, of how many) disjoint parts of the rows.
         num_workers: processes that read sound ahead.
@@ -163,17 +160,15 @@ class FeatureSource:
             with share_bar(total_s, shown=share[0] == 0) as progress:
                 bar = progress.add_task("Encoding once", total=total_s)
                 while _any_writable(every) and (pool := list(islice(rows, LoaderConfig.pool_size))):
-                    ordered = sorted(pool, key=lambda cut: (-cut.duration, cut.id))[share[0] :: share[1]]
-                    missing = [cut for cut in ordered if any(source._is_missing(cut) for source in every)]
-                    for cut in filter(self._is_long, missing):
+                    short, long = self._lacking(every, pool, share)
+                    for cut in long:
                         # Each source sums up what it keeps of it, and holds no more.
                         for source in every:
                             if source._is_missing(cut):
                                 source._compute_long(cut)
                         num_computed += 1
                         progress.advance(bar, cut.duration)
-                    missing = [cut for cut in missing if not self._is_long(cut)]
-                    for batch, features in self._encode(missing, last, num_workers):
+                    for batch, features in self._encode(short, self._batching(pool, num_workers), last):
                         for source in every:
                             source._add_batch(batch, features)
                         num_computed += len(batch)
@@ -195,18 +190,55 @@ class FeatureSource:
         utterance = self.utterances.of(cut)
         return utterance is not None and utterance not in self.store
 
-    def _encode(self, cuts: Sequence[Cut], last: int, num_workers: int) -> Iterator[Encoded]:
-        """Layers 0 to `last`. Recordings of about the same length together, so that little is padding."""
+    def _lacking(
+        self, sources: Sequence[FeatureSource], pool: Sequence[Cut], share: tuple[int, int]
+    ) -> tuple[list[Cut], list[Cut]]:
+        """The rows of those batches in a share of the pool's of which any source lacks something, and long rows."""
+        ordered = sorted(pool, key=lambda cut: (-cut.duration, cut.id))
+        short = [cut for cut in ordered if not self._is_long(cut)]
+        batches = [[cut] for cut in ordered if self._is_long(cut)]
+        batches += pack(short, self._batching(pool), lambda cut: float(cut.duration))
+        missing = (
+            batch
+            for batch in batches[share[0] :: share[1]]
+            if any(source._is_missing(cut) for cut in batch for source in sources)
+        )
+        rows = [cut for batch in missing for cut in batch]
+        return [cut for cut in rows if not self._is_long(cut)], [cut for cut in rows if self._is_long(cut)]
+
+    def _batching(self, pool: Sequence[Cut], num_workers: int = 0) -> LoaderConfig:
+        """How rows are encoded together: one by one, or those of about the same length, so that little is padding."""
+        if self.batch_s == 0:
+            return LoaderConfig(batch_size=1, num_workers=num_workers)
+        longest_s = max((cut.duration for cut in pool if not self._is_long(cut)), default=0.0)
+        return LoaderConfig(batch_size=None, max_duration_s=max(self.batch_s, longest_s), num_workers=num_workers)
+
+    def _encode(self, cuts: Sequence[Cut], config: LoaderConfig, last: int) -> Iterator[Encoded]:
+        """Layers 0 to `last`. Whole batches of the rows from which these were taken stay whole.
+
+        A batch is full when one more of its first and longest row does not fit, whatever comes next.
+        """
         from lhotse import CutSet
 
-        if not cuts:
-            return
-        longest_s = max(cut.duration for cut in cuts)
-        config = LoaderConfig(batch_size=None, max_duration_s=max(self.batch_s, longest_s), num_workers=num_workers)
         how: Any = {"up_to_layer": last, "device": self.device, "precision": self.precision}
-        for encoded in encode_rows(self.upstream, CutSet.from_cuts(cuts), config, **how):
+        for encoded in encode_rows(self.upstream, CutSet.from_cuts(cuts), config, **how) if cuts else ():
             _check_exact(encoded.features)
             yield encoded
+
+    def _items(self, cuts: Sequence[Cut]) -> list[_Item]:
+        """What is stored of a batch's rows, and what the encoder gives for the others."""
+        items = [self._read(cut) for cut in cuts]
+        if self.batch_s == 0 and self.form != "statistics":
+            return [item or self._compute_alone(cut) for cut, item in zip(cuts, items, strict=True)]
+        # A batch as a whole, so that no state depends on which rows were there before. Sums over it likewise.
+        short = [place for place, cut in enumerate(cuts) if not self._is_long(cut)]
+        if any(items[place] is None for place in short):
+            for place, computed in zip(short, self._compute([cuts[place] for place in short]), strict=True):
+                items[place] = items[place] or computed
+        return [item or self._compute_alone(cut) for cut, item in zip(cuts, items, strict=True)]
+
+    def _compute_alone(self, cut: Cut) -> _Item:
+        return self._compute_long(cut) if self._is_long(cut) else self._compute([cut])[0]
 
     def _read(self, cut: Cut) -> _Item | None:
         """What the store has of a row, of the size that it must have."""
@@ -245,9 +277,9 @@ class FeatureSource:
         states = [features.layers[layer][0] for layer in layers]
         return self._store(cut, states, sounds.wavs[0])
 
-    def _compute(self, sounds: Batch) -> list[_Item]:
+    def _compute(self, cuts: Sequence[Cut]) -> list[_Item]:
         """Run the encoder, and store what may be stored. What is read now and what is read later is the same."""
-        last = max(self.layers)
+        sounds, last = self._collate(cuts), max(self.layers)
         features = encode_batch(self.upstream, sounds, up_to_layer=last, device=self.device, precision=self.precision)
         _check_exact(features)
         return self._add_batch(sounds, features)

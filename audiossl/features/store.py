@@ -92,6 +92,7 @@ class Store:
         self._begun_s = 0.0
         self._read_bytes = 0
         self._lock: Any = None
+        self.stopped = ""  # why nothing more is kept
         self.writable = self._prepare(note)
         self.refresh()
 
@@ -196,7 +197,8 @@ class Store:
             for path in abandoned_files(self.folder):
                 path.unlink(missing_ok=True)
         except OSError as error:
-            _log.warning("%s cannot be written (%s): no more hidden states are kept.", self.folder, error.strerror)
+            self.stopped = f"{self.folder} cannot be written ({error.strerror or error})"
+            _log.warning("%s: no more hidden states are kept.", self.stopped)
             return False
         return True
 
@@ -231,7 +233,7 @@ class Store:
     def _stop(self, why: str) -> None:
         self.flush()  # what was written before is whole
         if self.writable:
-            self.writable = False
+            self.writable, self.stopped = False, why
             _log.warning(
                 "No more hidden states are kept, because %s; those that are missing are computed again whenever they "
                 "are needed. Make room with `audiossl cache prune`.",

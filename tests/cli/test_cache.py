@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import sys
 import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,7 @@ from toys.core import TINY_TERA
 from audiossl.core.errors import AudiosslError
 from audiossl.core.locks import lock_file
 from audiossl.features import manage
-from audiossl.features.shards import Shard
+from audiossl.features.shards import _FOOTER, Shard
 
 Call = Callable[..., tuple[int, str]]
 OPTIONS = [f"--option={key}={value}" for key, value in {**TINY_TERA, "weights": "random"}.items()]
@@ -172,5 +175,58 @@ def test_an_unknown_key_is_named(call: Call, corpus: Path, tmp_path: Path) -> No
 )
 def test_wrong_options_are_one_sentence(call: Call, corpus: Path, option: str, message: str) -> None:
     code, out = call("extract", "tera", corpus / "dev.jsonl.gz", *OPTIONS, option)
+    assert code == 2
+    assert message in out
+
+
+def test_extract_that_cannot_store_says_so(
+    call: Call, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, out = call("extract", "tera", corpus / "dev.jsonl.gz", *OPTIONS, "--max-gb=0")
+    assert code == 2
+    assert re.search(r"(\d+) of \1 recordings are not kept, because the cache has reached its limit of 0 GB", out)
+    # A part of which there is nothing to do has not failed.
+    assert not extracted(call, corpus / "dev.jsonl.gz", "--shard=99/99")["complete"]
+    shutil.rmtree(tmp_path / "kept")
+    (tmp_path / "kept").write_bytes(b"RIFF")
+    for command in (["extract", "tera", corpus / "dev.jsonl.gz", *OPTIONS], ["cache", "list"], ["cache", "prune"]):
+        code, out = call(*command)
+        assert code == 2
+        assert f"{tmp_path / 'kept'} is a file, and hidden states are kept in a folder" in out
+
+
+def test_a_shard_of_another_version_is_named_and_computed_again(
+    call: Call, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extracted(call, corpus / "dev.jsonl.gz")
+    (path,) = (tmp_path / "kept").glob("*/*.shard")
+    rewrite_index(path, lambda row: [*row, "a later field"])
+    assert listed(call)[0]["num_damaged"] == 1
+    assert "1 unreadable shard(s)" in call("cache", "list")[1]
+    code, out = call("cache", "verify")
+    assert code == 1
+    assert f"{path} has an index that this version of audiossl cannot read." in out
+    facts = extracted(call, corpus / "dev.jsonl.gz")
+    assert (facts["num_computed"], facts["complete"]) == (facts["num_rows"], True)
+
+
+def rewrite_index(path: Path, changed: Callable[[list[Any]], list[Any]]) -> None:
+    """Give a shard's records another index, with the checksum that belongs to it."""
+    data = path.read_bytes()
+    start, length, _, mark = _FOOTER.unpack(data[-_FOOTER.size :])
+    index = json.dumps([changed(row) for row in json.loads(data[start : start + length])]).encode()
+    path.write_bytes(data[:start] + index + _FOOTER.pack(start, len(index), zlib.crc32(index), mark))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["prune", "--max-gb=-1"], "--max-gb -1: give 0 or more"),
+        (["prune", "--older-than-days=nan"], "--older-than-days nan: give 0 or more"),
+        (["verify", "--audio=nope.jsonl"], "There is no nope.jsonl"),
+    ],
+)
+def test_what_cannot_be_is_refused_on_an_empty_cache_too(call: Call, arguments: list[str], message: str) -> None:
+    code, out = call("cache", *arguments)
     assert code == 2
     assert message in out

@@ -9,10 +9,11 @@ import pytest
 import soundfile
 import torch
 from lhotse import CutSet
+from toys.core import ToyConfig, ToyUpstream
 from toys.short_sighted import short_sighted
 
 from audiossl import load_upstream
-from audiossl.core.errors import ConfigError
+from audiossl.core.errors import AudioError, ConfigError
 from audiossl.core.types import Batch
 from audiossl.data.config import LoaderConfig
 from audiossl.data.inputs import cuts_of
@@ -92,3 +93,27 @@ def test_rows_beyond_what_the_encoder_reads_come_first_chunk_by_chunk(cuts: CutS
             torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
     upstream.max_samples = 1600  # all of them
     assert len(list(encode_rows(upstream, cuts, LoaderConfig()))) == 5
+
+
+class Squares(ToyUpstream):
+    """Overflows for samples that are far too large, and leaves NaN in the frames of padding."""
+
+    def encode(self, wavs: torch.Tensor, lengths: torch.Tensor, last: int) -> list[torch.Tensor]:
+        power = wavs.square().amax(dim=1)[:, None, None]
+        layers = [layer + power for layer in super().encode(wavs, lengths, last)]
+        for layer in layers:
+            for states, frames in zip(layer, self.num_frames(lengths).tolist(), strict=True):
+                states[frames:] = torch.nan
+        return layers
+
+
+def test_a_recording_of_which_the_encoder_makes_infinity_is_named(row) -> None:
+    upstream = Squares(ToyConfig()).eval()
+    wavs = torch.full((2, 8000), 0.1)
+    rows = (row("fine", 8000, path="fine.wav"), row("huge", 4000, path="huge.wav"))
+    batch = Batch(wavs, torch.tensor([8000, 4000]), rows)
+    assert encode_batch(upstream, batch, device="cpu").lengths.tolist()[0] > 0  # what is padding is nobody's
+    wavs[1, 7] = 1e20
+    message = r"row huge \(huge.wav\), whose samples reach 1e\+20 \(sound lies in \[-1, 1\]\); scale the recording"
+    with pytest.raises(AudioError, match=message):
+        encode_batch(upstream, batch, device="cpu")

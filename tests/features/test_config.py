@@ -21,7 +21,7 @@ def test_means_are_kept_exactly_and_frames_in_half_of_the_room() -> None:
     [
         ({"max_gb": -1.0}, r"cache\.max_gb=-1 must be at least 0"),
         ({"max_gb": math.nan}, r"cache\.max_gb=nan"),
-        ({"batch_s": 0.0}, r"cache\.batch_s=0 must be above 0"),
+        ({"batch_s": -1.0}, r"cache\.batch_s=-1 must be at least 0"),
     ],
 )
 def test_settings_that_cannot_be(options: dict[str, float], message: str) -> None:

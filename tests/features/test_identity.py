@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,7 @@ def test_every_setting_makes_an_entry_of_its_own(monkeypatch: pytest.MonkeyPatch
     compiled.engine = "compile"  # type: ignore[assignment]
     keys.append(key(compiled))
     with monkeypatch.context() as patch:
-        patch.setattr(identity, "FORMAT", 2)
+        patch.setattr(identity, "FORMAT", identity.FORMAT + 1)
         keys.append(key())
     assert len(set(keys)) == len(keys)
     assert key() == key(encoder())
@@ -154,3 +155,34 @@ def test_a_file_is_looked_at_once(cuts: CutSet, monkeypatch: pytest.MonkeyPatch)
 def test_the_toy_sounds_differ() -> None:
     assert not np.array_equal(sound_of("low", 1), sound_of("low", 2))
     assert RATE_HZ == 16000
+
+
+def test_a_file_that_takes_the_place_of_another_is_another_utterance_at_equal_times(
+    tmp_path: Path, cuts: CutSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A script that writes clean and noisy versions together gives both the same size and times."""
+    path = path_of(cuts[0])
+    other = path.with_name("noisy.wav")
+    other.write_bytes(path.read_bytes())
+    look = os.stat
+    # The inode is real. Nothing else tells the two apart.
+    alike = {"st_size": 1, "st_mtime": 1.0, "st_ctime": 1.0, "st_mtime_ns": 10**9, "st_ctime_ns": 10**9}
+    monkeypatch.setattr(os, "stat", lambda file, **how: SimpleNamespace(st_ino=look(file, **how).st_ino, **alike))
+    before = utterance_of(cuts[0])
+    assert utterance_of(cuts[0]) == before
+    os.replace(other, path)
+    assert utterance_of(cuts[0]) != before
+
+
+def test_a_link_that_points_elsewhere_now_is_another_place(tmp_path: Path, own_corpus: Path, row: Any) -> None:
+    (tmp_path / "data").symlink_to(own_corpus.parent / "audio" / "train")
+    (tmp_path / "same").symlink_to(own_corpus.parent / "audio" / "train")
+    (tmp_path / "other").mkdir()
+    file = min((own_corpus.parent / "audio" / "train").iterdir()).name
+    os.link(tmp_path / "same" / file, tmp_path / "other" / file)  # the state of the file tells nothing either
+    cut, same = (row("r", 8000, path=tmp_path / folder / file) for folder in ("data", "same"))
+    before = utterance_of(cut)
+    assert before is not None and utterance_of(same) == before
+    (tmp_path / "data").unlink()
+    (tmp_path / "data").symlink_to(tmp_path / "other")
+    assert utterance_of(cut) != before

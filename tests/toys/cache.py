@@ -34,7 +34,7 @@ def encoder(seed: int = 0) -> ToyUpstream:
 
 def source_in(root: Path, **settings: Any) -> FeatureSource:
     upstream = settings.pop("upstream", None) or encoder()
-    cache = CacheConfig(dir=str(root), dtype=settings.pop("dtype", "fp32"))
+    cache = CacheConfig(dir=str(root), dtype=settings.pop("dtype", "fp32"), batch_s=settings.pop("batch_s", None))
     form = settings.pop("form", "frames")
     options = {"layers": (0, 1, 2), **settings}
     return open_source(upstream, fingerprint(upstream), cache, form, **options)
