@@ -351,7 +351,11 @@ def _run(
         raise ConfigError(
             f"Give a recipe's YAML first{before}, for instance recipes/fsdd/keyword_spotting.yaml, or --resume RUN."
         )
-    config = read_experiment(RunFolder(resume).config_path if resume else recipe, overrides, pretrain=pretrain)
+    config: Any
+    if resume and not pretrain:
+        config = RunFolder(resume).config(overrides)
+    else:
+        config = read_experiment(RunFolder(resume).config_path if resume else recipe, overrides, pretrain=pretrain)
     folder = resume or to or default_out(recipe, config)
     # What a run's own configuration names is not fetched unasked: the folder may be from elsewhere.
     given = [pair.partition("=")[2] for pair in overrides]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import takewhile
 from typing import Any
 
@@ -16,7 +16,7 @@ from audiossl.core.config import as_dict, structured
 from audiossl.core.errors import ConfigError
 from audiossl.core.processes import is_main
 from audiossl.core.registry import DOWNSTREAMS, OBJECTIVES, UPSTREAMS
-from audiossl.core.types import BatchSource
+from audiossl.core.types import Batch, BatchSource
 from audiossl.data.config import LoaderConfig
 from audiossl.data.draws import at_speed
 from audiossl.data.leaks import check_leaks
@@ -88,6 +88,8 @@ def build_downstream(config: Experiment, upstream: Upstream | None = None, *, fi
         torch.manual_seed(config.seed)
         interface = build_interface(config.interface, upstream.widths, config.interface_options)
         task: Downstream = task_type(upstream, interface, task_config)
+        if config.standardize:
+            task.standardize()
         if finetune:
             task.finetune(config.finetune)
     return task
@@ -144,14 +146,26 @@ def _warn_of_long(cuts: Iterable[Cut], data: LoaderConfig, split: str) -> None:
         )
 
 
-def fit_statistics(task: Task, train_batches: BatchSource) -> None:
+def fit_statistics(task: Task, train_batches: BatchSource, device: torch.device | str = "cpu") -> None:
     """Estimate what is not learnt by gradient, on the first epoch that a trainer will see.
 
     task: what has something to estimate, or nothing.
     train_batches: the batches that the trainer will read.
+    device: where the task will be trained.
     """
     if task.needs_fit:
-        stream = train_batches(None, 0, 1)
-        task.eval()
+        task.to(device).eval()
         with torch.no_grad():
-            task.fit(takewhile(lambda batch: batch.position is None or batch.position.epoch == 0, stream))
+            task.fit(_FirstEpoch(train_batches, device))
+
+
+class _FirstEpoch:
+    """The batches of the first epoch of training, from the beginning whenever they are walked through."""
+
+    def __init__(self, train_batches: BatchSource, device: torch.device | str) -> None:
+        self._train_batches, self._device = train_batches, device
+
+    def __iter__(self) -> Iterator[Batch]:
+        stream = self._train_batches(None, 0, 1)
+        first = takewhile(lambda batch: batch.position is None or batch.position.epoch == 0, stream)
+        return (batch.to(self._device) for batch in first)

@@ -108,6 +108,9 @@ class Experiment:
     """What makes one sequence of the encoder's layers, by a name of `audiossl list interfaces`."""
     interface_options: dict[str, Any] = field(default_factory=dict)
     """Options of the interface, which `audiossl config INTERFACE` lists."""
+    standardize: bool = True
+    """Whether each dimension of each layer is brought to mean 0 and variance 1 by training rows, before the interface.
+    False for layers as the encoder gives them."""
     finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
     """Which parameters of the encoder train beside the head."""
     data: DataConfig = field(default_factory=DataConfig)

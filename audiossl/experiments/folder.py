@@ -208,7 +208,8 @@ class RunFolder:
 
     def config(self, overrides: Sequence[str] = ()) -> Experiment:
         """The configuration of a run that trained heads, changed by `key=value`s. Raises ConfigError."""
-        layers = [self.settings(), parse_settings(overrides)]
+        # What an earlier version trained has no such setting, and its head reads layers as they are.
+        layers = [{"standardize": False}, self.settings(), parse_settings(overrides)]
         return structured(Experiment, *layers, where=str(self.config_path))
 
     @property

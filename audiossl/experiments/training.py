@@ -63,7 +63,7 @@ def train_one(config: Experiment, out: Path, *, resume: bool = False, overwrite:
                 facts = facts_of(task, accelerator.num_processes, upstream_fingerprint, features.form)
                 begin_single(run, config, task, facts, resume=resume)
             if not resume:
-                fit_statistics(task, sources[0])
+                fit_statistics(task, sources[0], accelerator.device)
             say_if_nothing_was_left(run, before, trainer.fit(resume=resume).step)
         if accelerator.is_main_process:
             finish_single(run, config, task)
@@ -145,7 +145,7 @@ def pretrain(config: PretrainExperiment, out: Path, *, resume: bool = False, ove
             encoder = EncoderFile(weights=run.upstream_path.name)
             run.begin(config, facts_of(task, accelerator.num_processes), encoder, resume=resume)
         if not resume:
-            fit_statistics(task, sources[0])
+            fit_statistics(task, sources[0], accelerator.device)
         state = trainer.fit(resume=resume)
         say_if_nothing_was_left(run, before, state.step)
         # The encoder alone, as it was best on dev: the objective's heads stay in the checkpoints.

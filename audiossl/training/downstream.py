@@ -11,7 +11,7 @@ import torch
 from lhotse.cut import Cut
 from torch import Tensor
 
-from audiossl.core.errors import AudioError, AudiosslError
+from audiossl.core.errors import AudioError, AudiosslError, TrainingError
 from audiossl.core.types import Batch, Features
 from audiossl.data.reading import path_of
 from audiossl.encoders.devices import device_of
@@ -19,6 +19,7 @@ from audiossl.encoders.finetuning import FinetuneConfig, make_trainable, set_tra
 from audiossl.encoders.long_audio import longest_whole_s
 from audiossl.encoders.long_states import long_moments, long_states
 from audiossl.encoders.upstream import Upstream
+from audiossl.nn.standardization import Standardization, Unit
 from audiossl.training.interface import Interface
 from audiossl.training.task import ParameterGroup, Prediction, Task
 
@@ -56,6 +57,16 @@ class Downstream(Task):
         make_trainable(self.upstream, config, self.interface.up_to_layer)
         self.finetuning = config
         self.train(self.training)
+
+    def standardize(self) -> None:
+        """Let the interface read layers that are standardised by training rows, which `fit` then estimates.
+
+        It is to be called once. Where the head needs no more than means over time, their deviations are what it sees.
+        Else those of frames are. An encoder that trains starts from them, and they stay.
+        """
+        interface = self.interface
+        unit: Unit = "recordings" if self.commutes_with_mean and interface.commutes_with_mean else "frames"
+        interface.standardization = Standardization(interface.widths, interface.layers_read, unit)
 
     @property
     def upstream_is_frozen(self) -> bool:
@@ -182,10 +193,30 @@ class Downstream(Task):
 
     @property
     def needs_fit(self) -> bool:
-        return self.interface.needs_fit
+        standardization = self.interface.standardization
+        return self.interface.needs_fit or (standardization is not None and standardization.needs_fit)
 
     def fit(self, batches: Iterable[Batch]) -> None:
-        self.interface.fit(self.features(batch) for batch in batches)
+        """Estimate the standardisation of layers, then what the interface has to estimate of standardised ones.
+
+        Raises TrainingError for hidden states that are not finite.
+        """
+        interface = self.interface
+        if interface.standardization is not None and interface.standardization.needs_fit:
+            interface.standardization.fit(self._finite_features(batch) for batch in batches)
+        if interface.needs_fit:
+            interface.fit(interface.standardized(self.features(batch)) for batch in batches)
+
+    def _finite_features(self, batch: Batch) -> Features:
+        features = self.features(batch)
+        for cut, index in zip(batch.cuts, range(len(batch)), strict=True):
+            states = features.item(index)
+            if not all(bool(states[layer].isfinite().all()) for layer in self.interface.layers_read):
+                raise TrainingError(
+                    f"Hidden states of the training row {cut.id!r} are not finite, so layers cannot be standardised; "
+                    f"drop the row, look at its sound with `audiossl data validate`, or set standardize=false."
+                )
+        return features
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """The head (with the interface) and the upstream."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
@@ -12,6 +13,7 @@ from audiossl.core.config import make
 from audiossl.core.errors import ConfigError
 from audiossl.core.registry import INTERFACES
 from audiossl.core.types import Features
+from audiossl.nn.standardization import Standardization
 
 
 class Interface(nn.Module, ABC):
@@ -24,6 +26,7 @@ class Interface(nn.Module, ABC):
     known to `torch.func.vmap`.
     `stacked` is True in the copy that computes several heads as one (`audiossl.training.stacked_heads`). It may then
     choose operations that are fewer and round otherwise.
+    `standardization` is what layers go through before `combine`, None for nothing.
     A subclass sets `width`, and may have a `Config` dataclass with at least `width: int | None = None`.
     """
 
@@ -38,6 +41,7 @@ class Interface(nn.Module, ABC):
         if not widths:
             raise ValueError("An interface needs at least one layer.")
         self.widths = tuple(widths)
+        self.standardization: Standardization | None = None
 
     @property
     def up_to_layer(self) -> int | None:
@@ -61,7 +65,13 @@ class Interface(nn.Module, ABC):
         needed = len(self.widths) if self.up_to_layer is None else self.up_to_layer + 1
         if len(features.widths) < needed or features.widths != self.widths[: len(features.widths)]:
             raise ValueError(f"This interface was built for layers of widths {self.widths}, not {features.widths}.")
-        return self.combine(features.layers)
+        return self.combine(self.standardized(features).layers)
+
+    def standardized(self, features: Features) -> Features:
+        """The layers as `combine` reads them."""
+        if self.standardization is None:
+            return features
+        return replace(features, layers=tuple(self.standardization(features.layers)))
 
     def layer_weights(self) -> dict[str, list[float]]:
         """Learnt weight of each layer, by group ('layers' where there is one), or nothing if it has no such weights."""
@@ -73,7 +83,10 @@ class Interface(nn.Module, ABC):
         return False
 
     def fit(self, features: Iterable[Features]) -> None:
-        """Estimate what is not learnt by gradient. It is called once, before training, on training batches."""
+        """Estimate what is not learnt by gradient. It is called once, before training, on training batches.
+
+        features: as `combine` reads them.
+        """
 
 
 def checked_width(width: int | None, natural: int) -> int:

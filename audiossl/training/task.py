@@ -104,7 +104,10 @@ class Task(nn.Module, ABC):
         return False
 
     def fit(self, batches: Iterable[Batch]) -> None:
-        """Estimate what is not learnt by gradient, from training batches. It may stop reading when it has enough."""
+        """Estimate what is not learnt by gradient, from training batches, which may be walked through more than once.
+
+        It may stop reading when it has enough.
+        """
 
     def snapshot(self, batch: Batch, folder: Path) -> dict[str, Path]:
         """Draw what the model makes of one held-out batch, at each evaluation. Returns title -> PNG in `folder`."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from accelerate import Accelerator
 from lhotse import CutSet
 from rich.console import Console
@@ -225,7 +226,7 @@ def _train_together(
                 groups[key] = _Group([], train, dev, stack=stack and own.vectors)
             groups[key].members.append(member)
         for group in groups.values():
-            _fit(group)
+            _fit(group, accelerator.device)
         stop = _Stop()
         with on_signals(stop.ask), progress_bar(True) as progress:
             for group in groups.values():
@@ -285,7 +286,7 @@ def _kind_of(needs: FeatureNeeds) -> Hashable:
     return needs.task.interface.layers_read, why_not(needs.task, needs.data), bool(why_not_pooled(needs.task))
 
 
-def _fit(group: _Group) -> None:
+def _fit(group: _Group, device: torch.device) -> None:
     """Estimate statistics once for all new heads that need the same."""
     fitted: dict[Hashable, Downstream] = {}
     for member in group.members:
@@ -294,7 +295,7 @@ def _fit(group: _Group) -> None:
         if member.kind in fitted:
             member.task.load_trainable_state(fitted[member.kind].trainable_state())  # all else is equal at the start
         else:
-            fit_statistics(member.task, group.train)
+            fit_statistics(member.task, group.train, device)
             fitted[member.kind] = member.task
 
 
