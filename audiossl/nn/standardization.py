@@ -1,8 +1,8 @@
 """Layers brought to mean 0 and variance 1, dimension by dimension, by statistics of training rows.
 
-A head on an encoder's layers learns at one rate for all of them, and their scales differ by orders of magnitude, between
-layers and within one (log mel frames lie around -8). z = (x - mean) / deviation takes that out. It is fixed before the
-first step, and affine, so that it commutes with the mean over time.
+A head learns at one rate for all dimensions, and their scales differ by orders of magnitude, between layers and within
+one (log mel frames lie around -8). z = (x - mean) / deviation takes that out. It is fixed before the first step, and
+affine, so that it commutes with the mean over time.
 """
 
 from __future__ import annotations

@@ -112,6 +112,14 @@ def test_kinds_of_earlier_versions(folder: RunFolder) -> None:
     assert folder.kind == "pretraining"
 
 
+def test_heads_of_earlier_versions_read_layers_as_they_are(folder: RunFolder) -> None:
+    folder.path.mkdir(parents=True)
+    folder.config_path.write_text("downstream: asr\nupstream: tera_mini\n")  # before layers were standardised
+    assert not folder.config().standardize
+    folder.write_config(read_experiment(None))
+    assert folder.config().standardize
+
+
 def test_what_is_no_run_is_one_sentence(folder: RunFolder) -> None:
     for _ in range(2):
         assert not (folder.is_run or folder.is_finished or folder.can_resume)

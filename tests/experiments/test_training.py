@@ -202,6 +202,37 @@ def test_resuming_with_another_upstream_is_refused_and_changes_nothing(tmp_path:
     assert contents(tmp_path) == before
 
 
+def statistics_of(run: Path) -> dict[str, torch.Tensor]:
+    state = load_run(run, device="cpu").task.trainable_state()
+    return {name.split(".")[-1]: value for name, value in state.items() if "standardization" in name}
+
+
+def test_layers_are_standardised_by_the_training_rows_however_they_are_read(
+    experiment: Make, corpus: Path, tmp_path: Path
+) -> None:
+    short = ["trainer.steps=2", f"cache.dir={tmp_path / 'features'}", "cache.dtype=fp32"]
+    runs = [train(experiment(*short, f"features={f}"), tmp_path / f) for f in ("off", "frames", "pooled")]
+    first, *others = map(statistics_of, runs)
+    upstream, rows = load_run(runs[0], device="cpu").task.upstream, read_manifest(corpus / "train.jsonl.gz")
+    items = [upstream(torch.from_numpy(cut.load_audio()), torch.tensor([cut.num_samples])) for cut in rows]
+    means = torch.stack([item.layers[2][0].mean(0) for item in items])
+    torch.testing.assert_close(first["mean_2"], means.mean(0), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(first["deviation_2"], means.std(0, correction=0), rtol=1e-4, atol=1e-5)
+    for other in others:
+        assert other.keys() == first.keys()
+        assert all(torch.allclose(other[name], first[name], rtol=1e-5, atol=1e-6) for name in first)
+
+
+def test_a_fine_tuned_encoder_starts_from_its_statistics_and_they_stay(experiment: Make, tmp_path: Path) -> None:
+    frozen, tuned = (
+        train(experiment("trainer.steps=3", "features=off", f"finetune={mode}"), tmp_path / mode)
+        for mode in ("none", "all")
+    )
+    first, second = statistics_of(frozen), statistics_of(tuned)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert not statistics_of(train(experiment("trainer.steps=3", "standardize=false"), tmp_path / "off"))
+
+
 @pytest.mark.parametrize("interface", ["pca", "hierarchical_conv", "concat"])
 def test_interfaces_survive_resuming_and_loading(experiment: Make, tmp_path: Path, interface: str) -> None:
     settings = [f"interface={interface}", "interface_options.width=4", "trainer.save_every=3"]

@@ -13,7 +13,7 @@ from toys.joined import RATE_HZ, noise
 from toys.words import WORDS, tone_batch
 
 from audiossl.core.config import make
-from audiossl.core.errors import AudioError, AudiosslError
+from audiossl.core.errors import AudioError, AudiosslError, TrainingError
 from audiossl.core.types import Batch, Features
 from audiossl.data.inputs import cuts_of
 from audiossl.data.loader import collate
@@ -22,6 +22,7 @@ from audiossl.encoders.finetuning import FinetuneConfig
 from audiossl.training import downstream
 from audiossl.training.downstream import Downstream
 from audiossl.training.interface import load_interface
+from audiossl.training.testing.downstream import check_downstream
 
 
 def head(interface: str = "weighted_sum", pooling: str = "mean", **options: Any) -> Downstream:
@@ -84,6 +85,58 @@ def test_hidden_states_that_a_batch_brings_are_read_in_float32() -> None:
     assert sequence.dtype == torch.float32
     torch.testing.assert_close(sequence, computed.layers[1], atol=2e-3, rtol=2e-3)
     assert torch.equal(lengths, computed.lengths)
+
+
+def standardized(interface: str = "weighted_sum", **options: Any) -> Downstream:
+    task = head(interface, **options)
+    task.standardize()
+    return task
+
+
+@pytest.mark.parametrize(("options", "unit"), [({}, "recordings"), ({"pooling": "max"}, "frames")], ids=str)
+def test_what_is_standardised_is_what_the_head_needs(options: dict[str, Any], unit: str) -> None:
+    """Means over time where it averages, frames where it does not: what reaches it has mean 0 and deviation 1."""
+    upstream = ToyUpstream(ToyConfig())
+    task = make(UtteranceClassification, {"labels": list(WORDS), **options}, upstream, load_interface("last", (8,) * 3))
+    task.standardize()
+    assert task.interface.standardization is not None and task.interface.standardization.unit == unit
+    batch = tone_batch(9)
+    with torch.no_grad():
+        task.fit([batch])
+        sequence, lengths = task.sequence(batch)
+    items = [states[:length] for states, length in zip(sequence, lengths, strict=True)]
+    seen = torch.cat([item.mean(0, keepdim=True) if unit == "recordings" else item for item in items])
+    torch.testing.assert_close(seen.mean(0), torch.zeros(8), atol=1e-4, rtol=0)
+    torch.testing.assert_close(seen.std(0, correction=0), torch.ones(8), atol=1e-4, rtol=0)
+
+
+def test_a_standardised_head_passes_the_contract_and_is_saved_with_its_statistics() -> None:
+    batch = tone_batch(6)
+    for task in (standardized(), standardized("pca", width=4), standardized("layer", index=1)):
+        assert task.needs_fit
+        check_downstream(task, batch)
+    with torch.no_grad():
+        task.fit([batch])
+    names = [f"interface.standardization.{name}" for name in ("mean_1", "deviation_1", "fitted")]
+    assert [name for name in task.trainable_state() if "standardization" in name] == names
+
+
+def test_components_are_those_of_standardised_layers() -> None:
+    task, batch = standardized("pca", width=6), tone_batch(6)
+    with torch.no_grad():
+        task.fit([batch])
+        components = task.interface(task.features(batch))
+    assert not task.needs_fit
+    valid = torch.arange(components.shape[1]) < task.features(batch).lengths[:, None]
+    # The variances of all components of a standardised layer sum to its width, and no more than that is kept.
+    assert 1 < components[valid][:, :2].var(0).sum() <= 8.1
+
+
+def test_a_training_row_whose_states_are_not_finite_is_named() -> None:
+    task, batch = standardized(), tone_batch(3)
+    batch.wavs[1, 0] = float("inf")
+    with pytest.raises(TrainingError, match="Hidden states of the training row 'item-1' are not finite"):
+        task.fit([batch])
 
 
 def test_what_a_task_cannot_do_is_said() -> None:
