@@ -292,7 +292,7 @@ def one_case(world: World, command: Command, choose: Choices | None) -> tuple[li
 
 def _may_change(path: Path, root: Path, command: Command) -> bool:
     """Whether a file is the command's own: a cache, or the run that it resumes or evaluates."""
-    runs = [root / "run", root / "case/copy"] if command.words[0] in ("train", "evaluate") else []
+    runs = [root / "run", root / "case/copy"] if command.words[0] in ("train", "evaluate", "cache") else []
     return any(folder in path.parents for folder in (root / "cache", *runs))
 
 
