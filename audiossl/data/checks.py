@@ -181,6 +181,7 @@ def _file_problems(cut: Cut, path: str) -> list[str]:
     try:
         with opened(path) as file:
             num_samples, rate, missing_s = file.num_samples, file.sample_rate_hz, file.missing_s
+            channel_of(cut, file.num_channels)
     except AudioError as error:
         return [str(error)]
     stated = cut.recording

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from audiossl.core.errors import ConfigError, LabelError
 from audiossl.core.ranges import Count, CountOrZero, ShareBelowOne
 from audiossl.core.types import Batch, Loss, Metric
-from audiossl.data.fields import read_field, rows_without
+from audiossl.data.fields import known_fields, read_field, rows_without
 from audiossl.encoders.upstream import Upstream
 from audiossl.metrics.classification import classification_metrics, confusion_matrix
 from audiossl.metrics.clusters import clusters_of_rows
@@ -71,13 +71,15 @@ class UtteranceClassification(Downstream):
     @classmethod
     def complete(cls, config: UtteranceClassificationConfig, cuts: Iterable[Cut]) -> UtteranceClassificationConfig:
         """Fill `labels` (sorted) and `label_counts` from the training cuts. Raises LabelError for fewer than two."""
-        counts = Counter(label for cut in cuts if (label := read_field(cut, config.label_field)) is not None)
+        rows = list(cuts)
+        counts = Counter(label for cut in rows if (label := read_field(cut, config.label_field)) is not None)
         labels = list(config.labels) or sorted(counts)
         if len(labels) < 2:
             found = f"only {labels[0]!r}" if labels else "none"
             raise LabelError(
                 f"A classifier needs at least two labels and the training items have {found} in the field "
-                f"{config.label_field!r}; set task.label_field to the column that holds the labels."
+                f"{config.label_field!r}; set task.label_field to the column that holds the labels (there are: "
+                f"{', '.join(known_fields(rows)) or 'none'})."
             )
         return replace(config, labels=labels, label_counts=[counts[label] for label in labels])
 

@@ -166,5 +166,5 @@ def test_a_channel_that_is_not_there(sound, row, channel, listed, num_channels, 
     cut = replace(cut, channel=channel, recording=replace(cut.recording, sources=[source], channel_ids=listed))
     with pytest.raises(AudioError, match=message):
         read_cut(cut, 16000)
-    (problem,) = validate([cut])
+    (problem,) = validate([cut], read_audio=False)
     assert re.search(message, problem.message)

@@ -235,3 +235,8 @@ def test_keyword_spotting_draws_classes_equally_often() -> None:
     assert replace(published, data=shared.data, task=shared.task, setting="superb") == shared
     recipe = read_experiment(RECIPES / "speech_commands" / "keyword_spotting.yaml", [])
     assert (recipe.setting, recipe.data.balance) == ("keyword_spotting", "label")
+
+
+def test_the_columns_that_are_there_are_named() -> None:
+    with pytest.raises(LabelError, match=r"have none in the field 'species'; .*\(there are: label, text\)"):
+        UtteranceClassification.complete(Config(label_field="species"), [cut_of(0, "a"), cut_of(1, "b")])
