@@ -68,7 +68,7 @@ def namer_of(reference: str) -> str:
     if namer is not None and not namer.paths:
         raise CheckpointError(
             f"{namer.path} names the encoder {reference!r}, and a checkpoint may only name one of `audiossl list "
-            f"upstreams`; if you trust it, give that option yourself, for instance encoder={reference}."
+            f"upstreams`; if you trust it, give that option yourself, as in encoder=PATH."
         )
     return str(namer.path) if namer is not None else ""
 

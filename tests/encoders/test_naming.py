@@ -99,7 +99,7 @@ def test_what_the_user_names_beside_a_checkpoint_is_the_users(tmp_path: Path) ->
     save_upstream(tiny(), tmp_path / "mine.safetensors")
     made = load_upstream("bandwidth", encoder=str(tmp_path / "mine.safetensors"))
     save_upstream(made, tmp_path / "wide.safetensors")
-    with pytest.raises(CheckpointError, match=r"give that option yourself, for instance encoder=.*mine\.safetensors"):
+    with pytest.raises(CheckpointError, match="give that option yourself, as in encoder=PATH"):
         load_upstream(str(tmp_path / "wide.safetensors"))
     again = load_upstream(str(tmp_path / "wide.safetensors"), encoder=str(tmp_path / "mine.safetensors"))
     assert fingerprint(again) == fingerprint(made)

@@ -87,18 +87,24 @@ def _pickled(path: Path, content: Mapping[str, Any]) -> Original:
 
 
 def _weights_in(content: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The mapping that holds tensors: the content itself, or that under one of its keys, however deep.
+    """The mapping that holds a model's tensors: the content itself, or that under one of its keys, however deep.
 
     The names that trainers write go before others. Of several others, which one is meant is not known: the content.
     """
-    if any(isinstance(value, Tensor) for value in content.values()):
+    if _holds_weights(content):
         return content
     for key in _WEIGHTS:
         if isinstance(content.get(key), Mapping):
             return _weights_in(content[key])
-    inner = [_weights_in(value) for value in content.values() if isinstance(value, Mapping)]
-    held = [part for part in inner if any(isinstance(value, Tensor) for value in part.values())]
+    held = [
+        part for value in content.values() if isinstance(value, Mapping) and _holds_weights(part := _weights_in(value))
+    ]
     return held[0] if len(held) == 1 else content
+
+
+def _holds_weights(content: Mapping[str, Any]) -> bool:
+    # The tensors of an optimizer have no module in front of their names.
+    return any(isinstance(value, Tensor) and "." in str(name) for name, value in content.items())
 
 
 def _kind_of_names(state: Mapping[str, Any]) -> str:

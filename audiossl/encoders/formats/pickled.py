@@ -20,7 +20,19 @@ import torch
 from audiossl.core.errors import CheckpointError
 
 # Packages whose classes are found in published files as carriers of data.
-_CARRIERS = ("fairseq", "omegaconf", "optimizers", "s3prl", "argparse", "pathlib", "numpy", "_codecs", "typing")
+_CARRIERS = (
+    "fairseq",
+    "omegaconf",
+    "optimizers",
+    "s3prl",
+    "argparse",
+    "pathlib",
+    "numpy",
+    "_codecs",
+    "typing",
+    "pytorch_lightning",
+    "lightning",
+)
 
 
 # What is not worth naming where a file is refused: data, and what every torch file names.
@@ -45,10 +57,14 @@ def read_pickled(path: Path) -> Mapping[str, Any]:
     """A torch file as a mapping, stand-ins included. Raises CheckpointError, also for classes that are not inert."""
     if not path.is_file():
         raise CheckpointError(f"There is no checkpoint {path}.")
+    if _is_program(path):
+        raise CheckpointError(f"{path} is a TorchScript program, not weights; save its state_dict() and give that.")
     named: set[str] = set()
     try:
         named = _named_classes(path)
-        inert = [(Inert, name) for name in named if name.split(".")[0] in _CARRIERS]
+        carriers = [name for name in named if name.split(".")[0] in _CARRIERS]
+        # Lightning's settings are a dict of a class of its own, and may be filled as a dict alone.
+        inert: list[Any] = [(dict if name.endswith(".AttributeDict") else Inert, name) for name in carriers]
         with torch.serialization.safe_globals([*_CONTAINERS, *inert]):
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:  # whose message advises to run the file
@@ -94,6 +110,17 @@ def plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [plain(entry) for entry in value]
     return value
+
+
+def _is_program(path: Path) -> bool:
+    """Whether torch.jit wrote the file, which holds code beside the tensors."""
+    if not zipfile.is_zipfile(path):
+        return False
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any("/code/" in name for name in archive.namelist())
+    except zipfile.BadZipFile:
+        return False
 
 
 def _named_classes(path: Path) -> set[str]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from audiossl.core.errors import CheckpointError
 from audiossl.encoders.formats.original import Original, require_merged
+from audiossl.encoders.waveform.names import prefixes_of
 
 # (what a tensor's name contains, what the file is).
 _SIGNS = (
@@ -37,7 +38,10 @@ def _name_of(original: Original) -> str:
     section = original.described.get("model")
     if isinstance(section, Mapping) and section.get("layer_type") == "conformer":
         return "a wav2vec 2.0 Conformer of fairseq; load its transformers conversion with `hf:` instead"
-    for sign, name in _SIGNS:
-        if any(sign in key for key in original.state):
-            return name
+    # Of a model that contains a waveform encoder, the rest may be anything.
+    prefix = next(iter(prefixes_of(original.state)), "")
+    names = [name for name in original.state if name.startswith(prefix)]
+    for sign, known in _SIGNS:
+        if any(sign in name for name in names):
+            return known
     return ""

@@ -56,7 +56,8 @@ def _described(original: Original, state: Mapping[str, Tensor]) -> dict[str, Any
     merged = {**defaults, **said, **shown}
     if "num_buckets" not in shown:  # other models share WavLM's class, and its settings
         merged.pop("max_distance", None)
-    merged["num_layers"] = said.get("num_layers", shown["num_layers"])  # half of the layers missing must show
+    for field in ("num_layers", "adapter_width"):  # half of the layers missing must show, and so must the adapters
+        merged[field] = said.get(field, shown[field])
     if len(merged["conv_strides"]) != len(merged["conv_widths"]):
         raise CheckpointError(
             f"{original.path} has {len(merged['conv_widths'])} convolutions and does not say their strides."
@@ -192,6 +193,7 @@ def _said_by_hf(config: Mapping[str, Any]) -> dict[str, Any]:
         "pre_norm": bool(config.get("do_stable_layer_norm", False)),
         "max_distance": config.get("max_bucket_distance", 800) if kind == "wavlm" else None,
         "sample_rate_hz": config.get("sample_rate"),
+        "adapter_width": config.get("adapter_attn_dim"),
     }
     if kind == "data2vec-audio":
         said["pre_norm"] = False

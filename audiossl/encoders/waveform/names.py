@@ -129,7 +129,7 @@ def encoder_of(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Raises CheckpointError where the stem of an encoder is found under several prefixes.
     """
     named = {name: value for name, value in state.items() if isinstance(value, Tensor)}
-    prefixes = sorted({name.partition(_STEM)[0] for name in named if _STEM in name}) or [""]
+    prefixes = prefixes_of(named) or [""]
     if len(prefixes) > 1:
         found = " and ".join(repr(prefix) for prefix in prefixes)
         raise CheckpointError(f"The checkpoint holds encoders under {found}: save the state_dict() of one of them.")
@@ -145,6 +145,11 @@ def encoder_of(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
             strange[0],
         )
     return {name: value for name, value in inside.items() if not _HEADS.fullmatch(name)}
+
+
+def prefixes_of(names: Iterable[str]) -> list[str]:
+    """What stands before the stem of a waveform encoder, once for each that there is."""
+    return sorted({name.partition(_STEM)[0] for name in names if _STEM in name})
 
 
 def _without_shared(name: str, prefix: str) -> str:

@@ -11,12 +11,15 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from toys import miniatures as mini
 
 from audiossl import load_upstream
 from audiossl.core.errors import CheckpointError
 from audiossl.encoders.testing import noise
+from audiossl.encoders.waveform.checkpoints import to_original
 from audiossl.encoders.waveform.model import WaveformEncoder
+from audiossl.encoders.waveform.to_transformers import write_folder
 
 Writer = Callable[[WaveformEncoder], dict[str, Any]]
 
@@ -157,6 +160,82 @@ def test_half_precision_tensors_become_single(tmp_path: Path) -> None:
     state = {name: value.half() for name, value in mini.fairseq_state(made).items()}
     loaded = load_upstream(str(mini.write(mini.shell(made, state), tmp_path / "half.pt")))
     assert {value.dtype for value in loaded.state_dict().values()} == {torch.float32}
+
+
+def _names_of(toolkit: str, made: WaveformEncoder) -> dict[str, Any]:
+    """The tensors under the names of a toolkit, transformers' as part of a recogniser."""
+    state = to_original(made.state_dict(), made.config.conv_norm, toolkit)
+    if toolkit == "fairseq":
+        return state
+    head = {"lm_head.weight": torch.zeros(5, 24), "lm_head.bias": torch.zeros(5)}
+    return {**{f"wav2vec2.{name}": value for name, value in state.items()}, **head}
+
+
+WRAPPERS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "DataParallel": lambda state: _under("module.", state),
+    "torch.compile": lambda state: _under("_orig_mod.", state),
+    "compiled and distributed": lambda state: {"model": _under("_orig_mod.module.", state)},
+    "Lightning": lambda state: {"state_dict": _under("model.", state), "epoch": 3, "loops": {"x": {}}},
+    "Lightning with a head": lambda state: {
+        "state_dict": {**_under("net.encoder.", state), "net.decoder.weight": torch.zeros(2), "loss.w": torch.ones(1)}
+    },
+    "ESPnet": lambda state: {
+        **_under("frontend.upstream.upstream.model.", state),
+        "frontend.featurizer.weights": torch.zeros(3),
+        "encoder.encoders.0.conv_module.norm.weight": torch.zeros(3),
+        "ctc.ctc_lo.weight": torch.zeros(3),
+    },
+    "SpeechBrain": lambda state: _under("0.model.", state),
+    "peft without adapters": lambda state: _under("base_model.model.", state),
+    "a trainer of one's own": lambda state: {
+        "net": {"weights": _under("enc.", state)},
+        "optimizer": {"state": {0: {"exp_avg": torch.zeros(2)}}, "param_groups": [{"params": [0]}]},
+        "step": 7,
+    },
+}
+
+
+def _under(prefix: str, state: dict[str, Any]) -> dict[str, Any]:
+    return {prefix + name: value for name, value in state.items()}
+
+
+@pytest.mark.parametrize("toolkit", ["fairseq", "huggingface"])
+@pytest.mark.parametrize("wrapper", WRAPPERS)
+def test_an_encoder_inside_of_whatever_wraps_it(tmp_path: Path, wrapper: str, toolkit: str) -> None:
+    made = mini.encoder()
+    path = mini.write(WRAPPERS[wrapper](_names_of(toolkit, made)), tmp_path / "x.pt")
+    assert_same(load_upstream(str(path), num_heads=4), made)
+
+
+def test_an_encoder_that_is_not_whole_under_its_prefix_is_refused(tmp_path: Path) -> None:
+    state = _under("net.encoder.", mini.fairseq_state(mini.encoder()))
+    state["net.encoder.encoder.layers.1.fc2.other"] = state.pop("net.encoder.encoder.layers.1.fc2.bias")
+    path = mini.write(state, tmp_path / "x.pt")
+    with pytest.raises(
+        CheckpointError, match=r"missing: blocks\.1\.down\.bias; unexpected: encoder\.layers\.1\.fc2\.other"
+    ):
+        load_upstream(str(path), num_heads=4)
+
+
+def test_weights_of_two_models_are_not_chosen_between(tmp_path: Path) -> None:
+    state = mini.fairseq_state(mini.encoder())
+    path = mini.write({"teacher": state, "student": state}, tmp_path / "x.pt")
+    with pytest.raises(CheckpointError, match="it holds: teacher, student"):
+        load_upstream(str(path))
+    path = mini.write({**_under("teacher.", state), **_under("student.", state)}, tmp_path / "y.pt")
+    with pytest.raises(CheckpointError, match=r"holds encoders under 'student\.' and 'teacher\.': save the state_dict"):
+        load_upstream(str(path))
+
+
+def test_adapters_of_a_language_that_lie_in_another_file_are_missing(tmp_path: Path) -> None:
+    """As those of MMS: what the folder says goes before what its main file shows."""
+    write_folder(mini.encoder(adapter_width=4), tmp_path)
+    state = load_file(tmp_path / "model.safetensors")
+    kept = {name: value for name, value in state.items() if "adapter_layer" not in name}
+    save_file(kept, tmp_path / "model.safetensors")
+    save_file({n: v for n, v in state.items() if n not in kept}, tmp_path / "adapter.deu.safetensors")
+    with pytest.raises(CheckpointError, match=r"missing: blocks\.0\.adapter\."):
+        load_upstream(f"hf:{tmp_path}")
 
 
 def _half(content: dict[str, Any]) -> None:

@@ -27,8 +27,10 @@ def classes(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         "Choices": Enum("Choices", {"layer_norm": "layer_norm"}, type=str),
         "Carrier": type("Carrier", (), {}),
         "Stranger": type("Stranger", (), {}),
+        "AttributeDict": type("AttributeDict", (dict,), {}),
     }
-    for name, module in (("Choices", "fairseq.tests"), ("Carrier", "fairseq.tests"), ("Stranger", "nobody")):
+    places = {"Choices": "fairseq.tests", "Carrier": "fairseq.tests", "Stranger": "nobody"}
+    for name, module in {**places, "AttributeDict": "lightning.fabric.utilities.data"}.items():
         for depth in range(1, len(module.split(".")) + 1):
             part = ".".join(module.split(".")[:depth])
             monkeypatch.setitem(sys.modules, part, sys.modules.get(part) or types.ModuleType(part))
@@ -57,8 +59,30 @@ def test_carriers_of_data_become_plain(tmp_path: Path, classes: dict[str, Any], 
 
 def test_classes_of_nobody_are_refused(tmp_path: Path, classes: dict[str, Any]) -> None:
     torch.save({"x": classes["Stranger"]()}, tmp_path / "x.pt")
-    with pytest.raises(CheckpointError, match=r"pickled code that audiossl does not run .*nobody\.Stranger"):
+    with pytest.raises(
+        CheckpointError, match=r"that audiossl does not run \(nobody\.Stranger\): save its state_dict\(\)"
+    ):
         read_pickled(tmp_path / "x.pt")
+
+
+def test_settings_of_lightning_are_a_dict(tmp_path: Path, classes: dict[str, Any]) -> None:
+    settings = classes["AttributeDict"](lr=0.1, model=classes["AttributeDict"](name="x"))
+    torch.save({"state_dict": {"w": torch.ones(1)}, "hyper_parameters": settings}, tmp_path / "x.ckpt")
+    assert plain(read_pickled(tmp_path / "x.ckpt")["hyper_parameters"]) == {"lr": 0.1, "model": {"name": "x"}}
+
+
+@pytest.mark.parametrize("form", ["class", "function", "program", "protocol 4"])
+def test_no_message_advises_to_run_a_file(tmp_path: Path, classes: dict[str, Any], form: str) -> None:
+    path = tmp_path / "x.pt"
+    if form == "program":
+        torch.jit.save(torch.jit.script(torch.nn.Linear(1, 1)), path)
+    elif form == "protocol 4":
+        path.write_bytes(pickle.dumps(Touch(tmp_path / "it-ran")))
+    else:
+        torch.save({"x": classes["Stranger"]() if form == "class" else Touch(tmp_path / "it-ran")}, path)
+    with pytest.raises(CheckpointError, match=r"save its state_dict\(\)") as caught:
+        read_pickled(path)
+    assert not any(word in str(caught.value) for word in ("weights_only", "safe_globals", "torch.load"))
 
 
 def test_what_is_no_checkpoint_is_one_sentence(tmp_path: Path, classes: dict[str, Any]) -> None:
