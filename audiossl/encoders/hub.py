@@ -270,9 +270,9 @@ def _ledger() -> Iterator[dict[str, Any]]:
     with open(folder / ".checksums.lock", "w", encoding="utf-8") as lock:
         lock_file(lock)
         try:
-            ledger: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        except json.JSONDecodeError as error:
-            raise CheckpointError(f"{path} is damaged ({error}); delete it to record checksums anew.") from error
+            ledger: dict[str, Any] = read_json(path) if path.is_file() else {}
+        except AudiosslError as error:
+            raise CheckpointError(f"{path} is damaged: delete it to record checksums anew. {error}") from error
         before = json.dumps(ledger, sort_keys=True)
         yield ledger
         if json.dumps(ledger, sort_keys=True) != before:

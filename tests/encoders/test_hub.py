@@ -196,3 +196,11 @@ def test_shards_of_a_repository_lie_beside_its_index(tmp_path: Path, monkeypatch
     fake_hub(monkeypatch, tmp_path / "hub")
     with pytest.raises(CheckpointError, match=r"names the file '\.\./\.\./x', which is not beside it"):
         load_upstream("hf:someone/encoder")
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "null"])
+def test_a_ledger_that_is_damaged_is_one_sentence(text: str, cache: Path) -> None:
+    cache.mkdir()
+    (cache / "checksums.json").write_text(text)
+    with pytest.raises(CheckpointError, match=r"checksums\.json is damaged: delete it to record checksums anew"):
+        load_upstream("https://example.org/x.pt")

@@ -229,3 +229,18 @@ def test_a_task_may_add_a_command(audiossl: Make, monkeypatch: pytest.MonkeyPatc
     finally:
         del DOWNSTREAMS._decorated["greeter"]
         app.registered_commands[:] = before
+
+
+@pytest.mark.parametrize("command", ["evaluate", "predict", "train --resume"])
+def test_a_flipped_bit_in_the_weights_is_noticed(
+    experiment: Make, tmp_path: Path, audiossl: Callable[..., Any], corpus: Path, command: str
+) -> None:
+    run = train(experiment("trainer.steps=2", "trainer.eval_every=1", "trainer.save_every=1"), tmp_path / "run")
+    path = run / "checkpoints" / ("last.safetensors" if "resume" in command else "best.safetensors")
+    whole = bytearray(path.read_bytes())
+    whole[-2] ^= 1
+    path.write_bytes(bytes(whole))
+    more = {"predict": [corpus.parent / "audio" / "test"], "train --resume": ["trainer.steps=3"]}.get(command, [])
+    outcome = audiossl(*command.split(), run, *more)
+    assert outcome.code == 2
+    assert f"error: {path} is damaged: its content has another checksum than when it was written" in outcome.err
