@@ -38,7 +38,7 @@ _OFF: dict[str, Any] = {
 _NEVER = ("attn_implementation", "experts_implementation", "auto_map", "custom_pipelines")
 
 
-_DEPTHS = Range(1, 1000)  # beyond it, building one takes for ever
+_DEPTHS = Range(0, 1000)  # beyond it, building one takes for ever
 
 
 @dataclass(frozen=True)
