@@ -17,8 +17,8 @@ import numpy as np
 from audiossl.core.errors import AudioError, AudiosslError
 from audiossl.core.terminal import progress
 from audiossl.data.fields import LABEL_SEPARATOR
-from audiossl.data.reading import channel_of, path_of, read_channels, read_cut
-from audiossl.data.sound_file import LEAST_SHARE, opened, share_kept
+from audiossl.data.reading import channel_blocks, channel_of, path_of, read_cut
+from audiossl.data.sound_file import LEAST_SHARE, Levels, opened
 
 if TYPE_CHECKING:
     from lhotse.cut import Cut
@@ -199,23 +199,25 @@ def _file_problems(cut: Cut, path: str) -> list[str]:
 
 
 def _sound_problems(cut: Cut) -> list[str]:
-    """What is wrong with the samples of a row."""
-    path = path_of(cut)
+    """What is wrong with the samples of a row, of which one block is in memory."""
+    path, levels = path_of(cut), Levels()
     try:
-        frames = read_cut(cut, cut.sampling_rate)[:, None] if path is None else read_channels(cut)
-        one = None if path is None else channel_of(cut, frames.shape[1])
+        for frames in [read_cut(cut, cut.sampling_rate)[:, None]] if path is None else channel_blocks(cut):
+            one = None if path is None else channel_of(cut, frames.shape[1])
+            levels.add(frames if one is None else frames[:, one : one + 1])
     except AudiosslError as error:
         return [str(error)]
     name = path or cut.id
-    frames = frames if one is None else frames[:, one : one + 1]
-    if not frames.any():
+    if not levels.peak:
         return [f"{name} is silent in this part: every sample is zero"]
     found = []
-    if (peak := float(np.abs(frames).max())) > LOUD:
-        found.append(f"{name} has samples up to {peak:.3g} where full scale is 1; see what wrote it, and scale it")
-    if (kept := share_kept(frames)) < LEAST_SHARE:
+    if levels.peak > LOUD:
         found.append(
-            f"{name} has channels that cancel: their mean, which encoders get, has {kept:.2g} of their power; write "
-            f"one channel to a file of its own"
+            f"{name} has samples up to {levels.peak:.3g} where full scale is 1; see what wrote it, and scale it"
+        )
+    if levels.share_kept < LEAST_SHARE:
+        found.append(
+            f"{name} has channels that cancel: their mean, which encoders get, has {levels.share_kept:.2g} of their "
+            f"power; write one channel to a file of its own"
         )
     return found

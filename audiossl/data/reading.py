@@ -16,7 +16,7 @@ import soxr
 
 from audiossl.core.errors import AudioError
 from audiossl.data.assembled import read_assembled
-from audiossl.data.sound_file import LEAST_SHARE, ROUNDING_S, SoundFile, Wave, opened, share_kept, warn_once
+from audiossl.data.sound_file import LEAST_SHARE, ROUNDING_S, Levels, SoundFile, Wave, opened, warn_once
 
 if TYPE_CHECKING:
     from lhotse.cut import Cut
@@ -88,14 +88,23 @@ def read_cut(cut: Cut, sample_rate_hz: int) -> Wave:
     path = path_of(cut)
     if path is None:
         return resample(_mean(read_assembled(cut), cut.id), cut.sampling_rate, sample_rate_hz)
-    return resample(_of_channel(read_channels(cut), cut), cut.recording.sampling_rate, sample_rate_hz)
-
-
-def read_channels(cut: Cut) -> Wave:
-    """(S, channels) of a row's one file, at its own rate. Raises AudioError."""
     start, wanted = _segment(cut)
     with _file_of(cut) as file:
-        return file.part(start, wanted, lenient=True)
+        frames = file.part(start, wanted, lenient=True)
+    return resample(_of_channel(frames, cut), cut.recording.sampling_rate, sample_rate_hz)
+
+
+def channel_blocks(cut: Cut, block_s: float = 30.0) -> Iterator[Wave]:
+    """(s, channels) of a row's one file at its own rate, in parts of about `block_s`, of which one is in memory.
+
+    Raises AudioError.
+    """
+    start, wanted = _segment(cut)
+    block = max(1, round(block_s * cut.recording.sampling_rate))
+    with _file_of(cut) as file:
+        wanted = _available(file, start, wanted)
+        for first in range(0, max(wanted, 1), block):
+            yield file.part(start + first, min(block, wanted - first))
 
 
 def cut_blocks(cut: Cut, sample_rate_hz: int, block_s: float = 30.0) -> Iterator[Wave]:
@@ -103,21 +112,16 @@ def cut_blocks(cut: Cut, sample_rate_hz: int, block_s: float = 30.0) -> Iterator
 
     For rows that are read from one file (see `path_of`). Raises AudioError.
     """
-    rate = cut.recording.sampling_rate
-    start, wanted = _segment(cut)
+    rate, left = cut.recording.sampling_rate, num_samples_held(cut, sample_rate_hz)
     stream = soxr.ResampleStream(rate, sample_rate_hz, 1, dtype="float32", quality="HQ")
-    block = max(1, round(block_s * rate))
-    with _file_of(cut) as file:
-        wanted = _available(file, start, wanted)
-        left = _num_resampled(wanted, rate, sample_rate_hz)
-        for first in range(0, wanted, block):
-            count = min(block, wanted - first)
-            samples = _of_channel(file.part(start + first, count), cut)
-            last = first + count == wanted
-            if rate != sample_rate_hz:
-                samples = stream.resample_chunk(samples, last=last)[:left]
-            left -= len(samples)
-            yield np.pad(samples, (0, left)) if last and left else samples
+    blocks = channel_blocks(cut, block_s)
+    block: Wave | None = next(blocks)
+    while block is not None:
+        samples, block = _of_channel(block, cut), next(blocks, None)
+        if rate != sample_rate_hz:
+            samples = stream.resample_chunk(samples, last=block is None)[:left]
+        left -= len(samples)
+        yield np.pad(samples, (0, left)) if block is None and left else samples
 
 
 def num_samples_of(cut: Cut, sample_rate_hz: int) -> int:
@@ -211,7 +215,7 @@ def _mean(frames: Wave, name: str | Path) -> Wave:
     """(S, channels) -> (S,). One line tells of channels that cancel in it."""
     if frames.shape[1] == 1:
         return frames[:, 0]
-    if (kept := share_kept(frames)) < LEAST_SHARE:
+    if (kept := Levels().add(frames).share_kept) < LEAST_SHARE:
         warn_once("cancelling channels", f"{name} has channels that cancel: their mean has {kept:.2g} of their power")
     mean: Wave = frames.mean(axis=1, dtype=np.float32)
     return mean

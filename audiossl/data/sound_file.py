@@ -226,10 +226,26 @@ def warn_once(kind: str, text: str) -> None:
         _log.warning("%s. Files like it are not named again; `audiossl data validate` lists them.", text)
 
 
-def share_kept(frames: Wave) -> float:
-    """The power of the mean of channels (S, C) over the mean of their powers: 1 for equal ones, 1 / C for strangers."""
-    power = float(np.square(frames, dtype=np.float64).mean())
-    return float(np.square(frames.mean(axis=1, dtype=np.float64)).mean()) / power if power else 1.0
+class Levels:
+    """How loud sound is that comes in blocks (s, channels).
+
+    peak: the largest absolute sample.
+    share_kept: the power of the mean of the channels over the mean of their powers, 1 for equal channels and 1 / C for
+    C that have nothing in common.
+    """
+
+    def __init__(self) -> None:
+        self.peak = self._power = self._kept = 0.0
+
+    def add(self, frames: Wave) -> Self:
+        self.peak = max(self.peak, -float(frames.min()), float(frames.max()))
+        self._power += float(np.square(frames, dtype=np.float64).mean(axis=1).sum())
+        self._kept += float(np.square(frames.mean(axis=1, dtype=np.float64)).sum())
+        return self
+
+    @property
+    def share_kept(self) -> float:
+        return self._kept / self._power if self._power else 1.0
 
 
 @lru_cache(maxsize=100_000)

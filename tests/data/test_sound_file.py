@@ -13,7 +13,7 @@ from audiossl.core.errors import AudioError
 from audiossl.data import sound_file
 from audiossl.data.checks import validate
 from audiossl.data.reading import audio_facts, read_audio, read_cut
-from audiossl.data.sound_file import opened, share_kept
+from audiossl.data.sound_file import Levels, opened
 from audiossl.data.sources import cuts_from_files
 
 
@@ -158,9 +158,14 @@ def test_channels_that_cancel(tmp_path, caplog):
 
 
 def test_the_power_that_a_mean_keeps():
+    def kept(frames):
+        assert Levels().add(frames).peak == np.abs(frames).max()
+        halves = Levels().add(frames[:2]).add(frames[2:])
+        return halves.share_kept
+
     one, other = noise(4), noise(4, seed=1)
-    assert share_kept(np.stack([one, one], axis=1)) == pytest.approx(1)
-    assert share_kept(np.stack([one, other], axis=1)) == pytest.approx(0.5, abs=0.02)
-    assert share_kept(np.stack([one, 0 * one], axis=1)) == pytest.approx(0.5)
-    assert share_kept(np.stack([one, -one], axis=1)) == 0
-    assert share_kept(np.zeros((5, 2), np.float32)) == 1
+    assert kept(np.stack([one, one], axis=1)) == pytest.approx(1)
+    assert kept(np.stack([one, other], axis=1)) == pytest.approx(0.5, abs=0.02)
+    assert kept(np.stack([one, 0 * one], axis=1)) == pytest.approx(0.5)
+    assert kept(np.stack([one, -one], axis=1)) == 0
+    assert kept(np.zeros((5, 2), np.float32)) == 1
