@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from audiossl.core.config import as_dict, plain_values
@@ -12,6 +12,8 @@ from audiossl.experiments.config import with_named_objective
 from audiossl.experiments.folder import RunFolder
 
 _log = logging.getLogger(__name__)
+# Settings of the data on which it depends which rows are in a batch.
+_ORDER = {"batch_size", "max_duration_s", "num_buckets", "min_duration_s", "max_crop_s", "balance", "speeds"}
 
 
 def begin_again(run: RunFolder, config: Any) -> int:
@@ -25,7 +27,19 @@ def begin_again(run: RunFolder, config: Any) -> int:
     changes = list(_differences(before, as_dict(config)))
     if changes and is_main():
         _log.info("%s goes on with other settings: %s.", run, ", ".join(changes))
+        _warn_of_another_order([change.partition("=")[0] for change in changes])
     return max((line["step"] for line in run.log), default=0)
+
+
+def _warn_of_another_order(names: Sequence[str]) -> None:
+    """A run stops at the number of a batch, which holds other rows where the order is another one."""
+    reordering = [name for name in names if name == "seed" or name.removeprefix("data.") in _ORDER]
+    if reordering:
+        _log.warning(
+            "Warning: with another %s, batches are other ones. In the epoch in which the run was stopped, some rows "
+            "come again and some not at all.",
+            " and ".join(reordering),
+        )
 
 
 def say_if_nothing_was_left(run: RunFolder, before: int | None, after: int) -> None:

@@ -30,8 +30,13 @@ def test_other_settings_are_named_with_what_they_were(
     assert said.messages == []
     begin_again(run, experiment("task.labels=['???',b]", "data.batch_size=4", "seed=3", "task.dropout=0.1"))
     assert said.messages == [
-        f"{run} goes on with other settings: task.dropout=0.1 (was None), data.batch_size=4 (was 6), seed=3 (was 0)."
+        f"{run} goes on with other settings: task.dropout=0.1 (was None), data.batch_size=4 (was 6), seed=3 (was 0).",
+        "Warning: with another data.batch_size and seed, batches are other ones. In the epoch in which the run was "
+        "stopped, some rows come again and some not at all.",
     ]
+    said.clear()
+    begin_again(run, experiment("task.labels=['???',b]", "data.num_workers=1", "trainer.lr=1e-4"))
+    assert [record.levelname for record in said.records] == ["INFO"]  # the order stays
     run.config_path.write_text(run.config_path.read_text()[:500])
     with pytest.raises(ConfigError, match=r"config\.yaml is not whole"):
         begin_again(run, experiment())
