@@ -23,6 +23,7 @@ from lhotse import CutSet
 from audiossl.core.errors import AudiosslError, ManifestError
 from audiossl.data.manifests import write_manifests
 from audiossl.data.preparation import cuts_of_table, described, folder_parser, run
+from audiossl.data.tables import numbered_lines, read_text
 from audiossl.downstreams.speaker_verification.trials import read_trials
 
 TRIALS = ("veri_test2.txt", "voxceleb1_test_v2.txt")
@@ -43,10 +44,10 @@ def first_of(folder: Path, names: Sequence[str]) -> Path:
 def read_split(path: Path) -> dict[str, str]:
     """Recording -> train, dev or test, from lines like `1 id10003/na8-QEFmj44/00003.wav`."""
     found = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for where, line in numbered_lines(path, read_text(path, "list of splits")):
         words = line.split()
         if len(words) != 2 or words[0] not in SPLIT_NAMES:
-            raise ManifestError(f"{path} line {number} is not `1|2|3 recording`: {line[:80]!r}; get the file again.")
+            raise ManifestError(f"{where} is not `1|2|3 recording`: {line[:80]!r}; get the file again.")
         found[words[1]] = SPLIT_NAMES[words[0]]
     return found
 
