@@ -30,7 +30,7 @@ from benchmarks.common import parser, publish, table
 
 Rng = np.random.Generator
 SPEAKERS, ITEMS = (2, 3, 5, 10, 30, 100), (10, 100, 1000)
-SHARES, RATES, CORRELATIONS = (0.5, 0.85, 0.97), (0.05, 0.15, 0.5), (0.05, 0.1, 0.3)
+SHARES, RATES, CORRELATIONS = (0.5, 0.85, 0.97), (0.05, 0.15, 0.5), (0.1, 0.3)
 RECALLS, CLASS_SHARES = np.array([0.97, 0.9, 0.8, 0.7]), np.array([0.45, 0.3, 0.15, 0.1])
 
 
@@ -240,7 +240,32 @@ def main() -> None:
     options.add_argument("--sets", type=int, default=1000, help="test sets of a setting")
     arguments = options.parse_args()
     covered = [(*case[:2], case[3], coverage(case[2], case[3], case[4], arguments.sets)) for case in cases()]
-    publish(arguments, "Coverage of intervals", *coverage_tables(covered), paired_table(arguments.sets))
+    publish(
+        arguments,
+        "Coverage of intervals",
+        f"{arguments.sets} test sets of each setting, so that 95 % is measured to within 2. The correlation is "
+        "that of two items of one speaker: 0.1 is usual, 0.3 is a corpus with few hopeless speakers. At a share of 0.97 "
+        "or an error rate of 0.05, most speakers are then perfect. EER: half of a score's variance is the speakers'.",
+        summary_table(covered),
+        *coverage_tables(covered),
+        paired_table(arguments.sets),
+    )
+
+
+def summary_table(covered: list[tuple[str, str, Setting, Found]]) -> str:
+    """The lowest coverage of each metric, over all truths, numbers of items and ways to spread them over speakers."""
+    metrics = list(dict.fromkeys(row[0] for row in covered))
+    lines = []
+    for key in dict.fromkeys((row[2].speakers, row[2].correlation) for row in covered if row[0] != "EER"):
+        cells = []
+        for metric in metrics:
+            found = [row[3] for row in covered if row[0] == metric and row[2].speakers == key[0]]
+            if metric != "EER":
+                found = [row[3] for row in covered if row[0] == metric and (row[2].speakers, row[2].correlation) == key]
+            given = [each.inside for each in found if each.given]
+            cells.append(f"{100 * min(given):.1f}" if given else "none")
+        lines.append([str(key[0] or "items"), f"{key[1]:g}", *cells])
+    return "## Lowest coverage (%)\n\n" + table(["speakers", "correlation", *metrics], lines)
 
 
 def coverage_tables(covered: list[tuple[str, str, Setting, Found]]) -> Iterator[str]:
@@ -257,7 +282,9 @@ def coverage_tables(covered: list[tuple[str, str, Setting, Found]]) -> Iterator[
             lines.append([str(key[0] or "items"), f"{key[1]:g}", key[2], *cells])
         items = [f"{items}" for items in dict.fromkeys(row[2].items for row in rows)]
         unit = "recordings each" if metric == "EER" else "items"
-        yield f"## {metric}\n\n" + table(["speakers", "correlation", "truth", *(f"{n} {unit}" for n in items)], lines)
+        what = "Coverage in %; in brackets how often the truth lay below and above, and the median width."
+        head = ["speakers", "correlation", "truth", *(f"{n} {unit}" for n in items)]
+        yield f"## {metric}\n\n{what}\n\n" + table(head, lines)
 
 
 def _written(found: Found) -> str:

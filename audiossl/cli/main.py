@@ -201,7 +201,7 @@ def evaluate(
     from audiossl.core.types import metrics_as_json
     from audiossl.experiments.loading import load_run
     from audiossl.experiments.sweeps.record import is_sweep
-    from audiossl.metrics.formatting import intervals_note
+    from audiossl.metrics.formatting import cells_written, intervals_note
 
     if is_sweep(run):
         from audiossl.cli.sweep import evaluate_sweep
@@ -214,8 +214,7 @@ def evaluate(
         return
     made = new_table("metric", "value", "95 % interval", title=f"{run} on {split}")
     for name, metric in metrics.items():
-        interval = f"{metric.low:.4f} to {metric.high:.4f}" if metric.low is not None else ""
-        add_row(made, (name, f"{metric.value:.4f}", interval))
+        add_row(made, cells_written(name, metric))
     console().print(made)
     if note := intervals_note(metrics):
         console().print(shown(note))

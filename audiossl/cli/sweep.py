@@ -13,7 +13,7 @@ from audiossl.core.types import Metric, metrics_as_json
 from audiossl.core.untrusted import shown
 from audiossl.experiments.loading import load_run
 from audiossl.experiments.sweeps.record import MemberRecord, SweepRecord, read_sweep, runs_of
-from audiossl.metrics.formatting import intervals_note
+from audiossl.metrics.formatting import cells_written, intervals_note, with_unit, written
 
 
 def evaluate_sweep(folder: Path, split: str, checkpoint: str, overrides: Sequence[str], *, as_json: bool) -> None:
@@ -34,7 +34,7 @@ def evaluate_sweep(folder: Path, split: str, checkpoint: str, overrides: Sequenc
         print(json.dumps({**record.as_json(), "split": split, "evaluated": evaluated, "over_seeds": over_seeds(found)}))
         return
     out = console()
-    out.print(members_table(record, f"{folder}: {record.metric} on dev"))
+    out.print(members_table(record, f"{folder}: {with_unit(record.metric)} on dev"))
     for note in record.notes:
         out.print(shown(note))
     out.print(figures_table(found, f"Chosen on dev, evaluated on {split}"))
@@ -54,7 +54,9 @@ def members_table(record: SweepRecord, title: str) -> Any:
     made = new_table("member", "dev", "at step", "", title=title)
     best, chosen = record.best(), {member.name for member in record.chosen}
     for member in record.members:
-        add_row(made, (member.name, _number(member.dev), member.step or "", _remark(member, best, chosen)))
+        add_row(
+            made, (member.name, written(record.metric, member.dev), member.step or "", _remark(member, best, chosen))
+        )
     return made
 
 
@@ -71,14 +73,8 @@ def figures_table(found: Mapping[str, Mapping[str, Metric]], title: str) -> Any:
     made = new_table("member", "metric", "value", "95 % interval", title=title)
     for member, metrics in found.items():
         for name, metric in metrics.items():
-            interval = f"{metric.low:.4f} to {metric.high:.4f}" if metric.low is not None else ""
-            add_row(made, (member, name, _number(metric.value), interval))
+            add_row(made, (member, *cells_written(name, metric)))
     for name, facts in over_seeds(found).items():
-        add_row(
-            made, (f"mean of {len(found)} seeds", name, _number(facts["mean"]), f"± {facts['std']:.4f} (deviation)")
-        )
+        deviation = f"± {written(name, facts['std'])} (deviation)"
+        add_row(made, (f"mean of {len(found)} seeds", with_unit(name), written(name, facts["mean"]), deviation))
     return made
-
-
-def _number(value: Any) -> str:
-    return "" if value is None else f"{value:.4f}"

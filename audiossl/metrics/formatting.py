@@ -64,6 +64,17 @@ def clusters_written(num: int, kind: str) -> str:
     return f"{num:,} {kind}{'' if num == 1 else 's'}"
 
 
+def cells_written(name: str, metric: Metric) -> tuple[str, str, str]:
+    """The cells of a terminal's table: title, figure and interval, in the unit of `with_unit`.
+
+    >>> cells_written("uar", Metric(0.5, 0.4, 0.6))
+    ('uar (%)', '50.0', '40.0 to 60.0')
+    """
+    known = metric.low is not None and metric.high is not None
+    interval = f"{written(name, metric.low)} to {written(name, metric.high)}" if known else ""
+    return with_unit(name), written(name, metric.value), interval
+
+
 def interval_written(name: str, metric: Metric) -> str:
     """`[low, high]`, or nothing where there is no interval."""
     if metric.low is None or metric.high is None:

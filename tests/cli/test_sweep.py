@@ -40,8 +40,8 @@ def test_members_are_shown_with_what_became_of_them() -> None:
     ]
     text = printed(members_table(SweepRecord("uar", "max", members), "RUN: uar on dev"))
     rows = {name: next(line for line in text if f" {name} " in line) for name in "abcd"}
-    assert "0.5000" in rows["a"] and "best of seed 0" in rows["a"]
-    assert "0.7500" in rows["b"] and "best" in rows["b"] and "seed" not in rows["b"]
+    assert "50.0" in rows["a"] and "best of seed 0" in rows["a"]
+    assert "75.0" in rows["b"] and "best" in rows["b"] and "seed" not in rows["b"]
     assert "failed: the loss is not finite" in rows["c"]
     assert "waiting" in rows["d"]
 
@@ -49,8 +49,8 @@ def test_members_are_shown_with_what_became_of_them() -> None:
 def test_figures_have_their_intervals_and_a_line_over_seeds() -> None:
     found = {"a": {"uar": Metric(0.5, 0.4, 0.6)}, "b": {"uar": Metric(0.7)}}
     text = "\n".join(printed(figures_table(found, "Chosen on dev")))
-    assert "0.4000 to 0.6000" in text
-    assert "mean of 2 seeds" in text and "0.6000" in text and "± 0.1414" in text
+    assert "40.0 to 60.0" in text
+    assert "mean of 2 seeds" in text and "60.0" in text and "± 14.1" in text
 
 
 def test_a_sweep_is_evaluated_by_the_best_of_each_seed(
