@@ -133,14 +133,14 @@ def difference_of(first: Estimate, second: Estimate, clusters: Clusters, *, num_
     if defined and not moving and abs(gap.value) < _ROUNDING:
         return made._replace(p_value=1.0, remark=_joined("the two never differ", clusters.remark))
     why = _why_no_interval(gap, clusters)
-    variance, freedom = _variance(moves), _freedom(moves, clusters)
     if not why:
+        variance, freedom = _variance(moves), _freedom(moves, clusters)
         half = _quantile(freedom) * variance**0.5
         made = made._replace(low=gap.value - half, high=gap.value + half)
     if clusters.num < FEWEST_FOR_P:
         why = _joined(why, f"no p-value of fewer than {FEWEST_FOR_P} {clusters.kind}s")
     elif defined:
-        p_value = float(2 * special.stdtr(freedom, -abs(gap.value) / variance**0.5)) if moving else 0.0
+        p_value = 0.0 if why else float(2 * special.stdtr(freedom, -abs(gap.value) / variance**0.5))
         # No test is sharper than an exact one: n signs are all alike in one of 2 ** (n - 1) cases.
         least = 2.0 ** (1 - (clusters.num if num_apart is None else num_apart))
         made = made._replace(p_value=min(1.0, max(p_value, least)))

@@ -99,6 +99,12 @@ def test_no_p_value_is_smaller_than_that_of_an_exact_test() -> None:
     assert one.p_value == 1.0
 
 
+def test_one_item_gives_a_difference_and_nothing_else() -> None:
+    found = paired_difference([1], [0])
+    assert found[:4] == (1.0, None, None, None)
+    assert found.remark == "no interval of one item; no p-value of fewer than 6 items"
+
+
 def test_systems_that_never_differ() -> None:
     right = np.arange(12) % 3 > 0
     found = paired_difference(right, right, speakers(3, 4))
