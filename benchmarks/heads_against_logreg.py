@@ -156,7 +156,7 @@ def _regression(folds: Sequence[tuple[list[Cut], ...]], means: dict[str, Any], m
         return states, [str(read_field(cut, "label")) for cut in cuts]
 
     def figure(targets: Sequence[str], predicted: Sequence[str]) -> float:
-        found = classification_metrics(targets, predicted, num_resamples=1)
+        found = classification_metrics(targets, predicted)
         return found["uar" if metric == "ua" else metric].value
 
     targets: list[str] = []

@@ -193,7 +193,8 @@ def _around(estimate: Estimate, clusters: Clusters) -> tuple[float, float]:
     if scale == "real":
         return value - half, value + half
     if scale == "rate":
-        return float(value * np.exp(-half / value)), float(value * np.exp(half / value))
+        factor = float(np.exp(min(half / value, 100.0)))
+        return value / factor, value * factor
     middle, half = special.logit(value), half / (value * (1 - value))
     return float(special.expit(middle - half)), float(special.expit(middle + half))
 
