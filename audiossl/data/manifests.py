@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from audiossl.core.errors import ManifestError, first_line
 from audiossl.core.files import atomic_write
 from audiossl.data.local import only_files
+from audiossl.data.row_types import wrong_part
 
 if TYPE_CHECKING:
     from lhotse import CutSet
@@ -102,6 +103,8 @@ class _Rows:
                     f"{self.path} line {number} is a {type(row).__name__}, not a cut; make the manifest with "
                     f"`audiossl data`, or with lhotse's CutSet."
                 )
+            if wrong := wrong_part(row):
+                raise ManifestError(f"{self.path} line {number} {wrong}; correct it, or make the manifest again.")
             yield row
 
     def _lines(self) -> Iterator[tuple[int, str]]:
