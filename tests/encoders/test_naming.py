@@ -132,16 +132,12 @@ def test_a_front_end_around_a_registered_encoder_loads(tmp_path: Path) -> None:
         (7, CheckpointError),
     ],
 )
-def test_a_description_that_cannot_be_is_one_sentence(
-    audiossl: Callable[..., Any], tmp_path: Path, described: Any, error: type[Exception]
-) -> None:
+def test_a_description_that_cannot_be_is_one_sentence(tmp_path: Path, described: Any, error: type[Exception]) -> None:
     write_tensors(tmp_path / "x.safetensors", {"a": torch.zeros(1)}, described)
     with pytest.raises(error) as caught:
         load_upstream(str(tmp_path / "x.safetensors"))
+    assert isinstance(caught.value, AudiosslError)  # so that the command line prints it without a traceback
     assert "\n" not in str(caught.value)
-    outcome = audiossl("convert", tmp_path / "x.safetensors", tmp_path / "y.safetensors")
-    assert outcome.code == 2
-    assert outcome.err.startswith("error: ")
 
 
 def test_an_address_in_the_folder_of_a_run_is_not_fetched(tmp_path: Path, fetched: list[str]) -> None:

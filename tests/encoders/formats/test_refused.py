@@ -88,6 +88,7 @@ def test_adapters_of_peft_are_refused_wherever_they_are(tmp_path: Path, where: s
         load_upstream(str(path))
 
 
+@pytest.mark.slow
 def test_an_encoder_that_peft_merged_loads(tmp_path: Path) -> None:
     peft = pytest.importorskip("peft")
     transformers = pytest.importorskip("transformers")
