@@ -10,9 +10,10 @@ blank after it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -86,14 +87,14 @@ def _whole_numbers(scores: npt.NDArray[np.float32]) -> _Whole:
 
 
 @cache
-def _compiled() -> Callable[[_Whole, _Whole, _Whole], None]:
+def _compiled() -> Any:
     """`_walk` as machine code, kept beside this file or in the user's cache folder if either can be written."""
     from numba import njit
 
     try:
-        return njit(cache=True)(_walk)  # type: ignore[no-any-return]
+        return njit(cache=True)(_walk)
     except RuntimeError:  # neither can
-        return njit(_walk)  # type: ignore[no-any-return]
+        return njit(_walk)
 
 
 def _walk(scores: _Whole, columns: _Whole, visited: _Whole) -> None:

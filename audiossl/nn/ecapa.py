@@ -12,8 +12,6 @@ repeated from their beginning to the longest, so that no frame of padding enters
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -172,7 +170,7 @@ class _AttentiveStatistics(nn.Module):
         return torch.cat(_moments(x, weights), dim=1)[..., None]
 
 
-def _moments(x: Tensor, weights: Tensor) -> Sequence[Tensor]:
+def _moments(x: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and deviation (B, C) of x (B, C, T) with weights (B, 1 or C, T) that sum to 1 over time."""
     mean = (weights * x).sum(dim=2)
     variance = (weights * (x - mean[..., None]).square()).sum(dim=2)
