@@ -3,15 +3,22 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+NEWEST := .venv-newest
+NEWEST_TESTS := tests/core tests/nn tests/interfaces tests/metrics tests/upstreams/baselines tests/encoders/waveform \
+    $(addprefix tests/encoders/test_,devices.py embedding.py encoding.py upstream.py weights.py) \
+    tests/training/test_trainer.py tests/downstreams/asr/test_alignment.py \
+    tests/downstreams/speaker_verification/test_heads.py
+SITE := 'import sysconfig; print(sysconfig.get_path("purelib"))'
 # More threads than processes only compete for the same cores.
 export OMP_NUM_THREADS ?= 1
 SHELL := /bin/bash
 
-.PHONY: help quickstart test lint types docs clean
+.PHONY: help quickstart test newest lint types docs clean
 
 help:
 	@echo "make quickstart   pre-trained encoder against log mel frames, on spoken digits, with a report"
 	@echo "make test         the default tests (the slow ones: .venv/bin/pytest -m slow)"
+	@echo "make newest       a part of them with the newest torch, without torchaudio and speechbrain"
 	@echo "make lint         ruff check and ruff format --check"
 	@echo "make types        mypy, strict"
 	@echo "make docs         the documentation site, without warnings"
@@ -22,6 +29,15 @@ quickstart: $(VENV)/dev.stamp
 
 test: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest -n 2
+
+# An environment that shares all packages with the first, but for its own torch (and what that wants otherwise), and in
+# which importing torchaudio or speechbrain fails.
+newest: $(VENV)/dev.stamp
+	[ -x $(NEWEST)/bin/python ] || $(BIN)/python -m venv $(NEWEST)
+	{ $(BIN)/python -c $(SITE); echo 'import sys; sys.modules.update(torchaudio=None, speechbrain=None)'; } \
+	    > $$($(NEWEST)/bin/python -c $(SITE))/shared.pth
+	$(NEWEST)/bin/python -m pip install --quiet --upgrade torch
+	$(NEWEST)/bin/python -m pytest -q -rN $(NEWEST_TESTS)
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
@@ -34,7 +50,7 @@ docs: $(VENV)/docs.stamp
 	$(BIN)/mkdocs build --strict
 
 clean:
-	rm -rf $(VENV) build dist site report *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(NEWEST) build dist site report *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # The environment is as new as what it was made from.
 $(VENV)/dev.stamp: setup.cfg pyproject.toml constraints.txt

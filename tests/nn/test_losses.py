@@ -22,6 +22,7 @@ def loss_of(kind: str, **options: float) -> MarginSoftmax:
 @pytest.mark.parametrize("kind", ["am", "aam"])
 @pytest.mark.parametrize("margin", [0.0, 0.2, 0.5])
 def test_margins_are_those_of_speechbrain(kind: str, margin: float) -> None:
+    pytest.importorskip("speechbrain")
     from speechbrain.nnet.losses import AdditiveAngularMargin, AngularMargin, LogSoftmaxWrapper
 
     loss = loss_of(kind, margin=margin, scale=30.0)
