@@ -319,5 +319,5 @@ def test_bf16_runs_close_to_fp32(tmp_path: Path) -> None:
 
 
 def test_resuming_without_a_checkpoint_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="no checkpoint to resume from; start it again with --overwrite"):
+    with pytest.raises(TrainingError, match="no checkpoint to resume from; start it again without --resume"):
         make(ToyTask(), tmp_path).fit(resume=True)
