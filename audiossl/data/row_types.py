@@ -24,7 +24,7 @@ def wrong_part(cut: Cut) -> str:
 def _wrong_parts(cut: Cut) -> Iterator[str]:
     for track in getattr(cut, "tracks", ()):
         yield from _wrong_parts(track.cut)
-    if not hasattr(cut, "channel") or hasattr(cut, "tracks"):  # silence between sounds, or what its parts have said
+    if not hasattr(cut, "recording") or hasattr(cut, "tracks"):  # silence between sounds, or what its parts have said
         return
     yield from _wrong_text("id", cut.id, needed=True)
     yield from _wrong_number("start", cut.start)
