@@ -82,19 +82,19 @@ def clusters_of(groups: Groups, num_items: int, kind: str = "speaker", names: Se
     if isinstance(groups, Clusters):
         return groups
     items = Clusters(np.arange(num_items, dtype=np.int64))
-    known = {str(group) for group in groups or () if group is not None}
-    missing = [place for place, group in enumerate(groups or ()) if group is None]
-    if not known:
+    known = sorted({str(group) for group in groups or () if group is not None})
+    if groups is None or not known:
         return items
-    remark = _without_group(missing, num_items, kind, names) if missing else ""
+    missing = [place for place, group in enumerate(groups) if group is None]
+    without = _without_group(missing, num_items, kind, names) if missing else ""
     if len(known) == 1:
-        only = f"all items are of one {kind}" if not missing else f"{remark.split(':')[0]}, the others are of one"
+        only = f"{without}, the others are of one" if missing else f"all items are of one {kind}"
         return items.as_items(f"{only}: the interval is over items, and says nothing of another {kind}")
-    # An unknown group is a cluster too: as many items as it has may be of one speaker.
-    texts = [str(group) if group is not None else "" for group in groups or ()]
-    where = [(group is None, text) for group, text in zip(groups or (), texts, strict=True)]
-    number = {key: place for place, key in enumerate(sorted(set(where)))}
-    return Clusters(np.array([number[key] for key in where], dtype=np.int64), kind, remark)
+    # All items without a group are the last cluster: as many as there are may be of one speaker.
+    number = {group: place for place, group in enumerate(known)}
+    of = [len(known) if group is None else number[str(group)] for group in groups]
+    remark = f"{without}: such items count as one {kind}" if missing else ""
+    return Clusters(np.array(of, dtype=np.int64), kind, remark)
 
 
 def clusters_of_rows(rows: Sequence[Mapping[str, Any]], kind: str = "speaker") -> Clusters:
@@ -109,4 +109,4 @@ def clusters_of_rows(rows: Sequence[Mapping[str, Any]], kind: str = "speaker") -
 def _without_group(missing: Sequence[int], num_items: int, kind: str, names: Sequence[str]) -> str:
     first = repr(names[missing[0]]) if names else f"item {missing[0] + 1}"
     have = "has" if len(missing) == 1 else "have"
-    return f"{len(missing)} of {num_items} items {have} no {kind}, the first is {first}: such items count as one {kind}"
+    return f"{len(missing)} of {num_items} items {have} no {kind}, the first is {first}"

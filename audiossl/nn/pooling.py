@@ -91,8 +91,9 @@ class AttentiveStatisticsPooling(Pooling):
     """Weighted mean and standard deviation over time, concatenated. Each channel has weights of its own.
 
     A frame's scores come from the frame and from the recording's mean and deviation through `hidden` units, as in
-    ECAPA-TDNN (Desplanques et al., 2020, section 3.3, after the attention over statistics of Okabe et al., 2018). One
-    frame has a deviation of 0.
+    ECAPA-TDNN (Desplanques et al., 2020, section 3.3, after the attention over statistics of Okabe et al., 2018).
+    Between the two layers is a tanh alone. Published code has a ReLU and batch normalisation before it, which
+    `audiossl/nn/ecapa.py` follows. One frame has a deviation of 0.
     """
 
     def __init__(self, width: int, hidden: int = 128) -> None:

@@ -90,7 +90,7 @@ def test_from_raw_folders_to_the_result_table(corpus: Path, tmp_path: Path) -> N
         folder = tmp_path / "runs" / "librispeech" / task / "log_mel-seed0"
         facts = json.loads((folder / "test" / "metrics.json").read_text())
         assert facts["metrics"][metric]["value"] < limit
-        assert facts["metrics"][metric]["low"] is not None
+        assert facts["metrics"][metric]["num_clusters"] == 2  # speakers: too few for an interval of a low rate
         assert f"{metric} (%)" in done.stdout
     assert (tmp_path / "runs" / "librispeech" / "report" / "index.html").is_file()
 
