@@ -27,6 +27,7 @@ from audiossl.encoders.weights import described_encoder, load_state, load_upstre
 
 def load_upstream(
     name: str,
+    /,  # an option of that name, which may come from a file, is an option
     *,
     weights: str = "pretrained",
     seed: int = 0,

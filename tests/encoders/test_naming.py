@@ -83,6 +83,7 @@ def test_a_checkpoint_names_registered_encoders_alone(
         {"encoder": "https://host/${oc.env:SECRET}/x.pt"},
         {"encoder_options": {"name": ["${encoder}"]}},
         {"encoder_options": {"${mode}": 1}},
+        {"encoder_options": {"name": "${oc.env:SECRET}"}},
     ],
 )
 def test_nothing_is_looked_up_for_a_checkpoint(
