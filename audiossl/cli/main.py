@@ -354,7 +354,8 @@ def _run(
     if resume and not pretrain:
         config = RunFolder(resume).config(overrides)
     else:
-        config = read_experiment(RunFolder(resume).config_path if resume else recipe, overrides, pretrain=pretrain)
+        path = RunFolder(resume).config_path if resume else recipe
+        config = read_experiment(path, overrides, pretrain=pretrain, saved=resume is not None)
     folder = resume or to or default_out(recipe, config)
     # What a run's own configuration names is not fetched unasked: the folder may be from elsewhere.
     given = [pair.partition("=")[2] for pair in overrides]

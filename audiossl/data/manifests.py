@@ -12,7 +12,7 @@ import json
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from audiossl.core.errors import ManifestError, first_line
 from audiossl.core.files import atomic_write
@@ -90,6 +90,8 @@ class _Rows:
                 told = json.loads(line, object_hook=only_files)
                 if isinstance(told, dict) and "audio_filepath" in told:
                     raise ManifestError(_OF_NEMO)
+                if "\\u" in line:
+                    _check_text(told)
                 row = deserialize_item(told)
             except ManifestError as error:
                 raise ManifestError(f"{self.path} line {number} {error}") from error
@@ -114,3 +116,10 @@ class _Rows:
                 yield from ((number, line) for number, line in enumerate(file, start=1) if line.strip())
         except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
             raise ManifestError(f"{self.path} is not a whole JSONL manifest ({error}); make it again.") from error
+
+
+def _check_text(told: Any) -> None:
+    """Raise ManifestError for what only an escape can bring into JSON and no file and no terminal takes."""
+    written = json.dumps(told, ensure_ascii=False)
+    if "\\u0000" in written or any("\ud800" <= character <= "\udfff" for character in written):
+        raise ManifestError("has the character NUL or half of a character in a text; write the text again.")

@@ -24,7 +24,7 @@ from typing import Any, Literal, NamedTuple, get_type_hints
 
 from audiossl.core.config import save_yaml, structured
 from audiossl.core.errors import AudiosslError, CheckpointError, ConfigError, TrainingError
-from audiossl.core.files import open_no_link, read_json, write_json
+from audiossl.core.files import open_no_link, read_json, remove_parts, write_json
 from audiossl.core.locks import try_lock_file
 from audiossl.core.outputs import check_out
 from audiossl.core.processes import is_main
@@ -293,6 +293,8 @@ class RunFolder:
         with open(self.path / LOCK_NAME, "a", encoding="utf-8", opener=open_no_link) as lock:
             if not try_lock_file(lock):
                 raise TrainingError(f"Another process is training in {self}; choose another folder with --out.")
+            for folder in (self.path, self.checkpoint("last").parent):
+                remove_parts(folder)
             yield
 
     def _check_replaceable(self, overwrite: bool, inputs: Iterable[Path]) -> None:

@@ -10,8 +10,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
-from audiossl.core.files import atomic_write, open_no_link, read_jsonl
+from audiossl.core.files import atomic_write, open_no_link, read_jsonl, unwritable
 from audiossl.core.typed_json import check_types
+from audiossl.training.board import Board
 
 LOG_NAME = "log.jsonl"
 
@@ -25,39 +26,45 @@ class RunLog:
     def __init__(self, folder: Path, *, start_step: int = 0, active: bool = True) -> None:
         self.folder, self.start_step, self.active = folder, start_step, active
         self._file: IO[str] | None = None
-        self._board: Any = None
+        self._board: Board | None = None
 
     def __enter__(self) -> Self:
         if self.active:
-            from torch.utils.tensorboard import SummaryWriter
-
             self.folder.mkdir(parents=True, exist_ok=True)
             path = self.folder / LOG_NAME
             _cut_after(path, self.start_step)
             self._file = open(path, "a", encoding="utf-8", opener=open_no_link)
-            self._board = SummaryWriter(self.folder / "tensorboard", purge_step=self.start_step + 1)
+            self._board = Board(self.folder / "tensorboard", self.start_step + 1)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if self._file is not None:
+        if self._file is not None and self._board is not None:
             self._file.close()
             self._board.close()
 
     def write(self, step: int, split: str, figures: Mapping[str, Any]) -> None:
-        if self._file is None:
+        """The figures of a step, in both. Raises OutputError where the disk does not take them."""
+        try:
+            self._write(step, split, figures)
+        except OSError as error:
+            raise unwritable(self.folder / LOG_NAME, error) from error
+
+    def _write(self, step: int, split: str, figures: Mapping[str, Any]) -> None:
+        if self._file is None or self._board is None:
             return
         line = {"step": step, "split": split} | {name: _jsonable(value) for name, value in figures.items()}
         self._file.write(json.dumps(line) + "\n")
         self._file.flush()
         for name, value in figures.items():
             if isinstance(value, float):
-                self._board.add_scalar(f"{split}/{name}", value, step)
+                self._board.scalar(f"{split}/{name}", value, step)
+        self._board.flush()
 
     def picture(self, step: int, title: str, path: Path) -> None:
         if self._board is not None:
             from matplotlib.image import imread
 
-            self._board.add_image(title, imread(path)[..., :3], step, dataformats="HWC")
+            self._board.picture(title, imread(path)[..., :3], step)
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:

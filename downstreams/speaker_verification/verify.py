@@ -10,6 +10,7 @@ from scipy.special import expit, logit
 
 from audiossl.core.errors import AudioError, AudiosslError, ConfigError
 from audiossl.data.inputs import cuts_of
+from audiossl.data.reading import cut_blocks
 from audiossl.downstreams.speaker_verification.task import SpeakerVerification
 from audiossl.downstreams.speaker_verification.trials import Pairs
 from audiossl.experiments.run import Run
@@ -61,6 +62,8 @@ def _embedding(run: Run, name: str) -> list[float]:
     cuts = cuts_of([name])
     if len(cuts) != 1:
         raise AudioError(f"{name} stands for {len(cuts)} recordings; name one file.")
+    if all(np.ptp(block) == 0 for cut in cuts for block in cut_blocks(cut, cut.sampling_rate)):
+        raise AudioError(f"{name} is silent from its beginning to its end, so nobody speaks in it; give a recording.")
     (row,) = run.predict(cuts)
     vector: list[float] = row["embedding"]
     if not np.isfinite(vector).all():

@@ -6,7 +6,9 @@ import dataclasses
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 from toys.bands import Bands
 from typer.testing import CliRunner
@@ -51,9 +53,15 @@ def test_verify_in_python_and_on_the_command_line(run: Path, corpus: Path, monke
     assert "prior 0.5" in shown.stdout
 
 
-def test_verify_says_what_is_wrong(run: Path, corpus: Path) -> None:
+def test_verify_says_what_is_wrong(run: Path, corpus: Path, tmp_path: Path) -> None:
     loaded = load_run(run)
     sound = str(corpus / "s10-0.wav")
+    for name, value in (("zeros.wav", 0.0), ("constant.wav", 0.25)):
+        soundfile.write(tmp_path / name, np.full(16000, value), 16000)
+    for enrol, test, silent in (("zeros", "zeros", "zeros"), (sound, "constant", "constant")):
+        paths = [name if name == sound else str(tmp_path / f"{name}.wav") for name in (enrol, test)]
+        with pytest.raises(AudioError, match=rf"{silent}\.wav is silent from its beginning to its end"):
+            verify(loaded, paths[:1], paths[1])
     with pytest.raises(ConfigError, match="prior=1 must be"):
         verify(loaded, [sound], sound, prior=1.0)
     with pytest.raises(AudioError, match="nothing.wav"):
