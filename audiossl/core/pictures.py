@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,9 @@ def save_figure(figure: Figure, path: Path, **options: Any) -> None:
     for text in figure.findobj(Text):
         text.set_parse_math(False)
     # Labels of ticks are made while the figure is drawn.
-    with matplotlib.rc_context({"text.parse_math": False}), atomic_write(path) as temporary:
+    context = matplotlib.rc_context({"text.parse_math": False})
+    with context, warnings.catch_warnings(), atomic_write(path) as temporary:
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # in its place there is a box
         figure.savefig(temporary, format="png", **{"metadata": {"Software": None}, **options})
 
 

@@ -119,7 +119,10 @@ class _Rows:
 
 
 def _check_text(told: Any) -> None:
-    """Raise ManifestError for what only an escape can bring into JSON and no file and no terminal takes."""
-    written = json.dumps(told, ensure_ascii=False)
-    if "\\u0000" in written or any("\ud800" <= character <= "\udfff" for character in written):
-        raise ManifestError("has the character NUL or half of a character in a text; write the text again.")
+    """Raise ManifestError for what only an escape can bring into JSON, and no file and no terminal takes."""
+    if isinstance(told, str) and any(character == "\0" or "\ud800" <= character <= "\udfff" for character in told):
+        raise ManifestError(f"has no text in {told!r}, but NUL or half of a character; write it again.")
+    inner = told.items() if isinstance(told, dict) else enumerate(told) if isinstance(told, list) else ()
+    for key, value in inner:
+        _check_text(key)
+        _check_text(value)

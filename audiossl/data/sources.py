@@ -6,6 +6,7 @@ Every header is opened, so that a manifest states lengths to the sample. A file 
 from __future__ import annotations
 
 import logging
+import os
 import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -175,7 +176,7 @@ def _cut(row: SourceRow, root: Path, facts: Callable[[Path], AudioFacts]) -> Cut
     if not fields["path"]:
         raise ManifestError(f"{where} has no path; fill it in, or drop the row.")
     name = local_path(fields["path"], root)
-    path = (root / name).resolve()
+    path = Path(os.path.realpath(root / name))  # which a circle of links is no error for, until it is opened
     try:
         num_samples, rate, num_channels = facts(path)
     except AudioError as error:

@@ -6,6 +6,7 @@ A page about runs must not fail because one of them is unfinished, so what is mi
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -306,7 +307,7 @@ def _read_lines(path: Path, notes: list[str], missing: str) -> list[dict[str, An
 
 def is_inside(path: Path, folder: Path) -> bool:
     """Whether a path leads to something in a folder. A link in a run from elsewhere may lead to anything."""
-    return path.resolve().is_relative_to(folder.resolve())
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
 def _pictures(folder: Path, run: RunFolder, notes: list[str]) -> list[Path]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
 import json
 import os
 import re
+import resource
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +25,7 @@ from toys.core import LABELS, RATE_HZ, ROOT, TINY_TERA, sound_of
 
 from audiossl import load_upstream
 from audiossl.encoders.weights import save_upstream
+from audiossl.experiments.folder import RunFolder
 from audiossl.training.log import read_log
 
 Cli = Callable[..., Any]
@@ -192,6 +197,104 @@ def test_mistakes_are_one_line_on_stderr_and_code_2(
     assert done.err.startswith("error: ")
     assert done.err.count("\n") == 1
     assert not (tmp_path / "empty" / "x.npz").exists()
+
+
+def test_ids_and_labels_are_text(audiossl: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither values of the environment, nor formulas, nor markup, nor codes of the terminal."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SECRET", "s3cr3t")
+    labels = ["???", "${oc.env:SECRET}", "${", r"$\frac{1$", "[red]owl[/red]", "\x1b[31mred\a"]
+    rows = [(label, split) for label in labels for split in ("train", "dev", "test")]
+    with open("t.csv", "w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(["path", "label", "split"])
+        for number, (label, split) in enumerate(rows):
+            soundfile.write(f"{number}.wav", 0.1 * np.random.default_rng(number).standard_normal(4000), 16000)
+            table.writerow([f"{number}.wav", label, split])
+    assert audiossl("data", "from-csv", "t.csv", "m").code == 0
+    Path("r.yaml").write_text("upstream: log_mel\nfeatures: off\ndata:\n  dir: m\n")
+    assert audiossl("train", "r.yaml", "trainer.steps=2", "trainer.eval_every=2", "--out", "run").code == 0
+    stored = RunFolder("run").config().task["labels"]
+    assert stored == sorted(labels)
+    assert "s3cr3t" not in Path("run/config.yaml").read_text()
+    assert audiossl("evaluate", "run").code == 0
+    assert Path("run/test/confusion.png").is_file()
+    Path("0.wav").rename("[b]\x1b[2Ja.wav")
+    done = audiossl("predict", "run", "[[]b]*a.wav", "--out", "p.jsonl")
+    assert (done.code, "\x1b" in done.out, r"[b]\x1b[2Ja" in done.out) == (0, False, True), done.err
+    assert json.loads(Path("p.jsonl").read_text())["id"] == "[b]\x1b[2Ja"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["embed", "log_mel", "a.wav", "--out", "a.wav"], "a.wav is an input of this command and would be replaced"),
+        (["embed", "log_mel", "a.wav", "--out", "a.wav/x.npz"], "a.wav/x.npz cannot be written (Not a directory)"),
+        (["embed", "log_mel", "a.wav", "--out", "/proc/x"], "/proc/x cannot be written (No such file or directory)"),
+        (["embed", "log_mel", "same.jsonl", "--out", "new"], "The ids 'a' and '../a' would both be written as a.npz"),
+        (["embed", "log_mel", "loop.wav", "--out", "x.npz"], "loop.wav"),
+        (["convert", "tera_mini", "/proc/x.safetensors"], "/proc/x.safetensors cannot be written (No such file"),
+        (["convert", "tera_mini", "a.wav/x.safetensors"], "a.wav/x.safetensors cannot be written (Not a directory)"),
+        (
+            ["export", "log_mel", "--format", "torch-export", "--out", "a.wav"],
+            "a.wav is there and is no result of this",
+        ),
+        (["export", "log_mel", "--format", "torch-export", "--out", "."], ". is a folder; name a file in it."),
+        (["data", "split", "in/dev.jsonl.gz", "--out", "in"], "in/dev.jsonl.gz is an input of this command"),
+        (["data", "split", "in/dev.jsonl.gz", "--out", "a.wav"], "a.wav is no folder and would be replaced"),
+        (["data", "from-folder", ".", "/proc/m"], "/proc/m cannot be written (No such file or directory)"),
+        (["train", "RECIPE", "--out", "a.wav"], "a.wav is no folder and would be replaced"),
+        (["train", "RECIPE", "--out", "/proc/x"], "/proc/x cannot be written (No such file or directory)"),
+        (["extract", "log_mel", "in/dev.jsonl.gz", "--dir", "a.wav"], "a.wav is a file, and hidden states are kept in"),
+        (["probe", "log_mel", "--data", "in", "--out", "a.wav"], "a.wav is no folder and would be replaced"),
+        (["report", "in", "--out", "a.wav"], "a.wav is no folder and would be replaced"),
+    ],
+)
+def test_what_must_not_or_cannot_be_written_is_one_line_and_changes_nothing(
+    audiossl: Cli,
+    recipe: Path,
+    corpus: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    message: str,
+) -> None:
+    here = tmp_path / "here"
+    (here / "in").mkdir(parents=True)
+    monkeypatch.chdir(here)
+    shutil.copy(corpus.parent / "audio" / "test" / "low_0.wav", "a.wav")
+    shutil.copy(corpus / "dev.jsonl.gz", "in")
+    Path("loop.wav").symlink_to("loop.wav")
+    rows = [json.dumps({**json.loads(line), "id": name}) for name, line in zip(("a", "../a"), dev_rows(corpus))]
+    Path("same.jsonl").write_text("\n".join(rows) + "\n")
+    before = {path: path.read_bytes() for path in here.rglob("*") if path.is_file()}
+    done = audiossl(*[str(recipe) if argument == "RECIPE" else argument for argument in arguments])
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("error: ") and message in done.err
+    assert done.err.count("\n") == 1
+    assert {path: path.read_bytes() for path in here.rglob("*") if path.is_file()} == before
+
+
+def dev_rows(corpus: Path) -> list[str]:
+    return gzip.decompress((corpus / "dev.jsonl.gz").read_bytes()).decode().splitlines()
+
+
+def test_a_file_that_grows_too_large_is_one_sentence_and_the_run_can_be_gone_on_with(
+    audiossl: Cli, recipe: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    assert audiossl("train", recipe, "--out", run, "trainer.steps=2", "trainer.eval_every=2").code == 0
+    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, most))  # Python ignores the signal, and gets an error
+    try:
+        done = audiossl("train", "--resume", run, "trainer.steps=4")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+    assert done.code == 2
+    assert "could not be written: its disk takes no larger files. Free some space and go on" in done.err
+    assert "Traceback" not in done.err
+    assert list(run.rglob("*.part")) == []
+    assert audiossl("train", "--resume", run, "trainer.steps=4").code == 0
 
 
 def test_ctrl_c_gives_130_and_a_command_that_goes_on(

@@ -81,3 +81,15 @@ def test_the_manifests_that_are_there_are_named_and_a_mark_is_no_text(row, tmp_p
     marked = tmp_path / "marked.jsonl"
     marked.write_bytes(b"\xef\xbb\xbf" + gzip.decompress(path.read_bytes()))
     assert [cut.id for cut in read_manifest(marked)] == ["a"]
+
+
+@pytest.mark.parametrize("escape", ["\\ud800", "\\u0000", "a\\udfffb"])
+def test_a_row_with_what_is_no_text_is_refused(row, tmp_path, escape):
+    path = tmp_path / "train.jsonl"
+    line = json.dumps(row("NAME", 8000).to_dict()) + "\n"
+    whole = line.replace("NAME", r"\u00e4\ud83d\ude00 \\\\u0000")  # the last is a backslash and five letters
+    path.write_text(whole + line.replace("NAME", escape))
+    rows = iter(read_manifest(path))
+    assert next(rows).id == "ä😀 \\\\u0000"
+    with pytest.raises(ManifestError, match=r"train\.jsonl line 2 has no text in .*, but NUL or half of a character"):
+        next(rows)

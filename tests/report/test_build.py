@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from toys.reports import PIXEL, asr_run, evaluate, guesses, make_run, read_page, write_lines, write_sound
 
-from audiossl.core.errors import AudiosslError, TrainingError
+from audiossl.core.errors import AudiosslError, OutputError, TrainingError
 from audiossl.core.types import Table
 from audiossl.report import build_report, read_run, read_runs, summary_markdown
 from audiossl.report.build import mistakes, page_facts
@@ -166,3 +166,27 @@ def test_the_picture_has_the_metric_that_the_task_chooses_by(tmp_path: Path) -> 
     assert "uar" in chart.svg and "accuracy" not in chart.svg
     page = read_page(runs, tmp_path / "out")
     assert "95 % intervals over 6 speakers." in page.texts
+
+
+def test_a_page_that_cannot_be_written_leaves_the_one_that_is_there(
+    two_runs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    path = build_report(two_runs, out)
+    before = path.read_bytes()
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", full)
+        with pytest.raises(OutputError, match=r"index\.html could not be written: the disk is full"):
+            build_report(two_runs, out)
+    assert path.read_bytes() == before
+    assert [file.name for file in out.iterdir()] == ["index.html"]
+    assert build_report(two_runs, out) == path  # a page of ours is replaced
+    path.write_text("<!doctype html><title>my home page</title>")
+    with pytest.raises(OutputError, match="is there and is no result of this command"):
+        build_report(two_runs, out)
+    with pytest.raises(OutputError, match=r"/proc/x cannot be written"):
+        build_report(two_runs, Path("/proc/x"))
