@@ -31,7 +31,7 @@ from audiossl.experiments.cross_validation.run import fold_names
 from audiossl.experiments.folder import RunFolder
 from audiossl.features.access import open_source
 from audiossl.features.config import CacheConfig
-from audiossl.metrics.classification import classification_metrics
+from audiossl.metrics.classification import accuracy, confusion_matrix, unweighted_average_recall
 from benchmarks.common import parser, publish, table
 
 RECIPES = Path(__file__).parents[1] / "recipes"
@@ -110,7 +110,7 @@ def compare(problem: Problem, encoder: str, data: Path, work: Path, cache: str =
     name = Path(encoder).name
     out = work / "runs" / problem.folder.name / name
     begin = time.perf_counter()
-    overrides = [f"upstream={encoder}", f"data.dir={manifests}", f"cache.dir={cache}"]
+    overrides = [f"upstream={encoder}", f"data.dir={manifests}", *([f"cache.dir={cache}"] if cache else [])]
     train(read_experiment(problem.yaml, overrides), out, overwrite=True)
     head = load_run(out).evaluate("test")[problem.metric]
     seconds = time.perf_counter() - begin
@@ -156,8 +156,8 @@ def _regression(folds: Sequence[tuple[list[Cut], ...]], means: dict[str, Any], m
         return states, [str(read_field(cut, "label")) for cut in cuts]
 
     def figure(targets: Sequence[str], predicted: Sequence[str]) -> float:
-        found = classification_metrics(targets, predicted)
-        return found["uar" if metric == "ua" else metric].value
+        counts = confusion_matrix(targets, predicted, sorted({*targets, *predicted}))
+        return accuracy(counts) if metric == "accuracy" else unweighted_average_recall(counts)
 
     targets: list[str] = []
     predicted: list[str] = []

@@ -10,6 +10,10 @@ recipe=$here/quickstart  # any: the environment is found from it
 source "$here/common.sh"
 find_python
 upstreams=(log_mel fbank tera_mini tera_mini:random wav2vec2:random)
+# Encoders that one has as folders of transformers, such as a whisper_tiny_en: all in $AUDIOSSL_ENCODERS.
+for folder in "${AUDIOSSL_ENCODERS:-}"/*/config.json; do
+    [[ -z ${AUDIOSSL_ENCODERS:-} || ! -f $folder ]] || upstreams+=("hf:$(dirname "$(realpath "$folder")")")
+done
 # A small wav2vec 2.0: the published sizes take hours here.
 small=(conv_widths=[128,128,128,128,128,128,128] width=256 num_layers=4 num_heads=4 ffn_width=1024)
 chosen=() only=() data=${AUDIOSSL_DATA:-} out=runs/all_small steps=()

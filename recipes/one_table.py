@@ -37,7 +37,8 @@ def rows_of(out: Path) -> dict[str, dict[str, tuple[str, str, str]]]:
 def table(out: Path) -> str:
     found = rows_of(out)
     upstreams = list(dict.fromkeys(upstream for cells in found.values() for upstream in cells))
-    lines = [["task", "metric", *upstreams], ["---"] * (2 + len(upstreams))]
+    # Of an encoder in a folder, the folder's name.
+    lines = [["task", "metric", *(Path(upstream).name for upstream in upstreams)], ["---"] * (2 + len(upstreams))]
     for task, cells in found.items():
         metric = next(iter(cells.values()))[0]
         shown = [f"{cells[name][1]}; {cells[name][2]} s" if name in cells else "" for name in upstreams]
