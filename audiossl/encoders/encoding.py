@@ -99,7 +99,7 @@ def _encode_in_chunks(
     """Hidden states of one recording of any length."""
     layers = range(last_layer(up_to_layer, upstream.num_layers) + 1)
     with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-        features = long_states(upstream, batch.wavs[0], layers)
+        features = long_states(upstream, batch.wavs[0], layers, name=batch.cuts[0].id)
     _check_finite(batch, features)
     return features
 

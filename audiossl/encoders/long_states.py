@@ -25,21 +25,29 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-def long_states(upstream: Upstream, source: Tensor | str | Path | Cut, layers: Sequence[int]) -> Features:
+def long_states(
+    upstream: Upstream, source: Tensor | str | Path | Cut, layers: Sequence[int], *, name: object = ""
+) -> Features:
     """Every frame: layers (1, T, D_l), and (1, 0, D_l) for those below the last that are not asked for.
 
     upstream: in eval mode.
     source: as `encode_long` takes it.
     layers: the numbers of those that are wanted.
+    name: of the recording, for the line that says that it is encoded in chunks. '' where the source has it.
     Raises AudioError.
     """
-    parts = [[states[layer] for layer in layers] for states in _chunks(upstream, source, max(layers))]
+    parts = [[states[layer] for layer in layers] for states in _chunks(upstream, source, max(layers), name)]
     whole = [torch.cat(pieces)[None] for pieces in zip(*parts, strict=True)]
     return _features(upstream, layers, whole)
 
 
 def long_moments(
-    upstream: Upstream, source: Tensor | str | Path | Cut, layers: Sequence[int], *, deviation: bool = False
+    upstream: Upstream,
+    source: Tensor | str | Path | Cut,
+    layers: Sequence[int],
+    *,
+    deviation: bool = False,
+    name: object = "",
 ) -> Features:
     """One frame instead of many: the mean over time (1, 1, D_l) of each layer.
 
@@ -47,10 +55,11 @@ def long_moments(
     source: as `encode_long` takes it.
     layers: the numbers of those that are wanted.
     deviation: whether the deviation follows the mean, (1, 1, 2 D_l), as `StatisticsPooling` gives them.
+    name: of the recording, as in `long_states`.
     Raises AudioError.
     """
     moments = [_Moments() for _ in layers]
-    for states in _chunks(upstream, source, max(layers)):
+    for states in _chunks(upstream, source, max(layers), name):
         for layer, sums in zip(layers, moments, strict=True):
             sums.add(states[layer])
     return _features(upstream, layers, [sums.result(deviation)[None, None] for sums in moments])
@@ -80,10 +89,12 @@ class _Moments:
         return (torch.cat([self.mean, spread]) if deviation else self.mean).float()
 
 
-def _chunks(upstream: Upstream, source: Tensor | str | Path | Cut, last: int) -> Iterator[tuple[Tensor, ...]]:
+def _chunks(
+    upstream: Upstream, source: Tensor | str | Path | Cut, last: int, name: object
+) -> Iterator[tuple[Tensor, ...]]:
     """Layers 0 to `last`, (t, D_l) of each chunk."""
     chunk_s, overlap_s = fitting_chunks(upstream)
-    name = getattr(source, "id", source) if not isinstance(source, Tensor) else "A recording"
+    name = name or ("A recording" if isinstance(source, Tensor) else getattr(source, "id", source))
     for first, features in encode_long(upstream, source, chunk_s=chunk_s, overlap_s=overlap_s, up_to_layer=last):
         if first == 0:
             _log.warning("%s is long and encoded in chunks of %g s.", name, chunk_s)

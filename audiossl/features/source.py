@@ -269,11 +269,12 @@ class FeatureSource:
         """As `_compute`, of a row that is too long to be encoded whole."""
         sounds, upstream, layers = self._collate([cut]), self.upstream, self.layers
         place(upstream, self.device)
+        how: Any = {"name": cut.id}
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             if self.form == "frames":
-                features = long_states(upstream, sounds.wavs[0], layers)
+                features = long_states(upstream, sounds.wavs[0], layers, **how)
             else:
-                features = long_moments(upstream, sounds.wavs[0], layers, deviation=self.form == "statistics")
+                features = long_moments(upstream, sounds.wavs[0], layers, deviation=self.form == "statistics", **how)
         states = [features.layers[layer][0] for layer in layers]
         return self._store(cut, states, sounds.wavs[0])
 

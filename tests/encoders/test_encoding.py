@@ -82,11 +82,14 @@ def test_how_many_batches_there_will_be(cuts: CutSet) -> None:
     assert num_batches(cuts, LoaderConfig(batch_size=2, max_duration_s=1.2)) is None
 
 
-def test_rows_beyond_what_the_encoder_reads_come_first_chunk_by_chunk(cuts: CutSet) -> None:
+def test_rows_beyond_what_the_encoder_reads_come_first_chunk_by_chunk(
+    cuts: CutSet, caplog: pytest.LogCaptureFixture
+) -> None:
     upstream, seen = short_sighted(), {}
     for batch, features in encode_rows(upstream, cuts, LoaderConfig(batch_size=2), up_to_layer=1):
         seen |= {cut.id: features.item(index) for index, cut in enumerate(batch.cuts)}
     assert list(seen) == ["1", "4", "2", "0", "3"]
+    assert caplog.messages == [f"{name} is long and encoded in chunks of 0.5 s." for name in "142"]
     upstream.max_samples = None
     for batch, features in encode_rows(upstream, cuts, LoaderConfig(batch_size=1), up_to_layer=1):
         for found, expected in zip(seen[batch.cuts[0].id], features.item(0), strict=True):
