@@ -249,7 +249,17 @@ COMMANDS: dict[str, tuple[Command, ...]] = {
     "data from-annotations": (
         Command((*_ANNOTATIONS, "{case}/calls.txt", "--rows", "calls", *_BELOW_SOUND), "calls.txt"),
         Command(
-            (*_ANNOTATIONS, "{root}/calls.txt", "--rows", "windows", "--window-s", "0.1", *_BELOW_SOUND),
+            (
+                *_ANNOTATIONS,
+                "{root}/calls.txt",
+                "--rows",
+                "windows",
+                "--window-s",
+                "0.1",
+                "--hop-s",
+                "0.1",
+                *_BELOW_SOUND,
+            ),
             options=("--window-s", "--hop-s", "--min-overlap", "--short", "--kind", "--column", "--encoding"),
         ),
     ),
