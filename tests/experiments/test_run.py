@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations
@@ -19,11 +20,12 @@ from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_s
 from toys.core import LABELS, write_corpus
 
 from audiossl import DOWNSTREAMS, load_run, load_upstream
-from audiossl.core.errors import CheckpointError, LabelError
+from audiossl.core.errors import CheckpointError, LabelError, ManifestError, OutputError, TrainingError
 from audiossl.core.files import read_jsonl
 from audiossl.core.types import Metric, Table
 from audiossl.data.manifests import read_manifest
 from audiossl.downstreams.utterance_classification.task import UtteranceClassification
+from audiossl.experiments.folder import RunFolder
 from audiossl.experiments.start import train
 from audiossl.report import build_report
 from audiossl.training.task import Monitor, Prediction
@@ -244,3 +246,35 @@ def test_a_flipped_bit_in_the_weights_is_noticed(
     outcome = audiossl(*command.split(), run, *more)
     assert outcome.code == 2
     assert f"error: {path} is damaged: its content has another checksum than when it was written" in outcome.err
+
+
+def test_a_run_that_cannot_be_written_says_so_before_anything_is_predicted(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = load_run(run)
+    monkeypatch.setattr(UtteranceClassification, "predict", lambda *_: pytest.fail("predicted"))
+    with monkeypatch.context() as patch:
+        patch.setattr("tempfile.TemporaryFile", _refuse)
+        with pytest.raises(OutputError, match=r"run cannot take .* Copy the run to a folder of your own and evaluate"):
+            loaded.evaluate("dev")
+    assert not (run / "dev").exists()
+    (run / "dev").symlink_to(tmp_path)
+    try:
+        with pytest.raises(TrainingError, match="dev is a link"):
+            loaded.evaluate("dev")
+    finally:
+        (run / "dev").unlink()
+
+
+def _refuse(**_: object) -> None:
+    raise OSError(30, "Read-only file system")
+
+
+def test_a_relative_folder_of_data_is_said_with_where_the_run_was_made(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = RunFolder(run).facts.folder
+    monkeypatch.chdir(tmp_path)
+    message = f"There is no data/test.jsonl.gz in the working folder {tmp_path}; the run was made in {made}"
+    with pytest.raises(ManifestError, match=re.escape(message)):
+        load_run(run, overrides=["data.dir=data"]).evaluate("test")

@@ -11,7 +11,7 @@ import pytest
 import torch
 from toys.engines import ENCODERS, TINY, load
 
-from audiossl.core.errors import ConfigError
+from audiossl.core.errors import ConfigError, OutputError
 from audiossl.encoders.engines import export as module
 from audiossl.encoders.engines.export import export, shortest_input
 from audiossl.encoders.testing import noise, relative_distance
@@ -71,12 +71,15 @@ def test_every_kind(kind: str, form: str, tmp_path: Path) -> None:
 
 def test_a_graph_that_differs_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kept = tmp_path / "graph.pt2"
-    kept.write_text("what was there")
+    kept.write_text("PK, what was there")
     monkeypatch.setattr(module, "TOLERANCES", {torch.float32: -1.0})
     with pytest.raises(ConfigError, match="differs from eager by .*nothing was written"):
         export(load("base"), kept, "torch-export")
     assert [path.name for path in tmp_path.iterdir()] == ["graph.pt2"]
-    assert kept.read_text() == "what was there"
+    assert kept.read_text() == "PK, what was there"
+    kept.write_text("mine")
+    with pytest.raises(OutputError, match=r"graph\.pt2 is there and is no result of this command"):
+        export(load("base"), kept, "torch-export")
 
 
 def test_shortest_input_is_the_first_with_two_frames() -> None:

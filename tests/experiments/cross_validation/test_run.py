@@ -18,6 +18,7 @@ from audiossl import load_run
 from audiossl.core.errors import AudiosslError, ConfigError, TrainingError
 from audiossl.core.files import read_jsonl
 from audiossl.data.manifests import read_manifest
+from audiossl.experiments.cross_validation.run import fold_names
 from audiossl.experiments.start import train
 from audiossl.report import build_report
 
@@ -96,3 +97,10 @@ def test_a_moved_run_is_evaluated_where_it_is(run: Path, tmp_path: Path) -> None
     moved = shutil.move(run, tmp_path / "moved")
     assert load_run(moved, device="cpu").evaluate()["accuracy"].value > 0.5
     assert (tmp_path / "moved" / "folds" / "v0" / "test" / "metrics.json").is_file()
+
+
+@pytest.mark.parametrize("content", [[], {"v0": []}, {"v0": {"train": "a"}}, {"../elsewhere": {}}, {"..": {}}])
+def test_folds_that_are_none_are_one_sentence(tmp_path: Path, content: Any) -> None:
+    (tmp_path / "folds.json").write_text(json.dumps(content))
+    with pytest.raises(AudiosslError, match=r"folds\.json cannot be read; train again with --overwrite"):
+        fold_names(tmp_path)

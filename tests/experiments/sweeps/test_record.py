@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
-from audiossl.experiments.sweeps.record import MemberRecord, SweepRecord
+from audiossl.core.errors import AudiosslError
+from audiossl.core.files import write_json
+from audiossl.experiments.sweeps.record import MemberRecord, SweepRecord, read_sweep
 
 
 def test_the_best_is_by_the_direction_of_the_metric_and_the_first_of_equals() -> None:
@@ -45,3 +50,22 @@ def test_nothing_is_said_of_a_rate_within_or_of_a_single_one() -> None:
     assert rates({0.1: 0.5, 0.01: 0.9, 0.001: 0.5}).notes == []
     assert rates({0.1: 0.5}).notes == []
     assert SweepRecord("accuracy", "max", [MemberRecord("s0", {"seed": 0}, "finished", 0.5)]).notes == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"members": [1]},
+        {"members": "none"},
+        {"mode": 3},
+        {"members": [{"name": 1, "values": {}}]},
+        {"metric": None},
+    ],
+)
+def test_values_of_another_type_are_one_sentence(tmp_path: Path, changes: dict[str, Any]) -> None:
+    whole = {"metric": "accuracy", "mode": "max", "members": [{"name": "a", "values": {"seed": 1}}]}
+    write_json(tmp_path / "sweep.json", whole)
+    assert read_sweep(tmp_path).members == [MemberRecord("a", {"seed": 1})]
+    write_json(tmp_path / "sweep.json", {**whole, **changes})
+    with pytest.raises(AudiosslError, match=r"sweep\.json cannot be read; train again with --overwrite"):
+        read_sweep(tmp_path)
