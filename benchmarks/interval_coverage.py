@@ -251,9 +251,9 @@ def main() -> None:
         arguments,
         "Coverage of intervals",
         f"{arguments.sets} test sets of each setting, so that 95 % is measured to within 2. Where less than 93 % came "
-        "out, five times as many were drawn. The correlation is that of two items of one speaker: 0.1 is usual, 0.3 is a "
-        "corpus with few hopeless speakers. At a share of 0.97 or an error rate of 0.05, most speakers are then perfect. "
-        "EER: half the variance of a score is that of the speakers.",
+        "out, five times as many were drawn. The correlation is that of two items of one speaker: 0.1 is usual, 0.3 is "
+        "a corpus with few hopeless speakers. At a share of 0.97 or an error rate of 0.05, most speakers are then "
+        "perfect. EER: half the variance of a score is that of the speakers.",
         summary_table(covered),
         *coverage_tables(covered),
         paired_table(arguments.sets),
