@@ -23,8 +23,8 @@ from audiossl.nn.standardization import Standardization, Unit
 from audiossl.training.interface import Interface
 from audiossl.training.task import ParameterGroup, Prediction, Task
 
-# What a head that reads every frame of a recording may be given at once: an hour at 100 frames a second.
-MOST_FRAMES = 360_000
+# What a head that reads every frame of a recording may be given at once: an hour at 100 frames a second, and some more.
+MOST_FRAMES = 400_000
 MOST_BYTES = 2_000_000_000
 
 
