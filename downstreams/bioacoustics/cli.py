@@ -16,7 +16,7 @@ def annotate(
     kind: Annotated[str, typer.Option("--format", help="raven, audacity or csv.")] = "raven",
     threshold: Annotated[
         Optional[float],  # noqa: UP045
-        typer.Option(help="Least probability; default: as trained.", show_default=False),
+        typer.Option(help="Least score, of all labels; default: that of each, as dev has it.", show_default=False),
     ] = None,
     shortest_s: Annotated[float, typer.Option(help="Leave out events that are shorter.")] = 0.0,
     overwrite: Annotated[bool, typer.Option(help="Replace tables that are there.")] = False,
@@ -35,16 +35,16 @@ def annotate(
     task = load_run(run).task
     if not isinstance(task, BioacousticWindows):
         raise ConfigError(f"{run} is a run of {type(task).__name__}; only one of bioacoustic_windows finds events.")
-    threshold = task.config.threshold if threshold is None else threshold
-    if not 0 < threshold < 1:
+    if threshold is not None and not 0 < threshold < 1:
         raise ConfigError(f"--threshold {threshold:g} must lie between 0 and 1.")
     if not 0 <= shortest_s < float("inf"):
         raise ConfigError(f"--shortest-s {shortest_s:g} must be a number of seconds from 0.")
+    thresholds = task.thresholds if threshold is None else threshold
     cuts = list(cuts_of(inputs))
     places = _places(to, cuts, inputs, kind, overwrite)
     summary = []
     for cut, place in zip(cuts, places, strict=True):
-        summary.append({"recording": cut.id, "events": _annotate(task, cut, place, kind, threshold, shortest_s)})
+        summary.append({"recording": cut.id, "events": _annotate(task, cut, place, kind, thresholds, shortest_s)})
         if not as_json:
             print(printable(f"{cut.id}: {summary[-1]['events']} event(s) -> {place}"))
     if as_json:
@@ -79,14 +79,14 @@ def _places(to: Path, cuts: Sequence[Any], inputs: Sequence[str], kind: str, ove
     return places
 
 
-def _annotate(task: Any, cut: Any, place: Path, kind: Any, threshold: float, shortest_s: float) -> int:
+def _annotate(task: Any, cut: Any, place: Path, kind: Any, thresholds: Any, shortest_s: float) -> int:
     """Write the table of one recording. Returns the number of its events.
 
     task: what finds them.
     cut: the recording.
     place: the table.
     kind: of the table.
-    threshold: probability from which on a label is heard.
+    thresholds: score from which on a label is heard, for all labels or for each.
     shortest_s: shorter events are left out.
     """
     import numpy as np
@@ -96,7 +96,7 @@ def _annotate(task: Any, cut: Any, place: Path, kind: Any, threshold: float, sho
     from audiossl.downstreams.bioacoustics.events import events_of
 
     found, path = task.predict_long(cut), path_of(cut) or cut.id
-    events = events_of(found["windows"], np.array(found["scores"]), task.config.labels, threshold, shortest_s)
+    events = events_of(found["windows"], np.array(found["scores"]), task.config.labels, thresholds, shortest_s)
     rows = [Annotation(event.start_s, event.end_s, event.label, path, score=event.score) for event in events]
     write_annotations(place, rows, kind, highest_hz=cut.sampling_rate / 2)
     return len(rows)

@@ -1,4 +1,4 @@
-"""From the probabilities of windows to events: when in a recording something is heard."""
+"""From the scores of windows to events: when in a recording something is heard."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
 
 
 class Event(NamedTuple):
-    """A stretch in which a label's probability is above the threshold.
+    """A stretch in which a label's score is at least the threshold.
 
     score: the highest in it.
     """
@@ -23,11 +23,11 @@ class Event(NamedTuple):
     score: float
 
 
-def probabilities_over_time(spans: Sequence[tuple[float, float]], scores: Floats) -> tuple[Floats, Floats]:
+def scores_over_time(spans: Sequence[tuple[float, float]], scores: Floats) -> tuple[Floats, Floats]:
     """Edges (E + 1,) in seconds and, between two of them, the mean (E, C) over the windows that cover it.
 
     spans: (start, end) of W windows.
-    scores: (W, C) their probabilities.
+    scores: (W, C) their scores.
     The mean is NaN where no window is.
     """
     times = np.asarray(spans, dtype=np.float64).round(6)  # a microsecond: windows that meet have one edge
@@ -46,20 +46,20 @@ def events_of(
     spans: Sequence[tuple[float, float]],
     scores: Floats,
     labels: Sequence[str],
-    threshold: float = 0.5,
+    thresholds: ArrayLike = 0.5,
     shortest_s: float = 0.0,
 ) -> list[Event]:
     """Events in the order of time. Overlapping windows are averaged, neighbouring stretches are one event.
 
     spans: (start, end) of W windows, in seconds.
-    scores: (W, C) their probabilities.
+    scores: (W, C) their scores.
     labels: the C labels.
-    threshold: the mean probability from which on a label is heard.
+    thresholds: the mean score from which on a label is heard, for all labels or (C,).
     shortest_s: shorter events are left out.
     """
-    edges, values = probabilities_over_time(spans, scores)
+    edges, values = scores_over_time(spans, scores)
     found = []
-    for number, label in enumerate(labels):
+    for number, (label, threshold) in enumerate(zip(labels, np.broadcast_to(thresholds, len(labels)), strict=True)):
         above = np.append(np.nan_to_num(values[:, number], nan=-1.0) >= threshold, False)
         starts = np.flatnonzero(above & ~np.append(False, above[:-1]))
         stops = np.flatnonzero(~above & np.append(False, above[:-1]))

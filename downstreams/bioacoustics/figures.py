@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from audiossl.core.pictures import save_figure
-from audiossl.downstreams.bioacoustics.events import probabilities_over_time
+from audiossl.downstreams.bioacoustics.events import Floats, scores_over_time
 from audiossl.training.task import Prediction
 
 _MOST_RECORDINGS = 3
@@ -18,13 +18,13 @@ _MOST_LABELS = 12
 
 
 def draw_timelines(
-    predictions: Sequence[Prediction], labels: Sequence[str], threshold: float, folder: Path
+    predictions: Sequence[Prediction], labels: Sequence[str], thresholds: Floats | None, folder: Path
 ) -> dict[str, Path]:
-    """A PNG for each of the recordings with the most windows: probabilities by label, annotations as bars.
+    """A PNG for each of the recordings with the most windows: scores by label, annotations as bars.
 
     predictions: windows of any number of recordings.
     labels: the C labels, in the order of the scores.
-    threshold: from which on a label is heard.
+    thresholds: (C,) from which on a label is heard. None where they are not the same for all windows.
     folder: where the files go.
     Returns the files by title.
     """
@@ -38,20 +38,22 @@ def draw_timelines(
         if len(rows) < 2:
             continue
         path = folder / f"timeline_{number}.png"
-        draw_timeline(rows, labels, threshold, path, title=Path(name).name)
+        draw_timeline(rows, labels, thresholds, path, title=Path(name).name)
         drawn[f"Timeline of {Path(name).name}"] = path
     return drawn
 
 
-def draw_timeline(rows: Sequence[Prediction], labels: Sequence[str], threshold: float, path: Path, title: str) -> None:
+def draw_timeline(
+    rows: Sequence[Prediction], labels: Sequence[str], thresholds: Floats | None, path: Path, title: str
+) -> None:
     """Write a PNG with a band for each of the labels that are annotated or heard most.
 
-    The mean probability of the windows over time is a curve, the threshold a dashed line. Annotated calls are bars
+    The mean score of the windows over time is a curve, the threshold a dashed line. Annotated calls are bars
     below it.
 
     rows: predictions of the windows of one recording, in the order of time.
     labels: the C labels, in the order of the scores.
-    threshold: from which on a label is heard.
+    thresholds: (C,) from which on a label is heard. None for no such lines.
     path: the file to write.
     title: what the picture is called.
     """
@@ -59,7 +61,7 @@ def draw_timeline(rows: Sequence[Prediction], labels: Sequence[str], threshold: 
 
     spans = [(row["start_s"], row["end_s"]) for row in rows]
     scores = np.array([row["scores"] for row in rows], dtype=np.float64)
-    edges, values = probabilities_over_time(spans, scores)
+    edges, values = scores_over_time(spans, scores)
     calls = sorted({(start, end, label) for row in rows for start, end, label in row["calls"]})
     # The size grows with the recording and the bands, within what a page can show.
     shown = _chosen(labels, calls, values)
@@ -68,7 +70,8 @@ def draw_timeline(rows: Sequence[Prediction], labels: Sequence[str], threshold: 
     for axes, number in zip(panels, shown, strict=True):
         axes.stairs(np.nan_to_num(values[:, number]), edges, fill=True, color="#9ecae1")
         axes.stairs(np.nan_to_num(values[:, number]), edges, color="#2171b5", linewidth=1)
-        axes.axhline(threshold, color="grey", linestyle="--", linewidth=0.7)
+        if thresholds is not None:
+            axes.axhline(thresholds[number], color="grey", linestyle="--", linewidth=0.7)
         for start, end, label in calls:
             if label == labels[number]:
                 axes.plot([start, end], [-0.17, -0.17], color="#d95f02", linewidth=4, solid_capstyle="butt")
@@ -81,12 +84,13 @@ def draw_timeline(rows: Sequence[Prediction], labels: Sequence[str], threshold: 
     # What is left out is said in the picture itself, which may be looked at without its report.
     panels[-1].set_xlabel("time (s)")
     left_out = f", {len(labels) - len(shown)} labels not shown" if len(shown) < len(labels) else ""
-    panels[0].set_title(f"{title}: probability (blue), annotated (orange){left_out}", fontsize=10, loc="left")
+    shown_as = "probability" if all(row.get("calibrated") for row in rows) else "score"
+    panels[0].set_title(f"{title}: {shown_as} (blue), annotated (orange){left_out}", fontsize=10, loc="left")
     save_figure(figure, path, dpi=120, bbox_inches="tight")
 
 
 def _chosen(labels: Sequence[str], calls: Sequence[tuple[float, float, str]], values: np.ndarray) -> list[int]:
-    """The labels that are annotated longest, then those with the highest probability, in their usual order."""
+    """The labels that are annotated longest, then those with the highest score, in their usual order."""
     annotated = {label: sum(end - start for start, end, name in calls if name == label) for label in labels}
     peak = np.nan_to_num(values).max(axis=0)
     order = sorted(range(len(labels)), key=lambda number: (-annotated[labels[number]], -peak[number]))

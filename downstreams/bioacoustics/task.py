@@ -43,7 +43,7 @@ class Bioacoustics(UtteranceClassification):
         self.classifier = classifier(self.pooling.out_width, config.hidden, len(config.labels))
 
     def tables(self, predictions: Sequence[Prediction]) -> list[Table]:
-        """Recall, precision and number of items of each class."""
+        """Recall, precision and number of items of each class, and what the probabilities are worth."""
         known = [row for row in predictions if row["target"] is not None]
         rows: list[list[Cell]] = []
         for label in self.config.labels:
@@ -54,10 +54,11 @@ class Bioacoustics(UtteranceClassification):
             rows.append([label, len(mine), recall, round(hits / len(guessed), 4) if guessed else None])
         absent = [str(row[0]) for row in rows if not row[1]]
         note = f"Not among the targets, so not in UAR: {', '.join(absent)}." if absent else ""
-        return [Table("Classes", ["label", "items", "recall", "precision"], rows, note)] if known else []
+        classes = Table("Classes", ["label", "items", "recall", "precision"], rows, note)
+        return [classes, *super().tables(predictions)] if known else []
 
-    def _prediction(self, cut: Cut, probabilities: Tensor) -> dict[str, Any]:
-        row = super()._prediction(cut, probabilities)
+    def _prediction(self, cut: Cut, logits: Tensor) -> dict[str, Any]:
+        row = super()._prediction(cut, logits)
         return {**row, "group": group_of(cut, self.group_field)}
 
 

@@ -16,17 +16,19 @@ from torch import Tensor, nn
 
 from audiossl.core.errors import ConfigError, LabelError
 from audiossl.core.ranges import Count, CountOrZero, NonNegative, Range
-from audiossl.core.types import Batch, Cell, Loss, Metric, Table
+from audiossl.core.types import Batch, Loss, Metric, Table
 from audiossl.data.annotated import Windows
 from audiossl.data.fields import read_field, read_labels
 from audiossl.data.leaks import recording_name
 from audiossl.data.loader import collate
 from audiossl.downstreams.bioacoustics.events import events_of
+from audiossl.downstreams.bioacoustics.tables import calibration_facts, class_table
 from audiossl.downstreams.bioacoustics.task import classifier, group_of
+from audiossl.downstreams.bioacoustics.thresholds import Decision, fit_decision, scores_of, significant
 from audiossl.downstreams.utterance_classification.task import UtteranceClassification, UtteranceClassificationConfig
 from audiossl.encoders.upstream import Upstream
-from audiossl.metrics.clusters import clusters_of_rows
-from audiossl.metrics.multilabel import multilabel_metrics, per_class
+from audiossl.metrics.clusters import Floats, clusters_of_rows
+from audiossl.metrics.multilabel import multilabel_metrics
 from audiossl.training.interface import Interface
 from audiossl.training.task import Monitor, Prediction
 
@@ -47,8 +49,8 @@ class BioacousticWindowsConfig(UtteranceClassificationConfig):
     group_field: str = "recording"
     """What varies as a whole, as calls of one recording are not independent: 'recording' (the column of that name,
     else the sound file), 'speaker' for the individual, or any other field."""
-    threshold: Annotated[float, Range(above=0, below=1)] = 0.5
-    """Score from which on a class counts as heard."""
+    threshold: Annotated[float, Range(above=0, below=1)] | None = None
+    """Score from which on a class counts as heard. Null for one of each class, by the F1 on dev."""
     window_s: NonNegative = 0.0
     """Seconds of a window of a long recording. 0 for the longest window of the training data."""
     hop_s: NonNegative = 0.0
@@ -65,7 +67,11 @@ class BioacousticWindowsConfig(UtteranceClassificationConfig):
 
 
 class BioacousticWindows(UtteranceClassification):
-    """The head of utterance classification with a sigmoid for each class."""
+    """The head of utterance classification with a sigmoid for each class.
+
+    Each evaluation of dev fits how each class is decided (`Decision`), which is saved with the weights.
+    A mean of several checkpoints has the mean of their decisions.
+    """
 
     Config = BioacousticWindowsConfig
     monitor = Monitor("map", "max")
@@ -78,6 +84,8 @@ class BioacousticWindows(UtteranceClassification):
         self.group_field = config.group_field
         self.classifier = classifier(self.pooling.out_width, config.hidden, len(config.labels))
         self.class_weights = _positive_weights(config)
+        plain = [Decision(1.0, -float(np.log(weight))) for weight in self._weights]
+        self.register_buffer("calibration", torch.tensor(plain))  # (C, 4)
 
     @classmethod
     def complete(cls, config: Any, cuts: Iterable[Cut]) -> Any:
@@ -135,18 +143,23 @@ class BioacousticWindows(UtteranceClassification):
         return Loss(losses.mean(), torch.tensor(float(len(batch)), device=logits.device))
 
     def predict(self, batch: Batch) -> list[Prediction]:
-        """id, target and predicted (lists of labels), scores (C), speaker, group, recording, start_s, end_s, calls."""
-        return [self._prediction(cut, row) for cut, row in zip(batch.cuts, self.probabilities(batch), strict=True)]
+        """id, target and predicted (lists of labels), scores (C), speaker, group, recording, start_s, end_s, calls.
+
+        Also the `logits` (C) that the scores are made of, and whether those of all classes are `calibrated`.
+        """
+        with torch.no_grad():
+            logits = self.logits(batch).float().cpu()
+        return [self._prediction(cut, row) for cut, row in zip(batch.cuts, logits, strict=True)]
 
     def predict_long(self, cut: Cut) -> Prediction:
-        """A recording window by window: `windows` (start, end), `scores` (W, C) and `events` above the threshold.
+        """A recording window by window: `windows` (start, end), `scores` (W, C), and `events` above `thresholds` (C).
 
         Times count from the beginning of the sound file.
         """
         inside = self.windows.spans(cut.duration)
-        scores = np.concatenate([part.numpy() for part in self._long_scores(cut, inside)])
+        scores = np.concatenate(list(self._long_scores(cut, inside)))
         spans = [(start + cut.start, end + cut.start) for start, end in inside]
-        events = events_of(spans, scores.astype(np.float64), self.config.labels, self.config.threshold)
+        events = events_of(spans, scores, self.config.labels, self.thresholds)
         return {
             "id": cut.id,
             "target": None,
@@ -155,7 +168,9 @@ class BioacousticWindows(UtteranceClassification):
             "duration_s": round(float(cut.duration), 4),
             "events": [list(event) for event in events],
             "windows": [[round(start, 6), round(end, 6)] for start, end in spans],
-            "scores": scores.round(4).tolist(),
+            "scores": scores.tolist(),
+            "thresholds": self.thresholds.tolist(),
+            "calibrated": self.is_calibrated,
         }
 
     @property
@@ -163,17 +178,37 @@ class BioacousticWindows(UtteranceClassification):
         """How long recordings are cut. One that is shorter than a window is a window."""
         return Windows(self.config.window_s, self.config.hop_s, short="keep")
 
-    def probabilities(self, batch: Batch) -> Tensor:
-        """(B, C) on the CPU."""
-        with torch.no_grad():
-            return self.logits(batch).float().sigmoid().cpu()
+    @property
+    def decisions(self) -> list[Decision]:
+        """How each class is decided. A threshold that the user has set goes before those of dev."""
+        rows = self.get_buffer("calibration").cpu().double().numpy()
+        found = [Decision(*row.tolist()) for row in rows]
+        asked = self.config.threshold
+        return found if asked is None else [each._replace(threshold=asked) for each in found]
+
+    @property
+    def thresholds(self) -> Floats:
+        """(C,) the score from which on a class counts as heard."""
+        return np.array([each.threshold for each in self.decisions])
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether the scores of all classes are probabilities that were fitted on dev."""
+        return all(each.calibrated > 0.5 for each in self.decisions)  # of averaged checkpoints, in most
 
     def ensemble(self, predictions: Sequence[Prediction]) -> Prediction:
-        """The mean of the probabilities."""
-        scores = [
-            round(float(np.mean(values)), 6) for values in zip(*(row["scores"] for row in predictions), strict=True)
-        ]
-        return {**predictions[0], "predicted": self._heard(scores), "scores": scores}
+        """The mean of the scores. Of a window, what most models hear. Of a recording, events by the mean threshold."""
+        first, mean = predictions[0], np.mean([row["scores"] for row in predictions], axis=0)
+        made = {"scores": significant(mean).tolist(), "calibrated": all(row["calibrated"] for row in predictions)}
+        if "windows" not in first:
+            votes = [sum(label in row["predicted"] for row in predictions) for label in self.config.labels]
+            heard = [label for label, num in zip(self.config.labels, votes, strict=True) if 2 * num >= len(predictions)]
+            logits = np.mean([row["logits"] for row in predictions], axis=0).round(6).tolist()
+            return {**first, **made, "predicted": sorted(heard), "logits": logits}
+        thresholds = np.mean([row["thresholds"] for row in predictions], axis=0)
+        events = events_of(first["windows"], mean, self.config.labels, thresholds)
+        made |= {"thresholds": thresholds.tolist(), "events": [list(event) for event in events]}
+        return {**first, **made, "predicted": sorted({event.label for event in events})}
 
     def score(self, predictions: Sequence[Prediction]) -> dict[str, Metric]:
         """map and auroc, means over the classes that occur. Raises LabelError where none does."""
@@ -188,25 +223,26 @@ class BioacousticWindows(UtteranceClassification):
         return {name: metric for name, metric in found.items() if metric.value == metric.value}
 
     def facts(self, predictions: Sequence[Prediction]) -> dict[str, Any]:
-        """labels, and those without a positive window, over which no mean is taken."""
-        targets, _ = self._arrays(_known(predictions))
-        absent = [label for label, count in zip(self.config.labels, targets.sum(axis=0), strict=True) if not count]
-        return {"labels": list(self.config.labels), "labels_left_out": absent}
+        """labels, those without a positive window, over which no mean is taken, and how classes are decided.
+
+        Folds decide each by itself, which is then not said.
+        """
+        known, labels = _known(predictions), list(self.config.labels)
+        targets, _ = self._arrays(known)
+        absent = [label for label, count in zip(labels, targets.sum(axis=0), strict=True) if not count]
+        pooled = any("fold" in row for row in predictions)
+        decisions = {label: each._asdict() for label, each in zip(labels, self.decisions, strict=True)}
+        return {
+            "labels": labels,
+            "labels_left_out": absent,
+            "decisions": None if pooled else decisions,
+            "calibration": calibration_facts(known, targets),
+        }
 
     def tables(self, predictions: Sequence[Prediction]) -> list[Table]:
-        """Average precision, ROC area and number of windows of each class."""
+        """The classes: how well they are ranked, how well decided, and what their scores are worth."""
         known = _known(predictions)
-        if not known:
-            return []
-        rows: list[list[Cell]] = []
-        for label, found in zip(self.config.labels, per_class(*self._arrays(known)), strict=True):
-            values = [None if value is None else round(value, 4) for value in found[:2]]
-            rows.append([label, found.num_positives, found.num_positives / len(known), *values])
-        absent = self.facts(predictions)["labels_left_out"]
-        note = "The average precision of guessing is the share. "
-        note += f"No window has {', '.join(absent)}: left out of the means." if absent else ""
-        header = ["label", "windows with it", "share", "average precision", "AUROC"]
-        return [Table("Classes", header, rows, note.strip())]
+        return [class_table(known, *self._arrays(known), self.facts(predictions))] if known else []
 
     def columns(self, prediction: Prediction) -> dict[str, str]:
         if "events" not in prediction:
@@ -219,16 +255,15 @@ class BioacousticWindows(UtteranceClassification):
     def figures(self, folder: Path, predictions: Sequence[Prediction]) -> dict[str, Path]:
         from audiossl.downstreams.bioacoustics.figures import draw_timelines
 
-        return draw_timelines(_known(predictions), self.config.labels, self.config.threshold, folder)
+        pooled = any("fold" in row for row in predictions)  # each fold has thresholds of its own
+        return draw_timelines(_known(predictions), self.config.labels, None if pooled else self.thresholds, folder)
 
-    def _prediction(self, cut: Cut, probabilities: Tensor) -> dict[str, Any]:
-        scores = [round(value, 6) for value in probabilities.tolist()]
+    def _prediction(self, cut: Cut, logits: Tensor) -> dict[str, Any]:
         custom = (cut.supervisions[0].custom or {}) if cut.supervisions else {}
         return {
             "id": cut.id,
             "target": read_labels(cut, self.config.label_field),
-            "predicted": self._heard(scores),
-            "scores": scores,
+            **self._judged({"logits": logits.double().numpy().round(6).tolist()}),
             "speaker": read_field(cut, "speaker"),
             "group": group_of(cut, self.config.group_field),
             "recording": recording_name(cut),
@@ -237,9 +272,31 @@ class BioacousticWindows(UtteranceClassification):
             "calls": custom.get("calls", []),
         }
 
-    def _long_scores(self, cut: Cut, spans: Sequence[tuple[float, float]]) -> Iterator[Tensor]:
-        """Probabilities (W, C), a batch of windows after the other: only its sound is in memory."""
-        upstream, rest = self.upstream, iter(spans)
+    def _judged(self, prediction: Prediction) -> dict[str, Any]:
+        scores = scores_of(prediction["logits"], np.array(self.decisions))
+        heard = sorted(np.array(self.config.labels)[scores >= self.thresholds].tolist())
+        shown = {"predicted": heard, "scores": scores.tolist(), "logits": prediction["logits"]}
+        return {**shown, "calibrated": self.is_calibrated}
+
+    def _calibrate(self, rows: Sequence[Prediction]) -> None:
+        """Fit the decision of each class to the windows of dev."""
+        targets, _ = self._arrays(rows)
+        logits = np.array([row["logits"] for row in rows], dtype=np.float64).reshape(targets.shape)
+        clusters, present = clusters_of_rows(rows, self.group_field), targets.astype(bool)
+        self._keep_calibration(
+            [
+                fit_decision(logits[:, place], present[:, place], clusters, weight)
+                for place, weight in enumerate(self._weights)
+            ]
+        )
+
+    @property
+    def _calibration_of_earlier_versions(self) -> Tensor:
+        return torch.tensor([Decision(1.0, 0.0)] * len(self.config.labels))
+
+    def _long_scores(self, cut: Cut, spans: Sequence[tuple[float, float]]) -> Iterator[Floats]:
+        """Scores (W, C), a batch of windows after the other: only its sound is in memory."""
+        upstream, rest, decisions = self.upstream, iter(spans), np.array(self.decisions)
         device = next(self.classifier.parameters()).device
         while part := list(islice(rest, _AT_ONCE)):
             rows = [
@@ -247,12 +304,8 @@ class BioacousticWindows(UtteranceClassification):
                 for start, end in part
             ]
             batch = collate(rows, upstream.sample_rate_hz, min_samples=upstream.min_samples)
-            yield self.probabilities(batch.to(device))
-
-    def _heard(self, scores: Sequence[float]) -> list[str]:
-        return sorted(
-            label for label, score in zip(self.config.labels, scores, strict=True) if score >= self.config.threshold
-        )
+            with torch.no_grad():
+                yield scores_of(self.logits(batch.to(device)).double().cpu().numpy(), decisions)
 
     def _arrays(self, rows: Sequence[Prediction]) -> tuple[np.ndarray, np.ndarray]:
         """Targets and scores (N, C)."""

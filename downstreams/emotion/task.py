@@ -43,9 +43,10 @@ class Emotion(UtteranceClassification):
         return {"ua": found["uar"], "wa": found["accuracy"], "f1": found["f1"]}
 
     def tables(self, predictions: Sequence[Prediction]) -> list[Table]:
-        """Recall of each emotion, and figures of each speaker, the worst first."""
+        """Recall of each emotion, figures of each speaker, the worst first, and what the probabilities are worth."""
         known = [row for row in predictions if row["target"] is not None]
-        return [table for table in (_by_emotion(known, self.config.labels), _by_speaker(known)) if table.rows]
+        found = [_by_emotion(known, self.config.labels), _by_speaker(known), *super().tables(predictions)]
+        return [table for table in found if table.rows]
 
 
 def _by_emotion(rows: Sequence[Prediction], labels: Sequence[str]) -> Table:

@@ -8,17 +8,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from lhotse.cut import Cut
 from torch import Tensor, nn
 
 from audiossl.core.errors import ConfigError, LabelError
 from audiossl.core.ranges import Count, CountOrZero, ShareBelowOne
-from audiossl.core.types import Batch, Loss, Metric
+from audiossl.core.types import Batch, Loss, Metric, Table
 from audiossl.data.fields import known_fields, read_field, rows_without
+from audiossl.downstreams.utterance_classification.probabilities import calibration_facts, calibration_table, word_of
 from audiossl.encoders.upstream import Upstream
 from audiossl.metrics.classification import classification_metrics, confusion_matrix
-from audiossl.metrics.clusters import clusters_of_rows
+from audiossl.metrics.clusters import Floats, clusters_of_rows
+from audiossl.metrics.probabilities import log_probabilities, temperature_that_helps, without_weights
 from audiossl.nn.pooling import make_pooling
 from audiossl.training.downstream import Downstream
 from audiossl.training.interface import Interface
@@ -48,7 +51,11 @@ class UtteranceClassificationConfig:
 
 
 class UtteranceClassification(Downstream):
-    """Linear(D, 256), masked mean over time, Linear(256, C), without a non-linearity, trained by cross entropy."""
+    """Linear(D, 256), masked mean over time, Linear(256, C), without a non-linearity, trained by cross entropy.
+
+    Each evaluation of dev fits a temperature, which is saved with the weights that it was fitted for, and used where it
+    makes held-out items likelier. A mean of several checkpoints has the mean of their temperatures.
+    """
 
     Config = UtteranceClassificationConfig
     monitor = Monitor("accuracy", "max")
@@ -67,6 +74,7 @@ class UtteranceClassification(Downstream):
         self.dropout = nn.Dropout(config.dropout)
         self.classifier = nn.Linear(self.pooling.out_width, len(config.labels))
         self.register_buffer("class_weights", _class_weights(config), persistent=False)
+        self.register_buffer("calibration", torch.tensor([1.0, 0.0]))  # the temperature, and 1 where it helps
 
     @classmethod
     def complete(cls, config: UtteranceClassificationConfig, cuts: Iterable[Cut]) -> UtteranceClassificationConfig:
@@ -151,17 +159,46 @@ class UtteranceClassification(Downstream):
         return Loss(losses.mean(), weight, {"accuracy": correct.mean()})
 
     def predict(self, batch: Batch) -> list[Prediction]:
-        """id, target (None if the item has no label), predicted, probability, scores (C), speaker and duration_s."""
+        """id, target (None if the item has no label), predicted, probability, scores (C), speaker and duration_s.
+
+        Also the `logits` (C) that all of it is made of, and whether the probabilities are `calibrated`, by which
+        `temperature`. Without that they are scores.
+        """
         with torch.no_grad():
-            probabilities = self.logits(batch).float().softmax(dim=-1).cpu()
-        return [self._prediction(cut, row) for cut, row in zip(batch.cuts, probabilities, strict=True)]
+            logits = self.logits(batch).float().cpu()
+        return [self._prediction(cut, row) for cut, row in zip(batch.cuts, logits, strict=True)]
+
+    def assemble(self, predictions: Sequence[Prediction], split: str) -> Sequence[Prediction]:
+        """The predictions as they are. On dev the calibration is fitted first: its own are therefore not held out."""
+        if split != "dev":
+            return predictions
+        known = [row for row in predictions if row["target"] is not None and "logits" in row]
+        self._calibrate(sorted(known, key=lambda row: str(row["id"])))
+        return [{**row, **self._judged(row)} if "logits" in row else row for row in predictions]
+
+    @property
+    def temperature(self) -> float | None:
+        """What logits are divided by. None where there is none that helps."""
+        temperature, helps = self.get_buffer("calibration").tolist()
+        return round(temperature, 6) if helps > 0.5 else None  # of averaged checkpoints, most must have one
+
+    def load_trainable_state(self, state: dict[str, Tensor]) -> None:
+        """As every task. Checkpoints of versions without a calibration have none."""
+        super().load_trainable_state({"calibration": self._calibration_of_earlier_versions, **state})
 
     def ensemble(self, predictions: Sequence[Prediction]) -> Prediction:
-        """The mean of the probabilities."""
-        scores = [round(sum(values) / len(predictions), 6) for values in zip(*(row["scores"] for row in predictions))]
-        best = scores.index(max(scores))
+        """The mean of the probabilities, or of what the models say by themselves where one is not calibrated."""
+        calibrated = all(row["calibrated"] for row in predictions)
+        logits = np.array([row["logits"] for row in predictions])
+        own = np.array([row["scores"] for row in predictions]) if calibrated else np.exp(log_probabilities(logits))
+        mean = own.mean(axis=0)
+        # What is predicted is as in training, class weights included. Of equal means the one with the higher logit.
+        votes = mean * self._weights if calibrated else mean
+        best = int(np.lexsort((logits.mean(axis=0), votes))[-1])
+        scores = mean.round(6).tolist()
         chosen = {"predicted": self.config.labels[best], "probability": scores[best], "scores": scores}
-        return {**predictions[0], **chosen}
+        made = {"logits": logits.mean(axis=0).round(6).tolist(), "calibrated": calibrated, "temperature": None}
+        return {**predictions[0], **chosen, **made}
 
     def score(self, predictions: Sequence[Prediction]) -> dict[str, Metric]:
         """accuracy, uar and f1 over the items that have a target."""
@@ -175,10 +212,19 @@ class UtteranceClassification(Downstream):
         known = [row for row in predictions if row["target"] is not None]
         targets, predicted = [row["target"] for row in known], [row["predicted"] for row in known]
         counts = confusion_matrix(targets, predicted, self.config.labels)
-        return {"labels": list(self.config.labels), "confusion": counts.tolist()}
+        return {
+            "labels": list(self.config.labels),
+            "confusion": counts.tolist(),
+            "calibration": calibration_facts(known, self.config.labels),
+        }
+
+    def tables(self, predictions: Sequence[Prediction]) -> list[Table]:
+        """What the probabilities are worth."""
+        known = [row for row in predictions if row["target"] is not None]
+        return calibration_table(calibration_facts(known, self.config.labels))
 
     def columns(self, prediction: Prediction) -> dict[str, str]:
-        return {"label": prediction["predicted"], "probability": f"{prediction['probability']:.3f}"}
+        return {"label": prediction["predicted"], word_of(prediction): f"{prediction['probability']:.3f}"}
 
     def figures(self, folder: Path, predictions: Sequence[Prediction]) -> dict[str, Path]:
         from audiossl.downstreams.utterance_classification.figures import draw_confusion
@@ -190,18 +236,53 @@ class UtteranceClassification(Downstream):
         draw_confusion([row["target"] for row in known], [row["predicted"] for row in known], self.config.labels, path)
         return {"Confusion matrix": path}
 
-    def _prediction(self, cut: Cut, probabilities: Tensor) -> dict[str, Any]:
-        best = int(probabilities.argmax())
-        scores = [round(value, 6) for value in probabilities.tolist()]
+    def _prediction(self, cut: Cut, logits: Tensor) -> dict[str, Any]:
+        best = int(logits.argmax())  # not of rounded probabilities, which may be equal
         return {
             "id": cut.id,
             "target": read_field(cut, self.config.label_field),
             "predicted": self.config.labels[best],
-            "probability": scores[best],
-            "scores": scores,
+            **self._probabilities(logits.double().numpy().round(6).tolist(), best),
             "speaker": read_field(cut, "speaker"),
             "duration_s": round(float(cut.duration), 4),
         }
+
+    def _probabilities(self, logits: list[float], best: int) -> dict[str, Any]:
+        """What a prediction says of the probabilities of classes, from logits (C) and the class that is predicted.
+
+        Calibrated ones are those of the classes as frequent as in training, whatever the loss weights them by.
+        """
+        temperature, values = self.temperature, np.array(logits)
+        if temperature is not None:
+            values = without_weights(values, self._weights) / temperature
+        scores = np.exp(log_probabilities(values)).round(6).tolist()
+        calibration = {"calibrated": temperature is not None, "temperature": temperature}
+        return {"probability": scores[best], "scores": scores, "logits": logits, **calibration}
+
+    def _judged(self, prediction: Prediction) -> dict[str, Any]:
+        """What follows from the logits of a prediction, as the calibration is now."""
+        return self._probabilities(prediction["logits"], self.index[prediction["predicted"]])
+
+    def _calibrate(self, rows: Sequence[Prediction]) -> None:
+        """Fit the temperature to the rows of dev."""
+        logits = np.array([row["logits"] for row in rows], dtype=np.float64).reshape(len(rows), len(self.index))
+        targets = np.array([self.index[row["target"]] for row in rows], dtype=np.int64)
+        found = temperature_that_helps(logits, targets, clusters_of_rows(rows, self.group_field), self._weights)
+        self._keep_calibration([1.0, 0.0] if found is None else [found, 1.0])
+
+    def _keep_calibration(self, values: Any) -> None:
+        buffer = self.get_buffer("calibration")
+        buffer.copy_(torch.tensor(values).to(buffer))
+
+    @property
+    def _calibration_of_earlier_versions(self) -> Tensor:
+        return torch.tensor([1.0, 0.0])
+
+    @property
+    def _weights(self) -> Floats:
+        """(C,) of the classes in the loss."""
+        weights: Floats = self.get_buffer("class_weights").cpu().double().numpy()
+        return weights
 
 
 def _class_weights(config: UtteranceClassificationConfig) -> Tensor:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from audiossl.metrics.calibration import fit_calibration
+from audiossl.metrics.calibration import fit_calibration, fit_log_odds
 from audiossl.metrics.verification import cllr
 
 
@@ -38,3 +38,10 @@ def test_calibration_stays_finite_where_the_kinds_are_apart_and_follows_shift_an
     np.testing.assert_allclose(there.llrs(0.01 * scores + 7), here.llrs(scores), atol=1e-3)
     constant = fit_calibration([0.3, 0.3, 0.3], [1, 0, 0])
     assert cllr(constant.llrs([0.3, 0.3, 0.3]), [1, 0, 0]) == pytest.approx(1.0, abs=0.1)
+
+
+def test_log_odds_are_the_logistic_regression_of_scikit_learn() -> None:
+    scores, targets = gaussian_trials(5000, 1)
+    expected = LogisticRegression(C=1e9, tol=1e-10, max_iter=1000).fit(scores[:, None], targets)
+    found = fit_log_odds(scores, targets)
+    assert found == pytest.approx((expected.coef_.item(), expected.intercept_.item()), rel=5e-3)

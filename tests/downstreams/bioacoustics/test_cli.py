@@ -69,11 +69,9 @@ def test_from_annotations_to_annotations(
 
     # A long recording in bounded memory: never more windows at once than a batch has.
     sizes = []
-    probabilities = BioacousticWindows.probabilities
+    logits = BioacousticWindows.logits
     monkeypatch.setattr(
-        BioacousticWindows,
-        "probabilities",
-        lambda task, batch: sizes.append(batch.wavs.numel()) or probabilities(task, batch),
+        BioacousticWindows, "logits", lambda task, batch: sizes.append(batch.wavs.numel()) or logits(task, batch)
     )
     long = np.concatenate([soundfile.read(wav)[0]] * 10)
     soundfile.write(tmp_path / "long.flac", long, 32000)

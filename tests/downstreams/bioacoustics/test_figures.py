@@ -32,5 +32,5 @@ def test_timeline_is_drawn(tmp_path: Path) -> None:
     assert task.figures(tmp_path, rows[:1]) == {}
     many = [f"label number {number}" for number in range(20)]
     wide = [{**row, "scores": [0.1 * (number % 10) for number in range(20)]} for row in rows]
-    draw_timeline(wide, many, 0.5, tmp_path / "many.png", "many")
+    draw_timeline(wide, many, None, tmp_path / "many.png", "many")
     assert imread(tmp_path / "many.png").shape[0] < 1600

@@ -37,7 +37,8 @@ def test_a_batch_equals_its_items(kind: type, options: dict[str, Any]) -> None:
 def test_single_label_tables_name_classes_that_do_not_occur() -> None:
     task = toy(Bioacoustics, labels=["hi", "lo", "never"]).eval()
     rows = task.predict(batch_of(["lo", "hi", "lo"]))
-    (table,) = task.tables(rows)
+    table, scores = task.tables(rows)
+    assert scores.title == "Scores"
     assert [row[:2] for row in table.rows] == [["hi", 1], ["lo", 2], ["never", 0]]
     assert "never" in table.note
     assert task.monitor.name == "uar"

@@ -31,6 +31,7 @@ def test_the_default_head_is_the_published_one() -> None:
     task = toy_task()
     head = {name: tuple(value.shape) for name, value in task.trainable_state().items()}
     assert head == {
+        "calibration": (2,),
         "interface.sum.logits": (3,),
         "projector.weight": (256, 8),
         "projector.bias": (256,),
@@ -127,7 +128,11 @@ def test_predictions_are_complete_and_survive_json() -> None:
     rows = json.loads(json.dumps(task.predict(batch)))
     probabilities = task.logits(batch).softmax(dim=-1)
     for row, cut, expected in zip(rows, batch.cuts, probabilities, strict=True):
-        assert set(row) == {"id", "target", "predicted", "probability", "scores", "speaker", "duration_s"}
+        assert set(row) == {
+            *("id", "target", "predicted", "probability", "scores", "logits", "calibrated", "temperature"),
+            *("speaker", "duration_s"),
+        }
+        assert (row["calibrated"], row["temperature"]) == (False, None)
         assert row["id"] == cut.id
         assert row["target"] == cut.supervisions[0].custom["label"]
         assert row["predicted"] == WORDS[int(expected.argmax())]
