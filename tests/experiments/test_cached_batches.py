@@ -66,18 +66,18 @@ def test_frames_in_fp32_give_the_bits_of_recomputing_where_batches_have_one_reco
     [
         ("frames", "fp32", 1e-6),
         ("pooled", "fp32", 1e-6),
-        ("frames", "fp16", 3e-4),
-        ("pooled", "fp16", 6e-4),
-        ("frames", "bf16", 3e-3),
-        ("frames", "int8", 1e-2),
+        ("frames", "fp16", 3e-5),
+        ("pooled", "fp16", 6e-5),
+        ("frames", "bf16", 3e-4),
+        ("frames", "int8", 1e-3),
     ],
 )
 @pytest.mark.parametrize("interface", ["weighted_sum", "layer"])
 def test_losses_and_predictions_are_those_of_recomputing(
     cached_experiment: Make, tmp_path: Path, features: str, dtype: str, tolerance: float, interface: str
 ) -> None:
-    """But for what a type cannot hold, which counts for more where a layer varies little about its mean."""
-    settings = [*TERA, f"interface={interface}", "task.dropout=0.2", "trainer.lr=0.001"]
+    """But for what a type cannot hold. (Standardised layers that vary little about their mean make more of that.)"""
+    settings = [*TERA, f"interface={interface}", "task.dropout=0.2", "trainer.lr=0.001", "standardize=false"]
     settings += ["interface_options.index=1"] if interface == "layer" else []
     off = train(cached_experiment(*settings, "features=off"), tmp_path / "off")
     run = train(cached_experiment(*settings, f"features={features}", f"cache.dtype={dtype}"), tmp_path / "run")
