@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,7 @@ from lhotse.cut import Cut
 from torch import Tensor
 
 from audiossl.core.errors import AudioError, ConfigError, LabelError
+from audiossl.core.processes import is_main
 from audiossl.core.ranges import Count, CountOrZero, NonNegative, Positive, Range, ShareBelowOne
 from audiossl.core.types import Batch, Loss, Metric, Table
 from audiossl.data.fields import read_field
@@ -47,6 +49,9 @@ from audiossl.training.interface import Interface
 from audiossl.training.task import Monitor, Prediction
 
 XVECTOR_TDNN = [[512, 5, 1], [512, 3, 2], [512, 3, 3], [512, 1, 1], [1500, 1, 1]]
+
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -155,6 +160,14 @@ class SpeakerVerification(Downstream):
         speakers = [read_field(cut, "speaker") for cut in rows]
         pairs = self._pairs([cut.id for cut in rows], [path_of(cut) for cut in rows], speakers, split)
         check_pairs(pairs, speakers, split, self.config.trials.get(split, ""))
+        known = sorted({speaker for speaker in speakers if speaker in self.index})
+        if split == "dev" and known and is_main():
+            _log.warning(
+                "Warning: %d speaker(s) of dev are trained on, for instance %r: the calibration (act_dcf, cllr, "
+                "`audiossl verify`) is void, as it is fitted on voices that the model knows; the EER is untouched.",
+                len(known),
+                known[0],
+            )
 
     @property
     def commutes_with_mean(self) -> bool:

@@ -25,7 +25,7 @@ def field(tmp_path: Path) -> tuple[Path, list[Annotation]]:
         samples = 0.01 * rng.standard_normal(6 * 32000)
         path = tmp_path / "field" / f"day{number}.wav"
         path.parent.mkdir(exist_ok=True)
-        for label, hz, start in (("lo", 1000, 0.5 + 0.3 * number), ("hi", 3000, 3.0 + 0.2 * number)):
+        for label, hz, start in (("lo", 1000, 0.5 + 0.25 * number), ("hi", 3000, 3.0 + 0.25 * number)):
             place = slice(round(start * 32000), round((start + 1) * 32000))
             samples[place] += 0.2 * np.sin(2 * np.pi * hz * np.arange(32000) / 32000)
             calls.append(Annotation(start, start + 1.0, label, str(path)))

@@ -144,6 +144,17 @@ def test_rows_of_trials_and_their_calibration() -> None:
     assert metrics["eer"].num_clusters == 3
 
 
+def test_dev_speakers_that_are_trained_on_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    task = toy_task(head="pooled", speakers=["ann", "bob"])
+    strangers = [cut_of(number, speaker, 1.0) for number, speaker in enumerate(["eve", "eve", "fay", "fay"])]
+    task.check_split(strangers, "dev")
+    known = [cut_of(number, speaker, 1.0) for number, speaker in enumerate(["ann", "ann", "fay", "fay"])]
+    task.check_split(known, "test")
+    assert not caplog.records
+    task.check_split(known, "dev")
+    assert "1 speaker(s) of dev are trained on, for instance 'ann': the calibration" in caplog.text
+
+
 def test_mean_embedding_is_taken_out_where_asked_for() -> None:
     plain, centred = (toy_task(head="pooled", subtract_mean=flag).eval() for flag in (False, True))
     items = plain.predict(batch_of(6))
