@@ -82,7 +82,7 @@ def best_threshold(scores: Floats, present: NDArray[np.bool_]) -> float:
     f1 = 2 * hits / (last + 1 + present.sum())
     edges = np.append(ranked[last], 0.0)
     place = int(np.argmax(f1))
-    return round(float((edges[place] + edges[place + 1]) / 2), 9)
+    return float((edges[place] + edges[place + 1]) / 2)
 
 
 def _line_helps(logits: Floats, present: NDArray[np.bool_], clusters: Clusters, plain: Decision) -> bool:

@@ -114,7 +114,7 @@ def test_kinds_of_earlier_versions(folder: RunFolder) -> None:
 
 def test_heads_of_earlier_versions_read_layers_as_they_are(folder: RunFolder) -> None:
     folder.path.mkdir(parents=True)
-    folder.config_path.write_text("downstream: asr\nupstream: tera_mini\n")  # before layers were standardised
+    folder.config_path.write_text("downstream: asr\nupstream: tera_mini\nseed: 0\n")  # before layers were standardised
     assert not folder.config().standardize
     folder.write_config(read_experiment(None))
     assert folder.config().standardize

@@ -62,6 +62,7 @@ def test_a_line_that_does_not_hold_elsewhere_is_not_kept() -> None:
 def test_threshold_of_equal_scores_and_of_none_that_is_better() -> None:
     assert best_threshold(np.array([0.5, 0.5, 0.1]), np.array([True, False, False])) == pytest.approx(0.3)
     assert best_threshold(np.array([0.4, 0.4]), np.array([True, True])) == pytest.approx(0.2)
+    assert best_threshold(np.array([1e-11, 3e-11]), np.array([False, True])) == pytest.approx(2e-11, rel=1e-6)
 
 
 def test_rare_scores_keep_their_order() -> None:
