@@ -79,6 +79,15 @@ def test_mistakes_are_the_surest_wrong_ones(two_runs: list[Path]) -> None:
     }
 
 
+def test_only_what_is_calibrated_is_called_a_probability(two_runs: list[Path], tmp_path: Path) -> None:
+    path = two_runs[0] / "test" / "predictions.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    for calibrated, word, other in ((False, "score", "probability"), (True, "probability", "score")):
+        write_lines(path, [{**row, "calibrated": calibrated} for row in rows])
+        texts = read_page(two_runs[:1], tmp_path / word).texts
+        assert word in texts and other not in texts
+
+
 def test_text_of_the_data_is_escaped(tmp_path: Path) -> None:
     labels = ["<script>alert(1)</script>", "$x_{1}$", "a & b"]
     run = evaluate(make_run(tmp_path / "run"), guesses(9, 4, labels), labels=labels)

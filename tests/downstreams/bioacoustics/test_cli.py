@@ -34,6 +34,8 @@ def test_from_annotations_to_annotations(
     assert loaded.evaluate("test")["map"].value > 0.95
     facts = json.loads((run / "test" / "metrics.json").read_text())
     assert facts["tables"][0]["title"] == "Classes"
+    assert set(facts["decisions"]) == {"hi", "lo"}  # of dev, read from the checkpoint
+    assert all(each["threshold"] != 0.5 for each in facts["decisions"].values())
     assert (run / "test" / "timeline_1.png").is_file()
     rows = [json.loads(line) for line in (run / "test" / "predictions.jsonl").read_text().splitlines()]
     assert {row["group"] for row in rows} == {row["recording"] for row in rows} == {"day1.wav", "day3.wav"}
