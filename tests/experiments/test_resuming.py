@@ -37,7 +37,7 @@ def test_other_settings_are_named_with_what_they_were(
     said.clear()
     begin_again(run, experiment("task.labels=['???',b]", "data.num_workers=1", "trainer.lr=1e-4"))
     assert [record.levelname for record in said.records] == ["INFO"]  # the order stays
-    run.config_path.write_text(run.config_path.read_text()[:500])
+    run.config_path.write_text(run.config_path.read_text().partition("trainer:")[0])
     with pytest.raises(ConfigError, match=r"config\.yaml is not whole"):
         begin_again(run, experiment())
 
