@@ -187,6 +187,10 @@ class BioacousticWindows(UtteranceClassification):
         return found if asked is None else [each._replace(threshold=asked) for each in found]
 
     @property
+    def temperature(self) -> None:
+        """None: each class has a decision instead."""
+
+    @property
     def thresholds(self) -> Floats:
         """(C,) the score from which on a class counts as heard."""
         return np.array([each.threshold for each in self.decisions])
