@@ -205,7 +205,10 @@ def _overlaid(schema: type, layers: Sequence[Mapping[str, Any]], where: str) -> 
         try:
             merged = OmegaConf.merge(merged, _as_text(with_long_forms(schema, layer)))
         except OmegaConfBaseException as error:
-            raise ConfigError(f"In the {where}: {_as_data(_explain(error, schema))}") from error
+            why = _misplaced(schema, layer) or _as_data(_explain(error, schema))
+            raise ConfigError(f"In the {where}: {why}") from error
+        except TypeError as error:  # so OmegaConf calls some of what is misplaced
+            raise ConfigError(f"In the {where}: {_misplaced(schema, layer) or first_line(error)}") from error
     overlaid: DictConfig = merged
     return overlaid
 
@@ -250,6 +253,30 @@ def _instance(kind: Any, value: Any) -> Any:
         return value
     hints = field_types(inner)  # type: ignore[arg-type]
     return inner(**{name: _instance(hints[name], each) for name, each in value.items()})  # type: ignore[operator]
+
+
+def _misplaced(schema: type, layer: Mapping[str, Any], within: str = "") -> str:
+    """Which value of a layer is a list, a mapping or neither where another of the three belongs. Empty for none."""
+    for name, kind in field_types(schema).items():
+        value, full = layer.get(name), f"{within}{name}"
+        needed, found = _container(kind), _container(type(value))
+        if isinstance(value, Mapping | list) and needed not in (found, ""):
+            return f"{full!r} is {found}, and must be {needed}."
+        if dataclasses.is_dataclass(kind) and isinstance(value, Mapping):
+            inner = _misplaced(kind, value, f"{full}.")  # type: ignore[arg-type]
+            if inner:
+                return inner
+    return ""
+
+
+def _container(kind: Any) -> str:
+    """What holds values of a type. Empty for one that may be several things."""
+    kind = typing.get_origin(kind) or kind
+    if kind in (Any, typing.Union, types.UnionType):
+        return ""
+    if dataclasses.is_dataclass(kind) or (isinstance(kind, type) and issubclass(kind, Mapping)):
+        return "a mapping"
+    return "a list" if kind in (list, tuple) else "one value"
 
 
 def _long_value(kind: Any, value: Any) -> Any:

@@ -81,6 +81,24 @@ def test_checks_of_the_dataclass_itself_stay_one_sentence() -> None:
         read_experiment(None, ["data.batch_size=-1"])
 
 
+@pytest.mark.parametrize(
+    ("override", "found", "needed"),
+    [
+        ("finetune.lora_targets={}", "a mapping", "a list"),
+        ("sweep.lr={a: 1}", "a mapping", "a list"),
+        ("trainer.betas={}", "a mapping", "a list"),
+        ("task=[1]", "a list", "a mapping"),
+        ("trainer=[1]", "a list", "a mapping"),
+        ("upstream=[a]", "a list", "one value"),
+        ("trainer.lr={}", "a mapping", "one value"),
+    ],
+)
+def test_lists_and_mappings_where_others_belong(override: str, found: str, needed: str) -> None:
+    name = override.partition("=")[0]
+    with pytest.raises(AudiosslError, match=f"^In the configuration: '{name}' is {found}, and must be {needed}\\.$"):
+        read_experiment(None, [override])
+
+
 def test_overrides() -> None:
     layer = parse_overrides(["a.b=3", "c=[1,2]", "d=null", "e=x=y", "f=1e-3", "g="])
     assert layer == {"a": {"b": 3}, "c": [1, 2], "d": None, "e": "x=y", "f": 1e-3, "g": None}
