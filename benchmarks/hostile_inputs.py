@@ -209,7 +209,7 @@ COMMANDS: dict[str, tuple[Command, ...]] = {
         ),
     ),
     "train": (
-        Command(("train", "{case}/recipe.yaml", "--out", "{out}/run"), "recipe.yaml"),
+        Command(("train", "{case}/recipe.yaml", "cache.dir={root}/cache", "--out", "{out}/run"), "recipe.yaml"),
         Command(("train", "{root}/recipe.yaml", "data.dir={case}", "--out", "{out}/run"), "manifests"),
         Command(("train", "{root}/recipe.yaml", "--out", "{out}/run"), options=("SETTING",)),
     ),
@@ -292,7 +292,8 @@ def one_case(world: World, command: Command, choose: Choices | None) -> tuple[li
     if command.options and choose:
         words += _bad_option(choose.choice(command.options), choose)
     before = world.files(without=out)
-    outcome = run_command(words)
+    with contextlib.chdir(out):
+        outcome = run_command(words)
     changed = {Path(path) for path, _ in before.items() ^ world.files(without=out).items()}
     touched = [path for path in changed if not _may_change(path, world.root, command)]
     if outcome.good and touched:

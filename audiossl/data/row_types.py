@@ -29,9 +29,7 @@ def _wrong_parts(cut: Cut) -> Iterator[str]:
     yield from _wrong_text("id", cut.id, needed=True)
     yield from _wrong_number("start", cut.start)
     yield from _wrong_number("duration", cut.duration, above=0)
-    channels = cut.channel if isinstance(cut.channel, list) else [cut.channel]
-    if not channels or not all(_is_whole(channel) and channel >= 0 for channel in channels):
-        yield f"has channel {_shown(cut.channel)}, which must be a whole number, or a list of them"
+    yield from _wrong_channels("channel", cut.channel if isinstance(cut.channel, list) else [cut.channel])
     if cut.recording is not None:
         yield from _wrong_recording(cut.recording)
     if not isinstance(cut.supervisions, list):
@@ -52,6 +50,9 @@ def _wrong_recording(recording: Recording) -> Iterator[str]:
     yield from _wrong_number("recording duration", recording.duration)
     for source in recording.sources:
         yield from _wrong_text("source", source.source)
+        yield from _wrong_channels("channels of a source", source.channels)
+    if recording.channel_ids is not None:
+        yield from _wrong_channels("channel_ids", recording.channel_ids)
 
 
 def _wrong_supervision(supervision: SupervisionSegment) -> Iterator[str]:
@@ -78,6 +79,11 @@ def _wrong_number(name: str, value: Any, above: float | None = None) -> Iterator
     if not number or not math.isfinite(value) or abs(value) > 1e9 or (above is not None and value <= above):
         needed = "a finite number" if above is None else f"a finite number above {above:g}"
         yield f"has {name} {_shown(value)}, which must be {needed}"
+
+
+def _wrong_channels(name: str, value: Any) -> Iterator[str]:
+    if not isinstance(value, list) or not value or not all(_is_whole(each) and each >= 0 for each in value):
+        yield f"has {name} {_shown(value)}, which must be whole numbers"
 
 
 def _is_whole(value: Any) -> bool:

@@ -245,7 +245,9 @@ def _read_config(path: Path, notes: list[str]) -> tuple[dict[str, Any], str]:
     if not path.is_file():
         notes.append(f"has no {path.name}")
         return {}, ""
-    return read_yaml(path), path.read_text(encoding="utf-8")
+    config = read_yaml(path)
+    check_types(config, {"upstream_options": dict[str, Any] | None}, path, "get a copy of it, or train again")
+    return config, path.read_text(encoding="utf-8")
 
 
 def _read_evaluations(run: RunFolder, notes: list[str]) -> Iterator[Evaluation]:

@@ -27,6 +27,8 @@ WRONG = {
     ("recording", "sampling_rate"): ["16000", 0, -8000, 0.5],
     ("recording", "num_samples"): [None, "1", -5],
     ("recording", "duration"): ["1", float("inf")],
+    ("recording", "sources", 0, "channels"): [0, ["0"], [-1], []],
+    ("recording", "channel_ids"): [0, ["0"]],
     ("recording", "sources", 0, "source"): [3, "a\x00.wav"],
 }
 
