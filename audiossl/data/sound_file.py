@@ -1,7 +1,7 @@
 """One sound file, open for reading: all of its sound, or an AudioError that names the file and the way to mend it.
 
 libsndfile decodes. Where it believes a header that is not true, the file is read stream by stream
-(`audiossl.data.streams`), and where it cannot seek (GSM 6.10), what lies before is decoded and dropped. A file that
+(`audiossl.data.containers`), and where it cannot seek (GSM 6.10), what lies before is decoded and dropped. A file that
 ends up to `ROUNDING_S` before what its header says is read as far as it goes, and one line says so.
 """
 
@@ -21,7 +21,7 @@ import numpy.typing as npt
 import soundfile
 
 from audiossl.core.errors import AudioError
-from audiossl.data.streams import Part, PartReader, mp3_parts, ogg_parts, unfinished_wav
+from audiossl.data.containers import Part, PartReader, mp3_parts, ogg_parts, unfinished_wav
 
 Wave = npt.NDArray[np.float32]
 

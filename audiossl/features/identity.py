@@ -43,7 +43,7 @@ _TICK_S = 0.05  # longer than a tick of the clock that file systems use
 _SHARED_CODE = (
     "audiossl.data.reading",
     "audiossl.data.sound_file",
-    "audiossl.data.streams",
+    "audiossl.data.containers",
     "audiossl.data.assembled",
     "audiossl.data.loader",
     "audiossl.encoders.upstream",

@@ -55,7 +55,7 @@ def test_joined_files(tmp_path, name, how):
     np.testing.assert_allclose(whole, np.tile(alone, 3), atol=1e-4)
 
 
-def test_streams_of_different_rates(tmp_path):
+def test_containers_of_different_rates(tmp_path):
     path = tmp_path / "a.ogg"
     soundfile.write(path, noise(1), RATE_HZ)
     content = path.read_bytes()

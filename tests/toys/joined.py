@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from audiossl.data import streams
+from audiossl.data import containers
 
 RATE_HZ = 16000
 
@@ -21,7 +21,7 @@ def bare_mp3(path: Path, samples: np.ndarray, level: float) -> bytes:
     """The frames of an MP3 of one bit rate, without the table in front of them."""
     soundfile.write(path, samples, RATE_HZ, format="MP3", bitrate_mode="CONSTANT", compression_level=level)
     content = path.read_bytes()
-    frame = streams._frame_of(content[:4])
+    frame = containers._frame_of(content[:4])
     assert frame is not None
     has_table = content[frame.table_at : frame.table_at + 4] in (b"Info", b"Xing")
     path.write_bytes(content[frame.size :] if has_table else content)
@@ -32,7 +32,7 @@ def variable_mp3(path: Path, *, rising: bool, seconds: float = 3.0) -> int:
     """Write an MP3 of two bit rates without a table. Returns its length in samples: 576 for each frame, without the 529
     with which every decoder begins."""
     parts = [bare_mp3(path, noise(seconds, seed), level) for seed, level in enumerate((0.8, 0.0))]
-    sizes = [streams._frame_of(part[:4]).size for part in parts]  # type: ignore[union-attr]
+    sizes = [containers._frame_of(part[:4]).size for part in parts]  # type: ignore[union-attr]
     path.write_bytes(b"".join(parts if rising else parts[::-1]))
     return 576 * sum(len(part) // size for part, size in zip(parts, sizes, strict=True)) - 529
 

@@ -146,7 +146,7 @@ def test_heads_that_are_computed_as_one_differ_by_rounding(
         last, other = weights(turns / entry.name), weights(stacked / entry.name)
         assert last.keys() == other.keys()
         for key, value in last.items():
-            torch.testing.assert_close(other[key], value, rtol=1e-3, atol=1e-4)
+            torch.testing.assert_close(other[key], value, rtol=5e-3, atol=5e-4)
         assert lines(turns / entry.name, "dev")[-1]["step"] == lines(stacked / entry.name, "dev")[-1]["step"] == 12
 
 

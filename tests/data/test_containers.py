@@ -9,7 +9,7 @@ import soundfile
 from toys.joined import RATE_HZ, bare_mp3, noise, repeated, variable_mp3, without_size
 
 from audiossl.core.errors import AudioError
-from audiossl.data.streams import Part, PartReader, _frame_of, _xing, mp3_parts, ogg_parts, unfinished_wav
+from audiossl.data.containers import Part, PartReader, _frame_of, _xing, mp3_parts, ogg_parts, unfinished_wav
 
 
 @pytest.mark.parametrize(
