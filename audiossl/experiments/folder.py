@@ -34,6 +34,7 @@ from audiossl.encoders.encoder_file import RUN_NAME, UPSTREAM_NAME, EncoderFile,
 from audiossl.experiments.config import Experiment, parse_settings, read_settings
 from audiossl.experiments.leftovers import (
     CONFIG_NAME,
+    HALF_WRITTEN,
     LOCK_NAME,
     PARTS_OF_A_RUN,
     has_weights,
@@ -299,7 +300,8 @@ class RunFolder:
 
     def _check_replaceable(self, overwrite: bool, inputs: Iterable[Path]) -> None:
         """Raise TrainingError where something in the folder may not be replaced, ConfigError where it is read."""
-        found = next(written_in(self.path), None)
+        # A run that was killed in its first write has left that half of a file and nothing else.
+        found = next((path for path in written_in(self.path) if not path.match(HALF_WRITTEN)), None)
         if found is None:
             return
         if not is_of_a_run(self.path):

@@ -28,7 +28,7 @@ _FOLDERS = {
     "manifests/*": ("train.jsonl.gz", "dev.jsonl.gz", "test.jsonl.gz"),
 }
 PARTS_OF_A_RUN = (*_FILES, CONFIG_NAME, RUN_NAME, "checkpoints", "figures", "tensorboard", "manifests", "folds")
-_PARTS = ".*.????????.part"
+HALF_WRITTEN = ".*.????????.part"
 
 
 def is_of_a_run(folder: Path) -> bool:
@@ -47,12 +47,12 @@ def written_in(folder: Path) -> Iterator[Path]:
         yield from (*(written_in(inner) if is_of_a_run(inner) else ()), inner / LOCK_NAME)
     for inner in sorted(folder.glob("*")):
         if not inner.is_symlink() and _is_evaluation(inner):
-            yield from _matching(inner, *_PICTURES, _PARTS, "predictions.jsonl", "metrics.json")
+            yield from _matching(inner, *_PICTURES, HALF_WRITTEN, "predictions.jsonl", "metrics.json")
     for name, patterns in _FOLDERS.items():
         for inner in sorted(folder.glob(name)):
             if not inner.is_symlink() and not inner.parent.is_symlink():
-                yield from _matching(inner, *patterns, _PARTS)
-    yield from _matching(folder, _PARTS, *_FILES, CONFIG_NAME, RUN_NAME)
+                yield from _matching(inner, *patterns, HALF_WRITTEN)
+    yield from _matching(folder, HALF_WRITTEN, *_FILES, CONFIG_NAME, RUN_NAME)
 
 
 def remove_written(folder: Path) -> None:

@@ -244,6 +244,14 @@ def test_a_run_that_never_had_a_checkpoint_is_in_nobodys_way(folder: RunFolder) 
     assert folder.config().seed == 2
 
 
+def test_a_run_that_was_killed_in_its_first_write_is_in_nobodys_way(folder: RunFolder) -> None:
+    folder.path.mkdir(parents=True)
+    half = folder.path / ".run.json.1a4c3044.part"
+    half.write_text('{"comm')
+    with folder.writing(resume=False, overwrite=False):
+        assert not half.exists()
+
+
 def test_a_folder_that_is_no_run_keeps_its_files(folder: RunFolder) -> None:
     leave_things(folder.path)
     before = contents(folder.path)
