@@ -1,10 +1,10 @@
 """The streams inside a sound file, where its header does not say how much sound there is.
 
 An MP3 file says how long it is only if its first frame holds a Xing, Info or VBRI table. Without one libsndfile divides
-the size by the rate of the first frame, which is wrong wherever the rate varies. Two MP3 or Ogg files joined by `cat`
-are one file whose header speaks of the first alone. A recorder that lost its power leaves a WAV header that says 0
-bytes. In each case the file is taken apart here by the sizes of its frames, pages or chunks (nothing is decoded), and
-each part is later read as a file of its own, behind a header that is true.
+the size by the rate of the first frame, which is wrong wherever the rate varies. Two MP3, Ogg, FLAC or AU files joined
+by `cat` are one file whose header speaks of the first alone. A recorder that lost its power leaves a WAV header that
+says 0 bytes. In each case the file is taken apart here by the sizes or marks of its frames, pages or chunks (nothing is
+decoded), and each part is later read as a file of its own, behind a header that is true.
 
 MPEG: ISO/IEC 11172-3 and 13818-3. Xing and Info: as LAME writes them. Ogg: RFC 3533.
 """
@@ -14,10 +14,11 @@ from __future__ import annotations
 import io
 import mmap
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from audiossl.core.errors import AudioError
@@ -34,6 +35,10 @@ _KBITS = {
 _RATES_HZ = (44100, 48000, 32000)  # of MPEG-1
 _RATE_DIVISOR = {3: 1, 2: 2, 0: 4}  # by the version bits: MPEG-1, 2, 2.5
 _TABLE_BYTES = 64  # a frame this large has room for the Xing table
+_STREAM_INFO = (b"\x00\x00\x00\x22", b"\x80\x00\x00\x22")  # a block of that kind and size, the last or not
+_UNKNOWN_SIZE = 0xFFFFFFFF
+_AU_HEADER_BYTES = 24
+_PIECE_BYTES = 1 << 20
 _SLACK_BYTES = 2048  # by which encoders miscount a stream: about a frame
 
 
@@ -133,6 +138,44 @@ def ogg_parts(path: str) -> tuple[Part, ...]:
             place += 27 + count + sum(data[place + 27 : place + 27 + count])
     stops = [*starts[1:], end]
     return () if len(starts) == 1 else tuple(map(Part, starts, stops))
+
+
+def flac_parts(path: str) -> tuple[Part, ...]:
+    """The streams of FLAC files that were joined, () where there is one.
+
+    Each begins with its mark and a STREAMINFO block of 34 bytes: eight bytes that no sound has by chance.
+    """
+    with _mapped(path) as data:
+        starts = [place for place in _places_of(data, b"fLaC") if data[place + 4 : place + 8] in _STREAM_INFO]
+        return _between(starts, len(data))
+
+
+def au_parts(path: str) -> tuple[Part, ...]:
+    """The streams of AU files that were joined, () where there is one."""
+    starts, place = [], 0
+    with _mapped(path) as data:
+        while data[place : place + 4] == b".snd":
+            starts.append(place)
+            offset, size = (int.from_bytes(data[place + at : place + at + 4], "big") for at in (4, 8))
+            if size == _UNKNOWN_SIZE:
+                break
+            place += max(offset + size, _AU_HEADER_BYTES)
+        return _between(starts, len(data))
+
+
+def _places_of(data: mmap.mmap, mark: bytes) -> Iterator[int]:
+    """Where a mark stands. In pieces, as bytes are searched much faster than a map."""
+    for begin in range(0, len(data), _PIECE_BYTES):
+        piece = data[begin : begin + _PIECE_BYTES + len(mark) - 1]
+        place = piece.find(mark)
+        while place >= 0:
+            yield begin + place
+            place = piece.find(mark, place + len(mark))
+
+
+def _between(starts: Sequence[int], end: int) -> tuple[Part, ...]:
+    """Parts from each start to the next, () for fewer than two."""
+    return tuple(Part(start, stop) for start, stop in pairwise([*starts, end])) if len(starts) > 1 else ()
 
 
 def unfinished_wav(path: str) -> Part | None:

@@ -21,7 +21,7 @@ import numpy.typing as npt
 import soundfile
 
 from audiossl.core.errors import AudioError
-from audiossl.data.containers import Part, PartReader, mp3_parts, ogg_parts, unfinished_wav
+from audiossl.data.containers import Part, PartReader, au_parts, flac_parts, mp3_parts, ogg_parts, unfinished_wav
 
 Wave = npt.NDArray[np.float32]
 
@@ -41,6 +41,8 @@ _STREAMED = 0x7FFF0000
 # Some writers count the header in the announced size.
 _SLOPPY_BYTES = 64
 _DROPPED_AT_ONCE = 1 << 18  # samples
+# Joined WAV and AIFF files are refused: their headers disagree with their size.
+_MAY_BE_JOINED = ("MP3", "OGG", "FLAC", "AU")
 
 _log = logging.getLogger(__name__)
 _warned: set[str] = set()
@@ -180,7 +182,7 @@ class SoundFile:
         try:
             missing_s, form, frames = _missing_s(whole.file, path), whole.file.format, whole.file.frames
             layout = _WHOLE
-            if form in ("MP3", "OGG") or frames == 0:
+            if form in _MAY_BE_JOINED or frames == 0:
                 layout = _layout(path, (status.st_size, status.st_mtime_ns, status.st_ino), form, frames)
             if layout is _WHOLE and frames == 0:
                 raise AudioError(f"{path} is empty: it holds no samples; copy or download it again, or leave it out.")
@@ -261,6 +263,10 @@ def _layout(path: str, identity: tuple[int, ...], form: str, num_samples: int) -
         parts = mp3_parts(path, num_samples)
     elif form == "OGG":
         parts = ogg_parts(path)
+    elif form == "FLAC":
+        parts = flac_parts(path)
+    elif form == "AU":
+        parts = au_parts(path)
     else:
         unfinished = unfinished_wav(path)
         parts = () if unfinished is None else (unfinished,)
