@@ -200,6 +200,7 @@ def _experiment(contestant: Contestant, folder: Path, settings: Mapping[str, Any
             f"data.dir={folder / 'manifests'}",
             f"data.batch_size={settings['batch_size']}",
             "task.label_field=speaker",
+            "standardize=false",  # as the plain loop
             f"trainer.steps={settings['epochs'] * per_epoch}",
             f"trainer.eval_every={per_epoch}",
             f"trainer.save_every={settings['epochs'] * per_epoch}",
