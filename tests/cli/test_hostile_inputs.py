@@ -46,7 +46,7 @@ def check(world: World, command: Command, data: st.DataObject) -> None:
     assert outcome.good, f"audiossl {' '.join(words)}: {outcome.kind}: {outcome.said}"
 
 
-@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), print_blob=False)
+@settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), print_blob=False)
 @given(data=st.data())
 def test_some_bad_inputs(world: World, data: st.DataObject) -> None:
     name, form = data.draw(st.sampled_from(QUICK), label="command")

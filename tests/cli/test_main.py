@@ -389,6 +389,7 @@ except OSError:
 """
 
 
+@pytest.mark.slow
 def test_nothing_needs_torchaudio_speechbrain_or_fcntl(
     recipe: Path, encoder: str, corpus: Path, tmp_path: Path
 ) -> None:
