@@ -1,10 +1,10 @@
 """The streams inside a sound file, where its header does not say how much sound there is.
 
 An MP3 file says how long it is only if its first frame holds a Xing, Info or VBRI table. Without one libsndfile divides
-the size by the rate of the first frame, which is wrong wherever the rate varies. Two MP3, Ogg, FLAC or AU files joined
-by `cat` are one file whose header speaks of the first alone. A recorder that lost its power leaves a WAV header that
-says 0 bytes. In each case the file is taken apart here by the sizes or marks of its frames, pages or chunks (nothing is
-decoded), and each part is later read as a file of its own, behind a header that is true.
+the size by the rate of the first frame, which is wrong wherever the rate varies. Two MP3, Ogg, FLAC, CAF or AU files
+joined by `cat` are one file whose header speaks of the first alone. A recorder that lost its power leaves a WAV header
+that says 0 bytes. In each case the file is taken apart here by the sizes or marks of its frames, pages or chunks
+(nothing is decoded), and each part is later read as a file of its own, behind a header that is true.
 
 MPEG: ISO/IEC 11172-3 and 13818-3. Xing and Info: as LAME writes them. Ogg: RFC 3533.
 """
@@ -35,7 +35,11 @@ _KBITS = {
 _RATES_HZ = (44100, 48000, 32000)  # of MPEG-1
 _RATE_DIVISOR = {3: 1, 2: 2, 0: 4}  # by the version bits: MPEG-1, 2, 2.5
 _TABLE_BYTES = 64  # a frame this large has room for the Xing table
-_STREAM_INFO = (b"\x00\x00\x00\x22", b"\x80\x00\x00\x22")  # a block of that kind and size, the last or not
+# FLAC: a STREAMINFO block of 34 bytes, which is the last block or not. CAF: version 1 without flags.
+_MARKS = {
+    "FLAC": (b"fLaC", (b"\x00\x00\x00\x22", b"\x80\x00\x00\x22")),
+    "CAF": (b"caff", (b"\x00\x01\x00\x00",)),
+}
 _UNKNOWN_SIZE = 0xFFFFFFFF
 _AU_HEADER_BYTES = 24
 _PIECE_BYTES = 1 << 20
@@ -140,13 +144,14 @@ def ogg_parts(path: str) -> tuple[Part, ...]:
     return () if len(starts) == 1 else tuple(map(Part, starts, stops))
 
 
-def flac_parts(path: str) -> tuple[Part, ...]:
-    """The streams of FLAC files that were joined, () where there is one.
+def marked_parts(path: str, form: str) -> tuple[Part, ...]:
+    """The streams of FLAC or CAF files that were joined, () where there is one.
 
-    Each begins with its mark and a STREAMINFO block of 34 bytes: eight bytes that no sound has by chance.
+    Each begins with its mark and with what always follows it: eight bytes that no sound has by chance.
     """
+    mark, followed_by = _MARKS[form]
     with _mapped(path) as data:
-        starts = [place for place in _places_of(data, b"fLaC") if data[place + 4 : place + 8] in _STREAM_INFO]
+        starts = [place for place in _places_of(data, mark) if data[place + 4 : place + 8] in followed_by]
         return _between(starts, len(data))
 
 

@@ -21,7 +21,7 @@ import numpy.typing as npt
 import soundfile
 
 from audiossl.core.errors import AudioError
-from audiossl.data.containers import Part, PartReader, au_parts, flac_parts, mp3_parts, ogg_parts, unfinished_wav
+from audiossl.data.containers import Part, PartReader, au_parts, marked_parts, mp3_parts, ogg_parts, unfinished_wav
 
 Wave = npt.NDArray[np.float32]
 
@@ -42,7 +42,7 @@ _STREAMED = 0x7FFF0000
 _SLOPPY_BYTES = 64
 _DROPPED_AT_ONCE = 1 << 18  # samples
 # Joined WAV and AIFF files are refused: their headers disagree with their size.
-_MAY_BE_JOINED = ("MP3", "OGG", "FLAC", "AU")
+_MAY_BE_JOINED = ("MP3", "OGG", "FLAC", "CAF", "AU")
 
 _log = logging.getLogger(__name__)
 _warned: set[str] = set()
@@ -263,8 +263,8 @@ def _layout(path: str, identity: tuple[int, ...], form: str, num_samples: int) -
         parts = mp3_parts(path, num_samples)
     elif form == "OGG":
         parts = ogg_parts(path)
-    elif form == "FLAC":
-        parts = flac_parts(path)
+    elif form in ("FLAC", "CAF"):
+        parts = marked_parts(path, form)
     elif form == "AU":
         parts = au_parts(path)
     else:

@@ -48,6 +48,7 @@ def test_mp3_of_variable_rate_without_a_table(tmp_path, rising):
     ("a.ogg", {"format": "OGG", "subtype": "VORBIS"}),
     ("a.opus", {"format": "OGG", "subtype": "OPUS"}),
     ("a.flac", {}),
+    ("a.caf", {}),
     ("a.au", {}),
 ])  # fmt: skip
 def test_joined_files(tmp_path, name, how):
