@@ -100,7 +100,7 @@ def _encode_in_chunks(
     layers = range(last_layer(up_to_layer, upstream.num_layers) + 1)
     with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
         features = long_states(upstream, batch.wavs[0], layers, name=batch.cuts[0].id)
-    _check_finite(batch, features)
+    check_finite(batch, features)
     return features
 
 
@@ -127,11 +127,12 @@ def encode_batch(
     moved = batch.to(where)
     with torch.autocast(where.type, torch.bfloat16, enabled=precision == "bf16"):
         features: Features = upstream(moved.wavs, moved.lengths, up_to_layer=up_to_layer)
-    _check_finite(batch, features)
+    check_finite(batch, features)
     return features
 
 
-def _check_finite(batch: Batch, features: Features) -> None:
+def check_finite(batch: Batch, features: Features) -> None:
+    """Raise AudioError for the first recording of which the encoder made NaN or infinity, with its peak."""
     # One question to the device. Only where the answer is no, frames of padding are told from those of recordings.
     if bool(torch.stack([layer.isfinite().all() for layer in features.layers]).all()):
         return

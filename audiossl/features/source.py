@@ -21,7 +21,7 @@ from audiossl.data.config import LoaderConfig
 from audiossl.data.loader import collate
 from audiossl.data.stream import BatchStream, pack
 from audiossl.encoders.devices import best_device_for, place
-from audiossl.encoders.encoding import Encoded, encode_batch, encode_rows
+from audiossl.encoders.encoding import Encoded, check_finite, encode_batch, encode_rows
 from audiossl.encoders.long_audio import longest_whole_s
 from audiossl.encoders.long_states import long_moments, long_states
 from audiossl.encoders.upstream import Upstream
@@ -275,6 +275,7 @@ class FeatureSource:
                 features = long_states(upstream, sounds.wavs[0], layers, **how)
             else:
                 features = long_moments(upstream, sounds.wavs[0], layers, deviation=self.form == "statistics", **how)
+        check_finite(sounds, features)
         states = [features.layers[layer][0] for layer in layers]
         return self._store(cut, states, sounds.wavs[0])
 
