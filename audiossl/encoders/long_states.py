@@ -18,6 +18,7 @@ from torch import Tensor
 from audiossl.core.types import Features
 from audiossl.encoders.long_audio import encode_long, fitting_chunks
 from audiossl.encoders.upstream import Upstream
+from audiossl.nn.standardization import StreamingMoments
 
 if TYPE_CHECKING:
     from lhotse.cut import Cut
@@ -58,35 +59,18 @@ def long_moments(
     name: of the recording, as in `long_states`.
     Raises AudioError.
     """
-    moments = [_Moments() for _ in layers]
+    moments, device = [StreamingMoments(upstream.widths[layer]) for layer in layers], torch.device("cpu")
     for states in _chunks(upstream, source, max(layers), name):
+        device = states[0].device
         for layer, sums in zip(layers, moments, strict=True):
             sums.add(states[layer])
-    return _features(upstream, layers, [sums.result(deviation)[None, None] for sums in moments])
+    return _features(upstream, layers, [_pooled(sums, deviation).to(device)[None, None] for sums in moments])
 
 
-class _Moments:
-    """Mean and sum of squared distances of frames that come in parts, in float64 (Chan et al., 1979)."""
-
-    def __init__(self) -> None:
-        self.count, self.mean, self.squares = 0, torch.zeros(()), torch.zeros(())
-
-    def add(self, states: Tensor) -> None:
-        """The next frames (t, D)."""
-        wide, count = states.double(), len(states)
-        mean = wide.mean(dim=0)
-        distance, total = mean - self.mean.to(mean), self.count + count
-        self.squares = (
-            self.squares.to(mean) + (wide - mean).square().sum(dim=0) + distance.square() * self.count * count / total
-        )
-        self.mean = self.mean.to(mean) + distance * count / total
-        self.count = total
-
-    def result(self, deviation: bool) -> Tensor:
-        """(D,) or (2 D,) float32."""
-        # The divisor and the floor of `StatisticsPooling`.
-        spread = (self.squares / max(self.count - 1, 1)).clamp(min=1e-10).sqrt()
-        return (torch.cat([self.mean, spread]) if deviation else self.mean).float()
+def _pooled(sums: StreamingMoments, deviation: bool) -> Tensor:
+    """(D,) or (2 D,) float32, with the divisor and the floor of `StatisticsPooling`."""
+    spread = (sums.scatter / max(sums.count - 1, 1)).clamp(min=1e-10).sqrt()
+    return (torch.cat([sums.mean, spread]) if deviation else sums.mean).float()
 
 
 def _chunks(
