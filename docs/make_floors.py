@@ -42,7 +42,7 @@ def sources_of(root: Path) -> dict[str, str]:
     for top in ("audiossl", "upstreams", "downstreams"):
         for path in sorted((root / top).rglob("*.py")):
             parts = path.relative_to(root).with_suffix("").parts
-            if top == "audiossl" and parts[1] in ("upstreams", "downstreams"):
+            if top == "audiossl" and parts[1] in ("upstreams", "downstreams", "recipes"):
                 continue  # links to the folders of these names
             parts = parts if top == "audiossl" else ("audiossl", *parts)
             found[".".join(parts).removesuffix(".__init__")] = path.read_text(encoding="utf-8")

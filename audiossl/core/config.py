@@ -248,6 +248,8 @@ def _mark(text: str) -> str:
 
 def _instance(kind: Any, value: Any) -> Any:
     """A dataclass of plain values, nested ones included. What is no mapping, or for no dataclass, stays as it is."""
+    if typing.get_origin(kind) is dict and isinstance(value, Mapping):
+        return {name: _instance(typing.get_args(kind)[1], each) for name, each in value.items()}
     inner = next((each for each in (kind, *typing.get_args(kind)) if dataclasses.is_dataclass(each)), None)
     if inner is None or not isinstance(value, Mapping):
         return value

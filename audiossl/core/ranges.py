@@ -134,6 +134,9 @@ def _faults(value: Any, hint: Any, name: str) -> Iterator[str]:
     elif origin in _UNIONS:
         for option in arguments:
             yield from _faults(value, option, name)
+    elif origin is dict and isinstance(value, dict):
+        for key, item in value.items():
+            yield from _faults(item, arguments[1], f"{name}.{key}")
     elif origin in (list, tuple) and isinstance(value, list | tuple):
         kinds = arguments if len(arguments) == len(value) and Ellipsis not in arguments else arguments[:1] * len(value)
         for number, (item, kind) in enumerate(zip(value, kinds, strict=True)):

@@ -22,7 +22,7 @@ from audiossl.core.files import read_json, write_json, write_jsonl
 from audiossl.core.typed_json import check_types
 from audiossl.core.types import Metric, metrics_as_json
 
-State = Literal["finished", "failed"]
+State = Literal["begun", "finished", "failed"]
 LOCK_FILE = "suite.json"
 RESULTS_FILE = "results.jsonl"
 
@@ -112,7 +112,7 @@ class CellResult:
     upstream: as the user named it.
     seed: of training.
     fold: its name. '' for a cell without folds, and for all folds together.
-    state: finished, or failed, in which case `error` says why.
+    state: begun and not ended, finished, or failed, in which case `error` says why.
     run: the run folder, relative to the results folder. A sweep's is that of the sweep.
     chosen: the run folder of the member that is best on dev. Of a cell without a search it is `run`, of all folds ''.
     predictions: the file with a row an item, relative to the results folder.
