@@ -21,8 +21,11 @@ def train(config: Experiment, out: Path, *, resume: bool = False, overwrite: boo
     Returns `out`.
     Raises TrainingError if there is a run already.
     """
-    if config.sweep.axes or (resume and is_sweep(out)):
+    goes_on_with_sweep = resume and is_sweep(out)
+    if config.folds.by and not goes_on_with_sweep:
+        return train_folds(
+            config, out, resume=resume, overwrite=overwrite
+        )  # with a sweep in each fold, if there is one
+    if config.sweep.axes or goes_on_with_sweep:
         return train_sweep(config, out, resume=resume, overwrite=overwrite)
-    if config.folds.by:
-        return train_folds(config, out, resume=resume, overwrite=overwrite)
     return train_one(config, out, resume=resume, overwrite=overwrite)

@@ -94,6 +94,20 @@ def test_members_and_folds_are_those_that_the_run_names(tmp_path: Path) -> None:
         assert {str(Path(name).parent) for name in files(whole.path)} == {kept, f"{kept}/checkpoints"}
 
 
+def test_members_of_folds_are_of_the_run(tmp_path: Path) -> None:
+    whole = RunFolder(tmp_path / "run")
+    fold = whole.fold("v0")
+    for folder in (whole, fold, fold.member("lr0.1"), fold.member("mine")):
+        folder.begin(Experiment(), RunFacts(), resume=True)
+    for name in ("lr0.1", "mine"):
+        make(fold.member(name).path, "checkpoints/last.safetensors", ".lock")
+    write_json(whole.folds_path, {"v0": {}})
+    write_json(fold.sweep_path, {"members": [{"name": "lr0.1"}]})
+    assert has_weights(whole.path)
+    remove_written(whole.path)
+    assert {str(Path(name).parent) for name in files(whole.path)} == {"folds/v0/mine", "folds/v0/mine/checkpoints"}
+
+
 def test_a_run_half_cleared_is_cleared_again(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     unlink = Path.unlink
     gone: list[Path] = []

@@ -42,7 +42,7 @@ def called(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, bool]]]
         (["sweep.interface=[last,layer]"], "train_sweep"),
         (["sweep.lr=[]"], "train_one"),
         (["folds=k:3"], "train_folds"),
-        (["sweep.seed=[1,2]", "folds=k:3"], "train_sweep"),  # which refuses it
+        (["sweep.lr=[0.1]", "folds=k:3"], "train_folds"),
     ],
 )
 @pytest.mark.parametrize("how", [{}, {"overwrite": True}, {"resume": True}], ids=str)
@@ -56,14 +56,17 @@ def test_the_configuration_decides_what_is_trained(
 def test_what_was_a_sweep_is_gone_on_with_as_one(tmp_path: Path, called: list[Any]) -> None:
     SweepRecord("accuracy", "max", []).write(tmp_path)
     start.train(read_experiment(None), tmp_path, resume=True)
+    start.train(read_experiment(None, ["folds=k:3"]), tmp_path, resume=True)  # which refuses it
     start.train(read_experiment(None), tmp_path, overwrite=True)
-    assert [name for name, _ in called] == ["train_sweep", "train_one"]
+    assert [name for name, _ in called] == ["train_sweep", "train_sweep", "train_one"]
 
 
-def test_a_sweep_without_its_values_and_a_sweep_of_folds_are_refused(experiment: Make, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="sweep and folds do not go together; leave one of them out"):
-        start.train(experiment("sweep.lr=[0.1]", "folds=k:3"), tmp_path / "both")
+def test_a_sweep_without_its_values_and_seeds_of_folds_are_refused(experiment: Make, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"sweep\.seed and folds do not go together, .* a run for each seed=N"):
+        start.train(experiment("sweep.seed=[0,1]", "folds=k:3"), tmp_path / "both")
     SweepRecord("accuracy", "max", []).write(tmp_path)
     with pytest.raises(ConfigError, match="is a sweep and its values were taken away; leave the settings sweep"):
         start.train(experiment(), tmp_path, resume=True)
+    with pytest.raises(ConfigError, match="is a sweep and has no folds; leave folds out"):
+        start.train(experiment("sweep.lr=[0.1]", "folds=k:3"), tmp_path, resume=True)
     assert not (tmp_path / "both").exists()

@@ -6,20 +6,25 @@ import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from lhotse import CutSet
 
-from audiossl.core.errors import AudiosslError, ConfigError
+from audiossl.core.errors import AudiosslError, ConfigError, TrainingError
 from audiossl.core.files import read_json, read_jsonl, write_jsonl
 from audiossl.core.typed_json import check_types
 from audiossl.core.types import Cell, Metric, Table
 from audiossl.encoders.encoder_file import EncoderFile
-from audiossl.experiments.config import parse_settings
+from audiossl.experiments.config import Experiment, parse_settings
 from audiossl.experiments.folder import RunFolder
 from audiossl.experiments.run import Run, check_evaluable, load_single, rescore
+from audiossl.experiments.sweeps.members import value_written
+from audiossl.experiments.sweeps.record import MemberRecord, is_sweep, read_sweep
 from audiossl.metrics.formatting import with_unit, written
 from audiossl.training.task import Prediction
+
+_TITLES = {"interface": "interface", "task": "head", "lr": "learning rate"}  # of axes, in the table of folds
 
 
 def fold_names(folder: Path) -> list[str]:
@@ -35,15 +40,38 @@ def fold_names(folder: Path) -> list[str]:
         raise AudiosslError(f"{path} cannot be read; train again with --overwrite.") from error
 
 
+def fold_run(whole: RunFolder, name: str) -> RunFolder:
+    """The run that stands for a fold. Of a sweep it is the member that is best on the dev part of the fold.
+
+    Raises TrainingError for a fold that is not trained to its end.
+    """
+    fold = whole.fold(name)
+    if is_sweep(fold.path):
+        record = read_sweep(fold.path)
+        if record.is_through and (best := record.best()):
+            return fold.member(best.name)
+    elif fold.is_finished:
+        return fold
+    raise TrainingError(f"The fold {name!r} of {whole} is not trained; go on with `audiossl train --resume {whole}`.")
+
+
+def chosen_in(whole: RunFolder, name: str) -> MemberRecord | None:
+    """The member that is best on the dev part of a fold. None for a fold without a sweep."""
+    fold = whole.fold(name).path
+    return read_sweep(fold).best() if is_sweep(fold) else None
+
+
 @dataclasses.dataclass(frozen=True)
 class FoldedRun(Run):
     """The runs of all folds. An evaluation pools the rows that they hold out.
 
     task: of the first fold, for what needs no weights.
     folds: the runs by name.
+    chosen: in each fold with a sweep, the member that is its run.
     """
 
     folds: Mapping[str, Run] = dataclasses.field(default_factory=dict)
+    chosen: Mapping[str, MemberRecord] = dataclasses.field(default_factory=dict)
 
     def predict(self, cuts: CutSet, *, check: bool = False, where: str = "the input") -> list[Prediction]:
         """What the heads of all folds say together, sorted by id. Raises AudiosslError for a task without such a way.
@@ -74,14 +102,25 @@ class FoldedRun(Run):
             name: float(np.mean([found[name].value for found in by_fold.values()])) for name in self._shared(by_fold)
         }
         figures = {name: {key: metric.value for key, metric in found.items()} for name, found in by_fold.items()}
-        table = fold_table(rows, by_fold, means)
-        return rescore(self, split, rows, tables=[table], facts={"folds": figures, "mean_of_folds": means})
+        table = fold_table(rows, by_fold, means, {name: member.values for name, member in self.chosen.items()})
+        facts = {"folds": figures, "mean_of_folds": means, **self._choices()}
+        return rescore(self, split, rows, tables=[table], facts=facts)
 
     def predictions_of(self, split: str) -> list[Prediction]:
         """The held-out rows of all folds, sorted by id."""
         self._only_test(split)
         rows = [{**row, "fold": name} for name, run in self.folds.items() for row in run.predictions_of(split)]
         return sorted(rows, key=lambda row: str(row["id"]))
+
+    def _choices(self) -> dict[str, Any]:
+        """What metrics.json says of what was chosen in each fold. Nothing without a sweep."""
+        if not self.chosen:
+            return {}
+        chosen = {
+            name: {"member": member.name, "values": member.values, "dev": member.dev, "step": member.step}
+            for name, member in self.chosen.items()
+        }
+        return {"chosen": chosen, "interface": interfaces_of(run.config for run in self.folds.values())}
 
     def _only_test(self, split: str) -> None:
         if split != "test":
@@ -110,14 +149,17 @@ def load_folds(folder: Path, checkpoint: str, device: str | None, overrides: Seq
         raise ConfigError(f"{what} cannot be changed: {folder} is a cross-validation on its own rows; leave it out.")
     whole, runs = RunFolder(folder), {}
     for name in fold_names(folder):
-        if not whole.fold(name).is_finished:
-            raise AudiosslError(
-                f"The fold {name!r} of {folder} is not trained; go on with `audiossl train --resume {folder}`."
-            )
+        run = fold_run(whole, name)
         moved_here = f"data.dir={whole.fold_manifests(name)}"  # the run may have been moved since
-        runs[name] = load_single(whole.fold(name).path, checkpoint, device, [*overrides, moved_here])
+        runs[name] = load_single(run.path, checkpoint, device, [*overrides, moved_here])
     first = next(iter(runs.values()))
-    return FoldedRun(folder, whole.config(), first.task, first.device, first.fingerprint, runs)
+    chosen = {name: member for name in runs if (member := chosen_in(whole, name))}
+    return FoldedRun(folder, whole.config(), first.task, first.device, first.fingerprint, runs, chosen)
+
+
+def interfaces_of(configs: Iterable[Experiment]) -> str:
+    """The interfaces of some runs: one name, or several with commas between them."""
+    return ", ".join(dict.fromkeys(config.interface for config in configs))
 
 
 def encoder_file_of_folds(folder: Path, names: Iterable[str]) -> EncoderFile:
@@ -127,20 +169,34 @@ def encoder_file_of_folds(folder: Path, names: Iterable[str]) -> EncoderFile:
 
 
 def fold_table(
-    rows: Iterable[Prediction], by_fold: Mapping[str, Mapping[str, Metric]], means: Mapping[str, float]
+    rows: Iterable[Prediction],
+    by_fold: Mapping[str, Mapping[str, Metric]],
+    means: Mapping[str, float],
+    chosen: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Table:
     """The figures of each fold, and their means.
 
     rows: the held-out rows of all folds, each with its `fold`.
     by_fold: the metrics of each fold.
     means: of the metrics that all folds have.
+    chosen: by fold, the values of the member that was chosen in it, by axis. None without a sweep.
     """
     counts = Counter(row["fold"] for row in rows)
+    axes = list(next(iter(chosen.values()))) if chosen else []
+
+    def choices(fold: str) -> list[Cell]:
+        return [value_written(axis, chosen[fold][axis]) if chosen else "" for axis in axes]
+
     lines: list[list[Cell]] = [
-        [name, counts[name], *(written(key, found[key].value) for key in means)] for name, found in by_fold.items()
+        [name, counts[name], *choices(name), *(written(key, found[key].value) for key in means)]
+        for name, found in by_fold.items()
     ]
-    lines.append(["mean", sum(counts.values()), *(written(key, value) for key, value in means.items())])
+    lines.append(
+        ["mean", sum(counts.values()), *("" for _ in axes), *(written(key, value) for key, value in means.items())]
+    )
     note = (
         "Folds share training rows, so their figures say little about chance; the intervals are of all rows together."
     )
-    return Table("Folds", ["fold", "items", *map(with_unit, means)], lines, note)
+    if axes:
+        note += " What each fold was trained with was chosen on its own dev part."
+    return Table("Folds", ["fold", "items", *(_TITLES[axis] for axis in axes), *map(with_unit, means)], lines, note)

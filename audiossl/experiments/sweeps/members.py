@@ -60,6 +60,15 @@ def _experiment_of(config: Experiment, values: Mapping[str, Any]) -> Experiment:
     return dataclasses.replace(config, **changed)
 
 
+def value_written(axis: str, value: Any) -> str:
+    """A value of an axis, for a table.
+
+    >>> value_written("lr", 0.001), value_written("interface", {"name": "layer", "index": 3})
+    ('0.001', 'layer_index3')
+    """
+    return f"{value:g}" if axis == "lr" else _part(axis, value)
+
+
 def _part(axis: str, value: Any) -> str:
     """A part of a member's name.
 

@@ -75,6 +75,11 @@ class SweepRecord:
         return [best for seed in seeds if (best := self.best(seed)) is not None]
 
     @property
+    def is_through(self) -> bool:
+        """Whether nothing is left to train."""
+        return all(member.state in ("finished", "failed") for member in self.members)
+
+    @property
     def notes(self) -> list[str]:
         """What a reader must know of the choice: that it is at an end of the rates, or was made between equals."""
         rates = sorted({member.values["lr"] for member in self.members if "lr" in member.values})

@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from audiossl.core.errors import ConfigError, TrainingError
+from audiossl.core.files import write_json
 from audiossl.core.processes import is_main, world_size
 from audiossl.core.tensors import fingerprint, read_tensors
 from audiossl.core.terminal import on_signals, progress_bar
@@ -95,7 +96,7 @@ def train_sweep(config: Experiment, out: Path, *, resume: bool = False, overwrit
     if not config.sweep.axes:
         raise ConfigError(f"{out} is a sweep and its values were taken away; leave the settings sweep.* as they are.")
     if config.folds.by:
-        raise ConfigError("sweep and folds do not go together; leave one of them out.")
+        raise ConfigError(f"{out} is a sweep and has no folds; leave folds out, or choose another folder with --out.")
     with RunFolder(out).writing(resume=resume, overwrite=overwrite, inputs=inputs_of(config)):
         if resume and not is_sweep(out):
             raise ConfigError(f"{out} is a run of its own and cannot become a sweep; choose another folder with --out.")
@@ -160,8 +161,10 @@ class _SweepWriter:
             run = RunFolder(out)
             if not resume:
                 run.clear()
+            # First what makes it a run, last what makes it one to go on with: a kill between leaves no third thing.
+            write_json(run.facts_path, RunFacts(members=[member.record.name for member in members]).as_json())
             self._record.write(out)
-            run.begin(config, RunFacts(members=[member.record.name for member in members]), resume=True)
+            run.write_config(config)
 
     @property
     def notes(self) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,22 @@ import torch
 
 from audiossl import load_run
 from audiossl.core.config import structured
-from audiossl.core.errors import LabelError, ManifestError
+from audiossl.core.errors import AudiosslError, LabelError, ManifestError, TrainingError
+from audiossl.core.files import read_jsonl
+from audiossl.core.tensors import read_tensors
 from audiossl.data.manifests import read_manifest, write_manifests
+from audiossl.encoders.loading import load_upstream
 from audiossl.experiments.config import read_settings
-from audiossl.experiments.cross_validation.run import FoldedRun
-from audiossl.experiments.cross_validation.training import mean_log
+from audiossl.experiments.cross_validation.run import FoldedRun, fold_names
+from audiossl.experiments.cross_validation.training import (
+    begin_folds,
+    finish_folds,
+    fold_config,
+    mean_log,
+    train_fold,
+)
 from audiossl.experiments.start import train
+from audiossl.experiments.sweeps.record import best_member
 from audiossl.training.trainer import Interrupted, Trainer
 
 Make = Callable[..., Any]
@@ -138,3 +149,134 @@ def test_the_encoder_runs_once_for_all_folds(
     run = train(folded("features=auto"), tmp_path / "run")
     load_run(run, device="cpu").evaluate()
     assert sum(encoded) == 18
+
+
+SEARCH = "sweep.lr=[0.1,0.001]", "sweep.interface=[weighted_sum,{name: layer, index: 1}]", "sweep.stack=off"
+
+
+def files_of(folder: Path) -> dict[str, Any]:
+    """Logs, weights and figures on dev of all runs below a folder."""
+    wanted = ("log.jsonl", "interface.json", "sweep.json", "last.safetensors", "best.safetensors")
+    found = {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if path.name in wanted}
+    return {name: _read(path) for name, path in found.items()}
+
+
+def _read(path: Path) -> Any:
+    if path.suffix != ".safetensors":
+        return path.read_text()
+    tensors, described = read_tensors(path)
+    return described, {name: tensor.tolist() for name, tensor in tensors.items()}
+
+
+@pytest.fixture(scope="session")
+def searches() -> dict[str, Path]:
+    return {}
+
+
+@pytest.fixture
+def search(folded: Make, tmp_path: Path, searches: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of a cross-validation with a sweep in each fold, which is trained once."""
+    if not searches:
+        searches["run"] = train(folded(*SEARCH), tmp_path_factory.mktemp("searches") / "run")
+    return Path(shutil.copytree(searches["run"], tmp_path / "search"))
+
+
+def test_each_fold_is_searched_by_its_own_dev_part(folded: Make, search: Path, tmp_path: Path) -> None:
+    names = fold_names(search)
+    for name in names:
+        alone = train(fold_config(folded(*SEARCH), search, name), tmp_path / name)
+        assert files_of(alone) == files_of(search / "folds" / name)
+    loaded = load_run(search, device="cpu")
+    assert isinstance(loaded, FoldedRun)
+    for name, one in loaded.folds.items():
+        assert one.folder == best_member(search / "folds" / name)
+        cuts = read_manifest(search / "manifests" / name / "dev.jsonl.gz")
+        right = [row["predicted"] == row["target"] for row in one.predict(cuts)]
+        assert np.mean(right) == pytest.approx(loaded.chosen[name].dev, abs=1e-6)
+
+
+def test_what_was_chosen_in_each_fold_is_in_the_result(search: Path) -> None:
+    """The folds are made to choose different members."""
+    values = []
+    for place, name in enumerate(fold_names(search)):
+        path = search / "folds" / name / "sweep.json"
+        stored = json.loads(path.read_text())
+        for member in stored["members"]:
+            member["dev"] = 0.1
+        stored["members"][place]["dev"] = 0.9
+        values.append(stored["members"][place]["values"])
+        path.write_text(json.dumps(stored))
+    config = load_run(search, device="cpu").config
+    finish_folds(config, search)
+    assert json.loads((search / "interface.json").read_text()) == {
+        "name": "weighted_sum, layer",
+        "layer_weights": {},
+    }
+    metrics = load_run(search, device="cpu").evaluate()
+    facts = json.loads((search / "test" / "metrics.json").read_text())
+    assert facts["interface"] == "weighted_sum, layer"
+    assert [chosen["values"] for chosen in facts["chosen"].values()] == values
+    table = facts["tables"][0]
+    assert table["header"][:4] == ["fold", "items", "interface", "learning rate"]
+    assert [line[2:4] for line in table["rows"]] == [
+        ["weighted_sum", "0.1"],
+        ["weighted_sum", "0.001"],
+        ["layer_index1", "0.1"],
+        ["", ""],
+    ]
+    rows = read_jsonl(search / "test" / "predictions.jsonl")
+    assert metrics["accuracy"].value == pytest.approx(np.mean([row["predicted"] == row["target"] for row in rows]))
+    assert load_upstream(str(search / "folds" / "v0")).num_layers == 3
+
+
+def test_a_search_that_was_stopped_goes_on_exactly(
+    folded: Make, search: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, out = folded(*SEARCH), tmp_path / "stopped"
+    plain = Trainer.steps
+
+    def stopping(self: Trainer, resume: bool = False) -> Iterator[float | None]:
+        for loss in plain(self, resume):
+            if self.folder.parent == out / "folds" / "v1" and self.state.step == 6:
+                self.stop()
+            yield loss
+
+    monkeypatch.setattr(Trainer, "steps", stopping)
+    with pytest.raises(Interrupted):
+        train(config, out)
+    monkeypatch.setattr(Trainer, "steps", plain)
+    with pytest.raises(AudiosslError, match=r"The fold 'v1' of .* is not trained; go on with `audiossl train --resume"):
+        load_run(out)
+    finished = {path: path.stat().st_mtime_ns for path in (out / "folds" / "v0").rglob("*.safetensors")}
+    train(structured(type(config), read_settings(out / "config.yaml")), out, resume=True)
+    assert {path: path.stat().st_mtime_ns for path in finished} == finished
+    assert files_of(out) == files_of(search)
+
+
+def test_folds_that_are_trained_apart_are_those_of_one_call(folded: Make, search: Path, tmp_path: Path) -> None:
+    config, out = folded(*SEARCH), tmp_path / "apart"
+    names = begin_folds(config, out)
+    assert not (out / "folds").exists()
+    for name in reversed(names):
+        if name == "v0":
+            with pytest.raises(TrainingError, match="The fold 'v0'"):
+                finish_folds(config, out)
+        assert train_fold(config, out, name, resume=True) == out / "folds" / name
+    made = {path: path.stat().st_mtime_ns for path in out.rglob("*.safetensors")}
+    for name in begin_folds(config, out, resume=True):
+        train_fold(config, out, name, resume=True)
+    assert {path: path.stat().st_mtime_ns for path in made} == made
+    finish_folds(config, out)
+    assert files_of(out) == files_of(search)
+
+
+def test_a_cross_validation_does_not_become_a_search_nor_a_search_one_without(
+    folded: Make, run: Path, search: Path
+) -> None:
+    with pytest.raises(TrainingError, match=r"were begun with no sweep in each; leave the settings sweep\.\*"):
+        train(folded(*SEARCH), run, resume=True)
+    with pytest.raises(TrainingError, match="were begun with a sweep in each"):
+        train(folded(), search, resume=True)
+    train(folded("trainer.steps=2"), search, overwrite=True)
+    assert not list(search.rglob("sweep.json"))
+    assert not list((search / "folds").glob("*/lr*"))

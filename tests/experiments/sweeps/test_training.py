@@ -363,7 +363,6 @@ def test_what_is_wrong_is_said_before_anything_is_written(short: Make, tmp_path:
         (["sweep.task=[{pooling: middle}]"], ConfigError, "no pooling named 'middle'"),
         (["sweep.interface=[weighted_sum,{name: layer, index: 9}]"], ConfigError, "index=9: there are layers 0 to 2"),
         (["sweep.interface=[weighted_sum,hierarchical_conv]", "features=pooled"], ConfigError, "features=pooled would"),
-        ([LRS, "folds=k:3"], ConfigError, "sweep and folds do not go together"),
     ]
     for overrides, error, message in cases:
         with pytest.raises(error) as found:
