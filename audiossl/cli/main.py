@@ -336,10 +336,10 @@ def _run(
     *,
     pretrain: bool,
 ) -> None:
+    from audiossl.core.terminal import Interrupted
     from audiossl.encoders.naming import named_by
     from audiossl.experiments.config import default_out, read_experiment
     from audiossl.experiments.folder import RunFolder
-    from audiossl.training.trainer import Interrupted
 
     if resume and recipe and "=" in str(recipe):  # `--resume RUN key=value`: the first argument is no recipe
         overrides, recipe = [str(recipe), *overrides], None

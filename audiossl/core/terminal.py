@@ -17,6 +17,10 @@ T = TypeVar("T")
 PATIENCE_S = 2.0
 
 
+class Interrupted(Exception):  # noqa: N818  no error: the user asked for it
+    """A long computation was stopped by a signal, and has written what it can go on from."""
+
+
 @contextmanager
 def on_signals(ask: Callable[[], None]) -> Iterator[None]:
     """Call `ask` at the first Ctrl-C (or SIGTERM), so that a step can end and be saved. The second acts at once."""

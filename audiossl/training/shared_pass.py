@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from audiossl.core.errors import TrainingError
+from audiossl.core.terminal import Interrupted
 from audiossl.core.types import Batch, BatchSource, Features, Position
 from audiossl.encoders.upstream import Upstream
 from audiossl.training.config import TrainerConfig
@@ -26,7 +27,7 @@ from audiossl.training.prediction import predict_together
 from audiossl.training.stacked_heads import StackableStepper, Stacks
 from audiossl.training.step import Stepper
 from audiossl.training.task import Prediction, Task
-from audiossl.training.trainer import Interrupted, Trainer
+from audiossl.training.trainer import Trainer
 
 
 class SharedBatches:

@@ -16,7 +16,7 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 
 from audiossl.core.errors import TrainingError
-from audiossl.core.terminal import on_signals, progress_bar
+from audiossl.core.terminal import Interrupted, on_signals, progress_bar
 from audiossl.core.types import BatchSource, Metric, Position
 from audiossl.training.checkpoints import BestWeights, Checkpoints, TrainingState
 from audiossl.training.config import TrainerConfig
@@ -25,10 +25,6 @@ from audiossl.training.evaluation import Evaluator
 from audiossl.training.log import LOG_NAME, RunLog
 from audiossl.training.step import Stepper
 from audiossl.training.task import Task
-
-
-class Interrupted(Exception):  # noqa: N818  no error: the user asked for it
-    """Training was stopped by a signal after writing a checkpoint from which it can go on."""
 
 
 class Trainer:

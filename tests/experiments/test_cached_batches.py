@@ -20,6 +20,7 @@ from audiossl.core.config import save_yaml
 from audiossl.core.errors import ConfigError
 from audiossl.core.files import read_jsonl
 from audiossl.core.tensors import read_tensors
+from audiossl.core.terminal import Interrupted
 from audiossl.data.manifests import read_manifest
 from audiossl.experiments.building import build_downstream, complete_config
 from audiossl.experiments.cached_batches import needs_of, open_features
@@ -27,7 +28,6 @@ from audiossl.experiments.start import train
 from audiossl.features.manage import entries_in
 from audiossl.training.context import accelerator_of
 from audiossl.training.log import read_log
-from audiossl.training.trainer import Interrupted
 
 Make = Callable[..., Any]
 TERA = ["upstream=tera", "upstream_options.weights=random"]

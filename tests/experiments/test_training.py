@@ -30,6 +30,7 @@ from audiossl.core.errors import (
     TrainingError,
 )
 from audiossl.core.tensors import read_tensors, write_tensors
+from audiossl.core.terminal import Interrupted
 from audiossl.data.manifests import read_manifest, write_manifests
 from audiossl.encoders.encoder_file import EncoderFile, read_encoder_file
 from audiossl.experiments import training
@@ -39,7 +40,7 @@ from audiossl.experiments.start import train
 from audiossl.experiments.training import pretrain
 from audiossl.objectives.tera.objective import TeraObjective
 from audiossl.training.task import Task
-from audiossl.training.trainer import Interrupted, Trainer
+from audiossl.training.trainer import Trainer
 
 Make = Callable[..., Any]
 STEPS = 12

@@ -11,9 +11,10 @@ import pytest
 import torch
 from toys.heads import STEPS, CountingUpstream, ToyHead, assert_equal_runs, config_of, dev, log_of, noise, stream
 
+from audiossl.core.terminal import Interrupted
 from audiossl.core.types import Batch, Position
 from audiossl.training.shared_pass import RememberedStates, SharedBatches, SharedHead, SharedPass
-from audiossl.training.trainer import Interrupted, Trainer
+from audiossl.training.trainer import Trainer
 
 RATES = (0.1, 0.001)
 CPU = torch.device("cpu")

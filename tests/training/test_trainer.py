@@ -14,13 +14,14 @@ from toys.core import ToyTask, factor_at, stop_at, toy_batches, toy_dev
 from audiossl.core import tensors as checkpoint_module
 from audiossl.core.errors import TrainingError
 from audiossl.core.tensors import read_tensors
+from audiossl.core.terminal import Interrupted
 from audiossl.training.checkpoints import BestWeights
 from audiossl.training.config import TrainerConfig
 from audiossl.training.evaluation import Evaluator
 from audiossl.training.log import read_log
 from audiossl.training.optimizer import schedule_factor
 from audiossl.training.step import Stepper
-from audiossl.training.trainer import Interrupted, Trainer
+from audiossl.training.trainer import Trainer
 
 STEPS = 12
 BASE = {"steps": STEPS, "batches_per_step": 2, "log_every": 1, "eval_every": 0, "save_every": 1000, "lr": 0.05}

@@ -3,7 +3,8 @@
 A unit is small enough to be sent anywhere: the address of a function, and arguments that are plain data. What it
 computes is written where the arguments say. An executor gives the outcome of each unit as soon as it is there, in any
 order. A unit that ends without an outcome (its worker was killed, its node is gone) is given to another worker, up to
-`retries` times. One that raises is not tried again: the same would happen. The others go on in both cases.
+`retries` times. One that raises is not tried again: the same would happen. The others go on in both cases. One that a
+signal has stopped (KeyboardInterrupt, or `Interrupted` of training) counts as killed, and ends a run in this process.
 """
 
 from __future__ import annotations
@@ -46,8 +47,8 @@ class Outcome:
     unit: its name.
     value: what it returned. None where it failed.
     error: one sentence, '' where it did not fail.
-    log: the file with all that it printed. None where it printed to this terminal.
-    attempts: how often it was begun.
+    log: the file with all that it printed. Where it printed to this terminal, the traceback of what it raised, if any.
+    attempts: how often it was given to a worker.
     """
 
     unit: str

@@ -24,7 +24,7 @@ from audiossl.core.errors import ConfigError, TrainingError
 from audiossl.core.files import write_json
 from audiossl.core.processes import is_main, world_size
 from audiossl.core.tensors import fingerprint, read_tensors
-from audiossl.core.terminal import on_signals, progress_bar
+from audiossl.core.terminal import Interrupted, on_signals, progress_bar
 from audiossl.core.types import BatchSource
 from audiossl.data.manifests import read_manifest
 from audiossl.encoders.loading import load_upstream
@@ -48,7 +48,6 @@ from audiossl.training.context import accelerator_of
 from audiossl.training.downstream import Downstream
 from audiossl.training.shared_pass import SharedHead, SharedPass
 from audiossl.training.stacked_heads import may_be_stacked
-from audiossl.training.trainer import Interrupted
 
 _log = logging.getLogger(__name__)
 

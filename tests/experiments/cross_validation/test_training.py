@@ -17,6 +17,7 @@ from audiossl.core.config import structured
 from audiossl.core.errors import AudiosslError, LabelError, ManifestError, TrainingError
 from audiossl.core.files import read_jsonl
 from audiossl.core.tensors import read_tensors
+from audiossl.core.terminal import Interrupted
 from audiossl.data.manifests import read_manifest, write_manifests
 from audiossl.encoders.loading import load_upstream
 from audiossl.experiments.config import read_settings
@@ -30,7 +31,7 @@ from audiossl.experiments.cross_validation.training import (
 )
 from audiossl.experiments.start import train
 from audiossl.experiments.sweeps.record import best_member
-from audiossl.training.trainer import Interrupted, Trainer
+from audiossl.training.trainer import Trainer
 
 Make = Callable[..., Any]
 

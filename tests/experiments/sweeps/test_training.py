@@ -20,6 +20,7 @@ from audiossl import load_run
 from audiossl.core.config import save_yaml
 from audiossl.core.errors import AudiosslError, ConfigError, TrainingError, UnknownNameError
 from audiossl.core.tensors import read_tensors
+from audiossl.core.terminal import Interrupted
 from audiossl.downstreams.utterance_classification.task import UtteranceClassification
 from audiossl.experiments.config import read_experiment
 from audiossl.experiments.start import train
@@ -27,7 +28,6 @@ from audiossl.experiments.sweeps.record import best_member, is_sweep, read_sweep
 from audiossl.report import build_report
 from audiossl.training.log import read_log
 from audiossl.training.task import Monitor
-from audiossl.training.trainer import Interrupted
 
 Make = Callable[..., Any]
 LRS, PAIR = "sweep.lr=[0.1,0.01,0.001]", "sweep.lr=[0.1,0.01]"

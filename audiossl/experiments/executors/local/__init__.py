@@ -1,0 +1,1 @@
+"""Executors of one machine: this process, or several."""
