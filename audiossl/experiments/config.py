@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import importlib.util
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -172,14 +172,22 @@ def read_experiment(
     schema = PretrainExperiment if pretrain else Experiment
     layers: list[Mapping[str, Any]] = [(read_saved_yaml if saved else read_yaml)(path)] if path else []
     layers.append(parse_overrides(overrides, schema))
-    if pretrain:
-        layers = [with_named_objective(layer) for layer in layers]
     where = f"configuration {path}" if path else "configuration"
-    config: Any = structured(schema, *layers, where=where)
-    if not pretrain and config.setting:
-        layers.insert(0, read_setting(config.downstream, config.setting))
-        config = structured(schema, *layers, where=where)
-    return config
+    if pretrain:
+        return structured(schema, *map(with_named_objective, layers), where=where)
+    return experiment_of(layers, where)
+
+
+def experiment_of(layers: Sequence[Mapping[str, Any]], where: str) -> Experiment:
+    """Defaults, then the setting that the layers name, then the layers in turn. Raises ConfigError.
+
+    layers: of an `Experiment`.
+    where: what an error calls them.
+    """
+    config = structured(Experiment, *layers, where=where)
+    if not config.setting:
+        return config
+    return structured(Experiment, read_setting(config.downstream, config.setting), *layers, where=where)
 
 
 def with_named_objective(layer: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -249,4 +257,9 @@ def read_setting(downstream: str, setting: str) -> dict[str, Any]:
 
 
 def _folder_of(downstream: str) -> Path:
-    return Path(str(sys.modules[DOWNSTREAMS.load(downstream).__module__].__file__)).parent
+    # Found, not loaded: reading settings needs no torch.
+    module = DOWNSTREAMS.card(downstream).target.partition(":")[0]
+    spec = importlib.util.find_spec(module)
+    if spec is None or not spec.origin:
+        raise ConfigError(f"The code of {downstream!r} has no folder of its own ({module}), so it has no settings.")
+    return Path(spec.origin).parent

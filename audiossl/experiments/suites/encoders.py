@@ -1,0 +1,146 @@
+"""The encoders of a suite: what a user types for one, and what is known of it without loading it again.
+
+`NAME`, a path or a reference as everywhere, `:random` behind it for random weights, and options after commas:
+`wav2vec2:random,width=256,num_layers=4`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from audiossl.core.cards import UpstreamCard
+from audiossl.core.config import as_dict, parse_overrides
+from audiossl.core.errors import AudiosslError, ConfigError
+from audiossl.core.files import cache_folder, read_json, write_json
+from audiossl.core.registry import UPSTREAMS
+from audiossl.core.tensors import config_of, fingerprint
+from audiossl.encoders.loading import load_upstream
+from audiossl.experiments.suites.code import code_of
+from audiossl.experiments.suites.results import EncoderFacts
+
+
+@dataclass(frozen=True)
+class EncoderChoice:
+    """An encoder as a user named it.
+
+    label: all that was typed.
+    name: of the encoder, a path or a reference.
+    options: its own.
+    """
+
+    label: str
+    name: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+def parse_encoder(text: str) -> EncoderChoice:
+    """What a user typed for an encoder. Raises ConfigError.
+
+    >>> parse_encoder("wav2vec2:random,width=256").options
+    {'weights': 'random', 'width': 256}
+    """
+    first, *pairs = _parts(text)
+    if not first:
+        raise ConfigError(f"{text!r} names no encoder; write a name of `audiossl list upstreams`, a path or hf:FOLDER.")
+    options = parse_overrides(pairs, example="weights=random")
+    name = first.removesuffix(":random")
+    if name != first:
+        options = {"weights": "random", **options}
+    return EncoderChoice(text, name, options)
+
+
+def _parts(text: str) -> list[str]:
+    """Split at the commas that stand in no brackets.
+
+    >>> _parts("a,b=[1,2],c=3")
+    ['a', 'b=[1,2]', 'c=3']
+    """
+    return re.split(r",(?![^\[{]*[\]}])", text)
+
+
+@dataclass(frozen=True)
+class KnownEncoder:
+    """An encoder that was loaded once.
+
+    choice: how it was named.
+    identity: a hash of its weights, configuration, precision and engine.
+    facts: for tables.
+    """
+
+    choice: EncoderChoice
+    identity: str
+    facts: EncoderFacts
+
+
+def known_encoder(choice: EncoderChoice) -> KnownEncoder:
+    """Facts of an encoder, which is loaded only where it, or the code that builds it, changed since it was last.
+
+    Raises UnknownNameError, ConfigError, CheckpointError as `load_upstream` does.
+    """
+    place = cache_folder() / "suites" / "encoders" / f"{_state_of(choice)}.json"
+    try:
+        stored = read_json(place)
+        return KnownEncoder(choice, str(stored["identity"]), EncoderFacts(**stored["facts"]))
+    except (AudiosslError, KeyError, TypeError):
+        known = _loaded(choice)
+    write_json(place, {"identity": known.identity, "facts": asdict(known.facts)})
+    return known
+
+
+def _loaded(choice: EncoderChoice) -> KnownEncoder:
+    upstream = load_upstream(choice.name, **choice.options)
+    running = [getattr(upstream, "engine", "eager"), getattr(upstream, "precision", "fp32")]
+    described = json.dumps([fingerprint(upstream), *running, _plain(config_of(upstream))], sort_keys=True, default=str)
+    facts = EncoderFacts(
+        name=upstream.name,
+        options=choice.options,
+        num_parameters=sum(each.numel() for each in upstream.parameters()),
+        num_layers=upstream.num_layers,
+        trained_on=_trained_on(choice),
+    )
+    return KnownEncoder(choice, hashlib.sha256(described.encode()).hexdigest()[:32], facts)
+
+
+def _plain(config: Any) -> Any:
+    return config if isinstance(config, dict) else as_dict(config) if config is not None else {}
+
+
+def _trained_on(choice: EncoderChoice) -> list[str]:
+    """What the card of a pre-trained encoder says of its training, as sentences."""
+    if choice.name not in UPSTREAMS or choice.options.get("weights") == "random":
+        return []
+    card = UPSTREAMS.card(choice.name)
+    if not isinstance(card, UpstreamCard) or not card.weights:
+        return []
+    said = [str(value) for key, value in card.training.items() if key in ("data", "corpora")]
+    return said or [text for text in (card.summary, card.notes) if text]
+
+
+def _state_of(choice: EncoderChoice) -> str:
+    """A hash of all that could change what the name stands for, without loading it."""
+    facts: list[Any] = [choice.name, choice.options]
+    if choice.name in UPSTREAMS:
+        card = UPSTREAMS.card(choice.name)
+        facts += [card.as_json(), code_of(card.target)]
+    else:
+        facts += [code_of("audiossl.encoders.loading:load_upstream")]
+    path = Path(choice.name.partition(":")[2] or choice.name)
+    facts += [list(_files(path)), list(_files(Path(str(choice.options.get("encoder", "")))))]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:32]
+
+
+def _files(path: Path) -> Iterator[list[Any]]:
+    """Name and state of a file, or of all files of a folder."""
+    if not path.name or not path.exists():
+        return
+    for file in [path] if path.is_file() else sorted(path.rglob("*")):
+        status = os.stat(file)
+        if file.is_file():
+            yield [os.path.realpath(file), status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
