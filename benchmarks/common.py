@@ -1,4 +1,4 @@
-"""What every benchmark shares: interleaved timing, medians and ratios, the page that is written.
+"""What benchmarks share: interleaved timing, medians and ratios, the page, and transformers on the same weights.
 
 Contestants take turns (a, b, c, a, b, c, ...), so that a machine that slows down slows all of them; what is reported
 is the median of each and the ratio of medians. Throughput depends on the machine: compare ratios, not seconds.
@@ -17,12 +17,17 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import soundfile
+import torch
+from torch import Tensor
 
 RESULTS = Path(__file__).parent / "results"
+RATE_HZ = 16000
+LENGTHS_S = (16.0, 10.0, 7.0, 3.5)
+LARGE_STYLE = {"conv_norm": "layer", "conv_bias": True, "pre_norm": True, "normalize": "layer_norm"}
 
 
 class Timing(NamedTuple):
@@ -71,8 +76,6 @@ def parser(doc: str | None) -> argparse.ArgumentParser:
 
 def environment(note: str = "") -> str:
     """Date, hardware in words and versions, as one line."""
-    import torch
-
     facts = [
         datetime.now(UTC).strftime("%Y-%m-%d"),
         f"{_cpu_model()}, {os.cpu_count()} cores",
@@ -93,13 +96,18 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def publish(arguments: argparse.Namespace, title: str, *parts: str) -> None:
     """Print the page, and write it if asked to."""
     name = Path(sys.argv[0]).stem
-    command = shlex.join(["python", "-m", f"benchmarks.{name}", *_without_data(sys.argv[1:])])
-    head = [f"# {title}", f"Environment: {environment(arguments.note)}", f"Command: `{command}`"]
-    page = "\n\n".join([*head, *parts]) + "\n"
+    command = shlex.join(["python", "-m", f"benchmarks.{name}", *without_paths(sys.argv[1:])])
+    page = page_of(title, environment(arguments.note), command, *parts)
     print(page)
     if arguments.write:
         RESULTS.mkdir(exist_ok=True)
         (RESULTS / f"{name}.md").write_text(page, encoding="utf-8")
+
+
+def page_of(title: str, where: str, command: str, *parts: str) -> str:
+    """A page in Markdown. where: the environment."""
+    head = [f"# {title}", f"Environment: {where}", f"Command: `{command}`"]
+    return "\n\n".join([*head, *parts]) + "\n"
 
 
 def make_sound(folder: Path, num_files: int, sample_rate_hz: int, seed: int = 0) -> list[Path]:
@@ -116,10 +124,40 @@ def make_sound(folder: Path, num_files: int, sample_rate_hz: int, seed: int = 0)
     return paths
 
 
-def _without_data(words: Sequence[str]) -> list[str]:
-    """What was typed, but for where the corpora lie on this machine."""
+def hf_model(folder: Path, attention: str) -> Any:
+    """What transformers makes of a folder, with the form of attention that is asked for where the model has it."""
+    from transformers import AutoModel
+
+    try:
+        return AutoModel.from_pretrained(folder, attn_implementation=attention).eval()
+    except ValueError:  # a model without that form
+        return AutoModel.from_pretrained(folder).eval()
+
+
+def hf_states(model: Any, wavs: Tensor, mask: Tensor | None = None) -> list[Tensor]:
+    """All hidden states (B, T, D), the last one after the final norm in every version."""
+    output = model(wavs, attention_mask=mask, output_hidden_states=True)
+    return [*output.hidden_states[:-1], output.last_hidden_state]
+
+
+def hf_prepared(model: Any, wavs: Tensor, lengths: Tensor) -> Tensor:
+    """Zero mean and unit variance, as its feature extractor does where the stem has layer norms."""
+    if getattr(model.config, "feat_extract_norm", "layer") == "group":
+        return wavs
+    rows = [torch.nn.functional.layer_norm(wav[:n], (int(n),), eps=1e-7) for wav, n in zip(wavs, lengths)]
+    return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
+
+
+def sample_mask(wavs: Tensor, lengths: Tensor) -> Tensor:
+    """(B, S), 1 for real samples: what transformers takes as attention mask."""
+    return (torch.arange(wavs.shape[1], device=wavs.device) < lengths[:, None]).long()
+
+
+def without_paths(words: Sequence[str]) -> list[str]:
+    """What was typed, but for where corpora and results lie on this machine."""
+    left_out = ("--data", "--out")
     pairs = zip(["", *words], words, strict=False)
-    return [word for before, word in pairs if before != "--data" and word.split("=")[0] != "--data"]
+    return [word for before, word in pairs if before not in left_out and word.split("=")[0] not in left_out]
 
 
 def _cpu_seconds() -> float:

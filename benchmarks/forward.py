@@ -25,11 +25,20 @@ from audiossl.data.sources import cuts_from_csv
 from audiossl.encoders.testing import pad, relative_distance
 from audiossl.encoders.upstream import Upstream
 from audiossl.encoders.waveform.to_transformers import write_folder
-from benchmarks.common import interleaved, parser, publish, table
+from benchmarks.common import (
+    LARGE_STYLE,
+    LENGTHS_S,
+    RATE_HZ,
+    hf_model,
+    hf_prepared,
+    hf_states,
+    interleaved,
+    parser,
+    publish,
+    sample_mask,
+    table,
+)
 
-RATE_HZ = 16000
-LENGTHS_S = (16.0, 10.0, 7.0, 3.5)
-LARGE_STYLE = {"conv_norm": "layer", "conv_bias": True, "pre_norm": True, "normalize": "layer_norm"}
 STYLES: Mapping[str, tuple[str, dict[str, Any]]] = {
     "wav2vec2, base style": ("wav2vec2", {}),
     "wav2vec2, large style": ("wav2vec2", LARGE_STYLE),
@@ -104,9 +113,9 @@ def builders(folder: Path, wavs: list[Tensor], engines: bool) -> dict[str, Calla
     """What can run here, each made when it is called; the first is what the others are compared with."""
     padded, lengths = pad(wavs)
     made: dict[str, Callable[[], Contestant]] = {
-        "transformers, padded, eager": lambda: partial(_hf_padded, _transformers(folder, "eager"), padded, lengths),
-        "transformers, padded, SDPA": lambda: partial(_hf_padded, _transformers(folder, "sdpa"), padded, lengths),
-        "transformers, one at a time, SDPA": lambda: partial(_hf_alone, _transformers(folder, "sdpa"), wavs),
+        "transformers, padded, eager": lambda: partial(_hf_padded, hf_model(folder, "eager"), padded, lengths),
+        "transformers, padded, SDPA": lambda: partial(_hf_padded, hf_model(folder, "sdpa"), padded, lengths),
+        "transformers, one at a time, SDPA": lambda: partial(_hf_alone, hf_model(folder, "sdpa"), wavs),
         "torchaudio, one at a time": lambda: partial(_torchaudio_alone, _torchaudio(folder), wavs),
         "audiossl, float32": lambda: partial(_ours, load_upstream(f"hf:{folder}"), padded, lengths),
         "audiossl, bfloat16": lambda: partial(_ours, load_upstream(f"hf:{folder}", precision="bf16"), padded, lengths),
@@ -121,18 +130,8 @@ def builders(folder: Path, wavs: list[Tensor], engines: bool) -> dict[str, Calla
     return made
 
 
-def _transformers(folder: Path, attention: str) -> Any:
-    from transformers import AutoModel
-
-    try:
-        return AutoModel.from_pretrained(folder, attn_implementation=attention).eval()
-    except ValueError:  # a model without that form
-        return AutoModel.from_pretrained(folder).eval()
-
-
 def _hf_padded(model: Any, wavs: Tensor, lengths: Tensor) -> list[tuple[Tensor, ...]]:
-    mask = (torch.arange(wavs.shape[1]) < lengths[:, None]).long()
-    states = _hf_states(model, _prepared(model, wavs, lengths), mask)
+    states = hf_states(model, hf_prepared(model, wavs, lengths), sample_mask(wavs, lengths))
     frames = model._get_feat_extract_output_lengths(lengths).tolist()
     return [tuple(state[i, :n] for state in states) for i, n in enumerate(frames)]
 
@@ -140,28 +139,15 @@ def _hf_padded(model: Any, wavs: Tensor, lengths: Tensor) -> list[tuple[Tensor, 
 def _hf_alone(model: Any, wavs: list[Tensor]) -> list[tuple[Tensor, ...]]:
     made = []
     for wav in wavs:
-        prepared = _prepared(model, wav[None], torch.tensor([len(wav)]))
-        made.append(tuple(state[0] for state in _hf_states(model, prepared)))
+        prepared = hf_prepared(model, wav[None], torch.tensor([len(wav)]))
+        made.append(tuple(state[0] for state in hf_states(model, prepared)))
     return made
-
-
-def _prepared(model: Any, wavs: Tensor, lengths: Tensor) -> Tensor:
-    """Zero mean and unit variance where the model was made for it (its stem has layer norms)."""
-    if getattr(model.config, "feat_extract_norm", "layer") == "group":
-        return wavs
-    rows = [torch.nn.functional.layer_norm(wav[:n], (int(n),)) for wav, n in zip(wavs, lengths, strict=True)]
-    return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
-
-
-def _hf_states(model: Any, wavs: Tensor, mask: Tensor | None = None) -> list[Tensor]:
-    output = model(wavs, attention_mask=mask, output_hidden_states=True)
-    return [*output.hidden_states[:-1], output.last_hidden_state]
 
 
 def _torchaudio(folder: Path) -> Any:
     from torchaudio.models.wav2vec2.utils import import_huggingface_model
 
-    return import_huggingface_model(_transformers(folder, "eager")).eval()
+    return import_huggingface_model(hf_model(folder, "eager")).eval()
 
 
 def _torchaudio_alone(model: Any, wavs: list[Tensor]) -> list[tuple[Tensor, ...]]:
