@@ -69,8 +69,8 @@ def measure_fine_tuning(session: Session) -> None:
         "SUPERB (a weighted sum of all layers, 256, mean over time, 10 classes), with Adam, clipping, bf16 autocast. "
         "transformers: `AutoModelForAudioClassification(use_weighted_layer_sum=True)` in a plain loop, without masks "
         "of its own, on sound that is normalised already. Dropout as published, no layer is skipped. Peak memory: all "
-        f"tensors of the contestant alone, weights and optimizer included. Median and quartiles of {session.rounds} steps of each, "
-        "taking turns."
+        "tensors of the contestant alone, weights and optimizer included. Median and quartiles of "
+        f"{session.rounds} steps of each, taking turns."
     )
     for style in FINE_TUNED[: 1 if session.quick else None]:
         if session.late(0.85):
