@@ -19,7 +19,7 @@ to whom it was measured on: variance = (G - 1) / G * sum of squared moves.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Literal, NamedTuple
@@ -178,18 +178,9 @@ def _exact(estimate: Estimate, clusters: Clusters) -> tuple[float, float]:
 
 
 def _around(estimate: Estimate, clusters: Clusters) -> tuple[float, float]:
-    value, scale, moves = estimate.value, estimate.scale, estimate.without - estimate.value
-    variance, expected = _variance(moves), 0.0
-    if estimate.num_items is not None:
-        count, is_share = independent_items(estimate.num_items, clusters), scale == "share"
-        # Half an error more and half a success more: the spread is not 0 where the first is still to come.
-        near = (value * count + 0.5) / (count + is_share)
-        spread = near * (1 - near) if is_share else near
-        weight = len(moves) - 1
-        variance = (weight * variance + PRIOR_CLUSTERS * spread / count) / (weight + PRIOR_CLUSTERS)
-        # Rare errors make heavy tails by themselves, as counts do: of n independent items, about 1 / (n spread).
-        expected = len(moves) / estimate.num_items / spread
-    half = _quantile(_freedom(moves, clusters, expected)) * variance**0.5
+    value, scale = estimate.value, estimate.scale
+    variance, freedom = spread_of(estimate, clusters)
+    half = _quantile(freedom) * variance**0.5
     if scale == "real":
         return value - half, value + half
     if scale == "rate":
@@ -197,6 +188,51 @@ def _around(estimate: Estimate, clusters: Clusters) -> tuple[float, float]:
         return value / factor, value * factor
     middle, half = special.logit(value), half / (value * (1 - value))
     return float(special.expit(middle - half)), float(special.expit(middle + half))
+
+
+def spread_of(estimate: Estimate, clusters: Clusters) -> tuple[float, float]:
+    """(variance, degrees of freedom) of a figure, as its interval takes them.
+
+    clusters: of the items. The estimate has a value without each of them, or without groups of them.
+    """
+    moves, expected = estimate.without - estimate.value, 0.0
+    variance = _variance(moves)
+    if estimate.num_items is not None:
+        count, spread = _count_and_spread(estimate, clusters)
+        weight = len(moves) - 1
+        variance = (weight * variance + PRIOR_CLUSTERS * spread / count) / (weight + PRIOR_CLUSTERS)
+        # Rare errors make heavy tails by themselves, as counts do: of n independent items, about 1 / (n spread).
+        expected = len(moves) / estimate.num_items / spread
+    return variance, _freedom(moves, clusters, expected)
+
+
+def middle_of(estimate: Estimate, clusters: Clusters) -> float:
+    """The value, half an error and half a success away from the ends of its scale where it is a count of items."""
+    if estimate.num_items is None or not _is_degenerate(estimate):
+        return estimate.value
+    count, is_share = independent_items(estimate.num_items, clusters), estimate.scale == "share"
+    return (estimate.value * count + 0.5) / (count + is_share)
+
+
+def mean_of(estimates: Sequence[Estimate]) -> Estimate:
+    """The average run, on the same clusters. Its interval is that of the test set and says nothing of other seeds.
+
+    Raises ValueError for no estimate, and for clusters that differ in number.
+    """
+    if len({each.without.shape for each in estimates}) != 1:
+        raise ValueError("An average run needs at least one run, and the same clusters in all of them.")
+    value = float(np.mean([each.value for each in estimates]))
+    return estimates[0]._replace(value=value, without=np.mean([each.without for each in estimates], axis=0))
+
+
+def _count_and_spread(estimate: Estimate, clusters: Clusters) -> tuple[float, float]:
+    """How many independent items a figure of items is of, and the variance of one of them.
+
+    Half an error more and half a success more: the spread is not 0 where the first is still to come.
+    """
+    count, is_share = independent_items(estimate.num_items or 1.0, clusters), estimate.scale == "share"
+    near = (estimate.value * count + 0.5) / (count + is_share)
+    return count, near * (1 - near) if is_share else near
 
 
 def _variance(moves: Floats) -> float:

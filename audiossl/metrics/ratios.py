@@ -24,12 +24,22 @@ def score_ratio(numerators: ArrayLike, denominators: ArrayLike, groups: Groups =
     if not len(above) or below.sum() == 0:
         raise ValueError("A ratio needs at least one item with a denominator above 0.")
     clusters = clusters_of(groups, len(above))
+    return metric_of(ratio_estimate(above, below, clusters), clusters)
+
+
+def ratio_estimate(numerators: ArrayLike, denominators: ArrayLike, clusters: Clusters) -> Estimate:
+    """The same ratio, with what it is without each cluster.
+
+    numerators, denominators: (N,).
+    clusters: of the N items.
+    """
+    above, below = np.asarray(numerators, dtype=np.float64), np.asarray(denominators, dtype=np.float64)
     estimate = Estimate(*_ratios(above, below, clusters), "real" if (above < 0).any() else "rate")
     if _are_counts(above, below):
         # Counts vary as counts do, also where no two items differ.
         share = bool((above <= below).all() and (below <= 1).all())
         estimate = estimate._replace(scale="share" if share else "rate", num_items=float(below.sum()))
-    return metric_of(estimate, clusters)
+    return estimate
 
 
 def score_mean(values: ArrayLike, groups: Groups = None) -> Metric:

@@ -21,7 +21,8 @@ from audiossl.experiments.sweeps.record import is_sweep, read_sweep
 from audiossl.metrics.formatting import interval_written, scaled, with_unit, written
 from audiossl.report import figures
 from audiossl.report.cells import Players, shown_tables
-from audiossl.report.comparison import comparisons, is_right
+from audiossl.report.comparison import comparisons
+from audiossl.report.estimates import is_right
 from audiossl.report.runs import Evaluation, RunSummary, read_runs
 from audiossl.report.summary import interval_notes, metric_names, upstream_written
 

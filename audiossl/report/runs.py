@@ -253,21 +253,36 @@ def _read_config(path: Path, notes: list[str]) -> tuple[dict[str, Any], str]:
 def _read_evaluations(run: RunFolder, notes: list[str]) -> Iterator[Evaluation]:
     found = {split.name: split for split in run.evaluated if is_inside(split.path, run.path)}
     for name in sorted(found, key=lambda name: (SPLITS.index(name) if name in SPLITS else len(SPLITS), name)):
-        facts = _read_facts(found[name].metrics)
-        lost = f"{name}/{found[name].predictions.name}"
+        files = found[name]
+        lost = f"{name}/{files.predictions.name}"
         missing = f"has no {lost}, so there are no mistakes and no comparison on {name}"
-        predictions = _read_predictions(found[name].predictions, notes, missing)
-        yield Evaluation(
-            split=name,
-            metrics=_metrics(facts.get("metrics") or {}, found[name].metrics),
-            num_items=facts.get("num_items") or len(predictions),
-            labels=[str(label) for label in facts.get("labels") or []],
-            confusion=facts.get("confusion") or [],
-            predictions=predictions,
-            facts=facts,
-            # The page draws the confusion matrix itself, so that it follows the reader's theme.
-            pictures=[file for file in _pictures(found[name].path, run, notes) if file.name != "confusion.png"],
-        )
+        yield read_evaluation(files.metrics, files.predictions, notes, missing, _pictures(files.path, run, notes))
+
+
+def read_evaluation(
+    metrics: Path, predictions: Path, notes: list[str], missing: str, pictures: Sequence[Path] = ()
+) -> Evaluation:
+    """The evaluation of a split, which is called as the folder of its figures.
+
+    metrics: its metrics.json.
+    predictions: the file with a row an item.
+    notes: what is missing is added to them.
+    missing: what is said where there are no predictions.
+    pictures: files that the task drew.
+    Raises AudiosslError for a damaged file.
+    """
+    facts, rows = _read_facts(metrics), _read_predictions(predictions, notes, missing)
+    return Evaluation(
+        split=metrics.parent.name,
+        metrics=_metrics(facts.get("metrics") or {}, metrics),
+        num_items=facts.get("num_items") or len(rows),
+        labels=[str(label) for label in facts.get("labels") or []],
+        confusion=facts.get("confusion") or [],
+        predictions=rows,
+        facts=facts,
+        # The page draws the confusion matrix itself, so that it follows the reader's theme.
+        pictures=[file for file in pictures if file.name != "confusion.png"],
+    )
 
 
 def _read_facts(path: Path) -> dict[str, Any]:
