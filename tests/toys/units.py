@@ -62,10 +62,13 @@ def interrupt(folder: str, name: str) -> dict[str, Any]:
 
 
 def train(folder: str, name: str) -> dict[str, Any]:
-    """As training without end, which saves when a signal comes."""
+    """As training without end, which saves when a signal comes. The second attempt finds that it is done."""
+    mark(folder, "begun", name)
+    if marks(folder, "begun")[name] > 1:
+        return {"resumed": True}
     asked: list[bool] = []
     with on_signals(lambda: asked.append(True)):
-        mark(folder, "begun", f"{os.getpid()}")
+        mark(folder, "pids", f"{os.getpid()}")
         while not asked:
             time.sleep(0.01)
     mark(folder, "saved", name)
@@ -73,9 +76,19 @@ def train(folder: str, name: str) -> dict[str, Any]:
 
 
 def sleep(folder: str, name: str) -> dict[str, Any]:
-    mark(folder, "begun", f"{os.getpid()}")
+    mark(folder, "pids", f"{os.getpid()}")
     time.sleep(600)
     return {}
+
+
+def preempt(folder: str, name: str) -> dict[str, Any]:
+    """What Slurm sends to a job before it takes its place away, in the first attempt."""
+    mark(folder, "begun", name)
+    if marks(folder, "begun")[name] == 1:
+        print("preempted", flush=True)
+        os.kill(os.getpid(), signal.SIGUSR2)
+        time.sleep(600)
+    return {"attempt": marks(folder, "begun")[name]}
 
 
 def environment(folder: str, name: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,28 @@ from audiossl.experiments.executors.contract import Outcome, Unit
 
 _BEGUN = "== begun by process"
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A unit that a worker is given, where it prints, and which attempt at it this is."""
+
+    unit: Unit
+    log: Path
+    number: int = 1
+
+    def again(self) -> Turn:
+        """The next attempt."""
+        return replace(self, number=self.number + 1)
+
+    def settled(self, outcome: Outcome | None, retries: int) -> Outcome | None:
+        """What became of the unit. None where its worker was lost and it is to be tried again.
+
+        outcome: of this attempt. None where the worker ended without one.
+        """
+        if outcome is not None:
+            return replace(outcome, attempts=self.number)
+        return None if self.number <= retries else lost(self.unit, self.number, self.log)
 
 
 def run_unit(unit: Unit, note: Callable[[str], object]) -> Outcome:

@@ -12,7 +12,7 @@ from toys.units import unit
 
 from audiossl.core.errors import OutputError
 from audiossl.experiments.executors import attempts
-from audiossl.experiments.executors.attempts import attempt, fresh_log, log_of, lost, num_begun, output_to
+from audiossl.experiments.executors.attempts import Turn, attempt, fresh_log, log_of, lost, num_begun, output_to
 from audiossl.experiments.executors.contract import Outcome
 
 
@@ -92,6 +92,17 @@ def test_a_lost_unit_says_where_to_look(tmp_path: Path) -> None:
     log.touch()
     assert "all 3 of its workers" in lost(square, 3, log).error
     assert lost(square, 3, log).log == log
+
+
+def test_a_turn_is_settled_by_an_outcome_or_by_the_last_retry(tmp_path: Path) -> None:
+    turn = Turn(unit("square", "h", tmp_path, number=1), tmp_path / "h.log")
+    assert turn.settled(Outcome("h", {"square": 1}), retries=0) == Outcome("h", {"square": 1}, attempts=1)
+    assert turn.settled(None, retries=1) is None
+    second = turn.again()
+    assert second.settled(Outcome("h", error="no"), retries=1) == Outcome("h", error="no", attempts=2)
+    settled = second.settled(None, retries=1)
+    assert settled is not None
+    assert (settled.attempts, settled.error[:6]) == (2, "h: all")
 
 
 def test_threads_are_as_many_as_asked_for_or_as_the_environment_has(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,13 +15,13 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 from audiossl.core.ranges import Count
-from audiossl.experiments.executors.attempts import attempt, fresh_log, limit_threads, lost, num_cores
+from audiossl.experiments.executors.attempts import Turn, attempt, fresh_log, limit_threads, num_cores
 from audiossl.experiments.executors.contract import Outcome, Sink, Unit
 
 _CORES_A_JOB = 4
@@ -51,34 +51,23 @@ class Pool:
         not.
         """
         jobs = min(self.config.jobs or max(2, num_cores() // _CORES_A_JOB), len(units))
-        waiting = deque(_Turn(unit, fresh_log(self.folder, unit)) for unit in units)
+        waiting = deque(Turn(unit, fresh_log(self.folder, unit)) for unit in units)
         crew = _Crew(jobs, threads=max(1, num_cores() // max(1, jobs)))
         try:
             crew.take(waiting)
             while crew.busy:
                 outcomes = []
                 for turn, outcome in crew.ended():
-                    if outcome is not None:
-                        outcomes.append(replace(outcome, attempts=turn.number))
-                    elif turn.number > retries:
-                        outcomes.append(lost(turn.unit, turn.number, turn.log))
+                    if (settled := turn.settled(outcome, retries)) is not None:
+                        outcomes.append(settled)
                     else:
                         self.say(f"{turn.unit.name}: its worker ended without a result, and another one computes it.")
-                        waiting.appendleft(replace(turn, number=turn.number + 1))
+                        waiting.appendleft(turn.again())
                 # The workers have their next units before anybody looks at what the last ones gave.
                 crew.take(waiting)
                 yield from outcomes
         finally:
             crew.stop()
-
-
-@dataclass(frozen=True)
-class _Turn:
-    """A unit, where it prints, and which attempt at it this is."""
-
-    unit: Unit
-    log: Path
-    number: int = 1
 
 
 class _Crew:
@@ -87,9 +76,9 @@ class _Crew:
     def __init__(self, size: int, threads: int) -> None:
         self.threads = threads
         self.idle = [_Worker(threads) for _ in range(size)]
-        self.busy: dict[Future[Outcome], tuple[_Worker, _Turn]] = {}
+        self.busy: dict[Future[Outcome], tuple[_Worker, Turn]] = {}
 
-    def take(self, waiting: deque[_Turn]) -> None:
+    def take(self, waiting: deque[Turn]) -> None:
         """Give the first of those that wait to the idle ones."""
         while waiting and self.idle:
             worker, turn = self.idle.pop(), waiting.popleft()
@@ -101,7 +90,7 @@ class _Crew:
                 future = worker.begin(turn)
             self.busy[future] = worker, turn
 
-    def ended(self) -> Iterator[tuple[_Turn, Outcome | None]]:
+    def ended(self) -> Iterator[tuple[Turn, Outcome | None]]:
         """Wait for the next ones. None is for a worker that ended without an outcome, and has been replaced."""
         for future in wait(self.busy, return_when=FIRST_COMPLETED).done:
             worker, turn = self.busy.pop(future)
@@ -131,7 +120,7 @@ class _Worker:
         self._held, self._leash = context.Pipe(duplex=False)
         self._pool = ProcessPoolExecutor(1, context, initializer=_begin, initargs=(self._held, threads))
 
-    def begin(self, turn: _Turn) -> Future[Outcome]:
+    def begin(self, turn: Turn) -> Future[Outcome]:
         return self._pool.submit(_attempt, turn.unit, turn.log)
 
     def call_off(self) -> None:

@@ -100,7 +100,7 @@ def test_closing_ends_what_still_runs(tmp_path: Path) -> None:
     units = [*squares(tmp_path, 1), unit("sleep", "a", tmp_path), unit("sleep", "b", tmp_path)]
     outcomes = pool(tmp_path).run(units)
     assert next(outcomes).value == {"square": 0}
-    until(lambda: len(marks(tmp_path, "begun")) == 3)
+    until(lambda: len(marks(tmp_path, "pids")) == 2)
     outcomes.close()
     assert multiprocessing.active_children() == []
 
@@ -108,7 +108,7 @@ def test_closing_ends_what_still_runs(tmp_path: Path) -> None:
 def test_closing_lets_training_save(tmp_path: Path) -> None:
     outcomes = pool(tmp_path).run([*squares(tmp_path, 1), unit("train", "a", tmp_path)])
     next(outcomes)
-    until(lambda: len(marks(tmp_path, "begun")) == 2)
+    until(lambda: marks(tmp_path, "pids"))
     outcomes.close()
     assert marks(tmp_path, "saved") == {"a": 1}
 
@@ -129,8 +129,8 @@ def test_workers_end_with_the_process_that_started_them(tmp_path: Path, number: 
     command = [sys.executable, "-c", PROGRAM, str(tmp_path)]
     running = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path}, start_new_session=True)
     try:
-        until(lambda: len(marks(tmp_path, "begun")) == 2 or running.poll() is not None)
-        pids = [int(name) for name in marks(tmp_path, "begun")]
+        until(lambda: len(marks(tmp_path, "pids")) == 2 or running.poll() is not None)
+        pids = [int(name) for name in marks(tmp_path, "pids")]
         assert [is_alive(pid) for pid in pids] == [True, True]
         if number == signal.SIGINT:
             os.killpg(running.pid, number)  # as a terminal does: the workers get it too

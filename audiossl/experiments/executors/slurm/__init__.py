@@ -1,0 +1,1 @@
+"""Slurm, through submitit (extra `slurm`)."""
