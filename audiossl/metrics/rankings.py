@@ -43,7 +43,8 @@ _LEAST, _MOST = 1e-9, 1 - 1e-9  # of a share, whose logit must be finite
 class Contest(NamedTuple):
     """U systems on one task.
 
-    middles: (U,) their figures on the scale of draws.
+    values: (U,) their figures.
+    middles: (U,) around what draws lie, on their scale: the figures, half an item away from the ends of theirs.
     errors: (U,) standard errors on that scale, 0 where nothing is known of chance.
     directions: (U, G) how the clusters move each of them, of length 1. Rows of 0 move by themselves.
     freedom: (U,) degrees of freedom.
@@ -51,6 +52,7 @@ class Contest(NamedTuple):
     lower_is_better: whether the lowest figure is the best.
     """
 
+    values: Floats
     middles: Floats
     errors: Floats
     directions: Floats
@@ -58,10 +60,11 @@ class Contest(NamedTuple):
     scale: Scale
     lower_is_better: bool = False
 
-    @property
-    def figures(self) -> Floats:
-        """(U,) on the scale of the task."""
-        return _back(self.middles, self.scale)
+    def only(self, places: Sequence[int]) -> Contest:
+        """The contest of some of the systems."""
+        kept = list(places)
+        parts = {name: getattr(self, name)[kept] for name in ("values", "middles", "errors", "directions", "freedom")}
+        return self._replace(**parts)
 
     def draws(self, num: int, seed: int = SEED) -> Floats:
         """(num, U) figures that other clusters might have given, on the scale of the task."""
@@ -107,13 +110,14 @@ def contest_of(estimates: Sequence[Estimate], clusters: Clusters, *, lower_is_be
     moves = np.nan_to_num(np.stack([each.without - each.value for each in estimates]))
     lengths = np.linalg.norm(moves, axis=1, keepdims=True)
     directions = np.divide(moves, lengths, out=np.zeros_like(moves), where=lengths > 1e-12)
-    values = np.array([middle_of(each, clusters) for each in estimates])
+    values = np.array([each.value for each in estimates])
+    middles = np.array([middle_of(each, clusters) for each in estimates])
     errors, freedom = np.zeros(len(estimates)), np.full(len(estimates), 1e6)
     for place, each in enumerate(estimates):
         if clusters.num > 1 and np.isfinite(each.without).all():
             variance, freedom[place] = spread_of(each, clusters)
             errors[place] = np.sqrt(variance)
-    return Contest(*_forth(values, errors, scale), directions, freedom, scale, lower_is_better)
+    return Contest(values, *_forth(middles, errors, scale), directions, freedom, scale, lower_is_better)
 
 
 def contest_of_intervals(metrics: Sequence[Metric], scale: Scale, *, lower_is_better: bool = False) -> Contest:
@@ -128,7 +132,8 @@ def contest_of_intervals(metrics: Sequence[Metric], scale: Scale, *, lower_is_be
     middles, _ = _forth(values, np.zeros(len(values)), scale)
     (low, _), (high, _) = (_forth(ends[:, side], np.zeros(len(values)), scale) for side in (0, 1))
     errors = (high - low) / 2 / stats.norm.ppf((1 + CONFIDENCE) / 2)
-    return Contest(middles, errors, np.zeros((len(values), 1)), np.full(len(values), 1e6), scale, lower_is_better)
+    still = np.zeros((len(values), 1))
+    return Contest(values, middles, errors, still, np.full(len(values), 1e6), scale, lower_is_better)
 
 
 def rank_systems(contests: Sequence[Contest], *, num_draws: int = NUM_DRAWS, seed: int = SEED) -> RankedSystems:
@@ -142,7 +147,7 @@ def rank_systems(contests: Sequence[Contest], *, num_draws: int = NUM_DRAWS, see
     if not contests:
         raise ValueError("Systems are ranked by at least one task.")
     num_tasks, num_systems = len(contests), len(contests[0].middles)
-    mean_rank = np.mean([contest.ranks(contest.figures) for contest in contests], axis=0)
+    mean_rank = np.mean([contest.ranks(contest.values) for contest in contests], axis=0)
     weights = np.random.default_rng(seed).multinomial(num_tasks, [1 / num_tasks] * num_tasks, size=num_draws)
     ranks = np.zeros((num_draws, num_systems))
     ahead = np.zeros((num_draws, num_systems, num_systems), dtype=np.int16)
@@ -180,7 +185,7 @@ def mean_scores(
     num_draws: how many draws.
     """
     pairs = list(zip(contests, references, strict=True))
-    values = np.mean([reference_score(contest.figures, *ends) for contest, ends in pairs], axis=0)
+    values = np.mean([reference_score(contest.values, *ends) for contest, ends in pairs], axis=0)
     drawn = np.mean(
         [reference_score(each.draws(num_draws, SEED + 1 + n), *ends) for n, (each, ends) in enumerate(pairs)], axis=0
     )

@@ -76,6 +76,13 @@ def test_the_lowest_rate_is_the_best() -> None:
     assert ranked.wins[0, 1] > 0.99
 
 
+def test_some_systems_of_a_contest_are_what_they_were() -> None:
+    whole = right([0.5, 1.0, 0.9])
+    part = whole.only([2, 1])
+    assert part.values.tolist() == [whole.values[2], 1.0]
+    assert part.draws(4000)[:, 0].std() == pytest.approx(whole.draws(4000)[:, 2].std(), rel=0.1)
+
+
 def test_a_third_system_changes_no_win() -> None:
     seeds = range(5)
     two = rank_systems([right([0.6, 0.65], seed=seed) for seed in seeds], num_draws=8000)
@@ -111,7 +118,7 @@ def test_intervals_alone_make_a_contest_of_systems_that_move_by_themselves() -> 
 def test_the_score_is_the_mean_over_tasks_on_the_scale_of_the_references() -> None:
     assert reference_score([0.82, 0.03], 0.82, 0.03).tolist() == [0.0, 1000.0]  # the highest error rate counts as 0
     first, second = mean_scores([right([0.5, 0.9]), right([0.7, 0.8])], [(0.1, 1.0), (0.5, 1.0)])
-    figures = [right(shares).figures for shares in ([0.5, 0.9], [0.7, 0.8])]
+    figures = [right(shares).values for shares in ([0.5, 0.9], [0.7, 0.8])]
     assert first.value == pytest.approx(500 * ((figures[0][0] - 0.1) / 0.9 + (figures[1][0] - 0.5) / 0.5))
     assert first.low is not None and first.high is not None and first.low < first.value < first.high
     assert second.value > first.value
