@@ -1,20 +1,19 @@
 """A results folder of a suite as `audiossl suite run` leaves it, with encoders whose order is known.
 
-Five tasks of different kinds: labels of speakers with two seeds and a search, trials, windows with any number of labels,
-word errors with sound, and emotion in five folds.
+Five tasks of different kinds: labels of speakers with two seeds and a search, trials, windows with any number of
+labels, word errors with sound, and emotion in five folds.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import soundfile
-from toys.reports import write_lines
 
 from audiossl.core.types import Metric, Table
 from audiossl.experiments.suites.definition import Reference, SearchConfig, Suite, SuiteTask
@@ -24,6 +23,7 @@ from audiossl.metrics.clusters import clusters_of_rows
 from audiossl.metrics.multilabel import multilabel_metrics
 from audiossl.metrics.ratios import score_ratio
 from audiossl.metrics.verification import sides_of, verification_metrics
+from toys.reports import write_lines
 
 try:
     from audiossl.experiments.suites.results import Tried
@@ -110,8 +110,13 @@ def trial_rows(quality: float, seed: int) -> Rows:
         sides = {"speaker_enrol": f"voice{one}", "speaker_test": f"voice{other}"}
         made.append(
             {
-                **{"id": f"a{n} b{n}", "enrol": f"a{n}", "test": f"b{n}", "target": int(same)},
-                **{"score": float(score), "llr": float(score - 1), **sides},
+                "id": f"a{n} b{n}",
+                "enrol": f"a{n}",
+                "test": f"b{n}",
+                "target": int(same),
+                "score": float(score),
+                "llr": float(score - 1),
+                **sides,
             }
         )
     return made
@@ -228,7 +233,7 @@ KINDS: dict[str, Kind] = {
             test_sets=["Toy Acted"],
             metric="ua",
             reference=Reference(0.25, 1.0, "chance and no error"),
-            protocol="Five folds, speakers held out. The published protocol chooses on the test fold. This one does not.",
+            protocol="Five folds, speakers held out. The published one chooses on the test fold. This one does not.",
         ),
         *("emotion", label_rows(EMOTIONS, 200, 20, 0.9), label_scores({"ua": "uar", "wa": "accuracy", "f1": "f1"})),
         label_facts(EMOTIONS),
@@ -285,7 +290,7 @@ def _cell(folder: ResultsFolder, task: str, upstream: str, seed: int) -> CellRes
             folder.write(_finished(folder, kind, blank, place, part, name, rank))
         rows = [{**row, "fold": kind.folds[number // per_fold]} for number, row in enumerate(rows)]
     made = _finished(folder, kind, blank, run, rows, "", rank)
-    return CellResult(**{**made.__dict__, "folds": list(kind.folds), "chosen": "" if kind.folds else made.run})
+    return replace(made, folds=list(kind.folds), chosen="" if kind.folds else made.run)
 
 
 def _finished(
@@ -293,8 +298,13 @@ def _finished(
 ) -> CellResult:
     metrics = kind.score(rows)
     facts = {
-        **{"upstream": blank.upstream, "interface": "weighted_sum", "downstream": kind.downstream, "split": "test"},
-        **{"num_items": len(rows), "monitor": kind.definition.metric, **kind.facts(rows)},
+        "upstream": blank.upstream,
+        "interface": "weighted_sum",
+        "downstream": kind.downstream,
+        "split": "test",
+        "num_items": len(rows),
+        "monitor": kind.definition.metric,
+        **kind.facts(rows),
         "metrics": {name: metric.as_json() for name, metric in metrics.items()},
     }
     (run / "test").mkdir(parents=True)
@@ -306,28 +316,36 @@ def _finished(
     layers = np.arange(13)
     peak = [4.0, 9.0, 6.0, 11.0, 8.0][list(KINDS).index(blank.task)]
     weights = np.exp(-((layers - peak) ** 2) / (4 + rank))
-    return CellResult(
-        **{
-            **blank.__dict__,
-            **{"fold": fold, "run": folder.relative(run), "chosen": folder.relative(run)},
-            "predictions": folder.relative(run / "test" / "predictions.jsonl"),
-            **{"downstream": kind.downstream, "setting": blank.task, "interface": "weighted_sum"},
-            **{"metric": kind.definition.metric, "mode": kind.definition.mode, "metrics": dict(metrics)},
-            **{"num_items": len(rows), "dev": metrics[kind.definition.metric].value},
-            "trials": _tried(kind, metrics[kind.definition.metric].value),
-            "notes": ["the best learning rate is the highest that was tried"] if rank == 1 else [],
-            "layer_weights": {} if rank > 1 else {"layers": (weights / weights.sum()).tolist()},
-            "layer_norms": [] if rank > 1 else (3.0 + 0.4 * layers**1.5).tolist(),
-            "encoder": EncoderFacts(
-                name=blank.upstream.partition(":")[0],
-                num_parameters=[316_000_000, 95_000_000, 5_000_000, 5_000_000][rank],
-                num_layers=13,
-                seconds_per_hour=[95.0, 31.0, 4.0, 4.1][rank],
-                trained_on=["60 k hours of Libri-Light", "toy commands, train"] if rank == 0 else [],
-            ),
-            "cost": Cost(12.5, 30.0, 3.25, 1800.0, 2_000_000_000, None if rank > 1 else 5400.0 / (rank + 1)),
-            **{"suite": "toy", "suite_version": 1, "versions": {"torch": "2.11.0"}, "created": "2026-11-27T00:00:00"},
-        }
+    return replace(
+        blank,
+        fold=fold,
+        run=folder.relative(run),
+        chosen=folder.relative(run),
+        predictions=folder.relative(run / "test" / "predictions.jsonl"),
+        downstream=kind.downstream,
+        setting=blank.task,
+        interface="weighted_sum",
+        metric=kind.definition.metric,
+        mode=kind.definition.mode,
+        metrics=dict(metrics),
+        num_items=len(rows),
+        dev=metrics[kind.definition.metric].value,
+        trials=_tried(kind, metrics[kind.definition.metric].value),
+        notes=["the best learning rate is the highest that was tried"] if rank == 1 else [],
+        layer_weights={} if rank > 1 else {"layers": (weights / weights.sum()).tolist()},
+        layer_norms=[] if rank > 1 else (3.0 + 0.4 * layers**1.5).tolist(),
+        encoder=EncoderFacts(
+            name=blank.upstream.partition(":")[0],
+            num_parameters=[316_000_000, 95_000_000, 5_000_000, 5_000_000][rank],
+            num_layers=13,
+            seconds_per_hour=[95.0, 31.0, 4.0, 4.1][rank],
+            trained_on=["60 k hours of Libri-Light", "toy commands, train"] if rank == 0 else [],
+        ),
+        cost=Cost(12.5, 30.0, 3.25, 1800.0, 2_000_000_000, None if rank > 1 else 5400.0 / (rank + 1)),
+        suite="toy",
+        suite_version=1,
+        versions={"torch": "2.11.0"},
+        created="2026-11-27T00:00:00",
     )
 
 

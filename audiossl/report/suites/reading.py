@@ -1,4 +1,4 @@
-"""A results folder as the tables and pages read it: what was asked for, what there is, and the predictions behind it."""
+"""A results folder as tables and pages read it: what was asked for, what there is, and the predictions behind it."""
 
 from __future__ import annotations
 
