@@ -6,11 +6,11 @@ import importlib.util
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from audiossl.core.config import merged_layers, parse_overrides, read_saved_yaml, read_yaml, structured, with_long_forms
 from audiossl.core.errors import ConfigError
-from audiossl.core.ranges import Positive, Seed, check_ranges
+from audiossl.core.ranges import NonNegative, Positive, Range, Seed, check_ranges
 from audiossl.core.registry import DOWNSTREAMS, UPSTREAMS
 from audiossl.data.config import LoaderConfig
 from audiossl.data.folds import FoldsConfig
@@ -38,9 +38,19 @@ class SweepConfig:
     stack: Literal["auto", "off"] = "auto"
     """'auto' computes small heads that differ in nothing but the learning rate as one, whose results then differ from
     those of separate runs by rounding. 'off' lets them take turns, which is equal bit by bit."""
+    budget: NonNegative = 0.0
+    """How many full trainings all members may cost together: those that are behind on dev stop early. 0 for all to the
+    end."""
+    keep: Annotated[float, Range(above=0, below=1)] = 0.5
+    """Share of the members that go on at each comparison, where there is a budget."""
 
     def __post_init__(self) -> None:
         check_ranges(self, "sweep")
+        if self.budget and not self.axes:
+            raise ConfigError(
+                f"sweep.budget={self.budget:g} has no members to be spent on; give values such as "
+                f"sweep.lr=[1e-2,1e-3], or leave it out."
+            )
         for choice in self.interface:
             name = choice.get("name") if isinstance(choice, Mapping) else choice
             if not isinstance(name, str):

@@ -124,7 +124,7 @@ def sweep_facts(folder: Path) -> dict[str, Any]:
             "member": member.name,
             "dev": written(record.metric, member.dev) or member.why or member.state,
             "step": f"{member.step:,}" if member.step is not None else "",
-            "remark": "chosen" if member.name in chosen else "",
+            "remark": "chosen" if member.name in chosen else "stopped early" if member.state == "stopped" else "",
         }
         for member in record.members
     ]

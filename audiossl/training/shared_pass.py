@@ -148,6 +148,7 @@ class SharedPass:
         self.trainers = [self._trainer_of(head, seed) for head in heads]
         self._heads = dict(zip(self.trainers, heads, strict=True))
         self._running = {trainer: trainer.steps() for trainer in self.trainers}
+        self._settled: set[Trainer] = set()  # who did what was due since their last step
         self._ended: list[Trainer] = []
         self._failed: list[tuple[Trainer, TrainingError]] = []
         self.step = min(trainer.state.step for trainer in self.trainers)
@@ -172,24 +173,58 @@ class SharedPass:
         Returns the losses of those that ended a step with it.
         last: let the step in progress be the last. Raises Interrupted when those that have more to do have saved it.
         """
-        first = min(map(_place, self._running))
-        now = [trainer for trainer in self._running if _place(trainer) == first]
+        now = self._furthest_behind()
         if last:
             for trainer in now:
                 trainer.stop()
-        # Between two steps there are evaluations and checkpoints; some may be through with them.
-        if first[1] == 0:
-            self._predict_dev([trainer for trainer in now if trainer.owes_evaluation])
-            for trainer in now:
-                self._next(trainer)
-            now = [trainer for trainer in now if trainer in self._running]
+        if all(trainer.stepper.number == 0 for trainer in now):
+            now = self._settle(now)
             self._stacks.arrange(now)
+        self._settled.difference_update(now)
         found = [self._next(trainer) for trainer in now]
         self.step = max([self.step, *(trainer.state.step for trainer in now)])
         for result in found:
             if isinstance(result, Interrupted):
                 raise result
         return [result for result in found if isinstance(result, float)]
+
+    def reached(self, step: int) -> bool:
+        """Whether all have made this step and what was due after it: evaluations and checkpoints."""
+        while self._running and (now := self._furthest_behind())[0].state.step >= step:
+            if self._settled.issuperset(now):
+                return True
+            self._settle(now)
+        return not self._running
+
+    def end(self, trainer: Trainer) -> None:
+        """Take one out of the pass between two steps. It is saved, so that it could go on elsewhere.
+
+        The others go on as if it had never been there, but for the rounding of heads that are computed as one.
+        """
+        trainer.save()
+        self._running.pop(trainer).close()
+        self._settled.discard(trainer)
+        self._heads[trainer].task.encode_by(None)
+
+    def save(self) -> None:
+        """Let all that are between two steps write a checkpoint, where the pass is not gone on with."""
+        for trainer in self._settled:
+            if trainer.state.step:
+                trainer.save()
+
+    def _furthest_behind(self) -> list[Trainer]:
+        first = min(map(_place, self._running))
+        return [trainer for trainer in self._running if _place(trainer) == first]
+
+    def _settle(self, now: Sequence[Trainer]) -> list[Trainer]:
+        """Evaluations and checkpoints that are due between two steps. Returns those that are not through with them."""
+        due = [trainer for trainer in now if trainer not in self._settled]
+        self._predict_dev([trainer for trainer in due if trainer.owes_evaluation])
+        for trainer in due:
+            self._next(trainer)
+        left = [trainer for trainer in now if trainer in self._running]
+        self._settled.update(left)
+        return left
 
     def _trainer_of(self, head: SharedHead, seed: int) -> Trainer:
         head.task.encode_by(self._states)
@@ -213,6 +248,7 @@ class SharedPass:
         except Interrupted as stop:
             stopped = stop
         del self._running[trainer]
+        self._settled.discard(trainer)
         self._heads[trainer].task.encode_by(None)
         return stopped
 

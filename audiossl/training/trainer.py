@@ -9,7 +9,7 @@ their items.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 from accelerate import Accelerator
@@ -73,7 +73,7 @@ class Trainer:
                     progress.update(bar, completed=self.state.step, note=f"loss {loss:.4f}")
         return self.state
 
-    def steps(self, resume: bool = False) -> Iterator[float | None]:
+    def steps(self, resume: bool = False) -> Generator[float | None, None, None]:
         """The loop of `fit` in turns of one batch, so that several trainers can share it.
 
         Gives the loss at the end of a step, and None before a step and between its batches.
@@ -100,12 +100,12 @@ class Trainer:
                 if step % self.config.log_every == 0 or step == self.config.steps or not figures["finite"]:
                     log.write(step, "train", figures)
                 if interrupted and step < self.config.steps:
-                    self._save()
+                    self.save()
                     raise Interrupted(f"Stopped after step {step}; {self.folder} holds all that is needed to go on.")
                 yield figures["loss"]
                 finished = self._evaluate_if_due(log)
                 if self._due(self.config.save_every, step) or finished:
-                    self._save()
+                    self.save()
         self._finish()
 
     def stop(self) -> None:
@@ -115,6 +115,13 @@ class Trainer:
     def restore(self) -> None:
         """Weights, optimizer state and progress of the last checkpoint. Raises TrainingError where there is none."""
         self.state = self.checkpoints.restore(self.task, self.context.optimizer)
+
+    def save(self) -> None:
+        """Write the last checkpoint, between two steps."""
+        # The stream is shared: the last batch of the step may have been another process's.
+        positions = [position for position in gather_object([self.state.position]) if position is not None]
+        self.state.position = Position(*max(map(tuple, positions))) if positions else None
+        self.checkpoints.save(self.task, self.context.prepare()[1], self.state)
 
     @property
     def owes_evaluation(self) -> bool:
@@ -142,12 +149,6 @@ class Trainer:
         state.evaluated = state.step
         if not math.isnan(value):
             state.best = self.checkpoints.keep(task, BestWeights(value, state.step), state.best, gained=gained)
-
-    def _save(self) -> None:
-        """Write the last checkpoint. The stream is shared: the step's last batch may have been another process's."""
-        positions = [position for position in gather_object([self.state.position]) if position is not None]
-        self.state.position = Position(*max(map(tuple, positions))) if positions else None
-        self.checkpoints.save(self.task, self.context.prepare()[1], self.state)
 
     def _finish(self) -> None:
         if self._dev_batches is not None and not self.state.best:

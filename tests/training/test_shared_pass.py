@@ -188,6 +188,52 @@ def test_a_stop_saves_all_heads_and_they_go_on_exactly(tmp_path: Path) -> None:
         assert_equal_runs(alone(tmp_path / f"alone{rate}", rate, **settings), tmp_path / "stopped" / str(rate))
 
 
+@pytest.mark.parametrize("kind", [None, "all"])
+def test_a_head_can_be_ended_at_an_evaluation_and_go_on_elsewhere(tmp_path: Path, kind: str | None) -> None:
+    """The others are as they would be without it."""
+    upstream = CountingUpstream()
+
+    def heads(resume: bool = False) -> list[SharedHead]:
+        return [
+            SharedHead(ToyHead(upstream), config_of(lr=rate), tmp_path / "shared" / str(rate), kind, resume)
+            for rate in (*RATES, 0.01)
+        ]
+
+    shared = SharedPass(heads(), stream, dev)
+    while not shared.reached(3):
+        shared.turn()
+    runs = len(upstream.runs)
+    assert shared.reached(3)  # asking again does nothing
+    assert len(upstream.runs) == runs
+    assert [trainer.state.evaluated for trainer in shared.trainers] == [3, 3, 3]
+    first = shared.trainers[0]
+    shared.end(first)
+    assert first.task.encoder is upstream  # type: ignore[attr-defined]
+    run(shared)
+    assert (shared.take_ended(), first.state.step) == (shared.trainers[1:], 3)
+    assert shared.reached(3)  # nobody is left
+    run(SharedPass(heads(resume=True)[:1], stream, dev))
+    for rate in (*RATES, 0.01):
+        single = tmp_path / f"alone{rate}"
+        Trainer(ToyHead(CountingUpstream()), config_of(lr=rate), single, stream, dev).fit()
+        if kind is None:
+            assert_equal_runs(single, tmp_path / "shared" / str(rate))
+        for one, two in zip(log_of(single), log_of(tmp_path / "shared" / str(rate)), strict=True):
+            assert two["loss"] == pytest.approx(one["loss"], rel=1e-4)
+
+
+def test_a_pass_that_waits_can_be_saved(tmp_path: Path) -> None:
+    shared = SharedPass(heads_of(tmp_path / "shared", CountingUpstream()), stream, dev)
+    shared.save()  # before its first step there is nothing
+    assert not list(tmp_path.rglob("last.safetensors"))
+    while not shared.reached(3):
+        shared.turn()
+    shared.save()
+    run(SharedPass(heads_of(tmp_path / "shared", CountingUpstream(), resume=True), stream, dev))
+    for rate in RATES:
+        assert_equal_runs(alone(tmp_path / f"alone{rate}", rate), tmp_path / "shared" / str(rate))
+
+
 def test_a_head_that_is_behind_catches_up(tmp_path: Path) -> None:
     """As after a kill between two checkpoints: one is at step 4, one at step 2."""
     for rate, steps in zip(RATES, (4, 2), strict=True):

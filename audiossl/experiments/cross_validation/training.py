@@ -24,7 +24,7 @@ from audiossl.data.folds import Fold, FoldsConfig, draw_folds
 from audiossl.data.manifests import manifests_beside, read_manifest, write_manifests
 from audiossl.encoders.loading import load_upstream
 from audiossl.experiments.building import build_downstream, check_rows, complete_config
-from audiossl.experiments.config import Experiment, inputs_of
+from audiossl.experiments.config import Experiment, SweepConfig, inputs_of
 from audiossl.experiments.cross_validation.run import (
     encoder_file_of_folds,
     fold_names,
@@ -34,7 +34,7 @@ from audiossl.experiments.cross_validation.run import (
 from audiossl.experiments.folder import LayerWeights, RunFacts, RunFolder
 from audiossl.experiments.sweeps.members import members_of
 from audiossl.experiments.sweeps.record import is_sweep, read_sweep
-from audiossl.experiments.sweeps.training import train_sweep
+from audiossl.experiments.sweeps.training import check_budget, train_sweep
 from audiossl.experiments.training import train_one
 from audiossl.training.context import accelerator_of
 
@@ -51,7 +51,7 @@ def train_folds(config: Experiment, out: Path, *, resume: bool = False, overwrit
     Returns `out`.
     Raises TrainingError, ManifestError, LabelError, ... before any training.
     """
-    _refuse_seeds(config)
+    _check_search(config)
     run = RunFolder(out)
     with run.writing(resume=resume, overwrite=overwrite, inputs=inputs_of(config)):
         accelerator, console = accelerator_of(config.trainer), Console(stderr=True)
@@ -77,7 +77,7 @@ def begin_folds(config: Experiment, out: Path, *, resume: bool = False, overwrit
     config, out, resume, overwrite: as for `train_folds`. A run that goes on keeps the folds that it has.
     Returns the names of the folds.
     """
-    _refuse_seeds(config)
+    _check_search(config)
     run = RunFolder(out)
     with run.writing(resume=resume, overwrite=overwrite, inputs=inputs_of(config)):
         _begin(config, run, resume=resume)
@@ -124,7 +124,8 @@ def finish_folds(config: Experiment, out: Path) -> Path:
     return out
 
 
-def _refuse_seeds(config: Experiment) -> None:
+def _check_search(config: Experiment) -> None:
+    check_budget(config)
     if config.sweep.seed:
         raise ConfigError(
             "sweep.seed and folds do not go together, as folds are drawn from the seed; leave sweep.seed out and train "
@@ -170,7 +171,8 @@ def _check(config: Experiment, folds: Iterable[Fold]) -> None:
     """Raise, before any training, what the task has to say about the rows of a fold: a class without training rows."""
     upstream = load_upstream(config.upstream, **config.upstream_options)
     # Heads that differ in nothing but the learning rate have the same to say.
-    plans = members_of(dataclasses.replace(config, sweep=dataclasses.replace(config.sweep, lr=[])))
+    sweep = SweepConfig(interface=config.sweep.interface, task=config.sweep.task)
+    plans = members_of(dataclasses.replace(config, sweep=sweep))
     for fold in folds:
         for plan in plans:
             try:

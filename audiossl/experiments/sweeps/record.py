@@ -16,6 +16,8 @@ from audiossl.core.typed_json import check_types
 from audiossl.encoders.encoder_file import EncoderFile
 from audiossl.experiments.folder import RunFolder
 
+State = Literal["waiting", "training", "finished", "stopped", "failed"]
+
 
 @dataclass
 class MemberRecord:
@@ -23,14 +25,15 @@ class MemberRecord:
 
     name: of its folder.
     values: what makes it, by axis.
-    dev: its best figure.
+    state: 'stopped' where others were ahead on dev and the budget did not pay for all.
+    dev: its best figure, of as far as it was trained.
     step: to which that belongs.
-    why: it failed.
+    why: it failed, or was stopped.
     """
 
     name: str
     values: dict[str, Any]
-    state: Literal["waiting", "training", "finished", "failed"] = "waiting"
+    state: State = "waiting"
     dev: float | None = None
     step: int | None = None
     why: str = ""
@@ -57,16 +60,24 @@ class SweepRecord:
     def best(self, seed: int | None = None) -> MemberRecord | None:
         """The finished member with the best figure on dev, of this seed if one is given.
 
-        Of equals it is the one with the smallest learning rate, the least likely to be unstable, then the first.
-        None where none is finished.
+        One that was stopped early is never it: its figure is not that of the full schedule. None where none is
+        finished.
+        """
+        ranked = [member for member in self.ranked("finished") if member.dev is not None]
+        return next((member for member in ranked if seed is None or member.seed == seed), None)
+
+    def ranked(self, *states: State) -> list[MemberRecord]:
+        """Members in these states, the best on dev first, those without a figure last.
+
+        Of equals the first is the one with the smallest learning rate, the least likely to be unstable, then the one
+        that is planned first.
         """
         sign = -1 if self.mode == "max" else 1
-        ranked = [
-            (sign * member.dev, member.values.get("lr", 0.0), place)
-            for place, member in enumerate(self.members)
-            if member.state == "finished" and member.dev is not None and (seed is None or member.seed == seed)
-        ]
-        return self.members[min(ranked)[-1]] if ranked else None
+
+        def key(member: MemberRecord) -> tuple[bool, float, float]:
+            return member.dev is None, sign * (member.dev or 0.0), member.values.get("lr", 0.0)
+
+        return sorted((member for member in self.members if member.state in states), key=key)
 
     @property
     def chosen(self) -> list[MemberRecord]:
@@ -77,11 +88,22 @@ class SweepRecord:
     @property
     def is_through(self) -> bool:
         """Whether nothing is left to train."""
-        return all(member.state in ("finished", "failed") for member in self.members)
+        return not any(member.state in ("waiting", "training") for member in self.members)
 
     @property
     def notes(self) -> list[str]:
-        """What a reader must know of the choice: that it is at an end of the rates, or was made between equals."""
+        """What a reader must know of the choice: at an end of the rates, between equals, or not among all."""
+        stopped = [member for member in self.members if member.state == "stopped"]
+        if not stopped:
+            return self._notes_on_rates
+        note = (
+            f"{len(stopped)} of {len(self.members)} members were behind on dev and stopped early, by the budget: their "
+            f"figures are of a part of the training, and only a member that was trained to the end can be chosen."
+        )
+        return [*self._notes_on_rates, note]
+
+    @property
+    def _notes_on_rates(self) -> list[str]:
         rates = sorted({member.values["lr"] for member in self.members if "lr" in member.values})
         best = self.best()
         if best is None or len(rates) < 2:

@@ -52,6 +52,20 @@ def test_nothing_is_said_of_a_rate_within_or_of_a_single_one() -> None:
     assert SweepRecord("accuracy", "max", [MemberRecord("s0", {"seed": 0}, "finished", 0.5)]).notes == []
 
 
+def test_one_that_was_stopped_is_never_the_best() -> None:
+    members = [
+        MemberRecord("a", {"lr": 0.1}, "stopped", 0.9, 5),
+        MemberRecord("b", {"lr": 0.01}, "finished", 0.5, 5),
+        MemberRecord("c", {"lr": 0.001}, "failed"),
+    ]
+    record = SweepRecord("accuracy", "max", members)
+    assert (record.best(), record.is_through) == (members[1], True)
+    assert [member.name for member in record.ranked("failed", "finished", "stopped")] == ["a", "b", "c"]
+    assert record.notes[-1].startswith("1 of 3 members were behind on dev and stopped early, by the budget")
+    members[1].state = "training"
+    assert (record.best(), record.is_through) == (None, False)
+
+
 @pytest.mark.parametrize(
     "changes",
     [

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 from toys.core import ROOT, TINY_TERA, ToyUpstream, count_encoded
+from toys.sweeps import assert_equal_runs, lines, stop_in_loss, weights
 
 from audiossl import load_run
 from audiossl.core.config import save_yaml
@@ -26,43 +26,10 @@ from audiossl.experiments.config import read_experiment
 from audiossl.experiments.start import train
 from audiossl.experiments.sweeps.record import best_member, is_sweep, read_sweep, runs_of
 from audiossl.report import build_report
-from audiossl.training.log import read_log
 from audiossl.training.task import Monitor
 
 Make = Callable[..., Any]
 LRS, PAIR = "sweep.lr=[0.1,0.01,0.001]", "sweep.lr=[0.1,0.01]"
-
-
-def lines(run: Path, split: str) -> list[dict[str, Any]]:
-    return [line for line in read_log(run) if line["split"] == split]
-
-
-def weights(run: Path, name: str = "last") -> dict[str, torch.Tensor]:
-    return read_tensors(run / "checkpoints" / f"{name}.safetensors")[0]
-
-
-def assert_equal_runs(first: Path, second: Path) -> None:
-    """Losses, evaluations, weights and optimizer state, bit by bit."""
-    assert read_log(first) == read_log(second)
-    assert lines(first, "train")
-    for name in ("last", "best"):
-        one, two = weights(first, name), weights(second, name)
-        assert one.keys() == two.keys()
-        assert all(torch.equal(one[key], two[key]) for key in one)
-    assert (first / "interface.json").read_text() == (second / "interface.json").read_text()
-
-
-def stop_in_loss(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
-    """Send this process a Ctrl-C in the given loss from now on (those of all heads are counted together)."""
-    original, count = UtteranceClassification.loss, [0]
-
-    def loss(self: Any, batch: Any) -> Any:
-        count[0] += 1
-        if count[0] == number:
-            signal.raise_signal(signal.SIGINT)
-        return original(self, batch)
-
-    monkeypatch.setattr(UtteranceClassification, "loss", loss)
 
 
 def cases(settings: dict[str, list[str]], num_fast: int = 3) -> list[Any]:
