@@ -109,11 +109,12 @@ def read_results(results: ResultsFolder | Path | str) -> SuiteResults:
 
 def metric_title(name: str) -> str:
     """
-    >>> metric_title("eer"), metric_title("min_dcf_p01"), metric_title("accuracy")
-    ('EER', 'min DCF p01', 'accuracy')
+    >>> metric_title("eer"), metric_title("min_dcf_p01"), metric_title("accuracy"), metric_title("map")
+    ('EER', 'min DCF p01', 'accuracy', 'mAP')
     """
-    upper = ("eer", "wer", "cer", "per", "uar", "ua", "wa", "map", "f1", "dcf", "auroc", "mtwv", "der")
-    return " ".join(word.upper() if word in upper else word for word in name.split("_"))
+    upper = ("eer", "wer", "cer", "per", "uar", "ua", "wa", "f1", "dcf", "auroc", "mtwv", "der")
+    words = {word: word.upper() for word in upper} | {"map": "mAP"}
+    return " ".join(words.get(word, word) for word in name.split("_"))
 
 
 def trained_on_test(test_sets: list[str], trained_on: list[str]) -> list[str]:
