@@ -19,7 +19,14 @@ from audiossl.core.registry import REGISTRIES, Registry
 if TYPE_CHECKING:
     from audiossl.encoders.upstream import Upstream
 
-_EXTRAS = {"onnxruntime": "onnx", "openvino": "openvino", "transformers": "hf", "peft": "lora", "submitit": "slurm", "ray": "ray"}
+_EXTRAS = {
+    "onnxruntime": "onnx",
+    "openvino": "openvino",
+    "transformers": "hf",
+    "peft": "lora",
+    "submitit": "slurm",
+    "ray": "ray",
+}
 
 
 class Finding(NamedTuple):

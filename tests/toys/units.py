@@ -27,6 +27,7 @@ def unit(function: str, name: str, folder: Path, **arguments: Any) -> Unit:
 
 def square(folder: str, name: str, number: int, seconds: float = 0.0) -> dict[str, Any]:
     mark(folder, "begun", name)
+    mark(folder, f"by {os.getppid()}", name)  # which node of several on this machine
     print(f"the square of {number}")
     time.sleep(seconds)
     write_json(Path(folder) / f"{name}.json", {"square": number * number})

@@ -1,0 +1,1 @@
+"""Ray (extra `ray`)."""
