@@ -38,7 +38,8 @@ def with_encoder(config: Experiment, task: SuiteTask, encoder: KnownEncoder) -> 
     search = task.search
     interfaces = [each for choice in search.interface for each in _interfaces(choice, encoder.facts.num_layers)]
     given = {"lr": search.lr, "interface": interfaces, "task": search.task}
-    sweep = replace(config.sweep, **{axis: values for axis, values in given.items() if values})
+    swept: dict[str, Any] = {axis: values for axis, values in given.items() if values}
+    sweep = replace(config.sweep, **swept)
     choice = encoder.choice
     return replace(config, upstream=choice.name, upstream_options=dict(choice.options), sweep=sweep)
 
