@@ -48,7 +48,8 @@ class Ray:
         """
         waiting = [Turn(unit, fresh_log(self.folder, unit)) for unit in units]
         with self._connected():
-            task, tasks = self._task(retries), {}
+            task = self._task(retries)
+            tasks: dict[Any, Turn] = {}
             try:
                 while waiting or tasks:
                     tasks |= {task.remote(turn.unit, turn.log, self._num_threads): turn for turn in waiting}
