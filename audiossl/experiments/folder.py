@@ -63,7 +63,8 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _versions() -> dict[str, str]:
+def versions_here() -> dict[str, str]:
+    """Of audiossl and of the packages that decide results."""
     found = {}
     for name, package in _PACKAGES.items():
         with suppress(PackageNotFoundError):  # some are extras
@@ -84,7 +85,7 @@ class RunFacts:
     num_parameters: int | None = None
     num_trainable: int | None = None
     processes: int | None = None
-    versions: dict[str, str] = field(default_factory=_versions)
+    versions: dict[str, str] = field(default_factory=versions_here)
     num_trainable_head: int | None = None
     num_trainable_upstream: int | None = None
     upstream_fingerprint: str | None = None

@@ -91,9 +91,18 @@ class FoldedRun(Run):
         """
         self._only_test(split)
         check_evaluable(RunFolder(self.folder), split)
+        for run in self.folds.values():
+            run.evaluate("test")
+        return self.pool(split)
+
+    def pool(self, split: str = "test") -> dict[str, Metric]:
+        """Metrics of the held-out rows of all folds together, each of which was evaluated. Nothing is predicted."""
+        self._only_test(split)
+        check_evaluable(RunFolder(self.folder), split)
         by_fold, rows = {}, []
         for name, run in self.folds.items():
-            by_fold[name] = run.evaluate("test")
+            stored = read_json(RunFolder(run.folder).split("test").metrics)["metrics"]
+            by_fold[name] = {key: Metric.from_json(metric) for key, metric in stored.items()}
             rows += [{**row, "fold": name} for row in read_jsonl(RunFolder(run.folder).split("test").predictions)]
         rows.sort(key=lambda row: str(row["id"]))
         write_jsonl(RunFolder(self.folder).split(split).predictions, rows)

@@ -37,9 +37,12 @@ def with_encoder(config: Experiment, task: SuiteTask, encoder: KnownEncoder) -> 
     """The experiment of a task with an encoder, and with what is tried for it."""
     search = task.search
     interfaces = [each for choice in search.interface for each in _interfaces(choice, encoder.facts.num_layers)]
-    given = {"lr": search.lr, "interface": interfaces, "task": search.task}
-    swept: dict[str, Any] = {axis: values for axis, values in given.items() if values}
-    sweep = replace(config.sweep, **swept)
+    sweep = replace(
+        config.sweep,
+        lr=search.lr or config.sweep.lr,
+        interface=interfaces or config.sweep.interface,
+        task=search.task or config.sweep.task,
+    )
     choice = encoder.choice
     return replace(config, upstream=choice.name, upstream_options=dict(choice.options), sweep=sweep)
 

@@ -244,6 +244,11 @@ class ResultsFolder:
         name = f"seed{seed}" + (f".fold-{folder_of(fold)}" if fold else "")
         return self.cells_path / task / folder_of(upstream) / f"{name}.json"
 
+    def folds(self, task: str, upstream: str, seed: int) -> list[Path]:
+        """The files with the results of single folds of a cell."""
+        whole = self.cell(task, upstream, seed)
+        return sorted(whole.parent.glob(f"{whole.stem}.fold-*.json"))
+
     def write(self, result: CellResult) -> None:
         """Write the result of a cell."""
         write_json(self.cell(result.task, result.upstream, result.seed, result.fold), result.as_json())
