@@ -16,6 +16,7 @@ from audiossl.core.tensors import fingerprint
 from audiossl.data.config import LoaderConfig
 from audiossl.data.manifests import read_manifest
 from audiossl.encoders.devices import best_device
+from audiossl.encoders.encoding import encode_rows
 from audiossl.encoders.loading import load_upstream
 from audiossl.encoders.upstream import Upstream
 from audiossl.experiments.building import build_downstream, complete_config

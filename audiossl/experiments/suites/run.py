@@ -82,8 +82,8 @@ def _locked(folder: ResultsFolder, share: tuple[int, int]) -> Iterator[None]:
     with open(folder.path / ".lock", "a", encoding="utf-8", opener=open_no_link) as whole:
         if total == 1 and not try_lock_file(whole):
             raise TrainingError(
-                f"Another `suite run` works in {folder}; wait for it, choose another --out, or give each a share of the "
-                f"cells with --shard 1/2 and --shard 2/2."
+                f"Another `suite run` works in {folder}; wait for it, choose another --out, or give each a share of "
+                f"the cells with --shard 1/2 and --shard 2/2."
             )
         if total > 1:
             lock_file(whole, shared=True)

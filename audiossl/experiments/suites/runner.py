@@ -149,7 +149,7 @@ class Runner:
     def _begin_folds(
         self, cells: Sequence[Cell], begun: Mapping[str, CellResult], units: Mapping[str, Unit]
     ) -> dict[str, list[tuple[CellResult, Unit]]]:
-        """What is to be computed of the folds of each cell, by its title. Cells that cannot begin are not among them."""
+        """What is to be computed of the folds of each cell, by its title, without cells that cannot begin."""
         starts = {
             f"{title}, folds": replace(units[title], name=f"{title}, folds", target=f"{_WORK}:begin_cell")
             for title in (cell.title for cell in cells)
@@ -214,7 +214,7 @@ class Runner:
         self.say(f"{begun.title}: failed. {outcome.error}" + (f" See {log}." if log else ""))
 
     def _drop(self, cell: Cell) -> None:
-        """Remove the hidden states of an encoder that were computed for these cells, and that no other cell will read."""
+        """Remove the hidden states of an encoder that were computed for these cells, which are done."""
         root, freed = features_folder(cell.config.cache), 0
         for entry in entries_in(root):
             if entry.key in self._entries and remove_entry(entry):
