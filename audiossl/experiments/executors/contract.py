@@ -68,6 +68,11 @@ class Executor(Protocol):
     has to keep, which all workers see, and what gets a line when there is something to say.
     """
 
+    @property
+    def width(self) -> int:
+        """About how many units run at once: a pass over a corpus is given out in as many parts."""
+        ...
+
     def run(self, units: Sequence[Unit], *, retries: int = 1) -> Iterator[Outcome]:
         """The outcome of every unit, as they end. Closing the iterator stops what still runs."""
         ...

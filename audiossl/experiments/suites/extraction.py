@@ -45,10 +45,10 @@ def extract_features(configs: Mapping[str, Any], share: Sequence[int]) -> dict[s
     # Cells that read the same rows share a pass, whatever form each of them needs.
     groups: dict[tuple[str, ...], list[Experiment]] = {}
     for config in experiments:
-        groups.setdefault(_manifests(config), []).append(config)
+        groups.setdefault(manifests_of(config), []).append(config)
     for manifests, members in groups.items():
         cuts = CutSet.from_cuts(cut for path in manifests for cut in read_manifest(Path(path)))
-        needs = [each for config in members for each in _needs(config, upstream, mark)]
+        needs = [each for config in members for each in needs_of_heads(config, upstream, mark)]
         done = _fill(needs, cuts, (int(share[0]), int(share[1])))
         audio_s, entries = audio_s + done.audio_s, entries | done.entries
     norms = _layer_norms(upstream, first) if not share[0] else []
@@ -63,12 +63,13 @@ class _Filled(NamedTuple):
     entries: set[str]
 
 
-def _manifests(config: Experiment) -> tuple[str, ...]:
+def manifests_of(config: Experiment) -> tuple[str, ...]:
+    """The manifests whose rows an experiment reads."""
     splits = ("all",) if config.folds.by else ("train", "dev", "test")
     return tuple(str(config.data.path(split)) for split in splits)
 
 
-def _needs(config: Experiment, upstream: Upstream, mark: str) -> Iterator[FeatureNeeds]:
+def needs_of_heads(config: Experiment, upstream: Upstream, mark: str) -> Iterator[FeatureNeeds]:
     """What each head that is tried needs of the cache. Nothing where the encoder is trained."""
     if config.finetune.mode != "none":
         return

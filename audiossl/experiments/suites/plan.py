@@ -72,6 +72,11 @@ class Plan:
     left_out: dict[str, str] = field(default_factory=dict)
 
     @property
+    def is_done(self) -> bool:
+        """Whether there is nothing to compute or to take over."""
+        return bool(self.cells) and all(cell.is_done for cell in self.cells)
+
+    @property
     def to_compute(self) -> list[Cell]:
         return [cell for cell in self.cells if cell.state not in ("done", "elsewhere")]
 
@@ -83,12 +88,14 @@ class Asked(NamedTuple):
     encoders: the upstreams.
     data: the folder of the corpora. None where nobody has said.
     over: settings that go before all others.
+    budget: full trainings that the search in a cell may cost. 0 for all that is tried.
     """
 
     suite: Suite
     encoders: Sequence[KnownEncoder]
     data: Path | None = None
     over: Mapping[str, Any] = {}
+    budget: float = 0.0
 
 
 def make_plan(asked: Asked, folder: ResultsFolder) -> Plan:
@@ -117,7 +124,7 @@ def make_plan(asked: Asked, folder: ResultsFolder) -> Plan:
                 left_out[name] = why
     for encoder in asked.encoders:
         for (name, seed), config in bases.items():
-            own = with_encoder(config, known[name], encoder)
+            own = with_encoder(config, known[name], encoder, asked.budget)
             cells.append(compared(Cell(name, known[name], encoder, seed, own), folder))
     return Plan(asked.suite, cells, left_out)
 

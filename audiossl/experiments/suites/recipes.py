@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import subprocess
@@ -33,8 +34,14 @@ def task_experiment(name: str, task: SuiteTask, seed: int, out: Path, over: Mapp
     return experiment_of([_in_folder({**merged, "seed": seed}, out)], f"task {name} of the suite")
 
 
-def with_encoder(config: Experiment, task: SuiteTask, encoder: KnownEncoder) -> Experiment:
-    """The experiment of a task with an encoder, and with what is tried for it."""
+def with_encoder(config: Experiment, task: SuiteTask, encoder: KnownEncoder, budget: float = 0.0) -> Experiment:
+    """The experiment of a task with an encoder, and with what is tried for it.
+
+    config: of the task.
+    task: what the suite says of it.
+    encoder: which one.
+    budget: full trainings that the search may cost. 0 for all that is tried.
+    """
     search = task.search
     interfaces = [each for choice in search.interface for each in _interfaces(choice, encoder.facts.num_layers)]
     sweep = replace(
@@ -43,6 +50,9 @@ def with_encoder(config: Experiment, task: SuiteTask, encoder: KnownEncoder) -> 
         interface=interfaces or config.sweep.interface,
         task=search.task or config.sweep.task,
     )
+    num_members = math.prod(len(values) for values in sweep.axes.values())
+    if budget and num_members > budget:
+        sweep = replace(sweep, budget=budget)
     choice = encoder.choice
     return replace(config, upstream=choice.name, upstream_options=dict(choice.options), sweep=sweep)
 

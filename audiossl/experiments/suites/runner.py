@@ -89,9 +89,12 @@ class Runner:
         """Hidden states for all cells, in one pass of each encoder over each corpus."""
         owner: dict[str, tuple[str, str]] = {}
         units = []
-        for (label, corpus), members in _grouped(cells).items():
+        groups = _grouped(cells)
+        # The passes themselves keep that many workers busy. Where they are fewer, each is given out in parts.
+        most = -(-self.options.width // max(1, len(groups)))
+        for (label, corpus), members in groups.items():
             configs = {cell.title: as_dict(cell.config) for cell in members if cell.config.features != "off"}
-            parts = self.options.width if configs else 0
+            parts = most if configs else 0
             for part in range(parts):
                 name = f"encode {corpus} with {label}" + (f", part {part + 1} of {parts}" if parts > 1 else "")
                 units.append(Unit(name, _EXTRACT, {"configs": configs, "share": [part, parts]}))

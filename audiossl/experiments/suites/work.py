@@ -21,6 +21,7 @@ from audiossl.experiments.cross_validation.training import begin_folds, finish_f
 from audiossl.experiments.folder import RunFolder, now, versions_here
 from audiossl.experiments.loading import load_run
 from audiossl.experiments.start import train
+from audiossl.experiments.suites.forecast import remember_speed
 from audiossl.experiments.suites.metering import EnergyMeter, named_times, peak_memory_bytes
 from audiossl.experiments.suites.plan import remember, stored
 from audiossl.experiments.suites.results import CellResult, Cost, ResultsFolder, Trial
@@ -55,6 +56,7 @@ def compute_cell(out: str, begun: Mapping[str, Any], config: Mapping[str, Any]) 
         with named_times(times, "evaluate_s"):
             metrics = load_run(chosen.path).evaluate("test")
     cost = Cost(peak_memory_bytes=peak_memory_bytes(), energy_j=energy.joules, device=str(best_device()), **times)
+    remember_speed(cell.task, experiment, cost.total_s)
     return _written(folder, _with_facts(folder, cell, run, chosen, metrics, cost))
 
 

@@ -6,9 +6,9 @@ import csv
 import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast, get_args
 
-from audiossl.core.errors import AudiosslError
+from audiossl.core.errors import AudiosslError, ConfigError
 from audiossl.core.types import Metric
 from audiossl.core.untrusted import printable
 from audiossl.experiments.suites.results import ResultsFolder
@@ -40,6 +40,14 @@ class LeaderboardCell(NamedTuple):
     interval: str = ""
     best: bool = False
     marked: bool = False
+
+
+def format_of(text: str) -> Format:
+    """A format that a user named. Raises ConfigError for another one."""
+    for form in get_args(Format):
+        if text == form:
+            return cast(Format, form)
+    raise ConfigError(f"--format {text}: choose {', '.join(get_args(Format))}.")
 
 
 def export_text(results: ResultsFolder | Path | str, form: Format, upstream: str = "") -> str:

@@ -44,13 +44,18 @@ class Pool:
         self.folder, self.say = folder, say
         self.config = config or self.Config()
 
+    @property
+    def width(self) -> int:
+        """As many as there are workers."""
+        return self.config.jobs or max(2, num_cores() // _CORES_A_JOB)
+
     def run(self, units: Sequence[Unit], *, retries: int = 1) -> Iterator[Outcome]:
         """The outcome of every unit, as they end.
 
         Closing the iterator asks those that still run to save and end, and ends them after half a minute if they have
         not.
         """
-        jobs = min(self.config.jobs or max(2, num_cores() // _CORES_A_JOB), len(units))
+        jobs = min(self.width, len(units))
         waiting = deque(Turn(unit, fresh_log(self.folder, unit)) for unit in units)
         crew = _Crew(jobs, threads=max(1, num_cores() // max(1, jobs)))
         try:

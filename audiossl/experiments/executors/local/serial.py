@@ -25,6 +25,11 @@ class Serial:
         self.folder, self.say = folder, say
         self.config = config or self.Config()
 
+    @property
+    def width(self) -> int:
+        """One at a time."""
+        return 1
+
     def run(self, units: Sequence[Unit], *, retries: int = 1) -> Iterator[Outcome]:
         """The outcome of every unit, in order. There is no worker to lose, so that nothing is tried again."""
         for unit in units:

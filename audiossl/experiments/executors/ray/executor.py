@@ -19,6 +19,7 @@ from audiossl.experiments.executors.attempts import Turn, attempt, fresh_log, li
 from audiossl.experiments.executors.contract import Outcome, Sink, Unit
 
 _GRACE_S = 30.0
+_PARTS = 4
 _STORE_BYTES = 128 * 2**20  # of a Ray of our own: results are small, and the default is a third of the memory
 
 
@@ -39,6 +40,11 @@ class Ray:
         self.folder, self.say = folder, say
         self.config = config or self.Config()
         self.ray = _ray()
+
+    @property
+    def width(self) -> int:
+        """Nobody knows before the cluster is asked, and its nodes may come and go."""
+        return _PARTS
 
     def run(self, units: Sequence[Unit], *, retries: int = 1) -> Iterator[Outcome]:
         """The outcome of every unit, as they end.

@@ -26,6 +26,7 @@ from audiossl.experiments.executors.slurm.queue import SlurmQueue
 
 _MOST_IN_ARRAY = 1000  # Slurm's MaxArraySize is 1001 where nobody has changed it
 _MOST_TIMEOUTS = 10
+_MOST_PARTS = 16
 _LEAST_MIN = 60
 _GRACE_S = 600.0
 
@@ -63,6 +64,11 @@ class Slurm:
                 "The executor slurm needs the command sbatch, which this machine does not have; run this on a login "
                 "node of the cluster, or choose --executor pool."
             )
+
+    @property
+    def width(self) -> int:
+        """As many as may be in the queue at once, and no more than a corpus has reasonable parts."""
+        return min(self.config.array_parallelism, _MOST_PARTS)
 
     def run(self, units: Sequence[Unit], *, retries: int = 1) -> Iterator[Outcome]:
         """The outcome of every unit, as they end. Closing the iterator cancels the jobs that are left."""

@@ -1,0 +1,305 @@
+"""`audiossl suite`: upstreams on many tasks, planned, computed, compared and shown."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from audiossl.cli.options import AsJson
+from audiossl.cli.tables import add_row, console, new_table
+from audiossl.core.errors import ConfigError
+from audiossl.core.untrusted import shown
+
+app = typer.Typer(no_args_is_help=True)
+Name = Annotated[str, typer.Argument(help="A suite of `audiossl suite list`, or the path of a YAML file.")]
+Upstreams = Annotated[
+    list[str],
+    typer.Option(
+        "--upstream",
+        help="An encoder, NAME:random for random weights, NAME,key=value for options; may be repeated.",
+    ),
+]
+Data = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option("--data", help="Folder of the corpora; $AUDIOSSL_DATA.", show_default=False),
+]
+Results = Annotated[Path, typer.Argument(help="A results folder that `audiossl suite run` wrote.")]
+OutOption = Annotated[Path, typer.Option("--out", help="The results folder.")]
+Only = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option("--only", help="A task RECIPE/YAML of the suite; may be repeated.", show_default=False),
+]
+Overrides = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Argument(help="Settings of every experiment as key=value.", show_default=False),
+]
+Budget = Annotated[
+    float, typer.Option(help="Full trainings that a search may cost in each cell, by successive halving. 0 for all.")
+]
+
+
+@app.command("list")
+def list_suites(as_json: AsJson = False) -> None:
+    """Suites, their tasks, and what data each needs."""
+    from audiossl.core.config import as_dict
+    from audiossl.experiments.suites.definition import read_suite, suite_files, why_missing
+
+    suites = [read_suite(name) for name in suite_files()]
+    if as_json:
+        print(json.dumps([as_dict(suite) for suite in suites], indent=2))
+        return
+    out = console()
+    for suite in suites:
+        made = new_table(
+            "task", "asks", "figure", "data", "how to get it", title=_title(suite), folded=["how to get it"]
+        )
+        for name, task in suite.tasks.items():
+            missing = why_missing(name, task)
+            add_row(made, (name, task.title, task.metric, task.corpus, f"missing: {missing}" if missing else task.get))
+        out.print(made, "")
+
+
+def _title(suite: Any) -> str:
+    return f"{suite.name}, version {suite.version}: {suite.title}"
+
+
+@app.command()
+def plan(
+    suite: Name,
+    upstream: Upstreams,
+    overrides: Overrides = None,
+    data: Data = None,
+    to: OutOption = Path("results"),
+    only: Only = None,
+    budget: Budget = 0.0,
+    as_json: AsJson = False,
+) -> None:
+    """Cells of a suite, what they will cost, and what is there already. Nothing is computed."""
+    from audiossl.experiments.suites.forecast import forecast
+    from audiossl.experiments.suites.plan import make_plan
+    from audiossl.experiments.suites.results import ResultsFolder
+
+    made = make_plan(_asked(suite, upstream, overrides, data, only, budget), ResultsFolder(to))
+    costs = forecast(made)
+    if as_json:
+        print(json.dumps(costs.as_json(made), indent=2))
+        return
+    out = console()
+    table = new_table("task", "upstream", "seed", "state", "minutes", folded=["state"])
+    for cell in made.cells:
+        minutes = costs.seconds(cell) / 60
+        state = f"{cell.state}: {cell.why}" if cell.why else cell.state
+        shown_minutes = f"{minutes:.1f}" if minutes else ""
+        add_row(table, (cell.task, cell.encoder.choice.label, cell.seed, state, shown_minutes))
+    out.print(table)
+    for line in (*costs.lines(made), *(f"{name} is left out: {why}." for name, why in made.left_out.items())):
+        out.print(shown(line))
+
+
+@app.command()
+def run(
+    suite: Name,
+    upstream: Upstreams,
+    overrides: Overrides = None,
+    data: Data = None,
+    to: OutOption = Path("results"),
+    only: Only = None,
+    budget: Budget = 0.0,
+    executor: Annotated[str, typer.Option(help="serial, pool, slurm, ray, or a plug-in's.")] = "",
+    executor_option: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option("--executor-option", help="The executor's own, as key=value.", show_default=False),
+    ] = None,
+    jobs: Annotated[int, typer.Option(help="Cells at once on this machine. 0 for what suits it.")] = 0,
+    shard: Annotated[str, typer.Option(help="i/n for the i-th of n parts of the cells, the first being 1.")] = "1/1",
+    retries: Annotated[int, typer.Option(help="How often a cell is begun again whose worker died.")] = 1,
+) -> None:
+    """Compute what is missing of a suite. The same command goes on where it was stopped."""
+    from audiossl.experiments.executors.making import make_executor
+    from audiossl.experiments.suites.forecast import is_short_of_disk
+    from audiossl.experiments.suites.plan import make_plan
+    from audiossl.experiments.suites.results import ResultsFolder
+    from audiossl.experiments.suites.run import run_suite
+    from audiossl.experiments.suites.runner import RunOptions
+    from audiossl.features.extraction import parse_shard
+
+    asked, folder, share = _asked(suite, upstream, overrides, data, only, budget), ResultsFolder(to), parse_shard(shard)
+    before = make_plan(asked, folder)
+    if before.is_done:
+        print(f"All {len(before.cells)} cells are done; see `audiossl suite report {to}`.")
+        _say_left_out(before)
+        return
+    name, options = _executor(executor, executor_option, jobs)
+    worker = make_executor(name, folder.path, _say, options)
+    how = RunOptions(retries=retries, share=share, width=worker.width, drop=is_short_of_disk(before))
+    try:
+        after = run_suite(asked, folder, worker, how, _say)
+    except KeyboardInterrupt:
+        print("Interrupted. The same command goes on.", file=sys.stderr)
+        raise typer.Exit(130) from None
+    _print_figures(to)
+    wrong = [cell for cell in after.cells if cell.state == "failed"]
+    if wrong:
+        print(f"{len(wrong)} of {len(after.cells)} cells failed; see `audiossl suite status {to}`.", file=sys.stderr)
+        raise typer.Exit(1)
+    print(f"Results: {to}")
+
+
+def _say(line: str) -> None:
+    console(stderr=True).print(shown(line))
+
+
+def _say_left_out(made: Any) -> None:
+    for name, why in made.left_out.items():
+        _say(f"{name} is left out, because {why}.")
+
+
+def _executor(name: str, pairs: list[str] | None, jobs: int) -> tuple[str, dict[str, Any]]:
+    """The executor's name and options. Without a name it is this machine, with one process or several."""
+    from audiossl.core.config import parse_overrides
+    from audiossl.encoders.devices import best_device
+
+    options = parse_overrides(pairs or [], example="partition=gpu")
+    if name and name != "pool":
+        if jobs:
+            raise ConfigError(f"--jobs is for processes of this machine; leave it out with --executor {name}.")
+        return name, options
+    if jobs < 0:
+        raise ConfigError(f"--jobs {jobs}: choose a number of processes, or 0 for what suits this machine.")
+    # A GPU is not faster for being shared.
+    num = jobs or (1 if best_device().type != "cpu" else min(os.cpu_count() or 1, 8))
+    return ("pool", {"jobs": num, **options}) if num > 1 or name else ("serial", options)
+
+
+def _asked(
+    suite: str,
+    upstreams: list[str],
+    overrides: list[str] | None,
+    data: Path | None,
+    only: list[str] | None,
+    budget: float,
+) -> Any:
+    from audiossl.experiments.config import parse_settings
+    from audiossl.experiments.suites.definition import read_suite
+    from audiossl.experiments.suites.encoders import known_encoder, parse_encoder
+    from audiossl.experiments.suites.plan import Asked
+
+    found = read_suite(suite).only(only or [])
+    choices = [parse_encoder(text) for text in dict.fromkeys(upstreams)]
+    given = os.environ.get("AUDIOSSL_DATA")
+    corpora = data or (Path(given) if given else None)
+    if corpora is not None and not corpora.is_dir():
+        raise ConfigError(f"{corpora} is no folder; name the folder of the corpora with --data or AUDIOSSL_DATA.")
+    return Asked(found, [known_encoder(choice) for choice in choices], corpora, parse_settings(overrides or []), budget)
+
+
+@app.command()
+def status(results: Results, as_json: AsJson = False) -> None:
+    """What a results folder has, what failed and why."""
+    from audiossl.experiments.suites.results import ResultsFolder
+
+    found = [cell for cell in ResultsFolder(results).results() if not cell.fold or cell.state != "finished"]
+    if as_json:
+        print(json.dumps([cell.as_json() for cell in found], indent=2))
+        return
+    if not found:
+        print(f"{results} has no results yet.")
+        return
+    made = new_table("task", "upstream", "seed", "fold", "state", "figure", "seconds", folded=["state"])
+    for cell in found:
+        state = f"failed: {cell.error} {cell.log}".rstrip() if cell.state == "failed" else cell.state
+        figure = _figure(cell)
+        seconds = f"{cell.cost.total_s:.0f}" if cell.state == "finished" else ""
+        add_row(made, (cell.task, cell.upstream, cell.seed, cell.fold, state, figure, seconds))
+    console().print(made)
+
+
+def _figure(cell: Any) -> str:
+    from audiossl.metrics.formatting import interval_written, with_unit, written
+
+    if cell.figure is None:
+        return ""
+    name = cell.metric
+    return f"{with_unit(name)} {written(name, cell.figure.value)} {interval_written(name, cell.figure)}".strip()
+
+
+def _print_figures(results: Path) -> None:
+    from audiossl.report.suites.export import export_text
+
+    print(export_text(results, "markdown"))
+
+
+@app.command()
+def report(
+    results: Results,
+    to: Annotated[Path, typer.Option("--out", help="Folder of the site.")] = Path("site"),
+) -> None:
+    """A static site: leaderboard, a page for each task and each upstream."""
+    from audiossl.report.suites.site import build_site
+
+    print(f"Report: {build_site(results, to)}")
+
+
+@app.command()
+def compare(
+    results: Results,
+    first: Annotated[str, typer.Argument(help="An upstream, as the results name it.")],
+    second: Annotated[str, typer.Argument(help="Another one.")],
+    as_json: AsJson = False,
+) -> None:
+    """Two upstreams on every task: paired differences on the same items, with intervals."""
+    from audiossl.report.suites.comparing import compare_upstreams
+
+    found = compare_upstreams(results, first, second)
+    if as_json:
+        print(json.dumps(found.as_json(), indent=2))
+        return
+    made = new_table("task", "metric", first, second, "difference", "95 % interval", "p", "p (Holm)", "over")
+    for row in found.rows:
+        add_row(made, row)
+    out = console()
+    out.print(made)
+    for note in found.notes:
+        out.print(shown(note))
+
+
+@app.command()
+def export(
+    results: Results,
+    form: Annotated[str, typer.Option("--format", help="markdown, latex, csv or card.")] = "markdown",
+    upstream: Annotated[str, typer.Option(help="The one whose card is written.")] = "",
+    to: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--out", help="A file. Without it, the terminal.", show_default=False),
+    ] = None,
+) -> None:
+    """The table of a paper, or the results section of a model card."""
+    from audiossl.core.files import atomic_write
+    from audiossl.core.outputs import check_out
+    from audiossl.report.suites.export import export_text, format_of
+
+    text = export_text(results, format_of(form), upstream)
+    if to is None:
+        print(text)
+        return
+    check_out(to, "file", [results])
+    with atomic_write(to) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+@app.command()
+def merge(
+    results: Annotated[list[Path], typer.Argument(help="Results folders.")],
+    to: OutOption,
+) -> None:
+    """Put the cells of several results folders into one."""
+    from audiossl.experiments.suites.merging import merge_results
+
+    for line in merge_results(results, to):
+        print(line)
+    print(f"Results: {to}")

@@ -1,0 +1,221 @@
+"""What a plan will cost: seconds of encoding and of training, and room in the cache.
+
+The encoder is tried on a few seconds of noise, and the rows that the cache lacks are counted. How long a head trains is
+what it took the last times on this machine, whatever encoder it was on: heads are small, so that their number of steps
+decides. For a task that was never computed here, a step is reckoned with a plain guess.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from lhotse import CutSet
+
+from audiossl.core.files import cache_folder, read_json, write_json
+from audiossl.core.tensors import fingerprint
+from audiossl.data.fields import read_field
+from audiossl.data.manifests import read_manifest
+from audiossl.encoders.devices import best_device, place
+from audiossl.encoders.loading import load_upstream
+from audiossl.encoders.upstream import Upstream
+from audiossl.experiments.config import Experiment
+from audiossl.experiments.suites.extraction import manifests_of, needs_of_heads
+from audiossl.experiments.suites.plan import Cell, Plan
+from audiossl.experiments.suites.recipes import is_prepared
+from audiossl.features.access import features_folder, gigabytes
+from audiossl.features.store import bytes_below, free_bytes
+
+_GUESS_START_S, _GUESS_STEP_S = 5.0, 0.01
+_KEPT = 9  # of the last times
+_TRIED_S = 4.0
+
+
+@dataclass
+class Forecast:
+    """What computing a plan will take on this machine, one cell after another.
+
+    encode_s: by encoder and corpus, seconds of encoding.
+    train_s: by the title of a cell, seconds of training and evaluation.
+    audio_s: seconds of sound that are to be encoded.
+    cache_bytes: what the cache will take.
+    guessed: titles of cells whose task was never computed here.
+    unknown: tasks whose manifests are not there yet, so that their rows are those that the suite says.
+    """
+
+    encode_s: dict[tuple[str, str], float] = field(default_factory=dict)
+    train_s: dict[str, float] = field(default_factory=dict)
+    audio_s: float = 0.0
+    cache_bytes: int = 0
+    guessed: list[str] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+
+    @property
+    def total_s(self) -> float:
+        return sum(self.encode_s.values()) + sum(self.train_s.values())
+
+    def seconds(self, cell: Cell) -> float:
+        """Of training and evaluating a cell. 0 for one that is there."""
+        return self.train_s.get(cell.title, 0.0)
+
+    def lines(self, plan: Plan) -> Iterator[str]:
+        """The whole in sentences."""
+        done = sum(cell.state in ("done", "elsewhere") for cell in plan.cells)
+        yield f"{len(plan.cells)} cells, {done} of them there already, {len(plan.to_compute)} to compute."
+        encode_s, train_s = sum(self.encode_s.values()), sum(self.train_s.values())
+        yield (
+            f"About {self.total_s / 60:.1f} minutes one after another: {encode_s / 60:.1f} to encode "
+            f"{self.audio_s / 3600:.2f} h of sound once, {train_s / 60:.1f} for the heads. The cache will grow by "
+            f"{gigabytes(self.cache_bytes)}."
+        )
+        if self.guessed:
+            yield f"{len(self.guessed)} cells are of tasks that were never computed here: their time is a guess."
+        if self.unknown:
+            yield f"Not prepared yet, so that their size is what the suite says: {', '.join(self.unknown)}."
+
+    def as_json(self, plan: Plan) -> dict[str, Any]:
+        """For a program to read."""
+        cells = [
+            {
+                "task": cell.task,
+                "upstream": cell.encoder.choice.label,
+                "seed": cell.seed,
+                "key": cell.key,
+                "state": cell.state,
+                "why": cell.why,
+                "seconds": self.seconds(cell),
+            }
+            for cell in plan.cells
+        ]
+        sums = {"encode_s": sum(self.encode_s.values()), "train_s": sum(self.train_s.values()), "audio_s": self.audio_s}
+        return {"cells": cells, "left_out": plan.left_out, **sums, "cache_bytes": self.cache_bytes}
+
+
+def forecast(plan: Plan) -> Forecast:
+    """What the cells will cost that are to be computed. Each encoder is loaded and tried for some seconds."""
+    found = Forecast()
+    groups: dict[str, dict[str, list[Cell]]] = {}
+    for cell in plan.to_compute:
+        label, corpus = cell.corpus
+        groups.setdefault(label, {}).setdefault(corpus, []).append(cell)
+    for label, corpora in groups.items():
+        cells = [cell for members in corpora.values() for cell in members]
+        begin = time.monotonic()
+        upstream = load_upstream(cells[0].config.upstream, **cells[0].config.upstream_options)
+        load_s, speed = time.monotonic() - begin, seconds_per_second(upstream)
+        for cell in cells:
+            found.train_s[cell.title] = _train_s(cell, load_s, found)
+        for corpus, members in corpora.items():
+            audio_s, num_bytes = _lacking(members, upstream, found)
+            found.encode_s[label, corpus] = audio_s * speed
+            found.audio_s, found.cache_bytes = found.audio_s + audio_s, found.cache_bytes + num_bytes
+    return found
+
+
+def is_short_of_disk(plan: Plan) -> bool:
+    """Whether the cache will not take the hidden states of all encoders at once."""
+    if len({cell.encoder.choice.label for cell in plan.to_compute}) < 2:
+        return False
+    cache = plan.to_compute[0].config.cache
+    root = features_folder(cache)
+    room = free_bytes(root) // 2 if cache.max_gb is None else cache.max_gb * 1e9 - bytes_below(root)
+    # Half a gigabyte an hour is much for means and little for frames: looking closer takes time, and this is not close.
+    hours = sum(cell.definition.size.hours for cell in plan.to_compute)
+    return hours * 2e9 > room and forecast(plan).cache_bytes > room
+
+
+def remember_speed(task: str, config: Experiment, seconds: float) -> None:
+    """Take down what a run of a task took, of one fold where there are folds."""
+    path = _speeds_path(task, config)
+    before = read_json(path).get("times", []) if path.is_file() else []
+    write_json(path, {"task": task, "times": [*before, [_steps(config), seconds]][-_KEPT:]})
+
+
+def seconds_per_second(upstream: Upstream) -> float:
+    """Seconds that an encoder takes for a second of sound, in recordings of some seconds one after another."""
+    device = place(upstream, best_device())
+    num_samples = round(_TRIED_S * upstream.sample_rate_hz)
+    wavs = 0.05 * torch.randn(2, num_samples, generator=torch.Generator().manual_seed(0))
+    lengths = torch.full((2,), num_samples)
+    times = []
+    with torch.inference_mode():
+        for _ in range(4):
+            begin = time.monotonic()
+            features = upstream(wavs.to(device), lengths.to(device))
+            features.layers[-1].sum().item()  # waits for a GPU
+            times.append(time.monotonic() - begin)
+    return float(min(times[1:]) / (2 * _TRIED_S))
+
+
+def _train_s(cell: Cell, load_s: float, found: Forecast) -> float:
+    """Seconds of a cell, all folds together."""
+    num_folds = _num_folds(cell)
+    path = _speeds_path(cell.task, cell.config)
+    times = read_json(path)["times"] if path.is_file() else []
+    steps = _steps(cell.config)
+    if not times:
+        found.guessed.append(cell.title)
+        return num_folds * (_GUESS_START_S + 2 * load_s + steps * _GUESS_STEP_S)
+    return num_folds * median(seconds * steps / before for before, seconds in times)
+
+
+def _num_folds(cell: Cell) -> int:
+    folds = cell.config.folds
+    if not folds.by:
+        return 1
+    kind, argument = folds.parsed()
+    if kind == "k":
+        return int(argument)
+    if not is_prepared(cell.config):
+        return 5
+    return max(1, len({read_field(cut, argument) for cut in read_manifest(cell.config.data.path("all"))}))
+
+
+def _steps(config: Experiment) -> int:
+    """Updates of all members together."""
+    members = math.prod(len(values) for values in config.sweep.axes.values())
+    return max(1, round(config.trainer.steps * (config.sweep.budget or members)))
+
+
+def _speeds_path(task: str, config: Experiment) -> Path:
+    what = [task, config.downstream, config.task, config.setting, config.data.batch_size, str(best_device().type)]
+    name = hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()[:32]
+    return cache_folder() / "suites" / "speeds" / f"{name}.json"
+
+
+def _lacking(cells: list[Cell], upstream: Upstream, found: Forecast) -> tuple[float, int]:
+    """Seconds of sound that the cache lacks for these cells, and the bytes that they will take."""
+    audio_s, num_bytes = 0.0, 0
+    groups: dict[tuple[str, ...], list[Cell]] = {}
+    for cell in cells:
+        if is_prepared(cell.config):
+            groups.setdefault(manifests_of(cell.config), []).append(cell)
+        else:
+            found.unknown.append(cell.task)
+            audio_s = max(audio_s, cell.definition.size.hours * 3600)
+    mark = fingerprint(upstream)
+    for manifests, members in groups.items():
+        cuts = CutSet.from_cuts(cut for path in manifests for cut in read_manifest(Path(path)))
+        forms: dict[Any, Any] = {}
+        for cell in members:
+            for needs in needs_of_heads(cell.config, upstream, mark):
+                form = needs.choose_form([cuts]).form
+                forms.setdefault((form, needs.task.interface.layers_read), (form, needs))
+        surveys = []
+        for form, needs in forms.values():
+            if form != "off":
+                source = needs.open_source(form)
+                surveys.append(source.survey(cuts))
+                source.store.close()
+        if surveys:
+            audio_s += max(survey.missing_s for survey in surveys)
+            num_bytes += sum(survey.missing_bytes for survey in surveys)
+    return audio_s, num_bytes
