@@ -90,7 +90,7 @@ def plan(
         print(json.dumps(costs.as_json(made), indent=2))
         return
     out = console()
-    table = new_table("task", "upstream", "seed", "state", "minutes", folded=["state"])
+    table = new_table("task", "upstream", "seed", "state", "minutes", folded=["state"], box=None)
     for cell in made.cells:
         minutes = costs.seconds(cell) / 60
         state = f"{cell.state}: {cell.why}" if cell.why else cell.state
@@ -210,7 +210,7 @@ def status(results: Results, as_json: AsJson = False) -> None:
     if not found:
         print(f"{results} has no results yet.")
         return
-    made = new_table("task", "upstream", "seed", "fold", "state", "figure", "seconds", folded=["state"])
+    made = new_table("task", "upstream", "seed", "fold", "state", "figure", "seconds", folded=["state"], box=None)
     for cell in found:
         state = f"failed: {cell.error} {cell.log}".rstrip() if cell.state == "failed" else cell.state
         figure = _figure(cell)
@@ -259,7 +259,7 @@ def compare(
     if as_json:
         print(json.dumps(found.as_json(), indent=2))
         return
-    made = new_table("task", "metric", first, second, "difference", "95 % interval", "p", "p (Holm)", "over")
+    made = new_table("task", "metric", first, second, "difference", "95 % interval", "p", "p (Holm)", "over", box=None)
     for row in found.rows:
         add_row(made, row)
     out = console()

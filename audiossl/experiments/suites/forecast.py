@@ -79,7 +79,7 @@ class Forecast:
         if self.guessed:
             yield f"{len(self.guessed)} cells are of tasks that were never computed here: their time is a guess."
         if self.unknown:
-            yield f"Not prepared yet, so that their size is what the suite says: {', '.join(self.unknown)}."
+            yield f"Not prepared yet, so that their size is what the suite says: {', '.join(dict.fromkeys(self.unknown))}."
 
     def as_json(self, plan: Plan) -> dict[str, Any]:
         """For a program to read."""
