@@ -27,21 +27,21 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 DASHES = ("-", "--", "-.", ":")
 WIDTH_IN = 4.5  # small, so that the text stays readable where a page is as narrow as a telephone
 MOST_CLASSES = 40  # larger confusion matrices say nothing as a picture
-_INK = "#010203"  # becomes currentColor
+INK = "#010203"  # becomes currentColor
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "text.parse_math": False,  # a label may hold a dollar sign
     "font.size": 9.5,
-    "text.color": _INK,
-    "axes.edgecolor": _INK,
-    "axes.labelcolor": _INK,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
+    "text.color": INK,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
     "axes.axisbelow": True,
-    "grid.color": _INK,
+    "grid.color": INK,
     "grid.alpha": 0.12,
     "legend.frameon": False,
     "legend.fontsize": 9,
@@ -73,9 +73,9 @@ class Dot(NamedTuple):
 
 def curves_figure(series: Sequence[Series], ylabel: str) -> str:
     """Values over training steps, one line a run. Long logs are smoothed over a pale trace of the raw values."""
-    with _drawing(height_in=3.1) as (figure, axes):
+    with drawing(height_in=3.1) as (figure, axes):
         for line in series:
-            color, dash = _look(line.number)
+            color, dash = look(line.number)
             raw = np.asarray(line.values, dtype=float)
             # Few points are marked, so that a single one can be seen at all.
             if raw.size > 100:
@@ -95,15 +95,15 @@ def curves_figure(series: Sequence[Series], ylabel: str) -> str:
         axes.set_xlabel("training step")
         axes.set_ylabel(ylabel)
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-        _legend_below(figure, len(series))
-    return _svg(figure, f"{ylabel} over training steps")
+        legend_below(figure, len(series))
+    return svg_of(figure, f"{ylabel} over training steps")
 
 
 def estimates_figure(estimates: Sequence[Dot], xlabel: str) -> str:
     """A metric with its 95 % interval, one row a run, the first on top."""
-    with _drawing(height_in=1.0 + 0.36 * len(estimates)) as (figure, axes):
+    with drawing(height_in=1.0 + 0.36 * len(estimates)) as (figure, axes):
         for row, estimate in enumerate(estimates):
-            color, _ = _look(estimate.number)
+            color, _ = look(estimate.number)
             if estimate.low is not None and estimate.high is not None:
                 axes.plot([estimate.low, estimate.high], [row, row], color=color, linewidth=2.4, solid_capstyle="butt")
             axes.plot([estimate.value], [row], "o", color=color, markersize=6)
@@ -113,26 +113,26 @@ def estimates_figure(estimates: Sequence[Dot], xlabel: str) -> str:
         axes.xaxis.set_major_locator(MaxNLocator(6))
         axes.grid(axis="y", visible=False)
         axes.set_xlabel(f"{xlabel}, 95 % interval")
-    return _svg(figure, f"{xlabel} of each run")
+    return svg_of(figure, f"{xlabel} of each run")
 
 
 def layer_weights_figure(groups: Mapping[str, Sequence[float]], number: int) -> str:
     """Bars of the learnt weight of each layer (0 is the first hidden state), one set of bars a group."""
     num_layers = max(len(values) for values in groups.values())
-    with _drawing(height_in=2.7) as (figure, axes):
+    with drawing(height_in=2.7) as (figure, axes):
         width = 0.8 / len(groups)
         for place, (group, values) in enumerate(groups.items()):
             at = np.arange(len(values)) - 0.4 + width * (place + 0.5)
-            axes.bar(at, values, width, color=_look(number + place)[0], label=group if len(groups) > 1 else "learnt")
+            axes.bar(at, values, width, color=look(number + place)[0], label=group if len(groups) > 1 else "learnt")
         if all(abs(sum(values) - 1) < 1e-3 for values in groups.values()):
-            axes.axhline(1 / num_layers, color=_INK, alpha=0.6, linestyle=":", linewidth=1.2, label="equal weights")
+            axes.axhline(1 / num_layers, color=INK, alpha=0.6, linestyle=":", linewidth=1.2, label="equal weights")
         axes.set_xlabel("layer")
         axes.set_ylabel("weight")
         axes.set_xlim(-0.6, num_layers - 0.4)
         axes.set_xticks(range(0, num_layers, 1 + num_layers // 14))
         axes.grid(axis="x", visible=False)
-        _legend_below(figure, len(groups) + 1)
-    return _svg(figure, "weight of each layer")
+        legend_below(figure, len(groups) + 1)
+    return svg_of(figure, "weight of each layer")
 
 
 def confusion_figure(confusion: Sequence[Sequence[int]], labels: Sequence[str]) -> str:
@@ -141,7 +141,7 @@ def confusion_figure(confusion: Sequence[Sequence[int]], labels: Sequence[str]) 
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     size = len(labels)
     names = [shortened(label, 14) for label in labels]
-    with _drawing(height_in=max(2.4, min(0.9 + 0.33 * size, 4.6))) as (figure, axes):
+    with drawing(height_in=max(2.4, min(0.9 + 0.33 * size, 4.6))) as (figure, axes):
         # Opacity stays under 0.8 so that the figures can be read on any shade, on a light page and on a dark one.
         colors = np.empty((size, size, 4))
         colors[..., :3], colors[..., 3] = to_rgb(PALETTE[0]), 0.8 * shares
@@ -156,7 +156,7 @@ def confusion_figure(confusion: Sequence[Sequence[int]], labels: Sequence[str]) 
             spine.set_visible(False)
         axes.set_xlabel("predicted")
         axes.set_ylabel("target")
-    return _svg(figure, "confusion matrix, counts")
+    return svg_of(figure, "confusion matrix, counts")
 
 
 def shortened(name: str, most: int = 28) -> str:
@@ -189,18 +189,20 @@ def _smoothed(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray((sums[high] - sums[low]) / (high - low))
 
 
-def _look(number: int) -> tuple[str, str]:
+def look(number: int) -> tuple[str, str]:
+    """Colour and dash of a run, the same in every chart."""
     return PALETTE[number % len(PALETTE)], DASHES[number % len(DASHES)]
 
 
 @contextmanager
-def _drawing(height_in: float) -> Iterator[tuple[Figure, Axes]]:
+def drawing(height_in: float) -> Iterator[tuple[Figure, Axes]]:
+    """An empty chart in the style of all."""
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(WIDTH_IN, height_in), layout="constrained")
         yield figure, figure.add_subplot()
 
 
-def _legend_below(figure: Figure, num_entries: int) -> None:
+def legend_below(figure: Figure, num_entries: int) -> None:
     """A legend outside the axes: it cannot cover a line."""
     if num_entries > 1:
         figure.legend(loc="outside lower left", ncols=1 if num_entries > 3 else 2)
@@ -211,14 +213,14 @@ def numbered(svg: str, number: int) -> str:
     return re.sub(r'(id="|url\(#|href="#)', rf"\g<1>c{number}-", svg)
 
 
-def _svg(figure: Figure, title: str) -> str:
+def svg_of(figure: Figure, title: str) -> str:
     """The figure as an <svg> element, the same bytes for the same figure."""
     with matplotlib.rc_context({**_STYLE, "svg.hashsalt": title}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # the reader's browser has its own fonts
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", transparent=True, metadata=_NO_METADATA)
     svg = buffer.getvalue()
-    svg = svg[svg.index("<svg") :].replace(_INK, "currentColor")
+    svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
     svg = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", svg, count=1, flags=re.DOTALL)  # it would style the page
     svg = re.sub(r'<g id="[^"]*"', "<g", svg)
     return re.sub(r'width="[\d.]+pt" height="[\d.]+pt"', f'role="img" aria-label="{escape(title)}"', svg, count=1)
