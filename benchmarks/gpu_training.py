@@ -202,7 +202,7 @@ def _same_gradient(session: Session, style: str, folder: Path) -> None:
     prepared = hf_prepared(model, wav, torch.tensor([wav.shape[1]])).to(session.device)
     with plain_float32():
         ours = task.loss(Batch(wav, torch.tensor([wav.shape[1]]), (cut,)).to(session.device)).total
-        theirs = model(prepared, labels=torch.tensor([3], device=session.device)).loss
+        theirs = nn.functional.cross_entropy(_their_logits(model, prepared), torch.tensor([3], device=session.device))
         ours.backward()
         theirs.backward()
     norms = [_gradient_norm(task), _gradient_norm(model)]
@@ -210,6 +210,19 @@ def _same_gradient(session: Session, style: str, folder: Path) -> None:
         f"{style}: loss as in transformers (relative)", abs(float(ours.detach() / theirs.detach()) - 1), most=1e-4
     )
     session.check(f"{style}: norm of the gradient likewise", abs(norms[0] / norms[1] - 1), most=1e-3)
+
+
+def _their_logits(model: Any, wavs: Tensor) -> Tensor:
+    """What transformers' classifier gives, the last layer being its last hidden state.
+
+    Its own weighted sum reads the last layer of encoders of the large style before the layer normalisation that ends
+    them, and its encoder, as the published ones, gives it after that.
+    """
+    found = model.base_model(wavs, output_hidden_states=True)
+    layers = torch.stack([*found.hidden_states[:-1], found.last_hidden_state])
+    summed = torch.tensordot(model.layer_weights.softmax(0), layers, dims=1)
+    logits: Tensor = model.classifier(model.projector(summed).mean(dim=1))
+    return logits
 
 
 def _gradient_norm(model: nn.Module) -> float:
