@@ -187,7 +187,23 @@ def _around(estimate: Estimate, clusters: Clusters) -> tuple[float, float]:
         factor = float(np.exp(min(half / value, 100.0)))
         return value / factor, value * factor
     middle, half = special.logit(value), half / (value * (1 - value))
-    return float(special.expit(middle - half)), float(special.expit(middle + half))
+    low, high = float(special.expit(middle - half)), float(special.expit(middle + half))
+    least, most = _of_rare(estimate, clusters)
+    return max(low, least), min(high, most)
+
+
+def _of_rare(estimate: Estimate, clusters: Clusters) -> tuple[float, float]:
+    """What a share cannot lie outside of, where errors (or successes) are too rare for clusters to tell their spread.
+
+    A single error among many items is one odd cluster, of which a spread has a single degree of freedom. The interval
+    is then no wider than Clopper and Pearson's of one error more, among as many independent items as in `_exact`.
+    """
+    count = independent_items(estimate.num_items or 1.0, clusters)
+    wrong, right = (1 - estimate.value) * count, estimate.value * count
+    tail = (1 - CONFIDENCE) / 2
+    least = float(special.betaincinv(right - 1, wrong + 2, tail)) if wrong <= 1 < right else 0.0
+    most = float(special.betaincinv(right + 2, wrong - 1, 1 - tail)) if right <= 1 < wrong else 1.0
+    return least, most
 
 
 def spread_of(estimate: Estimate, clusters: Clusters) -> tuple[float, float]:

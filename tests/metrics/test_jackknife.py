@@ -167,3 +167,14 @@ def test_difference_is_without_the_same_clusters() -> None:
     found = difference_of(first, second, Clusters(np.arange(10), "speaker"))
     assert found.low is not None
     assert 0 < found.low < 0.1
+
+
+@pytest.mark.parametrize(("num_items", "num_speakers"), [(362, 8), (253, 6), (1226, 28)])
+def test_one_error_among_many_items_tells_nearly_as_much_as_none(num_items: int, num_speakers: int) -> None:
+    speakers = [str(number % num_speakers) for number in range(num_items)]
+    lows = [score_mean(np.arange(num_items) >= wrong, speakers).low for wrong in (0, 1, 2)]
+    highs = [score_mean(np.arange(num_items) < wrong, speakers).high for wrong in (0, 1, 2)]
+    assert lows[0] is not None and lows[1] is not None and highs[1] is not None
+    # A single error is one odd speaker, whose spread has one degree of freedom: on a logit scale, anything goes.
+    assert lows[0] > lows[1] > 1 - 2 * (1 - lows[0])
+    assert highs[1] == pytest.approx(1 - lows[1])
