@@ -90,7 +90,7 @@ def plan(
         print(json.dumps(costs.as_json(made), indent=2))
         return
     out = console()
-    table = new_table("task", "upstream", "seed", "state", "minutes", folded=["state"], box=None)
+    table = new_table("task", "upstream", "seed", "state", "minutes", box=None, pad_edge=False)
     for cell in made.cells:
         minutes = costs.seconds(cell) / 60
         state = f"{cell.state}: {cell.why}" if cell.why else cell.state
@@ -120,20 +120,23 @@ def run(
     retries: Annotated[int, typer.Option(help="How often a cell is begun again whose worker died.")] = 1,
 ) -> None:
     """Compute what is missing of a suite. The same command goes on where it was stopped."""
-    from audiossl.experiments.executors.making import make_executor
-    from audiossl.experiments.suites.forecast import is_short_of_disk
     from audiossl.experiments.suites.plan import make_plan
     from audiossl.experiments.suites.results import ResultsFolder
-    from audiossl.experiments.suites.run import run_suite
-    from audiossl.experiments.suites.runner import RunOptions
-    from audiossl.features.extraction import parse_shard
 
-    asked, folder, share = _asked(suite, upstream, overrides, data, only, budget), ResultsFolder(to), parse_shard(shard)
+    asked, folder = _asked(suite, upstream, overrides, data, only, budget), ResultsFolder(to)
     before = make_plan(asked, folder)
     if before.is_done:
         print(f"All {len(before.cells)} cells are done; see `audiossl suite report {to}`.")
         _say_left_out(before)
         return
+    # What computes takes longer to import than it takes to see that there is nothing to compute.
+    from audiossl.experiments.executors.making import make_executor
+    from audiossl.experiments.suites.forecast import is_short_of_disk
+    from audiossl.experiments.suites.run import run_suite
+    from audiossl.experiments.suites.runner import RunOptions
+    from audiossl.features.extraction import parse_shard
+
+    share = parse_shard(shard)
     name, options = _executor(executor, executor_option, jobs)
     worker = make_executor(name, folder.path, _say, options)
     how = RunOptions(retries=retries, share=share, width=worker.width, drop=is_short_of_disk(before))
@@ -210,7 +213,7 @@ def status(results: Results, as_json: AsJson = False) -> None:
     if not found:
         print(f"{results} has no results yet.")
         return
-    made = new_table("task", "upstream", "seed", "fold", "state", "figure", "seconds", folded=["state"], box=None)
+    made = new_table("task", "upstream", "seed", "fold", "state", "figure", "seconds", box=None, pad_edge=False)
     for cell in found:
         state = f"failed: {cell.error} {cell.log}".rstrip() if cell.state == "failed" else cell.state
         figure = _figure(cell)
@@ -229,9 +232,16 @@ def _figure(cell: Any) -> str:
 
 
 def _print_figures(results: Path) -> None:
-    from audiossl.report.suites.export import export_text
+    """A line for each task, a column for each upstream, then scores and mean ranks."""
+    from audiossl.report.suites.board import write_board
+    from audiossl.report.suites.export import terminal_rows
 
-    print(export_text(results, "markdown"))
+    write_board(results)
+    header, *rows = terminal_rows(results)
+    made = new_table(*header, box=None, pad_edge=False)
+    for row in rows:
+        add_row(made, row)
+    console().print(made)
 
 
 @app.command()
@@ -259,7 +269,19 @@ def compare(
     if as_json:
         print(json.dumps(found.as_json(), indent=2))
         return
-    made = new_table("task", "metric", first, second, "difference", "95 % interval", "p", "p (Holm)", "over", box=None)
+    made = new_table(
+        "task",
+        "metric",
+        first,
+        second,
+        "difference",
+        "95 % interval",
+        "p",
+        "p (Holm)",
+        "over",
+        box=None,
+        pad_edge=False,
+    )
     for row in found.rows:
         add_row(made, row)
     out = console()

@@ -79,7 +79,8 @@ class Forecast:
         if self.guessed:
             yield f"{len(self.guessed)} cells are of tasks that were never computed here: their time is a guess."
         if self.unknown:
-            yield f"Not prepared yet, so that their size is what the suite says: {', '.join(dict.fromkeys(self.unknown))}."
+            names = ", ".join(dict.fromkeys(self.unknown))
+            yield f"Not prepared yet, so that their size is what the suite says: {names}."
 
     def as_json(self, plan: Plan) -> dict[str, Any]:
         """For a program to read."""
@@ -145,14 +146,14 @@ def seconds_per_second(upstream: Upstream) -> float:
     num_samples = round(_TRIED_S * upstream.sample_rate_hz)
     wavs = 0.05 * torch.randn(2, num_samples, generator=torch.Generator().manual_seed(0))
     lengths = torch.full((2,), num_samples)
-    times = []
+    times: list[float] = []
     with torch.inference_mode():
         for _ in range(4):
             begin = time.monotonic()
             features = upstream(wavs.to(device), lengths.to(device))
             features.layers[-1].sum().item()  # waits for a GPU
             times.append(time.monotonic() - begin)
-    return float(min(times[1:]) / (2 * _TRIED_S))
+    return min(times[1:]) / (2 * _TRIED_S)
 
 
 def _train_s(cell: Cell, load_s: float, found: Forecast) -> float:
@@ -164,7 +165,7 @@ def _train_s(cell: Cell, load_s: float, found: Forecast) -> float:
     if not times:
         found.guessed.append(cell.title)
         return num_folds * (_GUESS_START_S + 2 * load_s + steps * _GUESS_STEP_S)
-    return num_folds * median(seconds * steps / before for before, seconds in times)
+    return num_folds * float(median(seconds * steps / before for before, seconds in times))
 
 
 def _num_folds(cell: Cell) -> int:

@@ -132,6 +132,22 @@ def csv_text(results: SuiteResults, made: Standings) -> str:
     return buffer.getvalue().removesuffix("\n")
 
 
+def terminal_rows(results: ResultsFolder | Path | str) -> list[list[str]]:
+    """The table with a line for each task and a column for each encoder, its header first."""
+    found = read_results(results)
+    made = standings(found)
+    columns = dict(leaderboard_rows(found, made))
+    titles = ["score", "mean rank", *(f"{task.name}, {with_unit(task.definition.metric)}" for task in _shown(made))]
+    lines = [[_plain_cell(cells[place]) for cells in columns.values()] for place in range(len(titles))]
+    # Tasks come first, and what sums them up last.
+    rows = [[title, *line] for title, line in zip(titles, lines, strict=True)]
+    return [["", *columns], *rows[2:], *rows[:2]]
+
+
+def _plain_cell(cell: LeaderboardCell) -> str:
+    return f"{cell.value}{'†' if cell.marked else ''} {cell.interval}".strip()
+
+
 def leaderboard_rows(results: SuiteResults, made: Standings) -> Iterator[tuple[str, list[LeaderboardCell]]]:
     """(encoder, cells for score, mean rank and each task), the best first."""
     order = made.order(results.upstreams)
@@ -171,7 +187,9 @@ def table_notes(results: SuiteResults, made: Standings, best: str) -> list[str]:
         notes.append("Fewer than three tasks give no interval of a mean rank.")
     notes.append(f"The best figure of a column is {best}, whether or not others differ from it by more than chance.")
     if made.warnings:
-        notes.append("† The training data of the encoder are said to include this test set.")
+        notes.append(
+            "† The training data of the encoder are said to be of this corpus, perhaps of other splits than test."
+        )
     return notes
 
 
