@@ -165,7 +165,13 @@ def _train_s(cell: Cell, load_s: float, found: Forecast) -> float:
     if not times:
         found.guessed.append(cell.title)
         return num_folds * (_GUESS_START_S + 2 * load_s + steps * _GUESS_STEP_S)
-    return num_folds * float(median(seconds * steps / before for before, seconds in times))
+    return num_folds * float(median(_scaled(seconds, steps / before) for before, seconds in times))
+
+
+def _scaled(seconds: float, ratio: float) -> float:
+    """What took so long with that many times the steps. Loading does not grow with them."""
+    start_s = min(_GUESS_START_S, seconds)
+    return start_s + (seconds - start_s) * ratio
 
 
 def _num_folds(cell: Cell) -> int:
