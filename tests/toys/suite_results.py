@@ -17,18 +17,13 @@ import soundfile
 
 from audiossl.core.types import Metric, Table
 from audiossl.experiments.suites.definition import Reference, SearchConfig, Suite, SuiteTask
-from audiossl.experiments.suites.results import CellResult, Cost, EncoderFacts, ResultsFolder, failed
+from audiossl.experiments.suites.results import CellResult, Cost, EncoderFacts, ResultsFolder, Tried, failed
 from audiossl.metrics.classification import classification_metrics, confusion_matrix
 from audiossl.metrics.clusters import clusters_of_rows
 from audiossl.metrics.multilabel import multilabel_metrics
 from audiossl.metrics.ratios import score_ratio
 from audiossl.metrics.verification import sides_of, verification_metrics
 from toys.reports import write_lines
-
-try:
-    from audiossl.experiments.suites.results import Tried
-except ImportError:  # its name before
-    from audiossl.experiments.suites.results import Trial as Tried
 
 Rows = list[dict[str, Any]]
 QUALITY = {"wave_large": 2.0, "hf:models/wave-base": 1.2, "spectral": 0.0, "spectral:random": -0.9}  # the best first
@@ -349,7 +344,7 @@ def _finished(
     )
 
 
-def _tried(kind: Kind, best: float) -> list[Any]:
+def _tried(kind: Kind, best: float) -> list[Tried]:
     search, made = kind.definition.search, []
     for lr in search.lr:
         for interface in search.interface:

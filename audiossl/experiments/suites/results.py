@@ -28,7 +28,7 @@ RESULTS_FILE = "results.jsonl"
 
 
 @dataclass(frozen=True)
-class Trial:
+class Tried:
     """One combination that was tried, on dev.
 
     member: the name of its run.
@@ -148,7 +148,7 @@ class CellResult:
     metrics: dict[str, Metric] = field(default_factory=dict)
     num_items: int = 0
     dev: float | None = None
-    trials: list[Trial] = field(default_factory=list)
+    trials: list[Tried] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     layer_weights: dict[str, list[float]] = field(default_factory=dict)
     layer_norms: list[float] = field(default_factory=list)
@@ -187,7 +187,7 @@ class CellResult:
         for name, part in parts.items():
             made[name] = part(**_known(part, stored.get(name) or {}))
         made["metrics"] = {name: Metric.from_json(row) for name, row in (stored.get("metrics") or {}).items()}
-        made["trials"] = [Trial(**_known(Trial, row)) for row in stored.get("trials") or []]
+        made["trials"] = [Tried(**_known(Tried, row)) for row in stored.get("trials") or []]
         return cls(**made)
 
 
@@ -240,7 +240,11 @@ class ResultsFolder:
         return self.path / "runs" / task / folder_of(upstream) / f"seed{seed}"
 
     def cell(self, task: str, upstream: str, seed: int, fold: str = "") -> Path:
-        """The file with the result of a cell."""
+        """The file with the result of a cell.
+
+        task, upstream, seed: the cell.
+        fold: the name of one of its folds. '' for all of it.
+        """
         name = f"seed{seed}" + (f".fold-{folder_of(fold)}" if fold else "")
         return self.cells_path / task / folder_of(upstream) / f"{name}.json"
 

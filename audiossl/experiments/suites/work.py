@@ -24,7 +24,7 @@ from audiossl.experiments.start import train
 from audiossl.experiments.suites.forecast import remember_speed
 from audiossl.experiments.suites.metering import EnergyMeter, named_times, peak_memory_bytes
 from audiossl.experiments.suites.plan import remember, stored
-from audiossl.experiments.suites.results import CellResult, Cost, ResultsFolder, Trial
+from audiossl.experiments.suites.results import CellResult, Cost, ResultsFolder, Tried
 from audiossl.experiments.sweeps.record import best_member, is_sweep, read_sweep
 
 _log = logging.getLogger(__name__)
@@ -121,7 +121,7 @@ def _with_facts(
     """
     record = read_sweep(run.path) if chosen and is_sweep(run.path) else None
     trials = (
-        [Trial(member.name, member.values, member.dev, member.state) for member in record.members] if record else []
+        [Tried(member.name, member.values, member.dev, member.state) for member in record.members] if record else []
     )
     best = record.best() if record else None
     place = (chosen or run).split("test")
