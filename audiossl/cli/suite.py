@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
@@ -44,28 +45,38 @@ Budget = Annotated[
 
 
 @app.command("list")
-def list_suites(as_json: AsJson = False) -> None:
+def list_suites(
+    names: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Argument(help="Suites, or paths of YAML files. All that are installed by default.", show_default=False),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Suites, their tasks, and what data each needs."""
     from audiossl.core.config import as_dict
-    from audiossl.experiments.suites.definition import read_suite, suite_files, why_missing
+    from audiossl.experiments.suites.definition import read_suite, suite_files
 
-    suites = [read_suite(name) for name in suite_files()]
+    suites = [read_suite(name) for name in names or suite_files()]
     if as_json:
         print(json.dumps([as_dict(suite) for suite in suites], indent=2))
         return
     out = console()
     for suite in suites:
-        made = new_table(
-            "task", "asks", "figure", "data", "how to get it", title=_title(suite), folded=["how to get it"]
-        )
+        out.print(shown(f"{suite.name}, version {suite.version}: {suite.title}"), style="bold")
         for name, task in suite.tasks.items():
-            missing = why_missing(name, task)
-            add_row(made, (name, task.title, task.metric, task.corpus, f"missing: {missing}" if missing else task.get))
-        out.print(made, "")
+            for line in _task_lines(name, task):
+                out.print(shown(line))
+        out.print()
 
 
-def _title(suite: Any) -> str:
-    return f"{suite.name}, version {suite.version}: {suite.title}"
+def _task_lines(name: str, task: Any) -> Iterator[str]:
+    """What a task is and needs. Lines rather than a table: names and ways to get data are long."""
+    from audiossl.experiments.suites.definition import why_missing
+
+    yield f"  {name}: {task.title} ({task.metric})"
+    missing = why_missing(name, task)
+    data = f"folder {task.corpus} below --data" + (f", {task.get}" if task.get else "")
+    yield f"      missing: {missing}" if missing else f"      {data}"
 
 
 @app.command()

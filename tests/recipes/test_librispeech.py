@@ -9,36 +9,18 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-import soundfile
+from toys.published import SENTENCES, write_librispeech
 
 from audiossl.data.manifests import read_manifest
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = ROOT / "recipes" / "librispeech"
-RATE = 16000
-SENTENCES = ("GO ON", "NO GO", "ON NO", "GO NO ON", "NO", "GO ON ON", "ON", "NO ON")
-TONES = {letter: 300 * (place + 2) for place, letter in enumerate("GON ")}
 
 
 @pytest.fixture
 def corpus(tmp_path: Path) -> Path:
-    """LibriSpeech/<part>/<speaker>/<chapter>/<speaker>-<chapter>-<number>.flac and .trans.txt; two speakers a part."""
-    for number, part in enumerate(("train-clean-100", "dev-clean", "test-clean")):
-        for speaker in (10 * number + 1, 10 * number + 2):
-            folder = tmp_path / "LibriSpeech" / part / str(speaker) / "7"
-            folder.mkdir(parents=True)
-            lines = []
-            for place, text in enumerate(SENTENCES):
-                name = f"{speaker}-7-{place:04d}"
-                times = np.arange(int(0.1 * RATE)) / RATE
-                tones = [0.3 * np.sin(2 * np.pi * (TONES[letter] + speaker) * times) for letter in text]
-                soundfile.write(folder / f"{name}.flac", np.concatenate(tones), RATE, subtype="PCM_16")
-                lines.append(f"{name} {text}\n")
-            (folder / f"{speaker}-7.trans.txt").write_text("".join(lines))
-    (tmp_path / "LibriSpeech" / "librispeech-lexicon.txt").write_text("GO  G OW1\nNO  N OW1\nON  OW1 N\nON  AO1 N\n")
-    return tmp_path
+    return write_librispeech(tmp_path)
 
 
 def prepare(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:

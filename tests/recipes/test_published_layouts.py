@@ -11,10 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import soundfile
 import torch
+from toys.published import SPEAKERS, tone, write_iemocap, write_speech_commands
 from toys.recipes import RECIPES, needs_recordings, noise, prepare, rows_of, run_script
 
 from audiossl import load_run
@@ -25,17 +24,7 @@ from audiossl.report import summary_table
 
 torch.set_num_threads(1)
 
-RATE_HZ = 16000
 QUICK = ("trainer.eval_every=20", "trainer.lr=0.01")
-
-
-def tone(path: Path, pitch_hz: float, seed: int, seconds: float = 0.3) -> None:
-    """A tone in some noise."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(seed)
-    time_s = np.arange(int(seconds * RATE_HZ)) / RATE_HZ
-    samples = 0.3 * np.sin(2 * np.pi * pitch_hz * rng.uniform(0.95, 1.05) * time_s)
-    soundfile.write(path, samples + 0.01 * rng.standard_normal(len(time_s)), RATE_HZ, subtype="PCM_16")
 
 
 def field(row: dict[str, Any], name: str) -> Any:
@@ -53,30 +42,9 @@ def trained(recipe: str, task: str, manifests: Path, out: Path, *settings: str) 
     return facts
 
 
-EMOTIONS = {"neu": 200, "hap": 600, "exc": 620, "ang": 1500, "sad": 3500, "fru": 5000, "xxx": 6000}
-
-
 @pytest.fixture
 def iemocap(tmp_path: Path) -> Path:
-    """Five sessions, two dialogs each (one scripted), every emotion twice by both speakers in each dialog."""
-    root, seed = tmp_path / "IEMOCAP_full_release", 0
-    for session in range(1, 6):
-        folder = root / f"Session{session}"
-        for dialog in (f"Ses0{session}F_impro01", f"Ses0{session}M_script01_1"):
-            lines, said = ["% [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]", ""], []
-            for label, pitch_hz in EMOTIONS.items():
-                for gender in "FM":
-                    turn = f"{dialog}_{gender}{seed % 1000:03}"
-                    tone(folder / "sentences" / "wav" / dialog / f"{turn}.wav", pitch_hz, seed)
-                    lines += [f"[{seed}.2901 - {seed}.8357]\t{turn}\t{label}\t[2.5000, 2.5000, 2.5000]"]
-                    lines += ["C-E2:\tNeutral;\t()", "A-E3:\tval 3; act 2; dom  2;\t()", ""]
-                    said.append(f"{turn} [{seed:03}.2901-{seed:03}.8357]: Excuse me.")
-                    seed += 1
-            for kind, text in (("EmoEvaluation", lines), ("transcriptions", said)):
-                (folder / "dialog" / kind).mkdir(parents=True, exist_ok=True)
-                (folder / "dialog" / kind / f"{dialog}.txt").write_text("\n".join(text) + "\n")
-                (folder / "dialog" / kind / f"._{dialog}.txt").write_bytes(b"\x00\x05\x16\x07")  # as the archive has it
-    return root
+    return write_iemocap(tmp_path)
 
 
 def test_iemocap_turns_are_those_of_the_published_protocol(
@@ -187,28 +155,9 @@ def test_nemo_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ]
 
 
-SPEAKERS = [f"{number:08x}" for number in range(6)]  # four train, one dev, one test
-
-
 @pytest.fixture
 def speech_commands(tmp_path: Path) -> Path:
-    """Ten words and two others by six speakers, twice each, two files of noise and the two lists."""
-    root = tmp_path / "speech_commands"
-    words = runpy.run_path(str(RECIPES / "speech_commands" / "prepare.py"))["WORDS"]
-    listed: dict[str, list[str]] = {"validation_list.txt": [], "testing_list.txt": []}
-    for number, word in enumerate([*words, "bed", "cat"]):
-        for place, speaker in enumerate(SPEAKERS):
-            for take in range(2):
-                name = f"{word}/{speaker}_nohash_{take}.wav"
-                tone(root / name, 150 * 1.4**number, 20 * number + 2 * place + take)
-                if place >= 4:
-                    listed[("validation_list.txt", "testing_list.txt")[place - 4]].append(name)
-    for name, lines in listed.items():
-        (root / name).write_text("\n".join(lines) + "\n")
-    for seed, name in enumerate(("running_tap", "white_noise")):
-        noise(root / "_background_noise_" / f"{name}.wav", seed, 30)
-    (root / "_background_noise_" / "README.md").write_text("noise")
-    return root
+    return write_speech_commands(tmp_path)
 
 
 def test_speech_commands_parts_share_neither_voice_nor_noise(

@@ -10,10 +10,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import soundfile
 import torch
+from toys.published import OTHERS, TEST, VIDEOS, speak, write_voxceleb
 
 from audiossl.core.errors import AudiosslError
 from audiossl.data.manifests import read_manifest
@@ -23,36 +22,11 @@ torch.set_num_threads(1)
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPES = ROOT / "recipes"
-RATE_HZ = 16000
-TEST, OTHERS = ("id10270", "id10271", "id10272"), tuple(f"id1000{number}" for number in range(1, 9))
-VIDEOS = ("5r0dWxy17C8", "x6uYqmx31kE")
-
-
-def speak(path: Path, speaker: int, seed: int) -> None:
-    """Two tones that are the speaker's, in a little noise."""
-    rng = np.random.default_rng(seed)
-    time_s = np.arange(int(rng.uniform(0.5, 0.7) * RATE_HZ)) / RATE_HZ
-    tones = sum(np.sin(2 * np.pi * hz * time_s) for hz in np.random.default_rng(speaker).uniform(200, 6000, 2))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, 0.1 * tones + 0.003 * rng.standard_normal(len(time_s)), RATE_HZ, subtype="PCM_16")
 
 
 @pytest.fixture
 def voxceleb(tmp_path: Path) -> Path:
-    """Eleven speakers with two videos of three utterances, in the published folders, with the two lists of the site."""
-    folder = tmp_path / "voxceleb1"
-    names = []
-    for number, speaker in enumerate((*TEST, *OTHERS)):
-        for place, video in enumerate(VIDEOS):
-            for take in range(1, 4):
-                name = f"{speaker}/{video}/{take:05d}.wav"
-                speak(folder / "wav" / name, number, 100 * number + 10 * place + take)
-                names.append((name, take))
-    tested = [name for name, _ in names if name.startswith(TEST) and not name.endswith("3.wav")]
-    pairs = [(int(a[:7] == b[:7]), a, b) for a in tested for b in tested if a < b]
-    (folder / "veri_test2.txt").write_text("".join(f"{same} {a} {b}\n" for same, a, b in pairs))
-    (folder / "iden_split.txt").write_text("".join(f"{take} {name}\n" for name, take in names))
-    return folder
+    return write_voxceleb(tmp_path)
 
 
 def prepare(monkeypatch: pytest.MonkeyPatch, script: str, *arguments: Path) -> None:

@@ -1,0 +1,114 @@
+"""Corpora that are not at hand, as miniatures in their published layout: tones in place of speech."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from toys.recipes import RECIPES, noise
+
+RATE_HZ = 16000
+EMOTIONS = {"neu": 200, "hap": 600, "exc": 620, "ang": 1500, "sad": 3500, "fru": 5000, "xxx": 6000}
+SPEAKERS = [f"{number:08x}" for number in range(6)]  # four train, one dev, one test
+SENTENCES = ("GO ON", "NO GO", "ON NO", "GO NO ON", "NO", "GO ON ON", "ON", "NO ON")
+TONES = {letter: 300 * (place + 2) for place, letter in enumerate("GON ")}
+TEST, OTHERS = ("id10270", "id10271", "id10272"), tuple(f"id1000{number}" for number in range(1, 9))
+VIDEOS = ("5r0dWxy17C8", "x6uYqmx31kE")
+
+
+def tone(path: Path, pitch_hz: float, seed: int, seconds: float = 0.3) -> None:
+    """A tone in some noise."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    time_s = np.arange(int(seconds * RATE_HZ)) / RATE_HZ
+    samples = 0.3 * np.sin(2 * np.pi * pitch_hz * rng.uniform(0.95, 1.05) * time_s)
+    soundfile.write(path, samples + 0.01 * rng.standard_normal(len(time_s)), RATE_HZ, subtype="PCM_16")
+
+
+def write_iemocap(folder: Path) -> Path:
+    """Five sessions, two dialogs each (one scripted), every emotion twice by both speakers in each dialog."""
+    root, seed = folder / "IEMOCAP_full_release", 0
+    for session in range(1, 6):
+        place = root / f"Session{session}"
+        for dialog in (f"Ses0{session}F_impro01", f"Ses0{session}M_script01_1"):
+            lines, said = ["% [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]", ""], []
+            for label, pitch_hz in EMOTIONS.items():
+                for gender in "FM":
+                    turn = f"{dialog}_{gender}{seed % 1000:03}"
+                    tone(place / "sentences" / "wav" / dialog / f"{turn}.wav", pitch_hz, seed)
+                    lines += [f"[{seed}.2901 - {seed}.8357]\t{turn}\t{label}\t[2.5000, 2.5000, 2.5000]"]
+                    lines += ["C-E2:\tNeutral;\t()", "A-E3:\tval 3; act 2; dom  2;\t()", ""]
+                    said.append(f"{turn} [{seed:03}.2901-{seed:03}.8357]: Excuse me.")
+                    seed += 1
+            for kind, text in (("EmoEvaluation", lines), ("transcriptions", said)):
+                (place / "dialog" / kind).mkdir(parents=True, exist_ok=True)
+                (place / "dialog" / kind / f"{dialog}.txt").write_text("\n".join(text) + "\n")
+                (place / "dialog" / kind / f"._{dialog}.txt").write_bytes(b"\x00\x05\x16\x07")  # as the archive has it
+    return root
+
+
+def write_speech_commands(folder: Path) -> Path:
+    """Ten words and two others by six speakers, twice each, two files of noise and the two lists."""
+    root = folder / "speech_commands"
+    words = runpy.run_path(str(RECIPES / "speech_commands" / "prepare.py"))["WORDS"]
+    listed: dict[str, list[str]] = {"validation_list.txt": [], "testing_list.txt": []}
+    for number, word in enumerate([*words, "bed", "cat"]):
+        for place, speaker in enumerate(SPEAKERS):
+            for take in range(2):
+                name = f"{word}/{speaker}_nohash_{take}.wav"
+                tone(root / name, 150 * 1.4**number, 20 * number + 2 * place + take)
+                if place >= 4:
+                    listed[("validation_list.txt", "testing_list.txt")[place - 4]].append(name)
+    for name, lines in listed.items():
+        (root / name).write_text("\n".join(lines) + "\n")
+    for seed, name in enumerate(("running_tap", "white_noise")):
+        noise(root / "_background_noise_" / f"{name}.wav", seed, 30)
+    (root / "_background_noise_" / "README.md").write_text("noise")
+    return root
+
+
+def write_librispeech(folder: Path) -> Path:
+    """LibriSpeech/<part>/<speaker>/<chapter>/<speaker>-<chapter>-<number>.flac and .trans.txt; two speakers a part."""
+    for number, part in enumerate(("train-clean-100", "dev-clean", "test-clean")):
+        for speaker in (10 * number + 1, 10 * number + 2):
+            place = folder / "LibriSpeech" / part / str(speaker) / "7"
+            place.mkdir(parents=True)
+            lines = []
+            for take, text in enumerate(SENTENCES):
+                name = f"{speaker}-7-{take:04d}"
+                times = np.arange(int(0.1 * RATE_HZ)) / RATE_HZ
+                tones = [0.3 * np.sin(2 * np.pi * (TONES[letter] + speaker) * times) for letter in text]
+                soundfile.write(place / f"{name}.flac", np.concatenate(tones), RATE_HZ, subtype="PCM_16")
+                lines.append(f"{name} {text}\n")
+            (place / f"{speaker}-7.trans.txt").write_text("".join(lines))
+    (folder / "LibriSpeech" / "librispeech-lexicon.txt").write_text("GO  G OW1\nNO  N OW1\nON  OW1 N\nON  AO1 N\n")
+    return folder
+
+
+def speak(path: Path, speaker: int, seed: int) -> None:
+    """Two tones that are the speaker's, in a little noise."""
+    rng = np.random.default_rng(seed)
+    time_s = np.arange(int(rng.uniform(0.5, 0.7) * RATE_HZ)) / RATE_HZ
+    tones = sum(np.sin(2 * np.pi * hz * time_s) for hz in np.random.default_rng(speaker).uniform(200, 6000, 2))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, 0.1 * tones + 0.003 * rng.standard_normal(len(time_s)), RATE_HZ, subtype="PCM_16")
+
+
+def write_voxceleb(folder: Path) -> Path:
+    """Eleven speakers with two videos of three utterances, in the published folders, with the two lists of the site."""
+    root = folder / "voxceleb1"
+    names = []
+    for number, speaker in enumerate((*TEST, *OTHERS)):
+        for place, video in enumerate(VIDEOS):
+            for take in range(1, 4):
+                name = f"{speaker}/{video}/{take:05d}.wav"
+                speak(root / "wav" / name, number, 100 * number + 10 * place + take)
+                names.append((name, take))
+    tested = [name for name, _ in names if name.startswith(TEST) and not name.endswith("3.wav")]
+    pairs = [(int(a[:7] == b[:7]), a, b) for a in tested for b in tested if a < b]
+    (root / "veri_test2.txt").write_text("".join(f"{same} {a} {b}\n" for same, a, b in pairs))
+    (root / "iden_split.txt").write_text("".join(f"{take} {name}\n" for name, take in names))
+    return root
