@@ -88,16 +88,16 @@ def write_librispeech(folder: Path) -> Path:
     return folder
 
 
-def speak(path: Path, speaker: int, seed: int) -> None:
-    """Two tones that are the speaker's, in a little noise."""
+def speak(path: Path, speaker: int, seed: int, seconds: float = 0.6) -> None:
+    """Two tones that are the speaker's, in a little noise, for about so long."""
     rng = np.random.default_rng(seed)
-    time_s = np.arange(int(rng.uniform(0.5, 0.7) * RATE_HZ)) / RATE_HZ
+    time_s = np.arange(int(rng.uniform(0.85, 1.15) * seconds * RATE_HZ)) / RATE_HZ
     tones = sum(np.sin(2 * np.pi * hz * time_s) for hz in np.random.default_rng(speaker).uniform(200, 6000, 2))
     path.parent.mkdir(parents=True, exist_ok=True)
     soundfile.write(path, 0.1 * tones + 0.003 * rng.standard_normal(len(time_s)), RATE_HZ, subtype="PCM_16")
 
 
-def write_voxceleb(folder: Path) -> Path:
+def write_voxceleb(folder: Path, seconds: float = 0.6) -> Path:
     """Eleven speakers with two videos of three utterances, in the published folders, with the two lists of the site."""
     root = folder / "voxceleb1"
     names = []
@@ -105,7 +105,7 @@ def write_voxceleb(folder: Path) -> Path:
         for place, video in enumerate(VIDEOS):
             for take in range(1, 4):
                 name = f"{speaker}/{video}/{take:05d}.wav"
-                speak(root / "wav" / name, number, 100 * number + 10 * place + take)
+                speak(root / "wav" / name, number, 100 * number + 10 * place + take, seconds)
                 names.append((name, take))
     tested = [name for name, _ in names if name.startswith(TEST) and not name.endswith("3.wav")]
     pairs = [(int(a[:7] == b[:7]), a, b) for a in tested for b in tested if a < b]
