@@ -49,6 +49,11 @@ class Cell:
         return self.state == "done"
 
     @property
+    def is_wanted(self) -> bool:
+        """Whether it is to be computed."""
+        return self.state not in ("done", "elsewhere")
+
+    @property
     def title(self) -> str:
         return f"{self.task} with {self.encoder.choice.label}, seed {self.seed}"
 
@@ -78,7 +83,7 @@ class Plan:
 
     @property
     def to_compute(self) -> list[Cell]:
-        return [cell for cell in self.cells if cell.state not in ("done", "elsewhere")]
+        return [cell for cell in self.cells if cell.is_wanted]
 
 
 class Asked(NamedTuple):

@@ -43,13 +43,15 @@ def run_suite(
         plan = _prepared(asked, folder, say)
         for name, why in plan.left_out.items():
             say(f"{name}: left out, because {why}.")
-        for cell in plan.cells:
+        which, total = options.share
+        # Counted over all cells, those that are done included: another share may have ended before this one begins.
+        mine = [cell for number, cell in enumerate(plan.cells) if number % total == which]
+        for cell in mine:
             if cell.state == "elsewhere":
                 _copy(cell, folder, say)
             elif cell.state == "stale":
                 say(f"{cell.title}: computed again, because of {cell.why}.")
-        mine = [cell for number, cell in enumerate(plan.to_compute) if number % options.share[1] == options.share[0]]
-        Runner(asked.suite, folder, executor, options, say).run(mine)
+        Runner(asked.suite, folder, executor, options, say).run([cell for cell in mine if cell.is_wanted])
         folder.collect()
     return make_plan(asked, folder)
 
@@ -94,7 +96,13 @@ def _locked(folder: ResultsFolder, share: tuple[int, int]) -> Iterator[None]:
 
 
 def _prepared(asked: Asked, folder: ResultsFolder, say: Callable[[str], None]) -> Plan:
-    """The plan, with manifests for all cells whose recordings are there."""
+    """The plan, with manifests for all cells whose recordings are there. One share makes them, and others wait."""
+    with open(folder.path / ".lock-manifests", "a", encoding="utf-8", opener=open_no_link) as file:
+        lock_file(file)
+        return _with_manifests(asked, folder, say)
+
+
+def _with_manifests(asked: Asked, folder: ResultsFolder, say: Callable[[str], None]) -> Plan:
     plan = make_plan(asked, folder)
     lacking: dict[str, dict[str, Any]] = {}
     for cell in plan.cells:
