@@ -1,8 +1,7 @@
-"""A suite of two small tasks on made-up sounds, with a recipe of its own, and an executor that counts what it is given."""
+"""A suite of two small tasks on made-up sounds, its recipe, and an executor that takes down what it is given."""
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,6 +36,7 @@ WORDS: dict[str, Any] = {
     "trainer": {"steps": 6, "eval_every": 3, "lr": 0.02},
 }
 FOLDS = {**WORDS, "folds": {"by": "k:2", "group": ""}}
+REFERENCE = {"low": 0.3, "high": 1.0, "source": "chance and no error"}
 TASK = {"title": "a tone or noise", "corpus": "toy", "metric": "accuracy", "size": {"rows": 39, "hours": 0.01}}
 SUITE: dict[str, Any] = {
     "version": 1,
@@ -72,10 +72,8 @@ class ToySuite:
         self.path, self.data, self.recipes = path, path / "corpora", path / "recipes"
         self.file, self.lines = path / "toy.yaml", list[str]()
         made = write_corpus(self.data / "toy", {"train": 4, "dev": 2, "test": 3})
-        rows = b"".join(
-            gzip.decompress((made / f"{split}.jsonl.gz").read_bytes()) for split in ("train", "dev", "test")
-        )
-        (made / "all.jsonl.gz").write_bytes(gzip.compress(rows))
+        parts = [(made / f"{split}.jsonl.gz").read_bytes() for split in ("train", "dev", "test")]
+        (made / "all.jsonl.gz").write_bytes(b"".join(parts))
         (self.recipes / "toy").mkdir(parents=True)
         (self.recipes / "toy" / "run.sh").write_text(SCRIPT)
         self.write_recipe("words", WORDS)

@@ -131,7 +131,7 @@ def test_an_upstream_that_fails_on_one_task_leaves_the_others(toy: ToySuite) -> 
     failed = toy.cell("toy/deep")
     assert "layer" in failed.error
     assert failed.figure is None
-    again, given = toy.run(toy.asked("log_mel", TERA, only=()))
+    _, given = toy.run(toy.asked("log_mel", TERA, only=()))
     assert [name for name in given if not name.startswith("encode")] == ["toy/deep with log_mel, seed 0"]
 
 
