@@ -156,10 +156,18 @@ def run(
     except KeyboardInterrupt:
         print("Interrupted. The same command goes on.", file=sys.stderr)
         raise typer.Exit(130) from None
-    _print_figures(to)
-    wrong = [cell for cell in after.cells if cell.state == "failed"]
-    if wrong:
-        print(f"{len(wrong)} of {len(after.cells)} cells failed; see `audiossl suite status {to}`.", file=sys.stderr)
+    if not after.cells:
+        raise ConfigError(f"There is nothing to compute of the suite {asked.suite.name!r}; the lines above say why.")
+    if any(cell.is_done for cell in after.cells):
+        _print_figures(to)
+    _say_left_out(after)
+    failed = sum(cell.state == "failed" for cell in after.cells)
+    lost = 0 if share[1] > 1 else sum(cell.is_wanted for cell in after.cells) - failed
+    if failed:
+        _say(f"{failed} of {len(after.cells)} cells failed; see `audiossl suite status {to}`.")
+    if lost:
+        _say(f"{lost} of {len(after.cells)} cells could not be begun; the first lines say why.")
+    if failed or lost:
         raise typer.Exit(1)
     print(f"Results: {to}")
 

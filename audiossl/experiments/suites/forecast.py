@@ -80,7 +80,10 @@ class Forecast:
             yield f"{len(self.guessed)} cells are of tasks that were never computed here: their time is a guess."
         if self.unknown:
             names = ", ".join(dict.fromkeys(self.unknown))
-            yield f"Not prepared yet, so that their size is what the suite says: {names}."
+            yield (
+                f"Not prepared yet, so that their size is what the suite says, and their share of the cache is not "
+                f"counted: {names}."
+            )
 
     def as_json(self, plan: Plan) -> dict[str, Any]:
         """For a program to read."""
