@@ -44,6 +44,16 @@ Budget = Annotated[
 ]
 
 
+ExecutorName = Annotated[str, typer.Option("--executor", help="serial, pool, slurm, ray, or a plug-in's.")]
+ExecutorOptions = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option("--executor-option", help="The executor's own, as key=value.", show_default=False),
+]
+Jobs = Annotated[int, typer.Option(help="Cells at once on this machine. 0 for what suits it.")]
+Shard = Annotated[str, typer.Option(help="i/n for the i-th of n parts of the cells, the first being 1.")]
+Retries = Annotated[int, typer.Option(help="How often a cell is begun again whose worker died.")]
+
+
 @app.command("list")
 def list_suites(
     names: Annotated[
@@ -121,20 +131,40 @@ def run(
     to: OutOption = Path("results"),
     only: Only = None,
     budget: Budget = 0.0,
-    executor: Annotated[str, typer.Option(help="serial, pool, slurm, ray, or a plug-in's.")] = "",
-    executor_option: Annotated[
-        Optional[list[str]],  # noqa: UP045
-        typer.Option("--executor-option", help="The executor's own, as key=value.", show_default=False),
-    ] = None,
-    jobs: Annotated[int, typer.Option(help="Cells at once on this machine. 0 for what suits it.")] = 0,
-    shard: Annotated[str, typer.Option(help="i/n for the i-th of n parts of the cells, the first being 1.")] = "1/1",
-    retries: Annotated[int, typer.Option(help="How often a cell is begun again whose worker died.")] = 1,
+    executor: ExecutorName = "",
+    executor_option: ExecutorOptions = None,
+    jobs: Jobs = 0,
+    shard: Shard = "1/1",
+    retries: Retries = 1,
 ) -> None:
     """Compute what is missing of a suite. The same command goes on where it was stopped."""
+    asked = _asked(suite, upstream, overrides, data, only, budget)
+    _compute(asked, to, _executor(executor, executor_option, jobs), shard, retries)
+
+
+@app.command()
+def repeat(
+    lock: Annotated[Path, typer.Argument(help="A results folder, or its suite.json.")],
+    to: OutOption = Path("repeated"),
+    data: Data = None,
+    executor: ExecutorName = "",
+    executor_option: ExecutorOptions = None,
+    jobs: Jobs = 0,
+    shard: Shard = "1/1",
+    retries: Retries = 1,
+) -> None:
+    """Compute what a results folder says was asked for, with the same encoders."""
+    from audiossl.experiments.suites.lockfile import read_lock
+
+    asked = read_lock(lock, _corpora(data), _say)
+    _compute(asked, to, _executor(executor, executor_option, jobs), shard, retries)
+
+
+def _compute(asked: Any, to: Path, how: tuple[str, dict[str, Any]], shard: str, retries: int) -> None:
     from audiossl.experiments.suites.plan import make_plan
     from audiossl.experiments.suites.results import ResultsFolder
 
-    asked, folder = _asked(suite, upstream, overrides, data, only, budget), ResultsFolder(to)
+    folder = ResultsFolder(to)
     before = make_plan(asked, folder)
     if before.is_done:
         print(f"All {len(before.cells)} cells are done; see `audiossl suite report {to}`.")
@@ -148,11 +178,11 @@ def run(
     from audiossl.features.extraction import parse_shard
 
     share = parse_shard(shard)
-    name, options = _executor(executor, executor_option, jobs)
+    name, options = how
     worker = make_executor(name, folder.path, _say, options)
-    how = RunOptions(retries=retries, share=share, width=worker.width, drop=is_short_of_disk(before))
+    wanted = RunOptions(retries=retries, share=share, width=worker.width, drop=is_short_of_disk(before))
     try:
-        after = run_suite(asked, folder, worker, how, _say)
+        after = run_suite(asked, folder, worker, wanted, _say)
     except KeyboardInterrupt:
         print("Interrupted. The same command goes on.", file=sys.stderr)
         raise typer.Exit(130) from None
@@ -213,11 +243,16 @@ def _asked(
 
     found = read_suite(suite).only(only or [])
     choices = [parse_encoder(text) for text in dict.fromkeys(upstreams)]
+    encoders = [known_encoder(choice) for choice in choices]
+    return Asked(found, encoders, _corpora(data), parse_settings(overrides or []), budget)
+
+
+def _corpora(data: Path | None) -> Path | None:
     given = os.environ.get("AUDIOSSL_DATA")
-    corpora = data or (Path(given) if given else None)
-    if corpora is not None and not corpora.is_dir():
-        raise ConfigError(f"{corpora} is no folder; name the folder of the corpora with --data or AUDIOSSL_DATA.")
-    return Asked(found, [known_encoder(choice) for choice in choices], corpora, parse_settings(overrides or []), budget)
+    folder = data or (Path(given) if given else None)
+    if folder is not None and not folder.is_dir():
+        raise ConfigError(f"{folder} is no folder; name the folder of the corpora with --data or AUDIOSSL_DATA.")
+    return folder
 
 
 @app.command()

@@ -131,9 +131,9 @@ def is_short_of_disk(plan: Plan) -> bool:
     cache = plan.to_compute[0].config.cache
     root = features_folder(cache)
     room = free_bytes(root) // 2 if cache.max_gb is None else cache.max_gb * 1e9 - bytes_below(root)
-    # Half a gigabyte an hour is much for means and little for frames: looking closer takes time, and this is not close.
-    hours = sum(cell.definition.size.hours for cell in plan.to_compute)
-    return hours * 2e9 > room and forecast(plan).cache_bytes > room
+    # Frames of a base encoder take four gigabytes an hour. Looking closer takes time, where that is not close.
+    hours = {cell.corpus: cell.definition.size.hours for cell in plan.to_compute}
+    return sum(hours.values()) * 4e9 > room and forecast(plan).cache_bytes > room
 
 
 def remember_speed(task: str, config: Experiment, seconds: float) -> None:

@@ -12,13 +12,12 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from audiossl.core.config import as_dict
 from audiossl.core.errors import AudiosslError, TrainingError
-from audiossl.core.files import open_no_link, read_json, write_json
+from audiossl.core.files import open_no_link
 from audiossl.core.locks import lock_file, try_lock_file
 from audiossl.core.outputs import check_out
 from audiossl.experiments.executors.contract import Executor
-from audiossl.experiments.folder import now, this_command, versions_here
+from audiossl.experiments.suites.lockfile import write_lock
 from audiossl.experiments.suites.plan import Asked, Cell, Plan, make_plan, result_elsewhere
 from audiossl.experiments.suites.recipes import is_prepared, prepare
 from audiossl.experiments.suites.results import CellResult, ResultsFolder, folder_of
@@ -54,24 +53,6 @@ def run_suite(
         Runner(asked.suite, folder, executor, options, say).run([cell for cell in mine if cell.is_wanted])
         folder.collect()
     return make_plan(asked, folder)
-
-
-def write_lock(asked: Asked, folder: ResultsFolder) -> None:
-    """Write suite.json: what was asked for, so that the same can be asked for again. Encoders of before stay."""
-    earlier = read_json(folder.lock_path).get("encoders", {}) if folder.lock_path.is_file() else {}
-    encoders = {
-        each.choice.label: {"name": each.choice.name, "options": each.choice.options, "identity": each.identity}
-        for each in asked.encoders
-    }
-    said = {
-        "suite": as_dict(asked.suite),
-        "settings": dict(asked.over),
-        "encoders": {**earlier, **encoders},
-        "versions": versions_here(),
-        "command": this_command(),
-        "created": now(),
-    }
-    write_json(folder.lock_path, said)
 
 
 @contextmanager
