@@ -146,7 +146,7 @@ def test_ray_that_is_not_installed_is_one_sentence(
 ) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     done = run(audiossl, toy, "--executor", "ray")
-    assert done.code == 1
+    assert done.code == 2
     assert (
         "The executor ray needs the package ray, which is not installed; run `pip install audiossl-toolkit[ray]`."
         in (done.err)
