@@ -94,7 +94,7 @@ def git(*arguments: str) -> str:
 
 
 def test_the_links_are_committed_as_links() -> None:
-    for name in ("upstreams", "downstreams"):
+    for name in ("upstreams", "downstreams", "recipes"):
         assert git("ls-files", "--stage", f"audiossl/{name}").startswith("120000 ")
 
 
@@ -111,7 +111,7 @@ def test_the_wheel_holds_every_plugin_and_every_file_that_it_needs(tmp_path: Pat
     copy = tmp_path / "copy"
     for name in files:
         source, target = ROOT / name, copy / name
-        if name.startswith(("recipes/", "tests/", "docs/")) or not os.path.lexists(source):
+        if name.startswith(("tests/", "docs/")) or not os.path.lexists(source):
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_symlink():
@@ -134,12 +134,20 @@ def test_the_wheel_holds_every_plugin_and_every_file_that_it_needs(tmp_path: Pat
     with zipfile.ZipFile(wheel) as archive:
         held = set(archive.namelist())
         entry_points = next(archive.read(name).decode() for name in held if name.endswith("entry_points.txt"))
-    suffixes = (".py", ".yaml", ".md", ".html", ".css", ".safetensors", "py.typed")
+    suffixes = (".py", ".sh", ".yaml", ".md", ".html", ".css", ".js", ".csv", ".safetensors", "py.typed")
+    folders = ("audiossl/", "upstreams/", "downstreams/", "recipes/")
+    not_shipped = (
+        "recipes/README.md",
+        "recipes/one_table.py",
+        "recipes/mean_over_seeds.py",
+        "recipes/quickstart/corpus",
+    )
     expected = {
-        re.sub("^(upstreams|downstreams)/", r"audiossl/\1/", name)
+        re.sub("^(upstreams|downstreams|recipes)/", r"audiossl/\1/", name)
         for name in files
-        if name.startswith(("audiossl/", "upstreams/", "downstreams/")) and name.endswith(suffixes)
+        if name.startswith(folders) and name.endswith(suffixes) and not name.startswith(not_shipped)
     }
+    assert {"audiossl/recipes/common.sh", "audiossl/recipes/esc10/prepare.py"} <= expected  # suites prepare with these
     assert {"audiossl/upstreams/tera/model.py", "audiossl/report/template.html", "audiossl/py.typed"} <= expected
     assert {"audiossl/interfaces/pca/README.md", "audiossl/objectives/tera/README.md"} <= expected
     assert not expected - held
