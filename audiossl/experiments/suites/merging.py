@@ -57,8 +57,8 @@ def _merged_lock(folders: Sequence[ResultsFolder]) -> dict[str, Any]:
         if merged and (mine.get("name"), mine.get("version")) != (theirs.get("name"), theirs.get("version")):
             raise ConfigError(
                 f"{folder} is of the suite {mine.get('name')} version {mine.get('version')}, and {folders[0]} of "
-                f"{theirs.get('name')} version {theirs.get('version')}, so that their figures are not comparable; merge "
-                f"folders of one suite."
+                f"{theirs.get('name')} version {theirs.get('version')}, which are not comparable; merge folders of one "
+                f"suite."
             )
         tasks = {**theirs.get("tasks", {}), **mine.get("tasks", {})}
         encoders = {**merged.get("encoders", {}), **said.get("encoders", {})}
