@@ -222,5 +222,4 @@ report_all() {
     folders=()
     for_each_run list_run
     audiossl report "${folders[@]}" --out "$out/report"
-    if [[ $seeds == *" "* ]]; then "$python" "$recipe/../mean_over_seeds.py" "${folders[@]}"; fi
 }

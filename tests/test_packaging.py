@@ -136,12 +136,7 @@ def test_the_wheel_holds_every_plugin_and_every_file_that_it_needs(tmp_path: Pat
         entry_points = next(archive.read(name).decode() for name in held if name.endswith("entry_points.txt"))
     suffixes = (".py", ".sh", ".yaml", ".md", ".html", ".css", ".js", ".csv", ".safetensors", "py.typed")
     folders = ("audiossl/", "upstreams/", "downstreams/", "recipes/")
-    not_shipped = (
-        "recipes/README.md",
-        "recipes/one_table.py",
-        "recipes/mean_over_seeds.py",
-        "recipes/quickstart/corpus",
-    )
+    not_shipped = ("recipes/README.md", "recipes/quickstart/corpus")
     expected = {
         re.sub("^(upstreams|downstreams|recipes)/", r"audiossl/\1/", name)
         for name in files

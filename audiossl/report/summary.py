@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from statistics import mean, stdev
 
 from rich.table import Table
+from scipy.stats import t as student_t
 
 from audiossl.core.types import Metric
 from audiossl.core.untrusted import shown
@@ -76,7 +80,36 @@ def _summary(paths: Sequence[Path]) -> tuple[list[str], list[list[str]]]:
     runs = read_runs(paths)
     names = metric_names(run.best_evaluation for run in runs)
     header = [*_FIXED, *map(with_unit, names)]
-    return header, [_row(run, names) for run in runs]
+    return header, [*(_row(run, names) for run in runs), *_means_over_seeds(runs, names)]
+
+
+def _means_over_seeds(runs: Sequence[RunSummary], names: Sequence[str]) -> list[list[str]]:
+    """A line for the runs that differ in nothing but the seed at the end of their name, as recipes name them.
+
+    Its intervals are Student's t over the seeds: they say how another draw of training would come out, and not how
+    another test set would.
+    """
+    groups: dict[tuple[Path, str], list[RunSummary]] = {}
+    for run in runs:
+        if run.best_evaluation:
+            groups.setdefault((run.path.parent, re.sub(r"-seed\d+$", "", run.name)), []).append(run)
+    rows = []
+    for (_, name), same in groups.items():
+        if len(same) > 1:
+            cells = [_mean_cell(each, [run.best_evaluation for run in same]) for each in names]
+            rows.append([f"{name}, mean of {len(same)} seeds", *_row(same[0], names)[1 : len(_FIXED)], *cells])
+    return rows
+
+
+def _mean_cell(name: str, evaluations: Sequence[Evaluation | None]) -> str:
+    found = [evaluation.metrics[name].value for evaluation in evaluations if evaluation and name in evaluation.metrics]
+    if len(found) < len(evaluations):
+        return "-"
+    half = float(student_t.ppf(0.975, len(found) - 1)) * stdev(found) / math.sqrt(len(found))
+    metric = Metric(mean(found), mean(found) - half, mean(found) + half)
+    if name in PERCENT:
+        metric = metric._replace(low=max(mean(found) - half, 0.0), high=min(mean(found) + half, 1.0))
+    return f"{written(name, metric.value)} {interval_written(name, metric)}"
 
 
 def _row(run: RunSummary, names: Sequence[str]) -> list[str]:

@@ -5,7 +5,6 @@ recipe=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 corpus=asterisk_en
 upstreams=(tera_mini log_mel)
 tasks=(asr)
-small_tasks=(asr)
 source "$recipe/../common.sh"
 
 download() { fail "there is no download; make the folder as $recipe/README.md says, and name it with --data."; }

@@ -5,7 +5,6 @@ recipe=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 corpus=esc10_16k
 upstreams=(tera_mini log_mel fbank)
 tasks=(sounds)
-small_tasks=(sounds)
 source "$recipe/../common.sh"
 
 # The newest commit holds no sound any more.

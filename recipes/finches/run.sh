@@ -7,7 +7,6 @@ corpus=finches native_hz=32000
 encoder=tera_mini
 upstreams=(log_mel@time_expand fbank@time_expand $encoder@{resample,time_expand,band_split} $encoder@time_expand:random)
 tasks=(callers syllables syllables_few birds windows)
-small_tasks=(callers syllables_few)
 source "$recipe/../common.sh"
 
 # A small wav2vec 2.0; the published sizes take hours here.

@@ -5,7 +5,6 @@ recipe=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 corpus=fsdd
 upstreams=(tera_mini log_mel fbank)
 tasks=(keyword_spotting)
-small_tasks=(keyword_spotting few_shot)
 source "$recipe/../common.sh"
 
 commit=26eb9aaf76e81b692f806f9140c2d2777410d7a1

@@ -5,7 +5,6 @@ recipe=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 corpus=libri_mini
 upstreams=(tera_mini log_mel fbank)
 tasks=(speaker)
-small_tasks=(verification asr)
 source "$recipe/../common.sh"
 
 sha256=d09c181bba5cf717b3dee7d4d592af11a3ee3a09e08ae025c5506f6ebe961c29

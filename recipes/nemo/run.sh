@@ -5,7 +5,6 @@ recipe=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 corpus=nemo_mini
 upstreams=(tera_mini log_mel fbank)
 tasks=(emotion)
-small_tasks=(emotion)
 source "$recipe/../common.sh"
 
 download() { fetch_repository https://github.com/amu-cai/nEMO.git 66de9999a8f2f605eb5f64841790aa5cb0877782 "$1"; }

@@ -5,7 +5,6 @@ recipe=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 corpus=wakewords
 upstreams=(tera_mini log_mel fbank)
 tasks=(keyword_spotting)
-small_tasks=(keyword_spotting)
 source "$recipe/../common.sh"
 
 download() {

@@ -5,9 +5,12 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import numpy as np
+import scipy.stats
 from rich.console import Console
 from toys.reports import evaluate, guesses, make_run
 
+from audiossl.core.files import read_json
 from audiossl.report import summary_markdown, summary_note, summary_table
 
 
@@ -44,3 +47,16 @@ def test_under_the_table_stands_over_how_many_of_what_the_intervals_are(two_runs
         "few: 95 % intervals over 2 speakers, which is too few to tell much.",
     ]
     assert summary_note([make_run(tmp_path / "none")]) == ""
+
+
+def test_runs_that_differ_in_the_seed_alone_have_a_line_of_their_mean(tmp_path: Path) -> None:
+    counts = (14, 17, 15)
+    runs = [evaluate(make_run(tmp_path / f"head-seed{seed}"), guesses(24, num)) for seed, num in enumerate(counts)]
+    other = evaluate(make_run(tmp_path / "other-seed0"), guesses(24, 12))
+    shares = [read_json(run / "test" / "metrics.json")["metrics"]["accuracy"]["value"] for run in runs]
+    *_, last = summary_markdown([*runs, other]).split("\n")
+    cells = [cell.strip() for cell in last.strip("|").split("|")]
+    assert cells[:6] == ["head, mean of 3 seeds", "log_mel", "weighted_sum", "utterance", "test", "24"]
+    # Student's interval of three shares.
+    interval = scipy.stats.ttest_1samp(shares, 0).confidence_interval(0.95)
+    assert cells[6] == f"{100 * np.mean(shares):.1f} [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"

@@ -18,8 +18,8 @@ from audiossl.core.errors import TrainingError
 from audiossl.core.files import read_json
 from audiossl.downstreams.utterance_classification.task import UtteranceClassification
 from audiossl.experiments.suites import runner as runner_module
-from audiossl.experiments.suites.results import ResultsFolder
 from audiossl.experiments.suites.lockfile import write_lock
+from audiossl.experiments.suites.results import ResultsFolder
 
 BOTH = ("toy/words", "toy/folds")
 
