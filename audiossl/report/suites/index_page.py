@@ -92,7 +92,7 @@ def _row(results: SuiteResults, made: Standings, places: SitePlaces, name: str) 
             continue
         figure, leak = task.figures.get(name), made.warnings.get(name, {}).get(task.name)
         best = figure is not None and figure.metric.value == next(iter(task.figures.values())).metric.value
-        mark = "trained on it" if leak else ""
+        mark = "corpus seen" if leak else ""
         cells.append(metric_cell(task.definition.metric, figure.metric if figure else None, best=best, mark=mark))
     speed, size = facts.seconds_per_hour, facts.num_parameters
     costs = [
@@ -187,33 +187,12 @@ def _energy_wh(results: SuiteResults, name: str) -> float | None:
 
 
 def _warnings(made: Standings) -> list[str]:
-    return [
-        f"{upstream}: what is said of its training names {', '.join(names)}, which {task} tests on. Its figure there "
-        "is no figure on unseen data."
-        for upstream, found in made.warnings.items()
-        for task, names in found.items()
-    ]
-
-
-def _failure(results: SuiteResults, title: str, error: str, log: str) -> dict[str, str]:
-    return {"title": title, "error": error, "log": str(results.folder.path / log) if log else ""}
-
-
-def _untouched(results: SuiteResults, made: Standings) -> list[dict[str, str]]:
-    """Tasks of the suite without any figure, and why."""
-    found = []
-    for name in results.tasks:
-        if not made.tasks[name].figures:
-            definition = results.task(name)
-            why = why_missing(name, definition) if name in results.suite.tasks else ""
-            found.append({"name": name, "why": why or "no encoder has a figure", "get": definition.get})
-    return found
-
-
-def _versions(results: SuiteResults) -> dict[str, str]:
-    """Of the packages that cells were computed with, several where they differ."""
-    found: dict[str, dict[str, None]] = {}
-    for cell in results.cells:
-        for package, version in cell.versions.items():
-            found.setdefault(package, {})[version] = None
-    return {package: ", ".join(versions) for package, versions in sorted(found.items())}
+    """A sentence for each encoder that was trained on corpora of the suite."""
+    sentences = []
+    for upstream, found in made.warnings.items():
+        corpora = dict.fromkeys(name for names in found.values() for name in names)
+        sentences.append(
+            f"{upstream}: what is said of its training names {', '.join(corpora)}, of which {', '.join(found)} test, "
+            f"perhaps on other splits. Its figures there may not be of unseen recordings."
+        )
+    return sentences

@@ -26,7 +26,7 @@ class SortableCell(NamedTuple):
     interval: what stands under it.
     key: what the table is sorted by: a number, or '' for the text itself.
     best: whether it is the best of its column.
-    mark: a remark in a word or two, such as 'trained on it'.
+    mark: a remark in a word or two, such as 'corpus seen'.
     href: where it leads to, '' for nowhere.
     """
 

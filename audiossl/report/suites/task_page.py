@@ -86,7 +86,7 @@ def _row(results: SuiteResults, made: Standings, places: SitePlaces, task: TaskS
         "name": name,
         "href": places.upstream(name),
         "rank": SortableCell("-" if rank is None else f"{rank:g}", key=rank or 0.0),
-        "figure": metric_cell(metric, figure.metric, mark="trained on it" if leak else ""),
+        "figure": metric_cell(metric, figure.metric, mark="corpus seen" if leak else ""),
         "seeds": ", ".join(written(metric, value) for value in figure.seeds),
         "deviation": "" if figure.deviation is None else f"{scaled(metric, figure.deviation):.2g}",
         "dev": SortableCell(written(metric, sum(devs) / len(devs)), key=sum(devs) / len(devs))

@@ -94,7 +94,7 @@ def _row(results: SuiteResults, made: Standings, places: SitePlaces, task: TaskS
         "href": places.task(task.name),
         "metric": axis_title(metric),
         "figure": metric_cell(
-            metric, figure.metric, mark="trained on it" if made.warnings.get(name, {}).get(task.name) else ""
+            metric, figure.metric, mark="corpus seen" if made.warnings.get(name, {}).get(task.name) else ""
         ),
         "rank": SortableCell("-" if rank is None else f"{rank:g} of {len(task.figures)}", key=rank or 0.0),
         "part": part,
