@@ -65,7 +65,7 @@ def tried_figure(lines: Sequence[TriedLine], xlabel: str, ylabel: str, number: i
             if len(names) > MOST_CATEGORIES:
                 axes.xaxis.set_major_locator(FixedLocator(range(0, len(names), 1 + len(names) // MOST_CATEGORIES)))
         elif "rate" in xlabel:
-            axes.set_xscale("log")
+            _logarithmic(axes, sorted({float(place) for line in lines for place in line.places}))
         axes.set_xlabel(xlabel)
         axes.set_ylabel(ylabel)
         legend_below(figure, len(lines))
@@ -110,8 +110,11 @@ def cost_figure(points: Sequence[Point], xlabel: str, ylabel: str) -> str:
             if point.low is not None and point.high is not None:
                 axes.plot([point.cost] * 2, [point.low, point.high], color=color, linewidth=2)
             axes.plot([point.cost], [point.value], marker, color=color, markersize=6, label=shortened(point.name))
-        axes.set_xscale("log")
-        _widened(axes, [point.cost for point in points])
+        costs = [point.cost for point in points]
+        marks = [base * 10.0**power for power in range(-3, 13) for base in (1, 2, 5)]
+        shown = [mark for mark in marks if min(costs) / 1.6 <= mark <= max(costs) * 1.6]
+        _logarithmic(axes, shown[:: 1 + len(shown) // 7])
+        axes.set_xlim(min(costs) / 1.6, max(costs) * 1.6)
         axes.set_xlabel(xlabel)
         axes.set_ylabel(ylabel)
         legend_below(figure, len(points) + (len(points) == 1))
@@ -156,11 +159,9 @@ def _numbers(axes: Axes, rows: Mapping[str, Sequence[float]]) -> None:
             axes.text(layer + 0.5, place + 0.5, text, ha="center", va="center", fontsize=6.5)
 
 
-def _widened(axes: Axes, costs: Sequence[float]) -> None:
-    """Room on both sides, and ticks that are read without exponents."""
-    axes.set_xlim(min(costs) / 1.6, max(costs) * 1.6)
-    marks = [base * 10.0**power for power in range(-3, 13) for base in (1, 2, 5)]
-    shown = [mark for mark in marks if min(costs) / 1.6 <= mark <= max(costs) * 1.6]
-    axes.xaxis.set_major_locator(FixedLocator(shown[:: 1 + len(shown) // 7]))
+def _logarithmic(axes: Axes, marks: Sequence[float]) -> None:
+    """A logarithmic axis with these marks, which are read without exponents of ten."""
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(FixedLocator(list(marks)[:: 1 + len(marks) // 9]))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

@@ -164,8 +164,14 @@ def leaderboard_rows(results: SuiteResults, made: Standings) -> Iterator[tuple[s
         yield name, [*cells, *(_task_cell(task, name, made) for task in _shown(made))]
 
 
-def table_notes(results: SuiteResults, made: Standings, best: str) -> list[str]:
-    """What stands under the table. best: how the best figure of a column is shown."""
+def table_notes(results: SuiteResults, made: Standings, best: str, mark: str = "†") -> list[str]:
+    """What stands under the table.
+
+    results: of the suite.
+    made: what they say.
+    best: how the best figure of a column is shown.
+    mark: how a figure is marked whose test set the encoder was trained on.
+    """
     suite = results.suite
     kinds = {
         (figure.metric.num_clusters, figure.metric.cluster)
@@ -188,7 +194,7 @@ def table_notes(results: SuiteResults, made: Standings, best: str) -> list[str]:
     notes.append(f"The best figure of a column is {best}, whether or not others differ from it by more than chance.")
     if made.warnings:
         notes.append(
-            "† The training data of the encoder are said to be of this corpus, perhaps of other splits than test."
+            f"{mark} The training data of the encoder are said to be of this corpus, perhaps of other splits than test."
         )
     return notes
 

@@ -17,7 +17,7 @@ class HardItem(NamedTuple):
 
     name: its id.
     target: what is right.
-    said: what each encoder said, where that differs.
+    said: each wrong answer, and who gave it.
     num_wrong: how many encoders did.
     num_errors: words that all of them got wrong, None where an item is right or wrong as a whole.
     speaker: '' where it is not known.
@@ -26,7 +26,7 @@ class HardItem(NamedTuple):
 
     name: str
     target: str
-    said: list[tuple[str, str]]
+    said: list[tuple[str, list[str]]]
     num_wrong: int
     num_errors: int | None
     speaker: str
@@ -55,11 +55,14 @@ def hardest_items(evaluations: Mapping[str, Evaluation], players: Players) -> li
 def _item(name: str, rows: Mapping[str, Row], wrong: Mapping[str, Row], players: Players) -> HardItem:
     one = next(iter(rows.values()))
     counted = all("num_errors" in row for row in rows.values())
+    answers: dict[str, list[str]] = {}
+    for encoder, row in wrong.items():
+        answers.setdefault(_text(row["predicted"]), []).append(encoder)
     place: Any = next((row["audio"] for row in rows.values() if row.get("audio")), None)
     return HardItem(
         name=name,
         target=_text(one["target"]),
-        said=[(encoder, _text(row["predicted"])) for encoder, row in wrong.items()],
+        said=list(answers.items()),
         num_wrong=len(wrong),
         num_errors=int(_errors(rows)) if counted else None,
         speaker=str(one.get("speaker") or ""),

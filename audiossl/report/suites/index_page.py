@@ -19,6 +19,7 @@ from audiossl.report.suites.parts import (
     metric_cell,
     run_command,
     seconds_written,
+    share_written,
 )
 from audiossl.report.suites.reading import SuiteResults
 from audiossl.report.suites.standings import Standings
@@ -43,7 +44,7 @@ def index_facts(results: SuiteResults, made: Standings, places: SitePlaces) -> d
         "notes": results.notes,
         "columns": columns,
         "rows": [_row(results, made, places, name) for name in places.order],
-        "table_notes": table_notes(results, made, "bold"),
+        "table_notes": table_notes(results, made, "bold", "Trained on it:"),
         "views": [column for column in columns if column["view"] in shown],
         "view_charts": views,
         "first_view": next((view for view in (SCORE, RANK) if view in shown), views[0][0] if views else ""),
@@ -109,7 +110,9 @@ def _score_cell(made: Standings, name: str) -> SortableCell:
     full = [made.scores[each].value for each in made.scores if not made.missing[each]]
     partial = f"partial: {score.num_clusters} of {len(made.tasks)}" if made.missing[name] else ""
     best = not partial and score.value == max(full, default=None)
-    return SortableCell(f"{score.value:.0f}", f"[{score.low:.0f}, {score.high:.0f}]", score.value, best, partial)
+    # A partial score is sorted as if there were none: it is of other tasks.
+    key = "" if partial else score.value
+    return SortableCell(f"{score.value:.0f}", f"[{score.low:.0f}, {score.high:.0f}]", key, best, partial)
 
 
 def _rank_texts(rank: Metric) -> tuple[str, str]:
@@ -147,10 +150,8 @@ def _wins(made: Standings, places: SitePlaces) -> list[dict[str, Any]]:
 
 
 def _share(value: float | None) -> dict[str, str]:
-    """A share as it is written: no count of draws makes a certainty."""
     known = 0.0 if value is None else value
-    text = f"{100 * known:.0f}" if 0.005 <= known <= 0.995 else ">99" if known > 0.5 else "<1"
-    return {"text": text, "share": f"{known:.2f}"}
+    return {"text": share_written(known), "share": f"{known:.2f}"}
 
 
 def _cost_charts(results: SuiteResults, made: Standings, places: SitePlaces, charts: PageCharts) -> Iterator[Chart]:

@@ -111,6 +111,15 @@ def seconds_written(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
 
 
+def share_written(share: float) -> str:
+    """In hundredths. No number of draws makes a certainty.
+
+    >>> share_written(0.973), share_written(0.9999), share_written(0.0)
+    ('97', '>99', '<1')
+    """
+    return f"{100 * share:.0f}" if 0.005 <= share <= 0.995 else ">99" if share > 0.5 else "<1"
+
+
 def run_command(results: SuiteResults, upstreams: Sequence[str]) -> str:
     """What computes these results again."""
     named = " ".join(f"--upstream {shlex.quote(name)}" for name in upstreams)

@@ -17,6 +17,7 @@ from audiossl.report.suites.parts import (
     metric_cell,
     run_command,
     seconds_written,
+    share_written,
 )
 from audiossl.report.suites.reading import SuiteResults
 from audiossl.report.suites.standings import Standings, TaskStandings
@@ -41,7 +42,7 @@ def upstream_facts(results: SuiteResults, made: Standings, places: SitePlaces, n
         "rows": [_row(results, made, places, task, name) for task in made.tasks.values() if name in task.figures],
         "layers": list(_layer_charts(results, name, places, charts)),
         "wins": [
-            {"name": other, "href": places.upstream(other), "share": f"{100 * share:.1f}"}
+            {"name": other, "href": places.upstream(other), "text": share_written(share), "key": share}
             for other in made.ranked
             if other != name and (share := made.win(name, other)) is not None
         ],
