@@ -91,7 +91,7 @@ def _section(
     for name, sets in made.warnings.get(upstream, {}).items():
         lines += [
             "",
-            f"The training data of this encoder are said to include {_text(', '.join(sets))}, which {name} tests on.",
+            f"The training data of this encoder are said to be of {_text(', '.join(sets))} too, which {name} tests on.",
         ]
     return lines
 

@@ -28,6 +28,6 @@ def test_the_hub_reads_what_was_measured(found: SuiteResults, ranked: Standings)
 
 def test_the_text_says_what_the_numbers_do_not(found: SuiteResults, ranked: Standings) -> None:
     said = card(found, ranked, "wave_large")
-    assert "are said to include Toy Commands" in said
+    assert "are said to be of Toy Commands too" in said
     assert "| one speaker or two | Toy Voices | eer (%) | 8.0 |" in said
     assert "Partial score (4 of 5 tasks)" in card(found, ranked, "hf:broken")
