@@ -372,10 +372,13 @@ def export(
 def merge(
     results: Annotated[list[Path], typer.Argument(help="Results folders.")],
     to: OutOption,
+    newest: Annotated[
+        bool, typer.Option("--newest", help="Take the newer of two different results of one cell.")
+    ] = False,
 ) -> None:
     """Put the cells of several results folders into one."""
     from audiossl.experiments.suites.merging import merge_results
 
-    for line in merge_results(results, to):
+    for line in merge_results(results, to, newest=newest):
         print(line)
     print(f"Results: {to}")
