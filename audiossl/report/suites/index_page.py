@@ -197,3 +197,27 @@ def _warnings(made: Standings) -> list[str]:
             f"perhaps on other splits. Its figures there may not be of unseen recordings."
         )
     return sentences
+
+
+def _failure(results: SuiteResults, title: str, error: str, log: str) -> dict[str, str]:
+    return {"title": title, "error": error, "log": str(results.folder.path / log) if log else ""}
+
+
+def _untouched(results: SuiteResults, made: Standings) -> list[dict[str, str]]:
+    """Tasks of the suite without any figure, and why."""
+    found = []
+    for name in results.tasks:
+        if not made.tasks[name].figures:
+            definition = results.task(name)
+            why = why_missing(name, definition) if name in results.suite.tasks else ""
+            found.append({"name": name, "why": why or "no encoder has a figure", "get": definition.get})
+    return found
+
+
+def _versions(results: SuiteResults) -> dict[str, str]:
+    """Of the packages that cells were computed with, several where they differ."""
+    found: dict[str, dict[str, None]] = {}
+    for cell in results.cells:
+        for package, version in cell.versions.items():
+            found.setdefault(package, {})[version] = None
+    return {package: ", ".join(versions) for package, versions in sorted(found.items())}
