@@ -38,7 +38,7 @@ Overwrite = Annotated[bool, typer.Option(help="Replace a run that is there.")]
 
 @app.command("list")
 def list_names(
-    kind: Annotated[str, typer.Argument(help="upstreams, downstreams, interfaces or objectives")] = "upstreams",
+    kind: Annotated[str, typer.Argument(help="upstreams, downstreams, interfaces, objectives or executors")] = "upstreams",
     pattern: Annotated[str, typer.Argument(help="A shell pattern, or a part of the name.")] = "*",
     as_json: AsJson = False,
 ) -> None:
@@ -383,8 +383,9 @@ def _leave_process_group() -> None:
 def _registry(kind: str) -> Any:
     from audiossl.core import registry
     from audiossl.core.errors import did_you_mean
+    from audiossl.experiments.executors.contract import EXECUTORS
 
-    kinds = {f"{kind.kind}s": kind for kind in registry.REGISTRIES}
+    kinds = {f"{kind.kind}s": kind for kind in (*registry.REGISTRIES, EXECUTORS)}
     name = kind if kind.endswith("s") else f"{kind}s"
     if name not in kinds:
         raise ConfigError(f"There is nothing called {kind!r} to list. {did_you_mean(kind, kinds)}")

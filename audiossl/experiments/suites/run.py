@@ -17,6 +17,7 @@ from audiossl.core.files import open_no_link
 from audiossl.core.locks import lock_file, try_lock_file
 from audiossl.core.outputs import check_out
 from audiossl.experiments.executors.contract import Executor
+from audiossl.experiments.suites.definition import Suite
 from audiossl.experiments.suites.lockfile import write_lock
 from audiossl.experiments.suites.plan import Asked, Cell, Plan, make_plan, result_elsewhere
 from audiossl.experiments.suites.recipes import is_prepared, prepare
@@ -47,7 +48,7 @@ def run_suite(
         mine = [cell for number, cell in enumerate(plan.cells) if number % total == which]
         for cell in mine:
             if cell.state == "elsewhere":
-                _copy(cell, folder, say)
+                _copy(cell, asked.suite, folder, say)
             elif cell.state == "stale":
                 say(f"{cell.title}: computed again, because of {cell.why}.")
         Runner(asked.suite, folder, executor, options, say).run([cell for cell in mine if cell.is_wanted])
@@ -103,7 +104,7 @@ def _with_manifests(asked: Asked, folder: ResultsFolder, say: Callable[[str], No
     return replace(again, suite=asked.suite, left_out={**again.left_out, **left_out})
 
 
-def _copy(cell: Cell, folder: ResultsFolder, say: Callable[[str], None]) -> None:
+def _copy(cell: Cell, suite: Suite, folder: ResultsFolder, say: Callable[[str], None]) -> None:
     """Take over a result that another folder has."""
     found = result_elsewhere(cell.key)
     if found is None:
@@ -116,7 +117,9 @@ def _copy(cell: Cell, folder: ResultsFolder, say: Callable[[str], None]) -> None
     whole = other.cell(result.task, result.upstream, result.seed)
     for path in [*other.folds(result.task, result.upstream, result.seed), whole]:
         copied = _moved(other.read(path), folder, cell.encoder.choice.label)
-        folder.write(copied)
+        # The key is that of the experiment. Another suite may read another of its figures.
+        copied = replace(copied, metric=cell.definition.metric, mode=cell.definition.mode)
+        folder.write(replace(copied, suite=suite.name, suite_version=suite.version))
 
 
 def _moved(result: CellResult, folder: ResultsFolder, upstream: str) -> CellResult:

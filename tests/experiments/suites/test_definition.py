@@ -125,6 +125,16 @@ def test_layers_are_linear_probes_on_the_tasks_of_mini() -> None:
         assert config.data == experiment_of_task(name, mini.tasks[name]).data
 
 
+def test_the_suite_on_the_page_is_one(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "suites.md").read_text(encoding="utf-8")
+    path = tmp_path / "my.yaml"
+    path.write_text(text.split("```yaml\n")[1].split("```")[0])
+    suite = read_suite(str(path))
+    assert suite.tasks["fsdd/unseen_speakers"].search.seeds == [0, 1, 2]
+    for name, task in suite.tasks.items():
+        assert experiment_of_task(name, task).data.dir
+
+
 def test_a_seed_stands_where_it_is_asked_for() -> None:
     task = read_suite("mini").tasks["fsdd/few_shot"]
     assert task_experiment("fsdd/few_shot", task, 3, Path("x"), {}).data.train == "train_5shot_seed3.jsonl.gz"

@@ -115,6 +115,19 @@ def test_the_result_of_another_folder_is_taken_over(toy: ToySuite) -> None:
         assert (toy.path / "more" / found["predictions"]).is_file()
 
 
+@pytest.mark.slow
+def test_another_suite_reads_another_figure_of_a_result_that_is_there(toy: ToySuite) -> None:
+    toy.run(toy.asked())
+    shutil.copytree(toy.path / "results" / "data", toy.path / "more" / "data")
+    toy.write({**SUITE, "version": 2, "tasks": {"toy/words": {**TASK, "metric": "uar"}}})
+    after, given = toy.run(toy.asked(), "more")
+    assert after.is_done
+    assert given == []
+    taken, before = toy.cell(name="more"), toy.cell()
+    assert (taken.metric, taken.suite_version, before.metric) == ("uar", 2, "accuracy")
+    assert taken.figure == before.metrics["uar"]
+
+
 def test_an_upstream_that_fails_on_one_task_leaves_the_others(toy: ToySuite) -> None:
     """log_mel has no third layer."""
     deep = {**TASK, "settings": {"interface": "layer", "interface_options": {"index": 2}}}
@@ -135,6 +148,7 @@ def test_an_upstream_that_fails_on_one_task_leaves_the_others(toy: ToySuite) -> 
     assert [name for name in given if not name.startswith("encode")] == ["toy/deep with log_mel, seed 0"]
 
 
+@pytest.mark.slow
 def test_a_fold_that_fails_is_named_and_the_others_stay(toy: ToySuite, monkeypatch: pytest.MonkeyPatch) -> None:
     from audiossl.experiments.suites import work
 
@@ -205,6 +219,7 @@ def test_the_lock_says_what_was_asked_for_and_keeps_encoders(toy: ToySuite) -> N
     assert said["versions"]["audiossl"]
 
 
+@pytest.mark.slow
 def test_hidden_states_are_dropped_when_they_are_asked_to_be(toy: ToySuite) -> None:
     toy.run(toy.asked("log_mel", TERA), drop=True)
     removed = [line for line in toy.lines if line.startswith("Removed")]
