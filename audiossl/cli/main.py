@@ -38,7 +38,9 @@ Overwrite = Annotated[bool, typer.Option(help="Replace a run that is there.")]
 
 @app.command("list")
 def list_names(
-    kind: Annotated[str, typer.Argument(help="upstreams, downstreams, interfaces, objectives or executors")] = "upstreams",
+    kind: Annotated[
+        str, typer.Argument(help="upstreams, downstreams, interfaces, objectives, executors")
+    ] = "upstreams",
     pattern: Annotated[str, typer.Argument(help="A shell pattern, or a part of the name.")] = "*",
     as_json: AsJson = False,
 ) -> None:

@@ -13,7 +13,6 @@ from audiossl.report.suites.reading import SuiteResults
 from audiossl.report.suites.standings import Standings
 from audiossl.report.suites.task_page import task_facts, tried_lines
 
-
 LAYER = {"name": "layer", "layer": 3}
 
 
