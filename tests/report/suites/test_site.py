@@ -1,13 +1,14 @@
-"""The site of a suite: all pages, links that lead somewhere, nothing of the data as markup, nothing left of before."""
+"""A site is whole without a network or a script, and holds nothing but text of what others wrote."""
 
 from __future__ import annotations
 
-import re
-from html.parser import HTMLParser
+import json
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
-from toys.suite_results import EVIL
+from toys.reports import Page
+from toys.suite_results import EVIL, KINDS
 
 from audiossl.core.errors import AudiosslError, OutputError
 from audiossl.experiments.suites.results import ResultsFolder
@@ -16,66 +17,74 @@ from audiossl.report.suites.site import build_site
 
 @pytest.fixture(scope="module")
 def site(made: ResultsFolder, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_site(made, tmp_path_factory.mktemp("site") / "out").parent
+    return build_site(made, tmp_path_factory.mktemp("site")).parent
 
 
-class Links(HTMLParser):
-    """Where the links of a page lead, and what it has of scripts and headings."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.targets: list[str] = []
-        self.tags: list[str] = []
-        self.feed(path.read_text(encoding="utf-8"))
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        for name, value in attrs:
-            if name in ("href", "src") and value and not value.startswith("data:"):
-                self.targets.append(value)
+def pages(site: Path) -> dict[str, Page]:
+    return {path.relative_to(site).as_posix(): Page(path.read_text("utf-8")) for path in site.rglob("*.html")}
 
 
-def test_there_is_a_page_for_each_task_and_each_encoder_and_every_link_leads_to_one(site: Path) -> None:
-    pages = sorted(site.rglob("*.html"))
-    assert len([page for page in pages if page.parent.name == "tasks"]) == 5
-    assert len([page for page in pages if page.parent.name == "upstreams"]) == 5
-    for page in pages:
-        links = Links(page)
-        assert links.tags.count("h1") == 1
-        for target in links.targets:
-            assert not re.match(r"https?:|//", target), f"{page}: {target} needs a network"
-            path = target.partition("#")[0]
-            assert not path or (page.parent / path).is_file(), f"{page}: {target}"
+def test_every_task_and_encoder_has_a_page(site: Path) -> None:
+    assert len(list((site / "tasks").iterdir())) == len(KINDS)
+    assert len(list((site / "upstreams").iterdir())) == 5
+    assert {path.name for path in site.iterdir()} == {"index.html", "style.css", "site.js", "tasks", "upstreams"}
 
 
-def test_labels_are_text(site: Path) -> None:
-    pages = [page.read_text(encoding="utf-8") for page in site.rglob("*.html")]
-    assert not any(EVIL in page for page in pages)
-    assert any("&lt;script&gt;alert" in page for page in pages)
+def test_every_address_leads_into_the_site(site: Path) -> None:
+    for name, page in pages(site).items():
+        for address in page.addresses:
+            parts = urlsplit(address)
+            if parts.scheme == "data":
+                continue
+            assert not parts.scheme and not parts.netloc, address
+            target = (site / name).parent / unquote(parts.path) if parts.path else site / name
+            assert target.is_file(), (name, address)
+            # In charts, an address is an id too.
+            assert not parts.fragment or parts.fragment in Page(target.read_text("utf-8")).ids, (name, address)
 
 
-def test_the_table_is_there_without_a_script(site: Path) -> None:
-    page = (site / "index.html").read_text(encoding="utf-8")
-    assert "wave_large" in page
-    assert re.search(r"<table[^>]*>.*wave_large.*</table>", page, re.DOTALL)
-    assert "hf:broken" in page  # which could not be computed
+def test_no_id_is_there_twice(site: Path) -> None:
+    for page in pages(site).values():
+        assert len(page.ids) == len(set(page.ids))
 
 
-def test_pages_of_before_are_removed_and_other_files_are_not_touched(made: ResultsFolder, tmp_path: Path) -> None:
-    out = tmp_path / "site"
-    build_site(made, out)
-    old = out / "tasks" / "old.html"
-    old.write_text(next((out / "tasks").glob("*.html")).read_text(encoding="utf-8"), encoding="utf-8")
-    notes = out / "notes.txt"
-    notes.write_text("mine")
-    build_site(made, out)
-    assert not old.exists()
-    assert notes.read_text() == "mine"
+def test_names_are_text(site: Path) -> None:
+    for name, page in pages(site).items():
+        assert page.tags["script"] == 1, name  # ours
+    digits = (site / "tasks" / "digits_keywords.html").read_text("utf-8")
+    assert EVIL not in digits and "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;" in digits
 
 
-def test_a_folder_without_results_or_a_file_in_the_way_is_one_sentence(made: ResultsFolder, tmp_path: Path) -> None:
+def test_without_a_script_everything_is_there(site: Path) -> None:
+    page = (site / "index.html").read_text("utf-8")
+    assert page.count('<figure data-view="') == 2 + len(KINDS)
+    assert page.count('class="controls" hidden') == 1
+    assert "hidden" not in page.split("<tbody>")[1].split("</tbody>")[0]
+    assert 'href="#main"' in page and 'id="main"' in page
+
+
+def test_hidden_characters_are_shown(own: ResultsFolder, tmp_path: Path) -> None:
+    for path in own.cells_path.glob("*/*/spectral/*.json"):
+        path.write_text(json.dumps({**json.loads(path.read_text()), "upstream": "evil\u202ename\x1b<b>"}))
+    first = build_site(own, tmp_path / "out")
+    text = first.read_text("utf-8")
+    assert "\u202e" not in text.split("<svg")[0] and "evil\\u202ename\\x1b&lt;b&gt;" in text
+
+
+def test_pages_of_what_is_gone_go_and_what_is_not_ours_stays(own: ResultsFolder, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    build_site(own, out)
+    (out / "upstreams" / "mine.html").write_text("my notes")
+    for path in own.cells_path.glob("*/*/hf_broken/*.json"):
+        path.unlink()
+    build_site(own, out)
+    assert not (out / "upstreams" / "hf_broken.html").exists()
+    assert (out / "upstreams" / "mine.html").read_text() == "my notes"
+
+
+def test_a_page_of_somebody_else_is_not_replaced(made: ResultsFolder, tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text("my home page")
+    with pytest.raises(OutputError, match="no result of this command"):
+        build_site(made, tmp_path)
     with pytest.raises(AudiosslError, match="holds no results"):
-        build_site(tmp_path, tmp_path / "site")
-    (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError):
-        build_site(made, tmp_path / "file")
+        build_site(tmp_path / "nothing", tmp_path / "out")

@@ -24,7 +24,7 @@ def test_labels_have_seeds_a_search_and_confusions(found: SuiteResults, ranked: 
     facts = facts_of(found, ranked, "digits/keywords")
     assert [row["name"] for row in facts["rows"]] == list(QUALITY)
     assert facts["has_seeds"] and facts["rows"][0]["chosen"] == "lr 0.001, interface weighted_sum"
-    assert facts["rows"][0]["figure"].mark == "trained on it"
+    assert facts["rows"][0]["figure"].mark == "corpus seen"
     assert len(facts["tried"]) == len(facts["errors"]) == len(QUALITY)
     assert [pair["is_real"] for pair in facts["pairs"]] == [True] * 6
     assert {cell.upstream for cell in facts["failures"]} == {"hf:broken"}
