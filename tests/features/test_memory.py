@@ -60,6 +60,7 @@ print(sum(path.stat().st_size for path in (folder / "kept").rglob("*.shard")) / 
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_an_hour_of_thirteen_layers_in_two_gigabytes(tmp_path: Path) -> None:
     code = CHILD.format(folder=str(tmp_path), tests=str(ROOT / "tests"))
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}

@@ -323,6 +323,7 @@ def test_a_writer_that_is_killed_loses_only_what_was_unfinished(tmp_path: Path) 
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_writer_that_is_killed_at_many_points(tmp_path: Path) -> None:
     killed_at_random_points(tmp_path, 40)
 

@@ -45,6 +45,7 @@ def test_a_text_is_in_one_split(script: dict[str, Any]) -> None:
     assert [row["split"] for row in made] == ["train", "dev", "train", "dev", "test"]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @needs_recordings
 def test_ten_prompts_are_learnt_by_heart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -144,6 +144,7 @@ def test_workers_end_with_the_process_that_started_them(tmp_path: Path, number: 
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_hundred_units_under_random_kills_give_what_one_process_gives(tmp_path: Path) -> None:
     for name in ("one", "many"):
         (tmp_path / name).mkdir()

@@ -110,6 +110,7 @@ def cluster(environment: None) -> Iterator[Any]:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_node_of_three_that_is_killed_costs_what_it_had_and_nothing_else(tmp_path: Path, cluster: Any) -> None:
     for name in ("one", "many"):
         (tmp_path / name).mkdir()
