@@ -5,7 +5,9 @@ of its systems, and for each cluster (speaker, recording, item) how much every f
 
 * A draw of a contest is what other clusters might have given. On the scale of the intervals (logit of a share,
   logarithm of a rate) it is the figures plus noise. Its variance is that of their intervals, its correlation that of
-  the moves (the joint jackknife), and its tails are Student's with the degrees of freedom of the jackknife.
+  the moves (the joint jackknife), and its tails are Student's with the degrees of freedom of the jackknife. Of fewer
+  than `FEWEST_FREEDOM`, the noise has the tails of that many within the same interval: tails of one degree would carry a
+  mean over tasks with them.
 * A draw of a suite takes as many tasks as there are, with replacement, and a draw of each of their contests.
 * The interval of a mean rank is between quantiles of such draws. Quantiles of few draws with replacement are too close
   together, so they are taken further out, as Student's t and a variance of T - 1 degrees of freedom ask for (the
@@ -37,6 +39,7 @@ NUM_DRAWS = 4000
 FEWEST_TASKS = (
     3  # two differ too little for an interval to be had from them: it would hold the truth in 88 of 100 cases
 )
+FEWEST_FREEDOM = 4.0
 _LEAST, _MOST = 1e-9, 1 - 1e-9  # of a share, whose logit must be finite
 
 
@@ -117,6 +120,9 @@ def contest_of(estimates: Sequence[Estimate], clusters: Clusters, *, lower_is_be
         if clusters.num > 1 and np.isfinite(each.without).all():
             variance, freedom[place] = spread_of(each, clusters)
             errors[place] = np.sqrt(variance)
+    kept = np.maximum(freedom, FEWEST_FREEDOM)
+    errors *= special.stdtrit(freedom, (1 + CONFIDENCE) / 2) / special.stdtrit(kept, (1 + CONFIDENCE) / 2)
+    freedom = kept
     return Contest(values, *_forth(middles, errors, scale), directions, freedom, scale, lower_is_better)
 
 

@@ -53,6 +53,20 @@ def test_draws_have_the_spread_of_the_interval_and_the_correlation_of_the_items(
     assert np.quantile(drawn[:, 0] - drawn[:, 1], 0.025) == pytest.approx(paired.low, abs=0.06)
 
 
+def test_one_cluster_that_decides_all_makes_no_endless_tails() -> None:
+    """Nearly one degree of freedom: the interval stays as long as it is, and few draws are far beyond it."""
+    right = np.ones(600)
+    right[:30] = 0  # of a single one of 20 speakers
+    speakers = Clusters(np.arange(600) // 30, "speaker")
+    estimate = ratio_estimate(right, np.ones(600), speakers)
+    metric = metric_of(estimate, speakers)
+    assert metric.low is not None and metric.high is not None
+    drawn = contest_of([estimate], speakers).draws(20_000)[:, 0]
+    assert np.quantile(drawn, [0.025, 0.975]) == pytest.approx([metric.low, metric.high], rel=0.05)
+    middle, low = (np.log(value / (1 - value)) for value in (metric.value, metric.low))
+    assert (np.log(drawn / (1 - drawn)) < middle - 3 * (middle - low)).mean() < 0.001
+
+
 @pytest.mark.parametrize("shares", [[0.5, 1.0], [0.0, 0.3], [0.0, 1.0]])
 def test_shares_at_the_ends_of_the_scale_still_vary(shares: list[float]) -> None:
     drawn = right(shares).draws(2000)

@@ -44,7 +44,7 @@ def index_facts(results: SuiteResults, made: Standings, places: SitePlaces) -> d
         "notes": results.notes,
         "columns": columns,
         "rows": [_row(results, made, places, name) for name in places.order],
-        "table_notes": table_notes(results, made, "bold", "Trained on it:"),
+        "table_notes": table_notes(results, made, "bold", "Corpus seen:"),
         "views": [column for column in columns if column["view"] in shown],
         "view_charts": views,
         "first_view": next((view for view in (SCORE, RANK) if view in shown), views[0][0] if views else ""),

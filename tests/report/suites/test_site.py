@@ -50,7 +50,7 @@ def test_no_id_is_there_twice(site: Path) -> None:
 
 def test_names_are_text(site: Path) -> None:
     for name, page in pages(site).items():
-        assert page.tags["script"] == 1, name  # ours
+        assert page.tags["script"] == page.tags["h1"] == 1, name  # ours
     digits = (site / "tasks" / "digits_keywords.html").read_text("utf-8")
     assert EVIL not in digits and "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;" in digits
 
@@ -86,5 +86,8 @@ def test_a_page_of_somebody_else_is_not_replaced(made: ResultsFolder, tmp_path: 
     (tmp_path / "index.html").write_text("my home page")
     with pytest.raises(OutputError, match="no result of this command"):
         build_site(made, tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="no folder"):
+        build_site(made, tmp_path / "file")
     with pytest.raises(AudiosslError, match="holds no results"):
         build_site(tmp_path / "nothing", tmp_path / "out")
