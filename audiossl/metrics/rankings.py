@@ -4,10 +4,9 @@ Systems are scored on the same items of each task, so chance moves them together
 of its systems, and for each cluster (speaker, recording, item) how much every figure moves without it.
 
 * A draw of a contest is what other clusters might have given. On the scale of the intervals (logit of a share,
-  logarithm of a rate) it is the figures plus noise. Its variance is that of their intervals, its correlation that of
+  logarithm of a rate) it is the figures plus noise. It is as wide as their intervals are, its correlation is that of
   the moves (the joint jackknife), and its tails are Student's with the degrees of freedom of the jackknife. Of fewer
-  than `FEWEST_FREEDOM`, the noise has the tails of that many within the same interval: tails of one degree would carry a
-  mean over tasks with them.
+  than `FEWEST_FREEDOM`, it has the tails of that many within the same interval: one degree would carry a whole mean.
 * A draw of a suite takes as many tasks as there are, with replacement, and a draw of each of their contests.
 * The interval of a mean rank is between quantiles of such draws. Quantiles of few draws with replacement are too close
   together, so they are taken further out, as Student's t and a variance of T - 1 degrees of freedom ask for (the
@@ -33,7 +32,7 @@ from scipy import special, stats
 
 from audiossl.core.types import Metric
 from audiossl.metrics.clusters import SEED, Clusters, Floats
-from audiossl.metrics.jackknife import CONFIDENCE, Estimate, Scale, middle_of, spread_of
+from audiossl.metrics.jackknife import CONFIDENCE, Estimate, Scale, metric_of, middle_of, spread_of
 
 NUM_DRAWS = 4000
 FEWEST_TASKS = (
@@ -114,16 +113,34 @@ def contest_of(estimates: Sequence[Estimate], clusters: Clusters, *, lower_is_be
     lengths = np.linalg.norm(moves, axis=1, keepdims=True)
     directions = np.divide(moves, lengths, out=np.zeros_like(moves), where=lengths > 1e-12)
     values = np.array([each.value for each in estimates])
-    middles = np.array([middle_of(each, clusters) for each in estimates])
+    middles, _ = _forth(np.array([middle_of(each, clusters) for each in estimates]), np.zeros(len(values)), scale)
     errors, freedom = np.zeros(len(estimates)), np.full(len(estimates), 1e6)
     for place, each in enumerate(estimates):
         if clusters.num > 1 and np.isfinite(each.without).all():
-            variance, freedom[place] = spread_of(each, clusters)
-            errors[place] = np.sqrt(variance)
-    kept = np.maximum(freedom, FEWEST_FREEDOM)
-    errors *= special.stdtrit(freedom, (1 + CONFIDENCE) / 2) / special.stdtrit(kept, (1 + CONFIDENCE) / 2)
-    freedom = kept
-    return Contest(values, *_forth(middles, errors, scale), directions, freedom, scale, lower_is_better)
+            _, found = spread_of(each, clusters)
+            freedom[place] = max(found, FEWEST_FREEDOM)
+            half = _half_length(each, clusters, float(middles[place]), found)
+            errors[place] = half / special.stdtrit(freedom[place], (1 + CONFIDENCE) / 2)
+    return Contest(values, middles, errors, directions, freedom, scale, lower_is_better)
+
+
+def _half_length(estimate: Estimate, clusters: Clusters, middle: float, freedom: float) -> float:
+    """How far the interval of a figure goes on the scale of draws, on the side on which there is room.
+
+    estimate: of one system.
+    clusters: of the items.
+    middle: around what draws lie.
+    freedom: degrees of freedom of its variance.
+    """
+    metric, scale = metric_of(estimate, clusters), estimate.scale
+    # At an end of the scale the interval is an exact one, and near to it no longer than that.
+    end = metric.low if scale == "share" and estimate.value > 0.5 else metric.high
+    if end is not None:
+        far, _ = _forth(np.array([end]), np.zeros(1), scale)
+        return float(abs(far[0] - middle))
+    variance, _ = spread_of(estimate, clusters)
+    _, error = _forth(np.array([middle_of(estimate, clusters)]), np.array([variance**0.5]), scale)
+    return float(error[0] * special.stdtrit(freedom, (1 + CONFIDENCE) / 2))
 
 
 def contest_of_intervals(metrics: Sequence[Metric], scale: Scale, *, lower_is_better: bool = False) -> Contest:
