@@ -14,6 +14,7 @@ import typer
 from audiossl.cli.options import AsJson
 from audiossl.cli.tables import add_row, console, new_table
 from audiossl.core.errors import ConfigError
+from audiossl.core.files import is_url
 from audiossl.core.untrusted import shown
 
 app = typer.Typer(no_args_is_help=True)
@@ -29,8 +30,8 @@ Data = Annotated[
     Optional[Path],  # noqa: UP045
     typer.Option("--data", help="Folder of the corpora; $AUDIOSSL_DATA.", show_default=False),
 ]
-Results = Annotated[Path, typer.Argument(help="A results folder that `audiossl suite run` wrote.")]
-OutOption = Annotated[Path, typer.Option("--out", help="The results folder.")]
+Results = Annotated[str, typer.Argument(help="A results folder that `audiossl suite run` wrote, or its URL.")]
+OutOption = Annotated[str, typer.Option("--out", help="The results folder, or a URL, such as s3://bucket/results.")]
 Only = Annotated[
     Optional[list[str]],  # noqa: UP045
     typer.Option("--only", help="A task RECIPE/YAML of the suite; may be repeated.", show_default=False),
@@ -95,7 +96,7 @@ def plan(
     upstream: Upstreams,
     overrides: Overrides = None,
     data: Data = None,
-    to: OutOption = Path("results"),
+    to: OutOption = "results",
     only: Only = None,
     budget: Budget = 0.0,
     as_json: AsJson = False,
@@ -105,7 +106,7 @@ def plan(
     from audiossl.experiments.suites.plan import make_plan
     from audiossl.experiments.suites.results import ResultsFolder
 
-    made = make_plan(_asked(suite, upstream, overrides, data, only, budget), ResultsFolder(to))
+    made = make_plan(_asked(suite, upstream, overrides, data, only, budget), ResultsFolder(_at(to)))
     costs = forecast(made)
     if as_json:
         print(json.dumps(costs.as_json(made), indent=2))
@@ -128,7 +129,7 @@ def run(
     upstream: Upstreams,
     overrides: Overrides = None,
     data: Data = None,
-    to: OutOption = Path("results"),
+    to: OutOption = "results",
     only: Only = None,
     budget: Budget = 0.0,
     executor: ExecutorName = "",
@@ -144,8 +145,8 @@ def run(
 
 @app.command()
 def repeat(
-    lock: Annotated[Path, typer.Argument(help="A results folder, or its suite.json.")],
-    to: OutOption = Path("repeated"),
+    lock: Annotated[str, typer.Argument(help="A results folder or its URL, or a suite.json.")],
+    to: OutOption = "repeated",
     data: Data = None,
     executor: ExecutorName = "",
     executor_option: ExecutorOptions = None,
@@ -156,15 +157,30 @@ def repeat(
     """Compute what a results folder says was asked for, with the same encoders."""
     from audiossl.experiments.suites.lockfile import read_lock
 
-    asked = read_lock(lock, _corpora(data), _say)
+    asked = read_lock(_at(lock), _corpora(data), _say)
     _compute(asked, to, _executor(executor, executor_option, jobs), shard, retries)
 
 
-def _compute(asked: Any, to: Path, how: tuple[str, dict[str, Any]], shard: str, retries: int) -> None:
+def _at(results: str) -> Path:
+    if not is_url(results):
+        return Path(results)
+    from audiossl.experiments.suites.mirror import results_at
+
+    return results_at(results)
+
+
+def _compute(asked: Any, to: str, how: tuple[str, dict[str, Any]], shard: str, retries: int) -> None:
+    from audiossl.experiments.suites.mirror import working_folder
+
+    with working_folder(to, _say) as place:
+        _compute_in(place, asked, to, how, shard, retries)
+
+
+def _compute_in(place: Any, asked: Any, to: str, how: tuple[str, dict[str, Any]], shard: str, retries: int) -> None:
     from audiossl.experiments.suites.plan import make_plan
     from audiossl.experiments.suites.results import ResultsFolder
 
-    folder = ResultsFolder(to)
+    folder = ResultsFolder(place.path)
     before = make_plan(asked, folder)
     if before.is_done:
         print(f"All {len(before.cells)} cells are done; see `audiossl suite report {to}`.")
@@ -179,7 +195,7 @@ def _compute(asked: Any, to: Path, how: tuple[str, dict[str, Any]], shard: str, 
 
     share = parse_shard(shard)
     name, options = how
-    worker = make_executor(name, folder.path, _say, options)
+    worker = place.through(make_executor(name, folder.path, _say, options))
     wanted = RunOptions(retries=retries, share=share, width=worker.width, drop=is_short_of_disk(before))
     try:
         after = run_suite(asked, folder, worker, wanted, _say)
@@ -189,7 +205,7 @@ def _compute(asked: Any, to: Path, how: tuple[str, dict[str, Any]], shard: str, 
     if not after.cells:
         raise ConfigError(f"There is nothing to compute of the suite {asked.suite.name!r}; the lines above say why.")
     if any(cell.is_done for cell in after.cells):
-        _print_figures(to)
+        _print_figures(folder.path)
     _say_left_out(after)
     failed = sum(cell.state == "failed" for cell in after.cells)
     lost = 0 if share[1] > 1 else sum(cell.is_wanted for cell in after.cells) - failed
@@ -260,7 +276,7 @@ def status(results: Results, as_json: AsJson = False) -> None:
     """What a results folder has, what failed and why."""
     from audiossl.experiments.suites.results import ResultsFolder
 
-    found = [cell for cell in ResultsFolder(results).results() if not cell.fold or cell.state != "finished"]
+    found = [cell for cell in ResultsFolder(_at(results)).results() if not cell.fold or cell.state != "finished"]
     if as_json:
         print(json.dumps([cell.as_json() for cell in found], indent=2))
         return
@@ -306,7 +322,7 @@ def report(
     """A static site: leaderboard, a page for each task and each upstream."""
     from audiossl.report.suites.site import build_site
 
-    print(f"Report: {build_site(results, to)}")
+    print(f"Report: {build_site(_at(results), to)}")
 
 
 @app.command()
@@ -319,7 +335,7 @@ def compare(
     """Two upstreams on every task: paired differences on the same items, with intervals."""
     from audiossl.report.suites.comparing import compare_upstreams
 
-    found = compare_upstreams(results, first, second)
+    found = compare_upstreams(_at(results), first, second)
     if as_json:
         print(json.dumps(found.as_json(), indent=2))
         return
@@ -359,7 +375,7 @@ def export(
     from audiossl.core.outputs import check_out
     from audiossl.report.suites.export import export_text, format_of
 
-    text = export_text(results, format_of(form), upstream)
+    text = export_text(_at(results), format_of(form), upstream)
     if to is None:
         print(text)
         return
@@ -370,7 +386,7 @@ def export(
 
 @app.command()
 def merge(
-    results: Annotated[list[Path], typer.Argument(help="Results folders.")],
+    results: Annotated[list[str], typer.Argument(help="Results folders, or their URLs.")],
     to: OutOption,
     newest: Annotated[
         bool, typer.Option("--newest", help="Take the newer of two different results of one cell.")
@@ -378,7 +394,9 @@ def merge(
 ) -> None:
     """Put the cells of several results folders into one."""
     from audiossl.experiments.suites.merging import merge_results
+    from audiossl.experiments.suites.mirror import working_folder
 
-    for line in merge_results(results, to, newest=newest):
-        print(line)
+    with working_folder(to, _say) as place:
+        for line in merge_results([_at(each) for each in results], place.path, newest=newest):
+            print(line)
     print(f"Results: {to}")

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -75,6 +76,15 @@ def unwritable(path: Path, error: Exception) -> OutputError:
     made = OutputError(f"{path} {sentence}")
     made.errno, made.strerror = number, reason
     return made
+
+
+def is_url(text: str) -> bool:
+    """Whether a place is named by a URL, as fsspec knows them, and not by a path.
+
+    >>> is_url("s3://bucket/results"), is_url("simplecache::s3://bucket/x"), is_url("results/mini")
+    (True, True, False)
+    """
+    return re.match(r"[A-Za-z][\w+.-]*(::|://)", text) is not None
 
 
 def open_no_link(path: str, flags: int) -> int:

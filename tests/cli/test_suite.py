@@ -171,3 +171,25 @@ def test_a_folder_without_results_is_one_sentence(audiossl: Command, toy: ToySui
         assert done.code == 2
         assert "error: none" in done.err
         assert "Traceback" not in done.err
+
+
+def test_results_behind_a_url(audiossl: Command, toy: ToySuite) -> None:
+    url = f"file://{toy.path}/shared/results"
+    assert "0 of them there already" in run(audiossl, toy, "--out", url, verb="plan").out
+    done = run(audiossl, toy, "--out", url)
+    assert done.code == 0, done.err
+    assert f"Results: {url}" in done.out
+    assert (toy.path / "shared" / "results" / "cells" / "toy" / "words" / "log_mel" / "seed0.json").is_file()
+    assert run(audiossl, toy, "--out", url).out == f"All 1 cells are done; see `audiossl suite report {url}`.\n"
+    assert "finished" in audiossl("suite", "status", url).out
+    assert "log_mel" in audiossl("suite", "export", url).out
+    assert audiossl("suite", "report", url, "--out", "site").code == 0
+    merged = audiossl("suite", "merge", url, "--out", f"{url}_merged")
+    assert merged.code == 0, merged.err
+    assert (toy.path / "shared" / "results_merged" / "results.jsonl").is_file()
+    again = audiossl("suite", "repeat", f"{url}/suite.json", "--out", f"{url}_merged", "--data", toy.data, "--jobs", 1)
+    assert again.out.startswith("All 1 cells are done"), again.err
+    wrong = run(audiossl, toy, "--out", "nowhere://results")
+    assert wrong.code == 2
+    assert wrong.err.startswith("error: nowhere://results is no place for results")
+    assert not Path("nowhere:").exists()

@@ -12,6 +12,7 @@ from audiossl.core.files import (
     atomic_write,
     cache_folder,
     file_sha256,
+    is_url,
     open_no_link,
     read_json,
     read_jsonl,
@@ -146,3 +147,18 @@ def test_the_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("AUDIOSSL_CACHE", "")
     monkeypatch.setenv("HOME", "/home/ann")
     assert cache_folder() == Path("/home/ann/.cache/audiossl")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("s3://bucket/x", True),
+        ("memory://x", True),
+        ("simplecache::s3://bucket/x", True),
+        ("results", False),
+        ("/a/s3:/x", False),
+        ("C:\\results", False),
+    ],
+)
+def test_urls_are_told_from_paths(text: str, expected: bool) -> None:
+    assert is_url(text) == expected

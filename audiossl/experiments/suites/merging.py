@@ -86,7 +86,7 @@ def _grouped(folders: Sequence[ResultsFolder]) -> dict[tuple[str, str, int], lis
     return groups
 
 
-def _chosen(group: Sequence[_Held], *, newest: bool) -> Iterator[_Held]:
+def _chosen(group: list[_Held], *, newest: bool) -> Iterator[_Held]:
     """What is taken of a cell: one result for the whole, and one for each fold. Raises ConfigError for a contradiction.
 
     group: all results of the cell and its folds.
@@ -103,7 +103,7 @@ def _chosen(group: Sequence[_Held], *, newest: bool) -> Iterator[_Held]:
                 f"newer ones with --newest, or remove {ways}."
             )
     # Folds of one experiment are never pooled with those of another.
-    owner = max(finished or group, key=lambda held: held.result.created)
+    owner = max(reversed(finished or group), key=lambda held: held.result.created)
     best: dict[str, _Held] = {}
     for held in group:
         before = best.get(held.result.fold)
