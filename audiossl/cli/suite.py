@@ -183,6 +183,8 @@ def _compute_in(place: Any, asked: Any, to: str, how: tuple[str, dict[str, Any]]
     folder = ResultsFolder(place.path)
     before = make_plan(asked, folder)
     if before.is_done:
+        if not folder.is_collected:
+            folder.collect()
         print(f"All {len(before.cells)} cells are done; see `audiossl suite report {to}`.")
         _say_left_out(before)
         return
@@ -339,19 +341,8 @@ def compare(
     if as_json:
         print(json.dumps(found.as_json(), indent=2))
         return
-    made = new_table(
-        "task",
-        "metric",
-        first,
-        second,
-        "difference",
-        "95 % interval",
-        "p",
-        "p (Holm)",
-        "over",
-        box=None,
-        pad_edge=False,
-    )
+    columns = ("task", "metric", first, second, "difference", "95 % interval", "p", "p (Holm)", "over")
+    made = new_table(*columns, box=None, pad_edge=False)
     for row in found.rows:
         add_row(made, row)
     out = console()

@@ -59,6 +59,9 @@ def test_from_a_plan_to_the_table(audiossl: Command, toy: ToySuite) -> None:
     assert again.out == "All 1 cells are done; see `audiossl suite report results`.\n"
     status = audiossl("suite", "status", "results")
     assert "finished" in status.out
+    (toy.path / "results" / "results.jsonl").unlink()  # as where the end of a run was killed
+    assert run(audiossl, toy).out == again.out
+    assert len((toy.path / "results" / "results.jsonl").read_text().splitlines()) == 1
     (cell,) = json.loads(audiossl("suite", "status", "results", "--json").out)
     assert cell["state"] == "finished"
     planned = json.loads(run(audiossl, toy, "--json", verb="plan").out)

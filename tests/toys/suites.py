@@ -26,7 +26,10 @@ set -eu
 while (($#)); do [[ $1 != --data ]] || data=$2; shift; done
 [[ ! -f $data/toy/broken ]] || { echo "error: the list of files is damaged." >&2; exit 1; }
 mkdir -p data/toy
-cp "$data"/toy/manifests/*.gz data/toy/
+for file in "$data"/toy/manifests/*.gz; do
+    cp "$file" data/toy/.part
+    mv data/toy/.part "data/toy/${file##*/}"
+done
 echo prepared >>prepared.txt
 """
 WORDS: dict[str, Any] = {

@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
+from audiossl.core.errors import AudiosslError
 from audiossl.core.files import read_json, write_json, write_jsonl
 from audiossl.core.typed_json import check_types
 from audiossl.core.types import Metric, metrics_as_json
@@ -259,12 +260,25 @@ class ResultsFolder:
 
     def read(self, path: Path) -> CellResult:
         """The result in a file. Raises AudiosslError for a damaged one."""
-        return CellResult.from_json(read_json(path), path)
+        try:
+            stored = read_json(path)
+        except AudiosslError as error:
+            what = str(error).partition(";")[0].rstrip(".")
+            raise AudiosslError(f"{what}; remove it, so that its cell is computed again.") from error
+        return CellResult.from_json(stored, path)
 
     def results(self) -> Iterator[CellResult]:
         """All results, by task, upstream, seed and fold."""
         for path in sorted(self.cells_path.glob("*/*/*/*.json")):
             yield self.read(path)
+
+    @property
+    def is_collected(self) -> bool:
+        """Whether results.jsonl is of all results. It is not where a run was killed before its end."""
+        if not self.results_path.is_file():
+            return False
+        written = self.results_path.stat().st_mtime_ns
+        return all(path.stat().st_mtime_ns <= written for path in self.cells_path.glob("*/*/*/*.json"))
 
     def collect(self) -> None:
         """Write results.jsonl anew."""

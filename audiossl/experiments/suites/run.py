@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from audiossl.core.errors import AudiosslError, TrainingError
-from audiossl.core.files import open_no_link
+from audiossl.core.files import open_no_link, remove_parts
 from audiossl.core.locks import lock_file, try_lock_file
 from audiossl.core.outputs import check_out
 from audiossl.experiments.executors.contract import Executor
@@ -71,6 +71,9 @@ def _locked(folder: ResultsFolder, share: tuple[int, int]) -> Iterator[None]:
             )
         if total > 1:
             lock_file(whole, shared=True)
+        if total == 1:  # nobody writes here, so that halves are those of writers that were killed
+            for cells in folder.cells_path.glob("*/*/*"):
+                remove_parts(cells)
         with open(folder.path / names[0], "a", encoding="utf-8", opener=open_no_link) as own:
             if total > 1 and not try_lock_file(own):
                 raise TrainingError(f"Another process computes the share {which + 1}/{total} in {folder} already.")
