@@ -19,12 +19,13 @@ def lock_file(file: IO[Any], *, shared: bool = False) -> None:
     _acquire(file, portalocker.LockFlags.SHARED if shared else portalocker.LockFlags.EXCLUSIVE)
 
 
-def try_lock_file(file: IO[Any]) -> bool:
-    """Take an open file's exclusive lock. False where somebody holds one, of either kind. Raises OSError as above."""
+def try_lock_file(file: IO[Any], *, shared: bool = False) -> bool:
+    """Take an open file's lock. False where somebody holds one that excludes it. Raises OSError as above."""
     import portalocker
 
+    kind = portalocker.LockFlags.SHARED if shared else portalocker.LockFlags.EXCLUSIVE
     try:
-        _acquire(file, portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING)
+        _acquire(file, kind | portalocker.LockFlags.NON_BLOCKING)
     except portalocker.AlreadyLocked:
         return False
     return True

@@ -36,6 +36,7 @@ def test_a_lock_of_another_process_holds_until_that_is_killed(kind: str, tmp_pat
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
         assert not try_lock_file(file)
+        assert try_lock_file(file, shared=True) == (kind == "shared")
         if kind == "shared":
             lock_file(file, shared=True)
         os.kill(holder.pid, signal.SIGKILL)

@@ -217,7 +217,7 @@ class ResultsFolder:
 
     @property
     def lock_path(self) -> Path:
-        """What was asked for, with versions and fingerprints: `suite run --lock` repeats it."""
+        """What was asked for, with versions and fingerprints: `suite repeat` repeats it."""
         return self.path / LOCK_FILE
 
     @property

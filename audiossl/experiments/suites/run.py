@@ -38,7 +38,7 @@ def run_suite(
     Returns the plan as it is at the end. Raises OutputError where the folder cannot be written, TrainingError where
     another process works in it.
     """
-    with _locked(folder, options.share):
+    with _locked(folder, options.share, say):
         write_lock(asked, folder)
         plan = _prepared(asked, folder, say)
         for name, why in plan.left_out.items():
@@ -57,8 +57,13 @@ def run_suite(
 
 
 @contextmanager
-def _locked(folder: ResultsFolder, share: tuple[int, int]) -> Iterator[None]:
-    """Nobody else computes in the folder, but for other shares of the same cells."""
+def _locked(folder: ResultsFolder, share: tuple[int, int], say: Callable[[str], None]) -> Iterator[None]:
+    """Nobody else computes in the folder, but for other shares of the same cells.
+
+    folder: of the results.
+    share: (which, of how many) of the cells.
+    say: gets a line where a share has to wait.
+    """
     check_out(folder.path, "folder")
     folder.path.mkdir(parents=True, exist_ok=True)
     which, total = share
@@ -69,7 +74,8 @@ def _locked(folder: ResultsFolder, share: tuple[int, int]) -> Iterator[None]:
                 f"Another `suite run` works in {folder}; wait for it, choose another --out, or give each a share of "
                 f"the cells with --shard 1/2 and --shard 2/2."
             )
-        if total > 1:
+        if total > 1 and not try_lock_file(whole, shared=True):
+            say(f"A `suite run` of all cells works in {folder}; this share begins when it has ended.")
             lock_file(whole, shared=True)
         if total == 1:  # nobody writes here, so that halves are those of writers that were killed
             for cells in folder.cells_path.glob("*/*/*"):

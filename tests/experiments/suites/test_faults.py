@@ -69,6 +69,23 @@ def test_a_manifest_that_was_edited_computes_its_task_again_and_no_other(toy: To
     assert toy.cell("toy/folds") == folds
 
 
+def test_a_share_says_that_it_waits_for_a_run_of_all_cells(toy: ToySuite) -> None:
+    toy.results().path.mkdir()
+    program = (
+        "import sys, time\n"
+        "from audiossl.core.locks import lock_file\n"
+        "file = open(sys.argv[1], 'a')\n"
+        "print(lock_file(file), flush=True)\n"
+        "time.sleep(3)"
+    )
+    command = [sys.executable, "-c", program, str(toy.results().path / ".lock")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None and other.stdout.readline()
+        after, _ = toy.run(toy.asked(), share=(0, 2))
+    assert after.is_done
+    assert toy.lines[0].endswith("this share begins when it has ended.")
+
+
 def test_a_suite_with_an_unknown_task(audiossl: Callable[..., Any], toy: ToySuite) -> None:
     toy.write({**SUITE, "tasks": {"toy/wrds": TASK}})
     done = audiossl("suite", "run", toy.file, "--upstream", "log_mel", "--data", toy.data, "--out", toy.path / "out")
