@@ -43,6 +43,7 @@ def alone(toy: ToySuite) -> SuiteCommands:
     return made
 
 
+@pytest.mark.long
 def test_a_hundred_cells_with_random_kills(toy: ToySuite, alone: SuiteCommands) -> None:
     """The figures are the same to the last digit, and no cell is computed to its end twice."""
     made, choose = SuiteCommands(toy, "killed"), random.Random(0)
