@@ -141,6 +141,11 @@ class Experiment:
     seed: Seed = 0
     """Seed of the head's first weights, of the order of the rows and of the folds."""
 
+    @property
+    def manifests(self) -> dict[str, Path]:
+        """The manifests that it reads, by split: one of all rows where folds are drawn."""
+        return {split: self.data.path(split) for split in (("all",) if self.folds.by else ("train", "dev", "test"))}
+
 
 @dataclass(frozen=True)
 class PretrainExperiment:

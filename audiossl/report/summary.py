@@ -38,7 +38,11 @@ def summary_table(runs: Sequence[Path], title: str | None = None) -> Table:
 
 def summary_note(runs: Sequence[Path]) -> str:
     """What stands under the table: over how many of what the intervals are. Runs of one note share a sentence."""
-    return "\n".join(interval_notes(read_runs(runs)))
+    found = read_runs(runs)
+    notes = interval_notes(found)
+    if _of_seeds(found):
+        notes.append("Of means over seeds: 95 % intervals over the seeds, and not over another test set.")
+    return "\n".join(notes)
 
 
 def interval_notes(runs: Sequence[RunSummary]) -> list[str]:
@@ -89,16 +93,22 @@ def _means_over_seeds(runs: Sequence[RunSummary], names: Sequence[str]) -> list[
     Its intervals are Student's t over the seeds: they say how another draw of training would come out, and not how
     another test set would.
     """
-    groups: dict[tuple[Path, str], list[RunSummary]] = {}
+    rows = []
+    for name, same in _of_seeds(runs):
+        cells = [_mean_cell(each, [run.best_evaluation for run in same]) for each in names]
+        rows.append([f"{name}, mean of {len(same)} seeds", *_row(same[0], names)[1 : len(_FIXED)], *cells])
+    return rows
+
+
+def _of_seeds(runs: Sequence[RunSummary]) -> list[tuple[str, list[RunSummary]]]:
+    """Runs of several seeds by their common name: of one folder, on the same split, with the same parts."""
+    groups: dict[tuple[object, ...], list[RunSummary]] = {}
     for run in runs:
         if run.best_evaluation:
-            groups.setdefault((run.path.parent, re.sub(r"-seed\d+$", "", run.name)), []).append(run)
-    rows = []
-    for (_, name), same in groups.items():
-        if len(same) > 1:
-            cells = [_mean_cell(each, [run.best_evaluation for run in same]) for each in names]
-            rows.append([f"{name}, mean of {len(same)} seeds", *_row(same[0], names)[1 : len(_FIXED)], *cells])
-    return rows
+            name = re.sub(r"-seed\d+$", "", run.name)
+            parts = upstream_written(run), run.interface, run.downstream, run.best_evaluation.split
+            groups.setdefault((name, run.path.parent, *parts), []).append(run)
+    return [(str(name), same) for (name, *_), same in groups.items() if len(same) > 1]
 
 
 def _mean_cell(name: str, evaluations: Sequence[Evaluation | None]) -> str:

@@ -336,7 +336,7 @@ def _finished(
             seconds_per_hour=[95.0, 31.0, 4.0, 4.1][rank],
             trained_on=["60 k hours of Libri-Light", "toy commands, train"] if rank == 0 else [],
         ),
-        cost=Cost(12.5, 30.0, 3.25, 1800.0, 2_000_000_000, None if rank > 1 else 5400.0 / (rank + 1)),
+        cost=Cost(30.0, 3.25, 2_000_000_000, None if rank > 1 else 5400.0 / (rank + 1)),
         suite="toy",
         suite_version=1,
         versions={"torch": "2.11.0"},

@@ -11,7 +11,7 @@ import hashlib
 import importlib.util
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -41,6 +41,11 @@ def code_versions(downstream: str, interfaces: list[str]) -> dict[str, str]:
     return versions | {f"interface {name}": code_of(INTERFACES.card(name).target) for name in sorted(set(interfaces))}
 
 
+def code_of_modules(modules: Iterable[str]) -> str:
+    """A hash of the code of modules and of all that they import of this package."""
+    return _hash_of(tuple(sorted(modules)))
+
+
 def code_of(target: str) -> str:
     """A hash of the code behind 'module:attribute' and of all that it imports of this package."""
     return _hash_of((target.partition(":")[0],))
@@ -50,7 +55,7 @@ def code_of(target: str) -> str:
 def _hash_of(roots: tuple[str, ...]) -> str:
     """The hash of all that the roots reach. It is kept as long as no file of their packages changes."""
     tops = sorted({_PACKAGE, *(root.split(".")[0] for root in roots)})
-    state = json.dumps([roots, [_state_of(top) for top in tops]])
+    state = json.dumps([roots, [state_of_package(top) for top in tops]])
     place = cache_folder() / "suites" / "code" / f"{hashlib.sha256(state.encode()).hexdigest()[:32]}.json"
     try:
         return str(read_json(place)["hash"])
@@ -68,7 +73,7 @@ def _computed_hash(roots: tuple[str, ...]) -> str:
 
 
 @cache
-def _state_of(top: str) -> list[list[object]]:
+def state_of_package(top: str) -> list[list[object]]:
     """Name and state of every source file of a package, or of a module that is none."""
     file = _file_of(top)
     if file is None or file.name != "__init__.py":

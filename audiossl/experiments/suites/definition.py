@@ -101,8 +101,6 @@ class Suite:
     """One line."""
     summary: str = ""
     """What it is for, and how long it takes."""
-    layers: bool = False
-    """Whether it compares the layers of an encoder, each by itself."""
     tasks: dict[str, SuiteTask] = field(default_factory=dict)
     """By RECIPE/YAML, in the order of the table."""
 

@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,10 @@ from audiossl.core.files import cache_folder, read_json, write_json
 from audiossl.core.registry import UPSTREAMS
 from audiossl.core.tensors import config_of, fingerprint
 from audiossl.encoders.loading import load_upstream
-from audiossl.experiments.suites.code import code_of
+from audiossl.encoders.upstream import Upstream
+from audiossl.experiments.suites.code import code_of_modules, state_of_package
 from audiossl.experiments.suites.results import EncoderFacts
+from audiossl.features.identity import code_modules
 
 
 @dataclass(frozen=True)
@@ -72,11 +75,13 @@ class KnownEncoder:
     choice: how it was named.
     identity: a hash of its weights, configuration, precision and engine.
     facts: for tables.
+    code: a hash of the code that it runs.
     """
 
     choice: EncoderChoice
     identity: str
     facts: EncoderFacts
+    code: str = ""
 
 
 def known_encoder(choice: EncoderChoice) -> KnownEncoder:
@@ -87,10 +92,10 @@ def known_encoder(choice: EncoderChoice) -> KnownEncoder:
     place = cache_folder() / "suites" / "encoders" / f"{_state_of(choice)}.json"
     try:
         stored = read_json(place)
-        return KnownEncoder(choice, str(stored["identity"]), EncoderFacts(**stored["facts"]))
+        return KnownEncoder(choice, str(stored["identity"]), EncoderFacts(**stored["facts"]), str(stored["code"]))
     except (AudiosslError, KeyError, TypeError):
         known = _loaded(choice)
-    write_json(place, {"identity": known.identity, "facts": asdict(known.facts)})
+    write_json(place, {"identity": known.identity, "facts": asdict(known.facts), "code": known.code})
     return known
 
 
@@ -105,7 +110,17 @@ def _loaded(choice: EncoderChoice) -> KnownEncoder:
         num_layers=upstream.num_layers,
         trained_on=_trained_on(choice),
     )
-    return KnownEncoder(choice, hashlib.sha256(described.encode()).hexdigest()[:32], facts)
+    return KnownEncoder(choice, hashlib.sha256(described.encode()).hexdigest()[:32], facts, _code_of(upstream))
+
+
+def _code_of(upstream: Upstream) -> str:
+    """A hash of what an encoder runs: our code and its author's by their meaning, other packages by their versions."""
+    tops = {"audiossl", type(upstream).__module__.split(".")[0]}
+    modules = code_modules(upstream)
+    others = {module.split(".")[0] for module in modules} - tops
+    versions = {name: version(name) for name in sorted(others & packages_distributions().keys())}
+    own = code_of_modules(module for module in modules if module.split(".")[0] in tops)
+    return hashlib.sha256(json.dumps([own, versions]).encode()).hexdigest()[:16]
 
 
 def _plain(config: Any) -> Any:
@@ -125,12 +140,10 @@ def _trained_on(choice: EncoderChoice) -> list[str]:
 
 def _state_of(choice: EncoderChoice) -> str:
     """A hash of all that could change what the name stands for, without loading it."""
-    facts: list[Any] = [choice.name, choice.options]
+    facts: list[Any] = [choice.name, choice.options, state_of_package("audiossl")]
     if choice.name in UPSTREAMS:
         card = UPSTREAMS.card(choice.name)
-        facts += [card.as_json(), code_of(card.target)]
-    else:
-        facts += [code_of("audiossl.encoders.loading:load_upstream")]
+        facts += [card.as_json(), state_of_package(card.target.split(".")[0])]
     path = Path(choice.name.partition(":")[2] or choice.name)
     facts += [list(_files(path)), list(_files(Path(str(choice.options.get("encoder", "")))))]
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:32]

@@ -18,20 +18,18 @@ from statistics import median
 from typing import Any
 
 import torch
-from lhotse import CutSet
 
 from audiossl.core.files import cache_folder, read_json, write_json
-from audiossl.core.tensors import fingerprint
 from audiossl.data.fields import read_field
 from audiossl.data.manifests import read_manifest
 from audiossl.encoders.devices import best_device, place
 from audiossl.encoders.loading import load_upstream
 from audiossl.encoders.upstream import Upstream
 from audiossl.experiments.config import Experiment
-from audiossl.experiments.suites.extraction import manifests_of, needs_of_heads
+from audiossl.experiments.suites.extraction import needs_by_rows, sources_of
 from audiossl.experiments.suites.plan import Cell, Plan
 from audiossl.experiments.suites.recipes import is_prepared
-from audiossl.features.access import features_folder, gigabytes
+from audiossl.features.access import features_folder, gigabytes, joint_survey
 from audiossl.features.store import bytes_below, free_bytes
 
 _GUESS_START_S, _GUESS_STEP_S = 5.0, 0.01
@@ -116,7 +114,9 @@ def forecast(plan: Plan) -> Forecast:
         upstream = load_upstream(cells[0].config.upstream, **cells[0].config.upstream_options)
         load_s, speed = time.monotonic() - begin, seconds_per_second(upstream)
         for cell in cells:
-            found.train_s[cell.title] = _train_s(cell, load_s, found)
+            seconds, is_guess = expected_training_s(cell.task, cell.config, load_s)
+            found.train_s[cell.title] = _num_folds(cell) * seconds
+            found.guessed += [cell.title] * is_guess
         for corpus, members in corpora.items():
             audio_s, num_bytes = _lacking(members, upstream, found)
             found.encode_s[label, corpus] = audio_s * speed
@@ -159,16 +159,18 @@ def seconds_per_second(upstream: Upstream) -> float:
     return min(times[1:]) / (2 * _TRIED_S)
 
 
-def _train_s(cell: Cell, load_s: float, found: Forecast) -> float:
-    """Seconds of a cell, all folds together."""
-    num_folds = _num_folds(cell)
-    path = _speeds_path(cell.task, cell.config)
+def expected_training_s(task: str, config: Experiment, load_s: float = 0.0) -> tuple[float, bool]:
+    """Seconds of training and evaluating an experiment, or one of its folds, and whether it is a guess.
+
+    task: RECIPE/YAML.
+    config: the experiment.
+    load_s: seconds of loading the encoder, for a guess.
+    """
+    path, steps = _speeds_path(task, config), _steps(config)
     times = read_json(path)["times"] if path.is_file() else []
-    steps = _steps(cell.config)
     if not times:
-        found.guessed.append(cell.title)
-        return num_folds * (_GUESS_START_S + 2 * load_s + steps * _GUESS_STEP_S)
-    return num_folds * float(median(_scaled(seconds, steps / before) for before, seconds in times))
+        return _GUESS_START_S + 2 * load_s + steps * _GUESS_STEP_S, True
+    return float(median(_scaled(seconds, steps / before) for before, seconds in times)), False
 
 
 def _scaled(seconds: float, ratio: float) -> float:
@@ -203,29 +205,13 @@ def _speeds_path(task: str, config: Experiment) -> Path:
 
 def _lacking(cells: list[Cell], upstream: Upstream, found: Forecast) -> tuple[float, int]:
     """Seconds of sound that the cache lacks for these cells, and the bytes that they will take."""
-    audio_s, num_bytes = 0.0, 0
-    groups: dict[tuple[str, ...], list[Cell]] = {}
-    for cell in cells:
-        if is_prepared(cell.config):
-            groups.setdefault(manifests_of(cell.config), []).append(cell)
-        else:
-            found.unknown.append(cell.task)
-            audio_s = max(audio_s, cell.definition.size.hours * 3600)
-    mark = fingerprint(upstream)
-    for manifests, members in groups.items():
-        cuts = CutSet.from_cuts(cut for path in manifests for cut in read_manifest(Path(path)))
-        forms: dict[Any, Any] = {}
-        for cell in members:
-            for needs in needs_of_heads(cell.config, upstream, mark):
-                form = needs.choose_form([cuts]).form
-                forms.setdefault((form, needs.task.interface.layers_read), (form, needs))
-        surveys = []
-        for form, needs in forms.values():
-            if form != "off":
-                source = needs.open_source(form)
-                surveys.append(source.survey(cuts))
-                source.store.close()
-        if surveys:
-            audio_s += max(survey.missing_s for survey in surveys)
-            num_bytes += sum(survey.missing_bytes for survey in surveys)
+    there = [cell.config for cell in cells if is_prepared(cell.config)]
+    unknown = [cell for cell in cells if not is_prepared(cell.config)]
+    found.unknown += [cell.task for cell in unknown]
+    audio_s, num_bytes = max((cell.definition.size.hours * 3600 for cell in unknown), default=0.0), 0
+    for cuts, needs in needs_by_rows(there, upstream):
+        with sources_of(needs, cuts, best_device()) as sources:
+            if sources:
+                survey = joint_survey([source.survey(cuts) for source in sources])
+                audio_s, num_bytes = audio_s + survey.missing_s, num_bytes + survey.missing_bytes
     return audio_s, num_bytes

@@ -30,12 +30,13 @@ _WHERE = {
 }
 
 
-def identity_of(config: Experiment, encoder: str, folder: Path) -> Identity:
+def identity_of(config: Experiment, encoder: str, folder: Path, encoder_code: str = "") -> Identity:
     """What decides the result of an experiment.
 
     config: the experiment, with the manifests' folder below `folder`.
     encoder: the identity of the encoder.
     folder: paths below it are no part of the settings. What the files hold is.
+    encoder_code: a hash of the code that the encoder runs.
     Raises ManifestError for a manifest that is missing or damaged.
     """
     settings = _relative(json.loads(json.dumps(asdict(config), default=str)), str(folder.absolute()))
@@ -49,7 +50,7 @@ def identity_of(config: Experiment, encoder: str, folder: Path) -> Identity:
         encoder=encoder,
         settings=settings,
         manifests={name: hash_of_file(path) for name, path in files_of(config)},
-        code=code_versions(config.downstream, interfaces),
+        code={"encoder": encoder_code, **code_versions(config.downstream, interfaces)},
     )
 
 
@@ -72,8 +73,7 @@ def differences(before: Identity, now: Identity) -> list[str]:
 
 def files_of(config: Experiment) -> Iterator[tuple[str, Path]]:
     """The files that an experiment reads, by what they are: the manifests, and lists that its task names."""
-    splits = ("all",) if config.folds.by else ("train", "dev", "test")
-    yield from ((split, config.data.path(split)) for split in splits)
+    yield from config.manifests.items()
     for name, text in _texts(config.task, "task"):
         if "/" in text and Path(text).is_file():
             yield name, Path(text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -138,10 +138,10 @@ def compared(cell: Cell, folder: ResultsFolder) -> Cell:
     """A cell with its identity, and with what is there of it."""
     if not is_prepared(cell.config):
         return cell
-    identity = identity_of(cell.config, cell.encoder.identity, folder.path)
+    identity = identity_of(cell.config, cell.encoder.identity, folder.path, cell.encoder.code)
     key = key_of(identity)
     state, why = _state(cell, identity, key, folder)
-    return Cell(cell.task, cell.definition, cell.encoder, cell.seed, cell.config, identity, key, state, why)
+    return replace(cell, identity=identity, key=key, state=state, why=why)
 
 
 def _state(cell: Cell, identity: Identity, key: str, folder: ResultsFolder) -> tuple[State, str]:

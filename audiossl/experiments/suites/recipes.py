@@ -59,8 +59,7 @@ def with_encoder(config: Experiment, task: SuiteTask, encoder: KnownEncoder, bud
 
 def is_prepared(config: Experiment) -> bool:
     """Whether the manifests of an experiment are there."""
-    splits = ("all",) if config.folds.by else ("train", "dev", "test")
-    return all(config.data.path(split).is_file() for split in splits)
+    return all(path.is_file() for path in config.manifests.values())
 
 
 def prepare(recipe: str, tasks: Mapping[str, SuiteTask], data: Path | None, out: Path) -> None:

@@ -48,24 +48,21 @@ class Tried:
 class Cost:
     """What a cell took.
 
-    extract_s, train_s, evaluate_s: seconds in which hidden states were computed before training, and of the rest.
-    audio_s: seconds of sound that the encoder was run on for it. What was cached is not counted.
+    train_s, evaluate_s: seconds of both. Hidden states are computed before, for several cells together.
     peak_memory_bytes: of the process so far, which may have computed other cells before.
     energy_j: joules, where the machine tells. None where not.
     device: what it ran on.
     """
 
-    extract_s: float = 0.0
     train_s: float = 0.0
     evaluate_s: float = 0.0
-    audio_s: float = 0.0
     peak_memory_bytes: int = 0
     energy_j: float | None = None
     device: str = "cpu"
 
     @property
     def total_s(self) -> float:
-        return self.extract_s + self.train_s + self.evaluate_s
+        return self.train_s + self.evaluate_s
 
 
 @dataclass(frozen=True)

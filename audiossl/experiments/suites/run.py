@@ -67,21 +67,23 @@ def _locked(folder: ResultsFolder, share: tuple[int, int], say: Callable[[str], 
     check_out(folder.path, "folder")
     folder.path.mkdir(parents=True, exist_ok=True)
     which, total = share
-    names = [".lock"] if total == 1 else [f".lock-{which + 1}-of-{total}"]
     with open(folder.path / ".lock", "a", encoding="utf-8", opener=open_no_link) as whole:
         if total == 1 and not try_lock_file(whole):
             raise TrainingError(
                 f"Another `suite run` works in {folder}; wait for it, choose another --out, or give each a share of "
                 f"the cells with --shard 1/2 and --shard 2/2."
             )
-        if total > 1 and not try_lock_file(whole, shared=True):
-            say(f"A `suite run` of all cells works in {folder}; this share begins when it has ended.")
-            lock_file(whole, shared=True)
         if total == 1:  # nobody writes here, so that halves are those of writers that were killed
             for cells in folder.cells_path.glob("*/*/*"):
                 remove_parts(cells)
-        with open(folder.path / names[0], "a", encoding="utf-8", opener=open_no_link) as own:
-            if total > 1 and not try_lock_file(own):
+            yield
+            return
+        if not try_lock_file(whole, shared=True):
+            say(f"A `suite run` of all cells works in {folder}; this share begins when it has ended.")
+            lock_file(whole, shared=True)
+        own_path = folder.path / f".lock-{which + 1}-of-{total}"
+        with open(own_path, "a", encoding="utf-8", opener=open_no_link) as own:
+            if not try_lock_file(own):
                 raise TrainingError(f"Another process computes the share {which + 1}/{total} in {folder} already.")
             yield
 

@@ -12,6 +12,7 @@ from audiossl.core.files import read_json, write_json
 from audiossl.experiments.executors.contract import Executor, Outcome, Unit
 from audiossl.experiments.folder import now
 from audiossl.experiments.suites.definition import Suite
+from audiossl.experiments.suites.forecast import expected_training_s
 from audiossl.experiments.suites.identity import key_of
 from audiossl.experiments.suites.plan import Cell, stored
 from audiossl.experiments.suites.results import CellResult, ResultsFolder, folder_of
@@ -68,10 +69,12 @@ class Runner:
         self, suite: Suite, folder: ResultsFolder, executor: Executor, options: RunOptions, say: Callable[[str], None]
     ) -> None:
         self.suite, self.folder, self.executor, self.options, self.say = suite, folder, executor, options, say
-        self._entries: set[str] = set()  # of the cache, that were filled for these cells
+        self._filled: set[str] = set()  # entries of the cache that these cells read
 
     def run(self, cells: Sequence[Cell]) -> None:
         """All cells. Where hidden states are dropped, those of one encoder at a time."""
+        # What was in the cache before is somebody's, and stays there.
+        before = _entries(cells[0]) if cells and self.options.drop else set()
         for wave in _by_encoder(cells) if self.options.drop else [list(cells)] * bool(cells):
             if self.options.extract:
                 self._extract(wave)
@@ -83,7 +86,7 @@ class Runner:
             self._compute([*single, *(each for found in folds.values() for each in found)])
             self._pool(folded, begun, units, folds)
             if self.options.drop:
-                self._drop(wave[0])
+                self._drop(wave[0], before)
 
     def _extract(self, cells: Sequence[Cell]) -> None:
         """Hidden states for all cells, in one pass of each encoder over each corpus."""
@@ -95,15 +98,18 @@ class Runner:
         for (label, corpus), members in groups.items():
             configs = {cell.title: as_dict(cell.config) for cell in members if cell.config.features != "off"}
             parts = most if configs else 0
+            unmeasured = corpus not in self._speed(label).layer_norms
             for part in range(parts):
                 name = f"encode {corpus} with {label}" + (f", part {part + 1} of {parts}" if parts > 1 else "")
-                units.append(Unit(name, _EXTRACT, {"configs": configs, "share": [part, parts]}))
+                norms = unmeasured and part == 0
+                arguments = {"configs": configs, "share": [part, parts], "measure_norms": norms}
+                units.append(Unit(name, _EXTRACT, arguments))
                 owner[name] = label, corpus
         for outcome in self.executor.run(units, retries=self.options.retries):
             if outcome.value is None:
                 self.say(f"{outcome.unit}: {outcome.error} The cells encode what they lack.")
                 continue
-            self._entries.update(outcome.value["entries"])
+            self._filled.update(outcome.value["entries"])
             self._measure(*owner[outcome.unit], outcome.value)
             minutes, seconds = outcome.value["audio_s"] / 60, outcome.value["seconds"]
             self.say(f"{outcome.unit}: {minutes:.1f} min of sound in {seconds:.0f} s.")
@@ -147,7 +153,8 @@ class Runner:
 
     def _unit(self, cell: Cell, begun: CellResult) -> Unit:
         arguments = {"out": str(self.folder), "begun": begun.as_json(), "config": as_dict(cell.config)}
-        return Unit(cell.title, f"{_WORK}:compute_cell", arguments)
+        seconds, _ = expected_training_s(cell.task, cell.config)
+        return Unit(cell.title, f"{_WORK}:compute_cell", arguments, seconds)
 
     def _begin_folds(
         self, cells: Sequence[Cell], begun: Mapping[str, CellResult], units: Mapping[str, Unit]
@@ -216,14 +223,22 @@ class Runner:
         self.folder.write(replace(begun, state="failed", error=outcome.error, log=where, created=now()))
         self.say(f"{begun.title}: failed. {outcome.error}" + (f" See {log}." if log else ""))
 
-    def _drop(self, cell: Cell) -> None:
-        """Remove the hidden states of an encoder that were computed for these cells, which are done."""
-        root, freed = features_folder(cell.config.cache), 0
-        for entry in entries_in(root):
-            if entry.key in self._entries and remove_entry(entry):
+    def _drop(self, cell: Cell, before: set[str]) -> None:
+        """Remove the hidden states of an encoder that were computed for these cells, which are done.
+
+        cell: one of them.
+        before: keys of the entries that stay.
+        """
+        made, freed = self._filled - before, 0
+        for entry in entries_in(features_folder(cell.config.cache)):
+            if entry.key in made and remove_entry(entry):
                 freed += entry.num_bytes
-        self._entries.clear()
+        self._filled.clear()
         self.say(f"Removed {freed / 1e9:.2f} GB of hidden states of {cell.encoder.choice.label}.")
+
+
+def _entries(cell: Cell) -> set[str]:
+    return {entry.key for entry in entries_in(features_folder(cell.config.cache))}
 
 
 def _by_encoder(cells: Sequence[Cell]) -> list[list[Cell]]:

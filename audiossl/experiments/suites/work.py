@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from audiossl.core.config import structured
+from audiossl.core.files import read_json
 from audiossl.core.tensors import read_tensors
 from audiossl.core.types import Metric
 from audiossl.encoders.devices import best_device
@@ -134,7 +135,7 @@ def _with_facts(
         predictions=folder.relative(place.predictions),
         interface=(chosen or run).interface.name,
         metrics=dict(metrics),
-        num_items=sum(1 for _ in open(place.predictions, "rb")),
+        num_items=read_json(place.metrics)["num_items"],
         dev=dev,
         trials=trials,
         notes=record.notes if record else [],

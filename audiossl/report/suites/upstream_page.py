@@ -87,7 +87,7 @@ def _row(results: SuiteResults, made: Standings, places: SitePlaces, task: TaskS
     if ends.low is not None and ends.high is not None and ends.low != ends.high:
         score = float(reference_score(figure.metric.value, ends.low, ends.high))
         part = SortableCell(f"{score:.0f}", key=score)
-    spent = {what: sum(getattr(cell.cost, what) for cell in cells) for what in ("extract_s", "train_s", "evaluate_s")}
+    spent = {what: sum(getattr(cell.cost, what) for cell in cells) for what in ("train_s", "evaluate_s")}
     rank = task.rank(name)
     return {
         "name": task.name,

@@ -32,7 +32,7 @@ def head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("AUDIOSSL_CACHE", str(tmp_path / "cache"))
     (folder / "__init__.py").touch()
-    known = {name: getattr(code, name) for name in ("_hash_of", "_state_of", "_meaning", "_file_of")}
+    known = {name: getattr(code, name) for name in ("_hash_of", "state_of_package", "_meaning", "_file_of")}
 
     def hashed(head: str = HEAD, parts: str = PARTS) -> str:
         (folder / "head.py").write_text(head)

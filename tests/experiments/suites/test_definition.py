@@ -47,7 +47,6 @@ def test_the_package_has_its_suites() -> None:
         assert suite.title
         assert suite.summary
         assert suite.version >= 1
-    assert [suite.name for suite in suites() if suite.layers] == ["layers"]
 
 
 @pytest.mark.parametrize(("name", "task"), tasks())

@@ -9,10 +9,9 @@ import torch
 from toys.suites import SUITE, TASK, TERA, ToySuite
 
 from audiossl.core.config import as_dict
-from audiossl.core.tensors import fingerprint
 from audiossl.encoders.loading import load_upstream
 from audiossl.experiments.suites import extraction
-from audiossl.experiments.suites.extraction import extract_features, manifests_of, needs_of_heads
+from audiossl.experiments.suites.extraction import extract_features, needs_by_rows
 from audiossl.experiments.suites.plan import Cell
 from audiossl.experiments.suites.recipes import prepare
 
@@ -58,8 +57,9 @@ def test_tasks_of_one_corpus_share_a_pass(cells: Any, monkeypatch: pytest.Monkey
 
 def test_parts_make_the_whole(cells: Any) -> None:
     made = configs(cells({}))
-    parts = [extract_features(made, (number, 2)) for number in range(2)]
+    parts = [extract_features(made, (number, 2), measure_norms=number == 0) for number in range(2)]
     assert all(part["audio_s"] > 0 for part in parts)
+    assert sum(part["audio_s"] for part in parts) == pytest.approx(27 * 0.3, rel=0.3)
     assert parts[0]["layer_norms"]
     assert parts[1]["layer_norms"] == []
     assert extract_features(made, (0, 1))["audio_s"] == 0.0
@@ -67,7 +67,7 @@ def test_parts_make_the_whole(cells: Any) -> None:
 
 def test_norms_are_those_of_the_layers(cells: Any) -> None:
     (cell,) = cells({})
-    found = extract_features(configs([cell]), (0, 1))["layer_norms"]
+    found = extract_features(configs([cell]), (0, 1), measure_norms=True)["layer_norms"]
     upstream = load_upstream(cell.config.upstream, **cell.config.upstream_options)
     assert len(found) == upstream.num_layers == 3
     frames: list[list[torch.Tensor]] = [[], [], []]
@@ -83,23 +83,24 @@ def test_norms_are_those_of_the_layers(cells: Any) -> None:
 def test_every_head_that_is_tried_says_what_it_needs(cells: Any) -> None:
     (cell,) = cells({}, interface=["every_layer"])
     upstream = load_upstream(cell.config.upstream, **cell.config.upstream_options)
-    needs = list(needs_of_heads(cell.config, upstream, fingerprint(upstream)))
+    ((_, needs),) = needs_by_rows([cell.config], upstream)
     assert [each.task.interface.layers_read for each in needs] == [(0,), (1,), (2,)]
 
 
 def test_an_encoder_that_is_trained_needs_no_cache(cells: Any) -> None:
     (cell,) = cells({"finetune": {"mode": "all"}})
     upstream = load_upstream(cell.config.upstream, **cell.config.upstream_options)
-    assert list(needs_of_heads(cell.config, upstream, "")) == []
+    ((_, needs),) = needs_by_rows([cell.config], upstream)
+    assert needs == []
     assert extract_features(configs([cell]), (0, 1))["audio_s"] == 0.0
 
 
-def test_manifests_are_those_of_the_splits_or_of_the_folds(cells: Any, toy: ToySuite) -> None:
+def test_manifests_are_those_of_the_splits_or_of_the_folds(cells: Any) -> None:
     (cell,) = cells({})
-    assert [path.rsplit("/", 1)[1] for path in manifests_of(cell.config)] == [
+    assert [path.name for path in cell.config.manifests.values()] == [
         "train.jsonl.gz",
         "dev.jsonl.gz",
         "test.jsonl.gz",
     ]
     (folded,) = cells({"folds": {"by": "k:2", "group": ""}})
-    assert [path.rsplit("/", 1)[1] for path in manifests_of(folded.config)] == ["all.jsonl.gz"]
+    assert [path.name for path in folded.config.manifests.values()] == ["all.jsonl.gz"]

@@ -39,6 +39,12 @@ def rewrite(path: Path, change: Any) -> None:
         file.writelines(json.dumps(row) + "\n" for row in rows)
 
 
+def test_the_code_of_the_encoder_counts(config: Any, toy: ToySuite) -> None:
+    one, other = (identity_of(config, "weights", toy.results().path, code) for code in ("a", "b"))
+    assert key_of(one) != key_of(other)
+    assert differences(one, other) == ["the code of encoder"]
+
+
 def test_equal_experiments_have_equal_keys(config: Any, toy: ToySuite) -> None:
     one, other = identity(config, toy), identity(replace(config), toy)
     assert key_of(one) == key_of(other)

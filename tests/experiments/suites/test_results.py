@@ -35,7 +35,7 @@ CELL = CellResult(
     layer_norms=[1.0, 2.0],
     identity=Identity("weights", {"seed": 2}, {"train": "rows"}, {"loop": "code"}),
     encoder=EncoderFacts("mine", {"width": 8}, 100, 2, 3.5, ["LibriSpeech"]),
-    cost=Cost(1.0, 2.0, 0.5, 30.0, 1000, 12.5, "cuda"),
+    cost=Cost(2.0, 0.5, 1000, 12.5, "cuda"),
     suite="toy",
     suite_version=1,
 )
@@ -52,7 +52,7 @@ def test_a_cell_is_written_and_read(tmp_path: Path) -> None:
     assert figure is not None
     assert figure.value == 0.5
     assert CELL.title == "toy/words with hf:me/mine, seed 2"
-    assert CELL.cost.total_s == 3.5
+    assert CELL.cost.total_s == 2.5
 
 
 def test_folds_lie_beside_the_whole_and_all_are_collected(tmp_path: Path) -> None:

@@ -220,6 +220,17 @@ def test_the_lock_says_what_was_asked_for_and_keeps_encoders(toy: ToySuite) -> N
 
 
 @pytest.mark.slow
+def test_hidden_states_that_were_there_before_are_not_dropped(toy: ToySuite) -> None:
+    toy.run(toy.asked("log_mel"))
+    root = toy.path / "cache" / "features"
+    before = {entry.key for entry in runner_module.entries_in(root)}
+    assert before
+    toy.write_recipe("words", {**WORDS, "trainer": {**WORDS["trainer"], "steps": 9}})
+    toy.run(toy.asked("log_mel", TERA), drop=True)
+    assert {entry.key for entry in runner_module.entries_in(root)} == before
+
+
+@pytest.mark.slow
 def test_hidden_states_are_dropped_when_they_are_asked_to_be(toy: ToySuite) -> None:
     toy.run(toy.asked("log_mel", TERA), drop=True)
     removed = [line for line in toy.lines if line.startswith("Removed")]
