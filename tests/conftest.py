@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -178,3 +179,9 @@ def audiossl(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str])
         return Outcome(code, captured.out, captured.err)
 
     return run
+
+
+def pytest_configure() -> None:
+    """Tests press Ctrl-C in processes that they start, which ignore it where this one was started in the background."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
