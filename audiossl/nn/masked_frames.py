@@ -1,0 +1,51 @@
+"""The masked frames of a batch, gathered: (B, T, D) -> (N, D), or (B, M, D) with M the most that an item has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from audiossl.nn.masking import valid_frames
+
+
+@dataclass(frozen=True)
+class MaskedFrames:
+    """Where the masked frames of a batch are.
+
+    mask: (B, T) bool, True where masked.
+    items: (N,), which item each masked frame is of, in order.
+    frames: (N,), its number there.
+    counts: (B,) masked frames of each item.
+    numbers: the counts, on the host.
+    """
+
+    mask: Tensor
+    items: Tensor
+    frames: Tensor
+    counts: Tensor
+    numbers: tuple[int, ...]
+
+    @property
+    def valid(self) -> Tensor:
+        """(B, M) bool, True for what is a masked frame."""
+        return valid_frames(self.counts, max(self.numbers))
+
+    def rows(self, x: Tensor) -> Tensor:
+        """(B, T, D) -> (N, D), the masked frames of all items one after the other."""
+        return x[self.items, self.frames]
+
+    def padded(self, rows: Tensor) -> Tensor:
+        """(N, ...) as of `rows` -> (B, M, ...), zero beyond each item's own."""
+        return pad_sequence(list(rows.split(list(self.numbers))), batch_first=True)
+
+
+def locate(mask: Tensor, device: torch.device | str) -> MaskedFrames:
+    """Of a mask (B, T), best on the CPU, where counting does not wait for an accelerator. device: of what is made."""
+    items, frames = mask.nonzero(as_tuple=True)
+    counts = mask.sum(dim=1)
+    numbers = tuple(counts.tolist())
+    on_device, items, frames, counts = (each.to(device, non_blocking=True) for each in (mask, items, frames, counts))
+    return MaskedFrames(on_device, items, frames, counts, numbers)
