@@ -134,7 +134,7 @@ class InputAlone(Upstream):
         self.stride, self.receptive_field, self.edge = tera.stride, tera.receptive_field, tera.edge
 
     def encode(self, wavs: Tensor, lengths: Tensor, last: int) -> Sequence[Tensor]:
-        return (self.tera.acoustic(wavs, lengths),)
+        return (self.tera.local_features(wavs, lengths),)
 
 
 def load_feature(feature: str, encoder: str, seed: int = 0) -> Upstream:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from torch import Tensor
 from audiossl.core.errors import AudioError
 from audiossl.core.tensors import fingerprint
 from audiossl.core.types import Features
+from audiossl.encoders.frame_encoder import FrameEncoder
 from audiossl.encoders.upstream import Upstream
 
 
@@ -61,6 +63,8 @@ def check_upstream(
         _check_padding(upstream, wavs, alone, tolerance, report)
         _check_repeatable(upstream, wavs[0], alone[0])
         _check_early_stop(upstream, wavs[0], alone[0])
+        if hasattr(upstream, "local_features"):
+            _check_parts(cast(FrameEncoder, upstream), wavs, alone, tolerance)
         _check_shortest(upstream, report)
         _check_longest(upstream, report)
         _check_bf16(upstream, wavs)
@@ -144,6 +148,24 @@ def _check_early_stop(upstream: Upstream, wav: Tensor, full: Features) -> None:
         assert len(stopped.layers) == last + 1, f"up_to_layer={last} gave {len(stopped.layers)} layers."
         errors = [relative_distance(a, b) for a, b in zip(stopped.layers, full.layers, strict=False)]
         assert max(errors) <= 1e-6, f"A stop at layer {last} changes its layers by {max(errors):.1e}."
+
+
+def _check_parts(upstream: FrameEncoder, wavs: list[Tensor], alone: list[Features], tolerance: float) -> None:
+    """Front end, embedding and Transformer one by one give what the encoder gives, padding or not."""
+    assert isinstance(upstream, Upstream)
+    batch, lengths = pad(wavs)
+    frames = upstream.num_frames(lengths)
+    local = upstream.local_features(batch, lengths)
+    assert local.shape[-1] == upstream.num_features, (
+        f"num_features says {upstream.num_features}, not {local.shape[-1]}."
+    )
+    states = upstream.contextualize(upstream.embed(local), frames, upstream.num_layers - 1)
+    for number, features in enumerate(alone):
+        for layer, state in enumerate(states):
+            distance = relative_distance(state[number, : frames[number]], features.layers[layer][0])
+            assert distance <= tolerance, (
+                f"contextualize(embed(local_features(...))) is off layer {layer} of the encoder by {distance:.1e}."
+            )
 
 
 def _check_shortest(upstream: Upstream, report: UpstreamReport) -> None:

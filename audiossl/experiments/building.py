@@ -110,7 +110,14 @@ def build_objective(config: PretrainExperiment) -> Objective:
     upstream = build_upstream(config.upstream, {**card.options, **config.upstream_options}, config.seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed + 1)
-        return load_objective(name, upstream, **config.objective_options)
+        objective = load_objective(name, upstream, **config.objective_options)
+    longest_s = config.data.max_crop_s
+    if longest_s is not None and longest_s < objective.shortest_s:
+        raise ConfigError(
+            f"Objective {name!r} learns nothing from less than {objective.shortest_s:.3g} s of sound, and "
+            f"data.max_crop_s={longest_s:g}; set at least that."
+        )
+    return objective
 
 
 def batch_source(

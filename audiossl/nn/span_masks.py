@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -28,3 +30,30 @@ def span_mask(lengths: Tensor, size: int, prob: float, span: int) -> Tensor:
     reach = torch.cumsum(chosen.int(), dim=1)
     before = torch.nn.functional.pad(reach, (span, 0))[:, :size]
     return reach > before  # a start within the last `span` positions
+
+
+def draw_span_masks(
+    frames: Sequence[int],
+    size: int,
+    prob: float,
+    span: int,
+    draws: Sequence[torch.Generator],
+    *,
+    min_spans: int = 0,
+) -> Tensor:
+    """(B, size) bool on the CPU: as `span_mask`, each item by a draw of its own, so not by the batch that it is in.
+
+    frames: positions of each item.
+    size: of the mask.
+    prob: share of positions that spans would cover if none overlapped.
+    span: positions of a span.
+    draws: a generator on the CPU for each item.
+    min_spans: the least number of spans of an item that is long enough for them.
+    """
+    masks = torch.zeros(len(frames), size, dtype=torch.bool)
+    reach = torch.arange(span)
+    for mask, count, draw in zip(masks, frames, draws, strict=True):
+        wanted = int(prob * count / span + float(torch.rand((), generator=draw)))
+        starts = torch.randperm(max(count - span + 1, 0), generator=draw)[: max(wanted, min_spans)]
+        mask[(starts[:, None] + reach).flatten()] = True
+    return masks

@@ -17,6 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from audiossl.nn.masking import valid_frames
+
 # Queries whose relative biases are held at a time: at 12 heads, 1024 x 3000 float32 are 150 MB.
 _BIASED_QUERIES = 1024
 
@@ -86,6 +88,40 @@ class Padded:
     def attend(self, qkv: Tensor, relative: Relative | None, dropout: float) -> Tensor:
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # each (B, H, T, D / H)
         return attention(q, k, v, self.valid, relative, dropout).transpose(1, 2).flatten(2)
+
+
+class Chosen:
+    """Some frames of a padded batch, in a layout of their own, and the way back.
+
+    chosen: (B, T) bool, the frames that are computed.
+    packed: whether they are packed, else padded to the item that has most of them.
+    layout: how they lie.
+    """
+
+    def __init__(self, chosen: Tensor, *, packed: bool) -> None:
+        self.chosen, self.order = chosen, None
+        self.layout: Packed | Padded
+        if packed:
+            self.layout = Packed(chosen.sum(1).tolist())
+            return
+        counts = chosen.sum(1)
+        frames = int(counts.max())
+        self.order = (~chosen).to(torch.uint8).argsort(dim=1, stable=True)[:, :frames]  # (B, T'), the chosen first
+        self.layout = Padded(frames, valid_frames(counts, frames))
+
+    def take(self, x: Tensor) -> Tensor:
+        """(B, T, D) -> the chosen frames in `layout`."""
+        if self.order is None:
+            return x[self.chosen]
+        return x.gather(1, self.order[..., None].expand(-1, -1, x.shape[-1]))
+
+    def put_back(self, x: Tensor) -> Tensor:
+        """Frames in `layout` -> (B, T, D), zero where none was chosen."""
+        spread = x.new_zeros((*self.chosen.shape, x.shape[-1]))
+        if self.order is None:
+            return spread.masked_scatter(self.chosen[..., None], x)
+        whole = spread.scatter(1, self.order[..., None].expand(-1, -1, x.shape[-1]), x)
+        return torch.where(self.chosen[..., None], whole, whole.new_zeros(()))
 
 
 def attention(
@@ -185,16 +221,34 @@ class Block(nn.Module):
         """(..., D), the attention's input -> (..., H), what scales relative biases for each query, None for none."""
         return None
 
-    def forward(self, x: Tensor, layout: Layout, by_distance: Tensor | None = None) -> Tensor:
-        """x (..., D) in `layout` -> (..., D). by_distance: see `Relative`."""
-        if self.pre_norm:
-            x = x + self._attend(self.attention_norm(x), layout, by_distance)
-            x = x + self._transform(self.ffn_norm(x))
-        else:
-            x = self.attention_norm(x + self._attend(x, layout, by_distance))
-            x = self.ffn_norm(x + self._transform(x))
+    def forward(
+        self,
+        x: Tensor,
+        layout: Layout,
+        by_distance: Tensor | None = None,
+        ffn_outputs: list[Tensor] | None = None,
+    ) -> Tensor:
+        """One block.
+
+        x: (..., D) in `layout`.
+        layout: how frames of items lie in x.
+        by_distance: see `Relative`.
+        ffn_outputs: where to append what the feed-forward part gives before it is added to its input.
+        Returns (..., D).
+        """
+        x = self._attended(x, layout, by_distance)
+        change = self._transform(self.ffn_norm(x) if self.pre_norm else x)
+        if ffn_outputs is not None:
+            ffn_outputs.append(change)
+        x = x + change if self.pre_norm else self.ffn_norm(x + change)
         x = self.adapter(x)
         return x
+
+    def _attended(self, x: Tensor, layout: Layout, by_distance: Tensor | None) -> Tensor:
+        if self.pre_norm:
+            return x + self._attend(self.attention_norm(x), layout, by_distance)
+        made: Tensor = self.attention_norm(x + self._attend(x, layout, by_distance))
+        return made
 
     def _attend(self, x: Tensor, layout: Layout, by_distance: Tensor | None) -> Tensor:
         qkv = self.qkv(x).unflatten(-1, (3, self.num_heads, -1))

@@ -2,19 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
 
 from audiossl.core.config import make
-from audiossl.core.errors import ConfigError
+from audiossl.core.errors import ConfigError, TrainingError
 from audiossl.core.registry import OBJECTIVES, UPSTREAMS
 from audiossl.core.types import Batch, Metric
 from audiossl.encoders.upstream import Upstream
 from audiossl.nn.draws import keyed_generator
+from audiossl.training.feature_statistics import fit_features, needs_statistics
 from audiossl.training.task import Monitor, Prediction, Task
+
+_STATISTICS_BATCHES = 500  # more do not move a mean over frames
+_GUARD_STEPS = 20  # on end, so that no single batch stops a run
+
+
+class Guard(NamedTuple):
+    """A figure of training that tells when an encoder collapses.
+
+    figure: its name among the logs of the loss.
+    least: below this value all is lost.
+    first_step: from which it is watched.
+    advice: what to change.
+    """
+
+    figure: str
+    least: float
+    first_step: int
+    advice: str
 
 
 class Objective(Task):
@@ -27,15 +47,44 @@ class Objective(Task):
     The contract, checked by `audiossl.check_objective`: the loss of a batch is that of its items, averaged by weight.
     Padding never changes it. (`item_wise` may say otherwise.) What is random in an item comes from `draws`.
     Gradients reach every trainable parameter. Saving and loading is the identity.
+    Figures named `masked_accuracy`, `majority` (the share of the most frequent target), `perplexity`, `usage`,
+    `target_entropy` and `target_std` in the logs of a loss are drawn as curves.
+    guards: figures by which a run is stopped when the encoder collapses.
     """
 
     Config: ClassVar[type]
     needs: ClassVar[tuple[str, ...]] = ()
+    guards: tuple[Guard, ...] = ()
     monitor = Monitor("loss", "min")
 
     def __init__(self, upstream: Upstream) -> None:
         super().__init__()
         self.upstream = upstream.requires_grad_(True)
+        self._below: dict[str, int] = {}  # steps on end in which a guard's figure was too small
+
+    @property
+    def shortest_s(self) -> float:
+        """Seconds of the shortest crop that it can learn from."""
+        return self.upstream.min_samples / self.upstream.sample_rate_hz
+
+    @property
+    def needs_fit(self) -> bool:
+        return needs_statistics(self.upstream)
+
+    def fit(self, batches: Iterable[Batch]) -> None:
+        fit_features(self.upstream, islice(batches, _STATISTICS_BATCHES))
+
+    def watch(self, step: int, figures: Mapping[str, float]) -> None:
+        """Raises TrainingError where a guarded figure was too small in 20 steps on end."""
+        for guard in self.guards:
+            value = figures.get(guard.figure)
+            low = value is not None and step >= guard.first_step and value < guard.least
+            self._below[guard.figure] = self._below.get(guard.figure, 0) + 1 if low else 0
+            if self._below[guard.figure] >= _GUARD_STEPS:
+                raise TrainingError(
+                    f"The encoder collapsed: {guard.figure} is {value:.3g} at step {step}, and was below "
+                    f"{guard.least:g} in {_GUARD_STEPS} steps on end; {guard.advice}."
+                )
 
     @property
     def item_wise(self) -> bool:

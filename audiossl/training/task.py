@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -79,6 +79,12 @@ class Task(nn.Module, ABC):
 
         What it does must follow from the number and from what a checkpoint holds: runs are resumed.
         A task that overrides it is never computed together with others (`audiossl.training.stacked_heads`).
+        """
+
+    def watch(self, step: int, figures: Mapping[str, float]) -> None:
+        """Called with the figures of update `step` (from 0): the loss, its logs, rates and the norm of the gradient.
+
+        Raises TrainingError to stop training that has failed.
         """
 
     def parameter_groups(self) -> list[ParameterGroup]:

@@ -93,6 +93,7 @@ class Trainer:
                 self.task.begin_step(step)
                 figures, position, interrupted = yield from self.stepper.step(self.context, step, batches)
                 self.task.after_step(step)
+                self.task.watch(step, figures)
                 step += 1
                 self.state.step, self.state.position = step, position
                 bad_steps = 0 if figures["finite"] else bad_steps + 1

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from audiossl.nn.span_masks import span_mask
+from audiossl.nn.draws import keyed_generator
+from audiossl.nn.span_masks import draw_span_masks, span_mask
 
 
 def test_spans_cover_the_share_that_was_asked_for() -> None:
@@ -52,3 +53,20 @@ def test_the_global_seed_decides() -> None:
 
     assert torch.equal(draw(0), draw(0))
     assert not torch.equal(draw(0), draw(1))
+
+
+def test_drawn_masks_belong_to_the_item() -> None:
+    """An item is masked as it is alone, and about as much as wav2vec 2.0's 0.65 of spans of ten: 49 %."""
+    frames = [781, 300, 9, 0]
+    masks = draw_span_masks(frames, 781, 0.65, 10, [keyed_generator(item) for item in range(4)])
+    for item, count in enumerate(frames):
+        alone = draw_span_masks([count], count, 0.65, 10, [keyed_generator(item)])
+        assert torch.equal(masks[item, :count], alone[0])
+        assert not masks[item, count:].any()
+    shares = [
+        draw_span_masks([781], 781, 0.65, 10, [keyed_generator("share", seed)]).float().mean() for seed in range(60)
+    ]
+    assert float(torch.stack(shares).mean()) == pytest.approx(0.489, abs=0.01)
+    few = draw_span_masks([40, 9], 40, 0.0, 10, [keyed_generator(0), keyed_generator(1)], min_spans=2)
+    assert 11 <= int(few[0].sum()) <= 20
+    assert not few[1].any()  # no whole span fits

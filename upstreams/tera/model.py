@@ -83,15 +83,24 @@ class BertBlock(nn.Module):
         self.ffn_norm = nn.LayerNorm(width, config.norm_eps)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        """x (B, T, D), mask bool (B, 1, 1, T), True where a key is real -> (B, T, D)."""
+    def forward(self, x: Tensor, mask: Tensor | None, ffn_outputs: list[Tensor] | None = None) -> Tensor:
+        """One block.
+
+        x: (B, T, D).
+        mask: bool (B, 1, 1, T), True where a key is real.
+        ffn_outputs: where to append what the feed-forward part gives before it is added to its input.
+        Returns (B, T, D).
+        """
         batch, frames, width = x.shape
         heads = self.qkv(x).view(batch, frames, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)  # (3, B, H, T, D / H)
         dropout = self.attention_dropout if self.training else 0.0
         attended = F.scaled_dot_product_attention(heads[0], heads[1], heads[2], attn_mask=mask, dropout_p=dropout)
         attended = attended.transpose(1, 2).reshape(batch, frames, width)
         x = self.attention_norm(x + self.dropout(self.out(attended)))
-        x = self.ffn_norm(x + self.dropout(self.down(F.gelu(self.up(x)))))
+        change = self.dropout(self.down(F.gelu(self.up(x))))
+        if ffn_outputs is not None:
+            ffn_outputs.append(change)
+        x = self.ffn_norm(x + change)
         return x
 
 
@@ -126,9 +135,9 @@ class Tera(Upstream):
 
     def encode(self, wavs: Tensor, lengths: Tensor, last: int) -> Sequence[Tensor]:
         frames = self.num_frames(lengths)
-        return self.contextualize(self.acoustic(wavs, lengths), frames, last)
+        return self.contextualize(self.embed(self.local_features(wavs, lengths)), frames, last)
 
-    def acoustic(self, wavs: Tensor, lengths: Tensor, *, normalized: bool = True) -> Tensor:
+    def local_features(self, wavs: Tensor, lengths: Tensor, *, normalized: bool = True) -> Tensor:
         """Normalised input features (B, T, num_features), float32 (logarithms of power need it)."""
         with torch.autocast(wavs.device.type, enabled=False):
             wavs = wavs.float()
@@ -140,22 +149,35 @@ class Tera(Upstream):
                 x = filterbank.add_deltas(x, frames, self.config.deltas)
             return self._normalize(x, frames) if normalized else x
 
-    def contextualize(self, x: Tensor, frames: Tensor, last: int, first_position: int = 0) -> list[Tensor]:
-        """Features (B, T, num_features) of (B,) real frames -> hidden states 0 to `last`, each (B, T, width).
+    def embed(self, x: Tensor) -> Tensor:
+        """Input features (B, T, num_features) -> (B, T, width), before position codes."""
+        projected: Tensor = self.project(x.to(self.project.weight.dtype))
+        return projected
 
-        x: input features, as `acoustic` gives them.
+    def contextualize(
+        self,
+        x: Tensor,
+        frames: Tensor,
+        last: int,
+        *,
+        first_position: int = 0,
+        ffn_outputs: list[Tensor] | None = None,
+    ) -> list[Tensor]:
+        """Embedded frames (B, T, width) -> hidden states 0 to `last`, each (B, T, width).
+
+        x: as `embed` gives them.
         frames: (B,) real frames.
         last: the last state to compute.
         first_position: the position code of the first frame (not 0 in pre-training on crops).
+        ffn_outputs: where to append each block's feed-forward output, before it is added to its input.
         """
         positions = self._positions(first_position + x.shape[1])[first_position:]
-        x = self.project(x.to(self.project.weight.dtype)) + positions.to(self.project.weight.dtype)
-        x = self.dropout(self.norm(x))
+        x = self.dropout(self.norm(x + positions.to(self.project.weight.dtype)))
         inside = valid_frames(frames, x.shape[1])
         mask = inside[:, None, None, :]
         layers = [x]
         for index in range(last):
-            x = self.blocks[0 if self.config.share_layers else index](x, mask)
+            x = self.blocks[0 if self.config.share_layers else index](x, mask, ffn_outputs)
             layers.append(x)
         return layers
 

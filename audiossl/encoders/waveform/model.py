@@ -26,7 +26,7 @@ from audiossl.nn.masking import valid_frames
 from audiossl.nn.position import BatchNormPositionConv, PositionConv, StackedPositionConv
 from audiossl.nn.running_moments import sum_windows
 from audiossl.nn.span_masks import span_mask
-from audiossl.nn.transformer import Block, Packed, Padded
+from audiossl.nn.transformer import Block, Chosen, Packed, Padded
 
 _NORMALIZE_EPS = {"layer_norm": 1e-5, "huggingface": 1e-7}
 
@@ -182,8 +182,7 @@ class WaveformEncoder(Upstream):
         wavs = self.normalized(wavs, lengths)
         if self.config.padding != "exact":
             return self._encode_as_others(wavs, lengths, last)
-        packed = wavs.device.type == "cpu" if self.layout == "auto" else self.layout == "packed"
-        return (self._encode_packed if packed else self._encode_padded)(wavs, lengths, last)
+        return (self._encode_packed if self._is_packed(wavs.device) else self._encode_padded)(wavs, lengths, last)
 
     def encode_even(self, wavs: Tensor, last: int, statistics: Sequence[Tensor] = ()) -> list[Tensor]:
         moments = None
@@ -196,7 +195,7 @@ class WaveformEncoder(Upstream):
             x = torch.stack(self.stem.rows(list(wavs), moments))
         else:  # a graph is better off with plain convolutions
             x = self.stem(wavs, None, moments)
-        x = self._features(x)
+        x = self.embed(x)
         x = x + self.position(x)
         return self._contextualize(x, Padded(x.shape[1]), last)
 
@@ -227,9 +226,9 @@ class WaveformEncoder(Upstream):
 
     def _encode_packed(self, wavs: Tensor, lengths: Tensor, last: int) -> list[Tensor]:
         """Items one by one through the convolutions, then the real frames of all together, without padding."""
-        stems = self.stem.rows([wav[:n] for wav, n in zip(wavs, lengths.tolist(), strict=True)])
+        stems = self._stem_rows(wavs, lengths)
         layout = Packed([len(frames) for frames in stems])
-        x = self._features(torch.cat(stems))
+        x = self.embed(torch.cat(stems))
         if self.training:
             x = masked_for_training(self, layout.spread(x, layout.longest), self.num_frames(lengths))
             x = torch.cat([row[:n] for row, n in zip(x, layout.lengths, strict=True)])
@@ -240,7 +239,7 @@ class WaveformEncoder(Upstream):
     def _encode_padded(self, wavs: Tensor, lengths: Tensor, last: int) -> list[Tensor]:
         """All items at once, masked wherever a layer looks across frames."""
         even = bool((lengths == wavs.shape[1]).all())
-        x = self._features(self.stem(wavs, None if even else lengths))
+        x = self.embed(self.stem(wavs, None if even else lengths))
         frames = self.num_frames(lengths)
         valid = None if even else valid_frames(frames, x.shape[1])
         if self.training:
@@ -252,7 +251,7 @@ class WaveformEncoder(Upstream):
 
     def _encode_as_others(self, wavs: Tensor, lengths: Tensor, last: int) -> list[Tensor]:
         """As the original code or transformers treat a padded batch: GroupNorm statistics include the padding."""
-        x = self._features(self.stem(wavs))
+        x = self.embed(self.stem(wavs))
         valid = self._valid_as_others(wavs.shape[1], lengths, x.shape[1])
         if valid is not None:
             x = torch.where(valid[..., None], x, x.new_zeros(()))
@@ -269,12 +268,76 @@ class WaveformEncoder(Upstream):
             return real
         return valid_frames(self.num_frames(lengths), frames)
 
-    def _features(self, x: Tensor) -> Tensor:
-        """Stem output (..., C) -> Transformer input (..., D)."""
-        x = self.project(self.feature_norm(x))
-        return F.dropout(x, self.config.feature_dropout, self.training)
+    @property
+    def num_features(self) -> int:
+        """C, the channels of the stem's output."""
+        return int(self.config.conv_widths[-1])
 
-    def _contextualize(self, x: Tensor, layout: Packed | Padded, last: int) -> list[Tensor]:
+    def local_features(self, wavs: Tensor, lengths: Tensor) -> Tensor:
+        """What the stem gives, before any norm: (B, S) -> (B, T, C), zero beyond each item."""
+        wavs = self.normalized(wavs, lengths)
+        if self._is_packed(wavs.device):
+            stems = self._stem_rows(wavs, lengths)
+            return Packed([len(frames) for frames in stems]).spread(torch.cat(stems), self.num_frames(wavs.shape[1]))
+        even = bool((lengths == wavs.shape[1]).all())
+        x: Tensor = self.stem(wavs, None if even else lengths)
+        valid = valid_frames(self.num_frames(lengths), x.shape[1])
+        return x if even else torch.where(valid[..., None], x, x.new_zeros(()))
+
+    def _stem_rows(self, wavs: Tensor, lengths: Tensor) -> list[Tensor]:
+        rows: list[Tensor] = self.stem.rows([wav[:n] for wav, n in zip(wavs, lengths.tolist(), strict=True)])
+        return rows
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Stem output (..., C) -> Transformer input (..., D): norm, projection and dropout."""
+        x = self.project(self.feature_norm(x))
+        dropped: Tensor = F.dropout(x, self.config.feature_dropout, self.training)
+        return dropped
+
+    def contextualize(
+        self,
+        x: Tensor,
+        frames: Tensor,
+        last: int,
+        *,
+        kept: Tensor | None = None,
+        ffn_outputs: list[Tensor] | None = None,
+    ) -> list[Tensor]:
+        """Position codes and blocks: hidden states 0 to `last`, each (B, T, D).
+
+        x: (B, T, D) as `embed` gives them.
+        frames: (B,) real frames.
+        last: the last state to compute.
+        kept: (B, T) bool, the only frames that go through the blocks.
+        ffn_outputs: where to append each block's feed-forward output, before it is added to its input.
+        Raises ConfigError for `kept` where attention has biases by distance, which would count what is left out.
+        """
+        valid = valid_frames(frames, x.shape[1])
+        x = self._with_positions(x, frames, valid)
+        if kept is not None and self.by_distance(1) is not None:
+            raise ConfigError(f"{self.display_name} has attention biases by distance and cannot leave frames out.")
+        chosen = Chosen(valid if kept is None else valid & kept, packed=self._is_packed(x.device))
+        inner: list[Tensor] | None = None if ffn_outputs is None else []
+        states = self._contextualize(chosen.take(x), chosen.layout, last, inner)
+        if ffn_outputs is not None and inner is not None:
+            ffn_outputs += map(chosen.put_back, inner)
+        return [chosen.put_back(state) for state in states]
+
+    def _with_positions(self, x: Tensor, frames: Tensor, valid: Tensor) -> Tensor:
+        """x (B, T, D) plus its position codes, each item by itself."""
+        if not self._is_packed(x.device):
+            x = torch.where(valid[..., None], x, x.new_zeros(()))
+            coded: Tensor = x + self.position(x, valid)
+            return coded
+        made = [row[:n] + self.position(row[None, :n])[0] for row, n in zip(x, frames.tolist(), strict=True)]
+        return Packed(frames.tolist()).spread(torch.cat(made), x.shape[1])
+
+    def _is_packed(self, device: torch.device) -> bool:
+        return device.type == "cpu" if self.layout == "auto" else self.layout == "packed"
+
+    def _contextualize(
+        self, x: Tensor, layout: Packed | Padded, last: int, ffn_outputs: list[Tensor] | None = None
+    ) -> list[Tensor]:
         """Hidden states 0 to `last` in `layout`."""
         if not self.config.pre_norm:
             x = self.norm(x)
@@ -284,17 +347,17 @@ class WaveformEncoder(Upstream):
         for block in self.blocks[:last]:
             # A block that is not trained (`finetune=top_k`) is in eval mode, and never dropped.
             if not (block.training and float(torch.rand(())) < self.config.layer_drop):
-                x = self._run(block, x, layout, by_distance)
+                x = self._run(block, x, layout, by_distance, ffn_outputs)
             layers.append(x)
         if self.config.pre_norm and self.config.final_norm and last == self.config.num_layers:
             layers[-1] = self.norm(x)
         return layers
 
-    def _run(self, block: nn.Module, x: Tensor, layout: Packed | Padded, by_distance: Tensor | None) -> Tensor:
+    def _run(self, block: nn.Module, x: Tensor, *shared: Any) -> Tensor:
         if block.training and self.config.gradient_checkpointing and torch.is_grad_enabled():
-            again: Tensor = checkpoint(block, x, layout, by_distance, use_reentrant=False)
+            again: Tensor = checkpoint(block, x, *shared, use_reentrant=False)
             return again
-        made: Tensor = block(x, layout, by_distance)
+        made: Tensor = block(x, *shared)
         return made
 
     def by_distance(self, frames: int) -> Tensor | None:

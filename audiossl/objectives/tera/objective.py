@@ -24,6 +24,7 @@ from audiossl.nn.draws import keyed_generator
 from audiossl.nn.masking import valid_frames
 from audiossl.objectives.tera.figures import draw_reconstructions
 from audiossl.objectives.tera.views import contrastive_loss, random_view
+from audiossl.training.feature_statistics import fit_features
 from audiossl.training.objective import Objective
 
 
@@ -102,13 +103,16 @@ class EncoderOfFrames(Protocol):
     def needs_statistics(self) -> bool:
         """True while it waits for `set_statistics`."""
 
-    def acoustic(self, wavs: Tensor, lengths: Tensor, *, normalized: bool = True) -> Tensor:
+    def local_features(self, wavs: Tensor, lengths: Tensor, *, normalized: bool = True) -> Tensor:
         """wavs (B, S) with lengths (B,) -> input features (B, T, F)."""
 
-    def contextualize(self, x: Tensor, frames: Tensor, last: int, first_position: int = 0) -> list[Tensor]:
-        """From features to hidden states 0 to `last`, each (B, T, D).
+    def embed(self, x: Tensor) -> Tensor:
+        """Input features (B, T, F) -> what `contextualize` takes (B, T, D)."""
 
-        x: (B, T, F).
+    def contextualize(self, x: Tensor, frames: Tensor, last: int, *, first_position: int = 0) -> list[Tensor]:
+        """From embedded frames to hidden states 0 to `last`, each (B, T, D).
+
+        x: (B, T, D).
         frames: (B,), how many of them are real.
         last: the last state that is needed.
         first_position: the number of the first frame's position code.
@@ -122,7 +126,10 @@ class TeraObjective(Objective):
     """An encoder of frames with a prediction head Linear, GELU, LayerNorm, Linear."""
 
     Config = AlterationConfig
-    needs = ("num_features", "norm_eps", "needs_statistics", "acoustic", "contextualize", "set_statistics")
+    needs = (
+        *("num_features", "norm_eps", "needs_statistics"),
+        *("local_features", "embed", "contextualize", "set_statistics"),
+    )
 
     def __init__(self, upstream: Upstream, config: AlterationConfig | None = None) -> None:
         super().__init__(upstream)
@@ -164,21 +171,9 @@ class TeraObjective(Objective):
         logs = {"reconstruction": total.detach(), "contrast": contrast.detach()}
         return Loss(total + self.config.contrast * contrast, count.to(total.dtype), logs)
 
-    @property
-    def needs_fit(self) -> bool:
-        return self.encoder.needs_statistics
-
     def fit(self, batches: Iterable[Batch]) -> None:
         """Mean and standard deviation of every band over the frames of `max_statistics` batches."""
-        count, total, squares = 0, torch.tensor(0.0, dtype=torch.float64), torch.tensor(0.0, dtype=torch.float64)
-        for batch in islice(batches, self.config.max_statistics):
-            x = self.encoder.acoustic(batch.wavs, batch.lengths, normalized=False)
-            frames = x[valid_frames(self.upstream.num_frames(batch.lengths), x.shape[1])].double()
-            count += len(frames)
-            total = total.to(frames) + frames.sum(0)
-            squares = squares.to(frames) + frames.square().sum(0)
-        mean = total / count
-        self.encoder.set_statistics(mean, (squares / count - mean.square()).clamp(min=1e-8).sqrt())
+        fit_features(self.upstream, islice(batches, self.config.max_statistics))
 
     @torch.no_grad()
     def snapshot(self, batch: Batch, folder: Path) -> dict[str, Path]:
@@ -197,7 +192,8 @@ class TeraObjective(Objective):
         return out
 
     def _encode(self, inputs: Tensor, frames: Tensor, first_position: int = 0) -> Tensor:
-        return self.encoder.contextualize(inputs, frames, self.upstream.num_layers - 1, first_position)[-1]
+        last = self.upstream.num_layers - 1
+        return self.encoder.contextualize(self.encoder.embed(inputs), frames, last, first_position=first_position)[-1]
 
     def _first_position(self, batch: Batch) -> int:
         if not self.training or self.config.position_jitter == 0:
@@ -212,7 +208,7 @@ class TeraObjective(Objective):
         The draw of an item does not depend on its batch, but for the noise.
         """
         seed = self.config.seed
-        clean = self.encoder.acoustic(batch.wavs, batch.lengths)
+        clean = self.encoder.local_features(batch.wavs, batch.lengths)
         frames = self.upstream.num_frames(batch.lengths)
         draws = self.draws(batch, seed)
         if self.config.contrast:

@@ -117,7 +117,7 @@ def test_statistics_are_those_of_all_frames() -> None:
     batches = [Batch(*pad(wavs[:2])), Batch(*pad(wavs[2:]))]
     task.fit(batches)
     assert not task.needs_fit
-    every = [tera.acoustic(wav[None], torch.tensor([len(wav)]), normalized=False)[0] for wav in wavs]
+    every = [tera.local_features(wav[None], torch.tensor([len(wav)]), normalized=False)[0] for wav in wavs]
     frames = torch.cat(every)
     torch.testing.assert_close(tera.feature_mean, frames.mean(0), rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(tera.feature_std, frames.std(0, correction=0), rtol=1e-3, atol=1e-4)
@@ -154,19 +154,22 @@ def test_any_encoder_with_the_facts_will_do() -> None:
             super().__init__()
             self.project = torch.nn.Linear(5, 12)
 
-        def acoustic(self, wavs: torch.Tensor, lengths: torch.Tensor, *, normalized: bool = True) -> torch.Tensor:
+        def local_features(self, wavs: torch.Tensor, lengths: torch.Tensor, *, normalized: bool = True) -> torch.Tensor:
             return wavs.unfold(1, 400, 160)[..., :5] * 10
-
-        def contextualize(
-            self, x: torch.Tensor, frames: torch.Tensor, last: int, first_position: int = 0
-        ) -> list[torch.Tensor]:
-            return [self.project(x)] * (last + 1)
 
         def set_statistics(self, mean: torch.Tensor, std: torch.Tensor) -> None:
             raise AssertionError("it needs none")
 
+        def embed(self, x: torch.Tensor) -> torch.Tensor:
+            return self.project(x)
+
+        def contextualize(
+            self, x: torch.Tensor, frames: torch.Tensor, last: int, *, first_position: int = 0
+        ) -> list[torch.Tensor]:
+            return [x] * (last + 1)
+
         def encode(self, wavs: torch.Tensor, lengths: torch.Tensor, last: int) -> list[torch.Tensor]:
-            return self.contextualize(self.acoustic(wavs, lengths), self.num_frames(lengths), last)
+            return self.contextualize(self.embed(self.local_features(wavs, lengths)), self.num_frames(lengths), last)
 
     check_objective(load_objective("tera", Other(), magnitude=0.0))
 
