@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from audiossl.core.errors import ConfigError
 from audiossl.nn.masking import valid_frames
 
 
@@ -50,20 +52,32 @@ class CentredLogMel(Frontend):
     win_ms: window in milliseconds.
     hop_ms: step in milliseconds.
     eps: added to power before the logarithm.
+    slaney: Slaney's mel scale with triangles of equal area, as Whisper has them. Linear below 1 kHz, it leaves no band
+        without a bin where HTK's does.
+    Raises ConfigError for a triangle of Slaney's scale without a bin.
     """
 
     window: Tensor
     filters: Tensor
 
     def __init__(
-        self, sample_rate_hz: int, num_mels: int = 80, win_ms: float = 25, hop_ms: float = 10, eps: float = 1e-10
+        self,
+        sample_rate_hz: int,
+        num_mels: int = 80,
+        win_ms: float = 25,
+        hop_ms: float = 10,
+        eps: float = 1e-10,
+        slaney: bool = False,
     ) -> None:
         super().__init__()
         from librosa.filters import mel
 
         self.win, self.hop, self.eps = round(sample_rate_hz * win_ms / 1000), round(sample_rate_hz * hop_ms / 1000), eps
         self.edge = self.win // 2
-        filters = mel(sr=sample_rate_hz, n_fft=self.win, n_mels=num_mels, htk=True, norm=None)
+        norm: Literal["slaney"] | None = "slaney" if slaney else None
+        filters = mel(sr=sample_rate_hz, n_fft=self.win, n_mels=num_mels, htk=not slaney, norm=norm)
+        if slaney and not (filters.max(axis=1) > 0).all():
+            raise ConfigError(f"num_mels={num_mels} are too many for {sample_rate_hz} Hz: a band would be empty.")
         self.register_buffer("window", torch.hann_window(self.win), persistent=False)
         self.register_buffer("filters", torch.from_numpy(filters.T.copy()), persistent=False)  # (bins, num_mels)
 
