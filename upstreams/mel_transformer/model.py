@@ -1,6 +1,6 @@
 """A small encoder that is quick on a CPU: log mel frames, two convolutions, a pre-norm Transformer.
 
-    wav -> 80 log mel bands, 100 frames a second -> stacks of 5, every second -> [norm] -> Conv 3, Conv 3 (stride 2)
+    wav -> 80 log mel bands, 100 frames a second -> stacks of 5, every second -> norm -> Conv 3, Conv 3 (stride 2)
         -> + position convolution -> blocks with ALiBi -> norm
 
 A frame's stack holds the five mel frames that its two convolutions see, so that all before the position convolution
@@ -94,7 +94,8 @@ class MelTransformer(Upstream):
         self.receptive_field = self.frontend.win + (_STACK - 1) * hop
         self.widths = (width,) * (config.num_layers + 1)
         self.num_features = _STACK * config.num_mels
-        self.feature_norm = FixedNorm(self.num_features, _USUAL_MEAN, _USUAL_STD)
+        self.normalization = FixedNorm(self.num_features, _USUAL_MEAN, _USUAL_STD)
+        self.feature_norm = nn.Identity()  # local features are normalised already
         self.stem = StackedConvs(config.num_mels, width)
         self.mask_embedding = nn.Parameter(torch.empty(width).uniform_())
         self.position = nn.Conv1d(width, width, config.position_kernel, groups=width)
@@ -134,23 +135,28 @@ class MelTransformer(Upstream):
             return self.contextualize(self.embed(self.local_features(wavs, lengths)), self.num_frames(lengths), last)
         stacks = [self._stacks(wav[None, :n], None)[0] for wav, n in zip(wavs, lengths.tolist(), strict=True)]
         layout = PackedAlibi([len(stack) for stack in stacks], self.slopes)
-        x = self._positioned(self.embed(torch.cat(stacks)), layout.lengths)
+        x = self._positioned(self.embed(self.normalization(torch.cat(stacks))), layout.lengths)
         frames = self.num_frames(wavs.shape[1])
         return [layout.spread(state, frames) for state in self._states(x, layout, last)]
 
     def encode_even(self, wavs: Tensor, last: int, statistics: Sequence[Tensor] = ()) -> list[Tensor]:
-        x = self.embed(self._stacks(wavs, None))
+        x = self.embed(self.normalization(self._stacks(wavs, None)))
         x = x + self._by_position(x)
         return self._states(x, PaddedAlibi(x.shape[1], self.slopes), last)
 
-    def local_features(self, wavs: Tensor, lengths: Tensor) -> Tensor:
-        """Stacks of log mel frames (B, T, num_features), float32, of wavs (B, S) that are zero beyond lengths (B,)."""
-        return self._stacks(wavs, lengths)
+    def local_features(self, wavs: Tensor, lengths: Tensor, *, normalized: bool = True) -> Tensor:
+        """Stacks of log mel frames (B, T, num_features), float32.
+
+        wavs: (B, S), zero beyond the lengths.
+        lengths: (B,) samples.
+        normalized: whether by the statistics of the training data.
+        """
+        x = self._stacks(wavs, lengths)
+        return self.normalization(x) if normalized else x
 
     def embed(self, x: Tensor) -> Tensor:
         """Local features (..., num_features) -> (..., D), which masks and `contextualize` work on."""
-        x = self.feature_norm(x).to(self.norm.weight.dtype)
-        return F.dropout(self.stem(x), self.config.feature_dropout, self.training)
+        return F.dropout(self.stem(x.to(self.norm.weight.dtype)), self.config.feature_dropout, self.training)
 
     def contextualize(
         self,
@@ -184,11 +190,11 @@ class MelTransformer(Upstream):
     @property
     def needs_statistics(self) -> bool:
         """True while the local features are normalised as is usual for speech, and not by the training data."""
-        return not bool(self.feature_norm.fitted)
+        return not bool(self.normalization.fitted)
 
     def set_statistics(self, mean: Tensor, std: Tensor) -> None:
         """Mean and standard deviation (num_features,) of the local features of the training data."""
-        self.feature_norm.fit(mean, std)
+        self.normalization.fit(mean, std)
 
     def _is_packed(self, x: Tensor) -> bool:
         on_cpu = x.device.type == "cpu" and not torch.compiler.is_compiling()
