@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated
 
 from audiossl.core.errors import ConfigError
-from audiossl.core.ranges import Count, CountOrZero, NonNegative, Positive, Range, check_ranges
+from audiossl.core.ranges import Count, CountOrZero, NonNegative, Positive, Range, Share, check_ranges
+from audiossl.data.mixing import check_shares
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,10 @@ class LoaderConfig:
     balance: str = ""
     """In training, a field of the rows ('speaker', 'label', ...) of which every value is drawn equally often, as many
     rows in an epoch as there are. Empty for each row once."""
+    compose: dict[str, dict[str, Share]] = field(default_factory=dict)
+    """In training, shares of the sound of an epoch by the values of a field of the rows, such as {gender: {female: 0.5,
+    male: 0.5}}. '*' stands for all other rows. Those of values that are not named are left out. Shares of several
+    fields are multiplied. Empty for each row once."""
     speeds: list[Annotated[float, Range(0.5, 2)]] = field(default_factory=list)
     """In training, each row is played at one of these speeds, drawn anew in every epoch, [0.9, 1.0, 1.1] for instance.
     Pitch changes with it (speed perturbation, Ko et al., 2015). Empty for none."""
@@ -41,6 +47,15 @@ class LoaderConfig:
         check_ranges(self, "data")
         if self.batch_size is None and self.max_duration_s is None:
             raise ConfigError("The loader needs batch_size, max_duration_s or both; set batch_size=32, for instance.")
+        for name, shares in self.compose.items():
+            check_shares(shares, f"data.compose.{name}")
+        if self.balance and self.shares:
+            raise ConfigError("data.balance and shares both say which rows an epoch has; leave one of them out.")
+
+    @property
+    def shares(self) -> Mapping[str, Mapping[str, float]]:
+        """Shares of the sound of an epoch, by field and value. Empty where each row comes once."""
+        return self.compose
 
     def fits(self, num_rows: int, longest_s: float) -> bool:
         """Whether that many rows, the longest of which lasts `longest_s`, may be one batch."""

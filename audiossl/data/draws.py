@@ -7,6 +7,7 @@ is in no batch more than elsewhere. Everything follows from the seed, the epoch 
 
 from __future__ import annotations
 
+import logging
 import random
 from array import array
 from collections import Counter, defaultdict
@@ -17,11 +18,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from audiossl.core.errors import ManifestError
 from audiossl.data.config import LoaderConfig
 from audiossl.data.fields import read_field
+from audiossl.data.mixing import Composition, Group
 from audiossl.data.row_store import RowStore
 
 if TYPE_CHECKING:
     from lhotse.cut import Cut
 
+_log = logging.getLogger(__name__)
 # A row is grouped as if it lasted up to so much (of its duration) less or more.
 _NOISE = 0.05
 # Fewer batches in a class of durations would have nearly the same rows in every epoch.
@@ -47,7 +50,7 @@ class EpochDraws:
     rows: those that are used in training.
     config: how they become batches.
     seed: of the run.
-    Raises ManifestError for a row without the field to balance by.
+    Raises ManifestError for a row without the field to balance by, and for shares of what no row has.
     """
 
     def __init__(self, rows: Iterable[Cut], config: LoaderConfig, seed: int) -> None:
@@ -56,14 +59,31 @@ class EpochDraws:
         self._durations_s, self._rates_hz = array("d"), array("L")
         self._ids: list[str] = []  # only where speeds are drawn by them
         self._numbers: dict[str, list[int]] = defaultdict(list)  # by the value to balance by
-        for number, cut in enumerate(rows):
-            self._rows.add(cut)
-            self._durations_s.append(cut.duration)
-            self._rates_hz.append(cut.sampling_rate)
-            if config.speeds:
-                self._ids.append(cut.id)
+        self._composition = Composition(config.shares) if config.shares else None
+        self._members: dict[Group, list[int]] = defaultdict(list)  # by the values to compose by
+        left_out = 0
+        for cut in rows:
+            number = len(self._rows)
+            if self._composition is not None:
+                group = self._composition.group_of(cut)
+                if group is None:
+                    left_out += 1
+                    continue
+                self._members[group].append(number)
+            self._add(cut)
             if config.balance:
                 self._numbers[_value_of(cut, config.balance)].append(number)
+        if self._composition is not None:
+            self._composition.check(self._members)
+            if left_out:
+                _log.warning("%d rows that data.compose does not name are left out of training.", left_out)
+
+    def _add(self, cut: Cut) -> None:
+        self._rows.add(cut)
+        self._durations_s.append(cut.duration)
+        self._rates_hz.append(cut.sampling_rate)
+        if self.config.speeds:
+            self._ids.append(cut.id)
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -74,10 +94,14 @@ class EpochDraws:
         numbers: Sequence[int] = range(len(self))
         if config.balance:
             numbers = balanced(self._numbers, f"{self.seed} {epoch} {config.balance}")
+        elif self._composition is not None:
+            lasts_s = [self._as_used_s(number) for number in numbers]
+            numbers = self._composition.drawn(self._members, lasts_s, f"{self.seed} {epoch} shares")
+        again = bool(config.balance) or self._composition is not None
         drawn = []
         for number in numbers:
-            draw = uses[number] if config.balance else 0
-            uses[number] += 1 if config.balance else 0  # a row that is drawn again is changed otherwise
+            draw = uses[number] if again else 0
+            uses[number] += 1 if again else 0  # a row that is drawn again is changed otherwise
             drawn.append(Use(number, draw, self._lasts_s(number, epoch, draw)))
         return arranged(drawn, self._num_classes(len(drawn)), random.Random(f"{self.seed} {epoch}"))
 
@@ -94,11 +118,19 @@ class EpochDraws:
 
     def _lasts_s(self, row: int, epoch: int, draw: int) -> float:
         """How long `cut` will last, without making it."""
-        lasts_s, rate = self._durations_s[row], self._rates_hz[row]
-        if self.config.speeds:
-            from lhotse.utils import perturb_num_samples
+        if not self.config.speeds:
+            return self._as_used_s(row)
+        from lhotse.utils import perturb_num_samples
 
-            lasts_s = perturb_num_samples(round(lasts_s * rate), self._speed(row, epoch, draw)) / rate
+        rate = self._rates_hz[row]
+        lasts_s = perturb_num_samples(round(self._durations_s[row] * rate), self._speed(row, epoch, draw)) / rate
+        return self._cropped_s(lasts_s, rate)
+
+    def _as_used_s(self, row: int) -> float:
+        """How long a row lasts at its own speed."""
+        return self._cropped_s(self._durations_s[row], self._rates_hz[row])
+
+    def _cropped_s(self, lasts_s: float, rate: int) -> float:
         longest_s = self.config.max_crop_s
         return lasts_s if longest_s is None else min(lasts_s, round(longest_s * rate) / rate)
 

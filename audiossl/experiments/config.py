@@ -6,18 +6,23 @@ import importlib.util
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from audiossl.core.config import merged_layers, parse_overrides, read_saved_yaml, read_yaml, structured, with_long_forms
 from audiossl.core.errors import ConfigError
-from audiossl.core.ranges import NonNegative, Positive, Range, Seed, check_ranges
+from audiossl.core.ranges import NonNegative, Positive, Range, Seed, Share, check_ranges
 from audiossl.core.registry import DOWNSTREAMS, UPSTREAMS
 from audiossl.data.config import LoaderConfig
 from audiossl.data.folds import FoldsConfig
+from audiossl.data.manifests import read_manifest
+from audiossl.data.mixing import CORPUS, check_shares, read_mixed
 from audiossl.encoders.encoder_file import has_encoder_file
 from audiossl.encoders.finetuning import FinetuneConfig
 from audiossl.features.config import CacheConfig, FeaturesSetting
 from audiossl.training.config import TrainerConfig
+
+if TYPE_CHECKING:
+    from lhotse import CutSet
 
 _AXES = ("interface", "task", "lr", "seed")  # in the order in which they name a member
 
@@ -148,6 +153,34 @@ class Experiment:
 
 
 @dataclass(frozen=True)
+class PretrainData(DataConfig):
+    """As `DataConfig`, where the training rows may come from several manifests."""
+
+    mix: dict[str, Share] = field(default_factory=dict)
+    """Manifests in place of `train`, by a name in `dir` or a path of their own, with the share of the sound of an epoch
+    that each has: {train.jsonl.gz: 0.8, ../b/train.jsonl.gz: 0.2}. The field "corpus" of a row says which it is of.
+    Empty for `train` alone."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.mix:
+            check_shares(self.mix, "data.mix")
+
+    @property
+    def shares(self) -> Mapping[str, Mapping[str, float]]:
+        return {CORPUS: self.mix, **self.compose} if self.mix else self.compose
+
+    def rows(self, split: str) -> CutSet:
+        """The rows of a split, of all manifests that are mixed. Raises ManifestError."""
+        return read_mixed(self.mixed_paths) if self.mix and split == "train" else read_manifest(self.path(split))
+
+    @property
+    def mixed_paths(self) -> dict[str, Path]:
+        """The manifests that are mixed, by their names in `mix`."""
+        return {name: Path(self.dir) / name for name in self.mix}
+
+
+@dataclass(frozen=True)
 class PretrainExperiment:
     """An encoder under an objective."""
 
@@ -164,7 +197,7 @@ class PretrainExperiment:
     """What it is trained by, a name of `audiossl list objectives`. Empty for the one that the encoder's card names."""
     objective_options: dict[str, Any] = field(default_factory=dict)
     """Options of the objective, which `audiossl config objective:NAME` lists."""
-    data: DataConfig = field(default_factory=DataConfig)
+    data: PretrainData = field(default_factory=PretrainData)
     """Manifests, and how their rows become batches."""
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     """Optimizer, schedule, evaluations and checkpoints."""
@@ -222,6 +255,7 @@ def inputs_of(config: Any) -> list[Path]:
     """
     data: DataConfig = config.data
     named = [str(data.dir), *(str(data.path(split)) for split in ("train", "dev", "test", "all"))]
+    named += [str(path) for path in getattr(data, "mixed_paths", {}).values()]
     named += [text for text in (config.upstream, getattr(config, "init", "")) if text]
     for options in ("upstream_options", "task", "interface_options", "objective_options"):
         named += _paths_among(getattr(config, options, {}))

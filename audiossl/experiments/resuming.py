@@ -14,6 +14,7 @@ from audiossl.experiments.folder import RunFolder
 _log = logging.getLogger(__name__)
 # Settings of the data on which it depends which rows are in a batch.
 _ORDER = {"batch_size", "max_duration_s", "num_buckets", "min_duration_s", "max_crop_s", "balance", "speeds"}
+_ORDER |= {"mix", "compose"}
 
 
 def begin_again(run: RunFolder, config: Any) -> int:
@@ -33,7 +34,7 @@ def begin_again(run: RunFolder, config: Any) -> int:
 
 def _warn_of_another_order(names: Sequence[str]) -> None:
     """A run stops at the number of a batch, which holds other rows where the order is another one."""
-    reordering = [name for name in names if name == "seed" or name.removeprefix("data.") in _ORDER]
+    reordering = [name for name in names if name == "seed" or name.removeprefix("data.").partition(".")[0] in _ORDER]
     if reordering:
         _log.warning(
             "Warning: with another %s, batches are other ones. In the epoch in which the run was stopped, some rows "

@@ -94,10 +94,10 @@ def plugin_settings(kind: str, name: str) -> tuple[Setting, ...]:
 
 
 def _sections() -> dict[str, tuple[type, str]]:
-    """The dataclass of each section of an experiment, and what it is."""
+    """The dataclass of each section of an experiment, and what it is. Where both have one, it is that of `train`."""
     return {
         name: (kind, field_docs(schema).get(name, ""))
-        for schema in EXPERIMENTS.values()
+        for schema in reversed(EXPERIMENTS.values())
         for name, kind in field_types(schema).items()
         if isinstance(kind, type) and dataclasses.is_dataclass(kind)
     }

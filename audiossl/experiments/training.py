@@ -133,7 +133,7 @@ def pretrain(config: PretrainExperiment, out: Path, *, resume: bool = False, ove
     run = RunFolder(out)
     with run.writing(resume=resume, overwrite=overwrite, inputs=inputs_of(config)):
         before = begin_again(run, config) if resume else None
-        cuts = {split: read_manifest(config.data.path(split)) for split in ("train", "dev")}
+        cuts = {split: config.data.rows(split) for split in ("train", "dev")}
         task = build_objective(config)
         accelerator = accelerator_of(config.trainer)
         sources = [batch_source(task, config, cuts, split) for split in ("train", "dev")]
