@@ -45,7 +45,12 @@ class EmaTeacher(nn.Module):
 
 
 def linear_ramp(step: int, start: float, end: float, steps: int) -> float:
-    """From `start` at step 0 to `end` at `steps` and ever after.
+    """From `start` to `end` in a straight line.
+
+    step: from 0.
+    start: the value at step 0.
+    end: the value from `steps` on.
+    steps: the length of the ramp.
 
     >>> [round(linear_ramp(step, 0.9, 1.0, 10), 2) for step in (0, 5, 10, 99)]
     [0.9, 0.95, 1.0, 1.0]

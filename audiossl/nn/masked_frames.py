@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
@@ -42,10 +41,11 @@ class MaskedFrames:
         return pad_sequence(list(rows.split(list(self.numbers))), batch_first=True)
 
 
-def locate(mask: Tensor, device: torch.device | str) -> MaskedFrames:
-    """Of a mask (B, T), best on the CPU, where counting does not wait for an accelerator. device: of what is made."""
-    items, frames = mask.nonzero(as_tuple=True)
-    counts = mask.sum(dim=1)
+def locate(mask: Tensor) -> MaskedFrames:
+    """Of a mask (B, T). It is read back once from an accelerator, which then waits for nothing more."""
+    on_host = mask.cpu()
+    items, frames = on_host.nonzero(as_tuple=True)
+    counts = on_host.sum(dim=1)
     numbers = tuple(counts.tolist())
-    on_device, items, frames, counts = (each.to(device, non_blocking=True) for each in (mask, items, frames, counts))
-    return MaskedFrames(on_device, items, frames, counts, numbers)
+    items, frames, counts = (each.to(mask.device, non_blocking=True) for each in (items, frames, counts))
+    return MaskedFrames(mask, items, frames, counts, numbers)

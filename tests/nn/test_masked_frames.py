@@ -10,7 +10,7 @@ from audiossl.nn.masked_frames import locate
 def test_rows_and_padded_rows() -> None:
     mask = torch.tensor([[True, False, True, False], [False, False, True, False]])
     x = torch.arange(8.0).view(2, 4, 1)
-    masked = locate(mask, "cpu")
+    masked = locate(mask)
     rows = masked.rows(x)
     assert rows.flatten().tolist() == [0.0, 2.0, 6.0]
     assert masked.numbers == (2, 1)
@@ -19,6 +19,6 @@ def test_rows_and_padded_rows() -> None:
 
 
 def test_an_item_without_any() -> None:
-    masked = locate(torch.tensor([[False, False], [True, True]]), "cpu")
+    masked = locate(torch.tensor([[False, False], [True, True]]))
     assert masked.padded(masked.rows(torch.ones(2, 2, 3))).sum(dim=(1, 2)).tolist() == [0.0, 6.0]
     assert masked.valid.tolist() == [[False, False], [True, True]]
