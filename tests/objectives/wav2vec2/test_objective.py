@@ -29,7 +29,8 @@ def pretraining(
     seconds: tuple[float, ...] = (1.2, 1.2), style: dict[str, Any] | None = None, **settings: Any
 ) -> tuple[Wav2Vec2Objective, Batch]:
     torch.manual_seed(0)
-    encoder = load_upstream("wav2vec2", weights="random", **TINY, **UNDROPPED, **(style or {}))
+    options: dict[str, Any] = {**TINY, **UNDROPPED, **(style or {})}
+    encoder = load_upstream("wav2vec2", weights="random", **options)
     wavs, lengths = pad(noise(encoder, seconds))
     task = Wav2Vec2Objective(encoder, ContrastiveConfig(**{**SMALL, **settings}))
     return task, Batch(wavs, lengths, (), Position(0, 3))
@@ -60,7 +61,9 @@ def same_in_transformers(task: Wav2Vec2Objective, folder: Path) -> Any:
 
 def their_loss(task: Wav2Vec2Objective, batch: Batch, model: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Their output for the masks, distractors and noise that the task draws."""
-    masks, distractors, noises = [], [], []
+    masks: list[Tensor] = []
+    distractors: list[Tensor] = []
+    noises: list[Tensor] = []
 
     def seen(module: Any, name: str, found: list[Any]) -> None:
         original = getattr(module, name)
