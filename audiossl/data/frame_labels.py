@@ -137,7 +137,7 @@ def read_frame_labels(cut: Cut, name: str) -> FrameLabels:
         )
     values, rate = _checked(_loaded(stored, cut, name), cut, name), 1 / stored.frame_shift
     # Where the sound begins and ends in frames of the array, and how often its changes rounded to a sample.
-    begin_s, lasting_s = _span_in_file(cut)
+    begin_s, lasting_s = span_in_file(cut)
     first = (begin_s - stored.start) * rate
     last = first + lasting_s * rate
     slack = 1 + _NEARLY + rate / cut.sampling_rate * len(cut.recording.transforms or [])
@@ -218,7 +218,7 @@ def _loaded(stored: Any, cut: Cut, name: str) -> npt.NDArray[Any]:
         raise LabelError(f"The labels {name!r} of row {cut.id} cannot be read ({reason}); write them again.") from error
 
 
-def _span_in_file(cut: Cut) -> tuple[float, float]:
+def span_in_file(cut: Cut) -> tuple[float, float]:
     """Start and duration in seconds of the part of the sound file that a row is made of, as lhotse reads it."""
     from lhotse.augmentation import AudioTransform
 

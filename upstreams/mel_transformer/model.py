@@ -90,7 +90,8 @@ class MelTransformer(Upstream):
         self.sample_rate_hz = config.sample_rate_hz
         self.frontend = CentredLogMel(config.sample_rate_hz, config.num_mels, eps=config.log_eps, slaney=True)
         hop, width = self.frontend.hop, config.width
-        self.stride, self.edge = _STEP * hop, self.frontend.edge
+        # Two mel frames of silence lie before the first and after the last, which is centred on the first sample so.
+        self.stride, self.edge = _STEP * hop, self.frontend.edge + _STACK // 2 * hop
         self.receptive_field = self.frontend.win + (_STACK - 1) * hop
         self.widths = (width,) * (config.num_layers + 1)
         self.num_features = _STACK * config.num_mels
@@ -116,7 +117,7 @@ class MelTransformer(Upstream):
 
     @property
     def min_samples(self) -> int:
-        return self.edge + 1  # as much as is mirrored, and one more
+        return self.frontend.edge + 1  # as much as is mirrored, and one more
 
     @overload
     def num_frames(self, num_samples: int) -> int: ...
