@@ -182,7 +182,7 @@ def open_features(
     rank, world = accelerator.process_index, accelerator.num_processes
     needs = [replace(each, device=accelerator.device) for each in needs]
     data = needs[0].data
-    splits = {split: _rows_used(rows, data) if split == "train" else rows for split, rows in cuts.items()}
+    splits = {split: rows_used(rows, data) if split == "train" else rows for split, rows in cuts.items()}
     # One process looks at what is missing and what fits, since the others might see another moment of the disk.
     found: list[Any] = [[each.choose_form(list(splits.values())) for each in needs] if rank == 0 else None]
     choices: list[FormChoice] = broadcast_object_list(found)[0]
@@ -199,21 +199,28 @@ def open_features(
     # Stores are closed however training ends, so that what was added last is not lost.
     try:
         if sources:
-            _fill(list(sources.values()), splits, data, accelerator, trainer)
+            fill(list(sources.values()), splits, data, accelerator, trainer)
         yield features
     finally:
         for source in sources.values():
             source.store.close()
 
 
-def _fill(
+def fill(
     sources: Sequence[FeatureSource],
     splits: Mapping[str, CutSet],
     data: LoaderConfig,
     accelerator: Accelerator,
     trainer: TrainerConfig,
 ) -> None:
-    """Compute what is missing, a share in each process."""
+    """Compute what is missing, a share in each process.
+
+    sources: of one encoder, which runs once for all of them.
+    splits: the rows that are used.
+    data: how rows become batches.
+    accelerator: which process this is, of how many.
+    trainer: the settings that say how often each row will be read.
+    """
     rank, world = accelerator.process_index, accelerator.num_processes
     surveys = {split: joint_survey([source.survey(rows) for source in sources]) for split, rows in splits.items()}
     accelerator.wait_for_everyone()  # nobody adds to the cache while others look at what it holds
@@ -232,7 +239,8 @@ def _fill(
         source.store.refresh()
 
 
-def _rows_used(rows: CutSet, data: LoaderConfig) -> CutSet:
+def rows_used(rows: CutSet, data: LoaderConfig) -> CutSet:
+    """The rows that are not left out of training for being short."""
     shortest_s = data.min_duration_s
     return rows.filter(lambda cut: cut.duration >= shortest_s) if shortest_s else rows
 

@@ -201,6 +201,8 @@ class PretrainExperiment:
     """Manifests, and how their rows become batches."""
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     """Optimizer, schedule, evaluations and checkpoints."""
+    cache: CacheConfig = field(default_factory=CacheConfig)
+    """Where hidden states of a frozen teacher are kept, and how many, where an objective has them computed once."""
     seed: Seed = 0
     """Seed of the first weights and of the order of the rows."""
 

@@ -25,6 +25,7 @@ from audiossl.experiments.config import Experiment, PretrainExperiment, inputs_o
 from audiossl.experiments.folder import LayerWeights, RunFacts, RunFolder
 from audiossl.experiments.resuming import begin_again, say_if_nothing_was_left
 from audiossl.experiments.run import encoder_file_of
+from audiossl.experiments.surroundings import surroundings_of
 from audiossl.features.config import Form
 from audiossl.training.context import accelerator_of
 from audiossl.training.downstream import Downstream
@@ -140,13 +141,15 @@ def pretrain(config: PretrainExperiment, out: Path, *, resume: bool = False, ove
         trainer = Trainer(task, config.trainer, out, *sources, seed=config.seed)
         if config.init and not resume:
             RunFolder(config.init).restore(task, "best")
-        # All that can be wrong before the first step was found: what an earlier run left may go.
-        if accelerator.is_main_process:
-            encoder = EncoderFile(weights=run.upstream_path.name)
-            run.begin(config, facts_of(task, accelerator.num_processes), encoder, resume=resume)
-        if not resume:
-            fit_statistics(task, sources[0], accelerator.device)
-        state = trainer.fit(resume=resume)
+        with surroundings_of(config, cuts, accelerator) as surroundings:
+            task.prepare(surroundings)
+            # All that can be wrong before the first step was found: what an earlier run left may go.
+            if accelerator.is_main_process:
+                encoder = EncoderFile(weights=run.upstream_path.name)
+                run.begin(config, facts_of(task, accelerator.num_processes), encoder, resume=resume)
+            if not resume:
+                fit_statistics(task, sources[0], accelerator.device)
+            state = trainer.fit(resume=resume)
         say_if_nothing_was_left(run, before, state.step)
         # The encoder alone, as it was best on dev: the objective's heads stay in the checkpoints.
         if accelerator.is_main_process:

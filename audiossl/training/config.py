@@ -26,13 +26,13 @@ class TrainerConfig:
     """Weight decay of matrices, which spares biases and normalisation. 0 for none."""
     clip: NonNegative = 1.0
     """Largest L2 norm of the gradient. 0 for any."""
-    schedule: Literal["constant", "linear", "cosine", "inverse_sqrt", "tri_stage"] = "constant"
+    schedule: Literal["constant", "linear", "cosine", "inverse_sqrt", "tri_stage", "stable_decay"] = "constant"
     """Course of the learning rate after the warm-up. 'tri_stage' holds the peak for `hold_share` of all steps and then
-    decays exponentially to `final_share` of it (arXiv:2006.11477, 4.3)."""
+    decays exponentially to `final_share` of it (arXiv:2006.11477, 4.3). 'stable_decay' decays linearly to 0 instead."""
     warmup_steps: CountOrZero = 0
     """First steps, in which the learning rate grows linearly to its peak. 0 for none."""
     hold_share: Share = 0.4
-    """Share of all steps in which tri_stage holds the peak."""
+    """Share of all steps in which tri_stage and stable_decay hold the peak."""
     final_share: Annotated[float, Range(above=0, most=1)] = 0.05
     """Share of the peak to which tri_stage decays."""
     precision: Literal["fp32", "bf16"] = "fp32"

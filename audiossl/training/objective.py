@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -12,11 +13,16 @@ import torch
 from audiossl.core.config import make
 from audiossl.core.errors import ConfigError, TrainingError
 from audiossl.core.registry import OBJECTIVES, UPSTREAMS
-from audiossl.core.types import Batch, Metric
+from audiossl.core.types import Batch, Features, Metric
+from audiossl.data.config import LoaderConfig
 from audiossl.encoders.upstream import Upstream
 from audiossl.nn.draws import keyed_generator
 from audiossl.training.feature_statistics import fit_features, needs_statistics
 from audiossl.training.task import Monitor, Prediction, Task
+
+if TYPE_CHECKING:
+    from lhotse import CutSet
+    from lhotse.cut import Cut
 
 _STATISTICS_BATCHES = 500  # more do not move a mean over frames
 _GUARD_STEPS = 20  # on end, so that no single batch stops a run
@@ -35,6 +41,26 @@ class Guard(NamedTuple):
     least: float
     first_step: int
     advice: str
+
+
+RowStates = Callable[[Sequence["Cut"]], Features]
+"""From whole rows to their hidden states. Of the layers below the last that is kept, others have no frames."""
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What pre-training runs in, for objectives that look beyond a batch.
+
+    rows: the rows of train and dev, whole. A batch may have a crop of a row, under its id.
+    data: how rows become batches.
+    device: where it trains.
+    keep_states: (encoder, layers) -> the hidden states of rows, computed once and kept in the cache of the experiment.
+    """
+
+    rows: Mapping[str, CutSet]
+    data: LoaderConfig
+    device: torch.device
+    keep_states: Callable[[Upstream, Sequence[int]], RowStates]
 
 
 class Objective(Task):
@@ -66,6 +92,9 @@ class Objective(Task):
     def shortest_s(self) -> float:
         """Seconds of the shortest crop that it can learn from."""
         return self.upstream.min_samples / self.upstream.sample_rate_hz
+
+    def prepare(self, surroundings: Surroundings) -> None:
+        """Called once before a training that begins or goes on, before `fit`, with what it runs in."""
 
     @property
     def needs_fit(self) -> bool:

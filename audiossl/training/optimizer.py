@@ -57,10 +57,10 @@ def schedule_factor(config: TrainerConfig, step: int) -> float:
         return 1 - done
     if config.schedule == "cosine":
         return 0.5 * (1 + math.cos(math.pi * done))
-    if config.schedule == "tri_stage":
+    if config.schedule in ("tri_stage", "stable_decay"):
         decay_from = warmup + config.hold_share * config.steps
-        decayed = (step - decay_from) / max(config.steps - decay_from, 1)
-        return float(config.final_share ** min(max(decayed, 0.0), 1.0))
+        decayed = min(max((step - decay_from) / max(config.steps - decay_from, 1), 0.0), 1.0)
+        return 1 - decayed if config.schedule == "stable_decay" else float(config.final_share**decayed)
     if config.schedule == "inverse_sqrt":
         return math.sqrt(max(warmup, 1) / max(step + 1, 1))
     return 1.0

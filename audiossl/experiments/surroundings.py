@@ -1,0 +1,57 @@
+"""What pre-training runs in, as an objective may ask for it: rows, devices, and hidden states of frozen encoders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+from accelerate import Accelerator
+
+from audiossl.core.tensors import fingerprint
+from audiossl.core.types import Features
+from audiossl.encoders.upstream import Upstream
+from audiossl.experiments.cached_batches import fill, rows_used
+from audiossl.experiments.config import PretrainExperiment
+from audiossl.features.access import open_source
+from audiossl.training.objective import RowStates, Surroundings
+
+if TYPE_CHECKING:
+    from lhotse import CutSet
+    from lhotse.cut import Cut
+
+
+@contextmanager
+def surroundings_of(
+    config: PretrainExperiment, rows: Mapping[str, CutSet], accelerator: Accelerator
+) -> Iterator[Surroundings]:
+    """Of a pre-training, until it ends.
+
+    config: of the pre-training.
+    rows: of train and dev.
+    accelerator: which process this is, of how many, and on which device.
+    """
+    with ExitStack() as until_the_end:
+
+        def keep_states(upstream: Upstream, layers: Sequence[int]) -> RowStates:
+            source = open_source(
+                upstream,
+                fingerprint(upstream),
+                config.cache,
+                "frames",
+                layers=layers,
+                device=accelerator.device,
+                world=accelerator.num_processes,
+            )
+            until_the_end.callback(source.store.close)
+            splits = {split: rows_used(cuts, config.data) if split == "train" else cuts for split, cuts in rows.items()}
+            fill([source], splits, config.data, accelerator, config.trainer)
+
+            def states_of(cuts: Sequence[Cut]) -> Features:
+                features = source.batch(cuts).features
+                assert features is not None
+                return features
+
+            return states_of
+
+        yield Surroundings(rows, config.data, accelerator.device, keep_states)

@@ -1,0 +1,1 @@
+"""Distillation: a small student predicts the hidden states of a frozen teacher."""
