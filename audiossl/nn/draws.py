@@ -16,3 +16,14 @@ def keyed_generator(*key: object) -> torch.Generator:
     """
     digest = hashlib.blake2b("\0".join(map(str, key)).encode(), digest_size=7).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest, "big"))
+
+
+def generator_on(device: torch.device | str, draw: torch.Generator) -> torch.Generator:
+    """A generator on a device that follows from the next number of one on the CPU, which a CPU itself goes on with.
+
+    Many numbers are drawn where they are needed. The numbers of a kind of device are its own.
+    """
+    if torch.device(device).type == "cpu":
+        return draw
+    seed = int(torch.randint(2**62, (), generator=draw))
+    return torch.Generator(device=device).manual_seed(seed)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from audiossl.core.errors import ConfigError
+from audiossl.nn.draws import generator_on
 
 
 class Quantized(NamedTuple):
@@ -60,16 +61,23 @@ class GumbelQuantizer(nn.Module):
         return Quantized(vectors, codes, logits.softmax(-1))
 
 
-def gumbel_noise(counts: Sequence[int], groups: int, codes: int, draws: Sequence[torch.Generator]) -> Tensor:
+def gumbel_noise(
+    counts: Sequence[int],
+    groups: int,
+    codes: int,
+    draws: Sequence[torch.Generator],
+    device: torch.device | str = "cpu",
+) -> Tensor:
     """(sum of counts, G, V) Gumbel noise, that of each item by its own generator.
 
     counts: vectors of each item.
     groups: G.
     codes: V.
-    draws: one generator an item.
+    draws: one generator on the CPU an item.
+    device: where it is drawn, by numbers of the device's own kind.
     """
     rows = [
-        torch.empty(count, groups, codes).exponential_(generator=draw)
+        torch.empty(count, groups, codes, device=device).exponential_(generator=generator_on(device, draw))
         for count, draw in zip(counts, draws, strict=True)
     ]
     return -torch.cat(rows).log()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from audiossl.nn.draws import keyed_generator
+from audiossl.nn.draws import generator_on, keyed_generator
 
 
 def numbers(*key: object) -> list[float]:
@@ -25,3 +25,9 @@ def test_the_numbers_are_those_of_earlier_versions() -> None:
     """Runs are resumed and repeated across versions, so the numbers of a key must not change."""
     assert keyed_generator(0, 0, "a").initial_seed() == 47851213526462847
     assert keyed_generator("spec_augment", 0, 1, "x").initial_seed() == 22499397472266349
+
+
+def test_on_a_cpu_a_draw_goes_on_and_elsewhere_its_next_number_is_the_seed() -> None:
+    draw = keyed_generator(0)
+    assert generator_on("cpu", draw) is draw
+    assert generator_on(torch.device("cpu"), draw) is draw

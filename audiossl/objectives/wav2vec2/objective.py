@@ -130,7 +130,7 @@ class Wav2Vec2Objective(MaskedObjective):
         config, noise = self.config, None
         if self.training:
             draws = self.draws(batch, config.seed, "codes")
-            noise = gumbel_noise(masked.numbers, config.groups, config.codes, draws).to(local.device)
+            noise = gumbel_noise(masked.numbers, config.groups, config.codes, draws, local.device)
         norm = getattr(self.upstream, "feature_norm", None)
         features = local if norm is None else norm(local)
         quantized: Quantized = self.quantizer(self.dropout(features), self.temperature, noise)
