@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -37,7 +37,7 @@ class MaskedObjective(Objective):
     that belongs to the objective.
     """
 
-    needs = ("num_features", "local_features", "embed", "contextualize")
+    needs: ClassVar[tuple[str, ...]] = ("num_features", "local_features", "embed", "contextualize")
 
     def __init__(self, upstream: Upstream, masking: MaskingConfig) -> None:
         super().__init__(upstream)

@@ -1,7 +1,7 @@
 """Fitted units: the centres, and the layer of the encoder that they are of. A folder keeps them.
 
-    units.safetensors    `centres` (K, D) float32
-    units.json           everything else (`UnitsCard`)
+units.safetensors    `centres` (K, D) float32
+units.json           everything else (`UnitsCard`)
 """
 
 from __future__ import annotations

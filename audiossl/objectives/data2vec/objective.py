@@ -82,11 +82,10 @@ class Data2VecObjective(MaskedObjective):
                 f"top_layers={config.top_layers} are asked for, and the encoder has {len(self.encoder.blocks)} blocks; "
                 f"choose no more."
             )
+        parts = [name for name, _ in upstream.named_children()]
         for part in config.averaged:
-            if not hasattr(upstream, part):
-                raise ConfigError(
-                    f"The encoder has no part {part!r} to average (averaged); 'blocks' is one of its own."
-                )
+            if part not in parts:
+                raise ConfigError(f"averaged={part}: the encoder has no such part, only {', '.join(parts)}.")
         self.teacher = EmaTeacher(upstream, tuple(f"{part}." for part in config.averaged))
         self.head: nn.Module
         if config.decoder_layers:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from lhotse import MonoCut
 from torch import Tensor
 
 from audiossl import Batch, check_objective, load_upstream
@@ -51,7 +52,8 @@ def pretraining(seconds: tuple[float, ...] = (1.0, 0.6), **settings: Any) -> tup
     encoder = load_upstream("data2vec", weights="random", **TINY)
     wavs, lengths = pad(noise(encoder, seconds))
     task = Data2VecObjective(encoder, SelfDistillationConfig(**{"top_layers": 2, **settings}))
-    return task, Batch(wavs, lengths, (), Position(0, 3))
+    cuts = tuple(MonoCut(f"item{number}", start=0, duration=each, channel=0) for number, each in enumerate(seconds))
+    return task, Batch(wavs, lengths, cuts, Position(0, 3))
 
 
 def moved(task: Data2VecObjective) -> Data2VecObjective:
