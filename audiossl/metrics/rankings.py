@@ -28,7 +28,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import special, stats
+from scipy import special
 
 from audiossl.core.types import Metric
 from audiossl.metrics.clusters import SEED, Clusters, Floats
@@ -81,8 +81,10 @@ class Contest(NamedTuple):
 
     def ranks(self, figures: Floats) -> Floats:
         """(..., U) from 1 for the best. Equal figures share the mean of their ranks."""
+        from scipy.stats import rankdata  # takes a second to import
+
         rounded = np.round(figures, 12)
-        return np.asarray(stats.rankdata(rounded if self.lower_is_better else -rounded, axis=-1))
+        return np.asarray(rankdata(rounded if self.lower_is_better else -rounded, axis=-1))
 
 
 class RankedSystems(NamedTuple):
@@ -154,7 +156,7 @@ def contest_of_intervals(metrics: Sequence[Metric], scale: Scale, *, lower_is_be
     ends = np.array([[m.value, m.value] if m.low is None or m.high is None else [m.low, m.high] for m in metrics])
     middles, _ = _forth(values, np.zeros(len(values)), scale)
     (low, _), (high, _) = (_forth(ends[:, side], np.zeros(len(values)), scale) for side in (0, 1))
-    errors = (high - low) / 2 / stats.norm.ppf((1 + CONFIDENCE) / 2)
+    errors = (high - low) / 2 / special.ndtri((1 + CONFIDENCE) / 2)
     still = np.zeros((len(values), 1))
     return Contest(values, middles, errors, still, np.full(len(values), 1e6), scale, lower_is_better)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import mean, stdev
 
 from rich.table import Table
-from scipy.stats import t as student_t
+from scipy.special import stdtrit
 
 from audiossl.core.types import Metric
 from audiossl.core.untrusted import shown
@@ -115,7 +115,7 @@ def _mean_cell(name: str, evaluations: Sequence[Evaluation | None]) -> str:
     found = [evaluation.metrics[name].value for evaluation in evaluations if evaluation and name in evaluation.metrics]
     if len(found) < len(evaluations):
         return "-"
-    half = float(student_t.ppf(0.975, len(found) - 1)) * stdev(found) / math.sqrt(len(found))
+    half = float(stdtrit(len(found) - 1, 0.975)) * stdev(found) / math.sqrt(len(found))
     metric = Metric(mean(found), mean(found) - half, mean(found) + half)
     if name in PERCENT:
         metric = metric._replace(low=max(mean(found) - half, 0.0), high=min(mean(found) + half, 1.0))

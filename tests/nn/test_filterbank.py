@@ -82,6 +82,14 @@ def test_normalisation_is_over_real_frames_and_zero_beyond() -> None:
     assert not made[2].any()  # one frame has no variance
 
 
+@pytest.mark.parametrize("slaney", [False, True])
+@pytest.mark.parametrize(("rate", "win", "num_mels"), [(16000, 400, 80), (1500, 38, 4), (44100, 1024, 128)])
+def test_triangles_are_those_of_librosa(rate: int, win: int, num_mels: int, slaney: bool) -> None:
+    mel = pytest.importorskip("librosa").filters.mel
+    theirs = mel(sr=rate, n_fft=win, n_mels=num_mels, htk=not slaney, norm="slaney" if slaney else None)
+    assert torch.equal(filterbank.mel_filters(num_mels, win, rate, slaney), torch.from_numpy(theirs.T))
+
+
 def test_triangles_of_kaldi_overlap_by_half() -> None:
     filters = filterbank.kaldi_mel_filters(10, 512, RATE_HZ)
     assert filters.shape == (257, 10)
