@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from audiossl.core.errors import ConfigError
@@ -31,6 +32,8 @@ class FrontEnd:
     prepare: one waveform (S,) to the model's input without a batch axis, float32.
     max_samples: of the longest that a model of fixed size reads, None without a limit.
     regroup: a state (B, T', D) of the model to (B, T, D), real frames first, where it is not of that shape already.
+    prepare_batch: as `prepare`, of waveforms (B, S) that are zero beyond lengths (B,), on their device. None where
+        items are prepared one by one everywhere. On a CPU they always are.
     """
 
     sample_rate_hz: int
@@ -41,6 +44,7 @@ class FrontEnd:
     prepare: Callable[[Tensor], Tensor]
     max_samples: int | None = None
     regroup: Callable[[Tensor], Tensor] | None = None
+    prepare_batch: Callable[[Tensor, Tensor], Tensor] | None = None
 
 
 def conv_stem(config: Any, extractor: Any) -> FrontEnd:
@@ -81,7 +85,9 @@ def whisper(config: Any, extractor: Any) -> FrontEnd:
     _require(config.num_mel_bins, extractor.feature_size, "mel bands")
     prepare = partial(_extracted, extractor, "input_features")
     receptive_field = int(extractor.n_fft) + 4 * hop
-    return FrontEnd(int(extractor.sampling_rate), 2 * hop, receptive_field, 1, 1, prepare, max_samples=samples)
+    together = None if getattr(extractor, "dither", 0.0) else partial(_whisper_mels, extractor)
+    rate = int(extractor.sampling_rate)
+    return FrontEnd(rate, 2 * hop, receptive_field, 1, 1, prepare, max_samples=samples, prepare_batch=together)
 
 
 def spectrogram_patches(config: Any, extractor: Any) -> FrontEnd:
@@ -156,6 +162,27 @@ def _extracted(extractor: Any, name: str, wav: Tensor, **options: Any) -> Tensor
         array = wav.detach().float().cpu().numpy()
         made = extractor(array, sampling_rate=extractor.sampling_rate, return_tensors="np", **options)[name]
         return torch.as_tensor(made[0], dtype=torch.float32)
+
+
+def _whisper_mels(extractor: Any, wavs: Tensor, lengths: Tensor) -> Tensor:
+    """What Whisper's preprocessor makes of each item: (B, S) -> (B, bands, frames of 30 s), float32.
+
+    extractor: the preprocessor.
+    wavs: (B, S), zero beyond the lengths.
+    lengths: (B,) samples.
+    """
+    hop, whole, frames = extractor.hop_length, extractor.n_samples, extractor.n_samples // extractor.hop_length
+    with torch.no_grad(), torch.autocast(wavs.device.type, enabled=False):
+        # After the sound and the reach of a window lies silence, whose frames need no transform.
+        size = min(whole, (-(-wavs.shape[1] // hop) + extractor.n_fft // hop + 1) * hop)
+        x = F.pad(wavs.float(), (0, size - wavs.shape[1]))
+        window = torch.hann_window(extractor.n_fft, device=x.device)
+        spectrum = torch.stft(x, extractor.n_fft, hop, window=window, return_complex=True)[..., :-1]
+        power = spectrum.real.square() + spectrum.imag.square()
+        filters = torch.as_tensor(extractor.mel_filters, dtype=torch.float32).to(x.device)
+        mels = torch.log10((filters.T @ power).clamp(min=1e-10))
+        mels = F.pad(mels, (0, frames - mels.shape[-1]), value=-10.0)
+        return (mels.maximum(mels.amax((1, 2), keepdim=True) - 8) + 4) / 4
 
 
 def _stacked(extractor: Any, wav: Tensor) -> Tensor:

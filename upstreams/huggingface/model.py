@@ -18,6 +18,7 @@ from audiossl.core.errors import ConfigError, first_line
 from audiossl.core.ranges import Range
 from audiossl.core.registry import import_target
 from audiossl.encoders.upstream import Upstream
+from audiossl.nn.masking import valid_frames
 from audiossl.upstreams.huggingface.kinds import Kind, import_transformers, kind_of
 
 # Off, whatever the folder says: masking and skipped blocks are the business of an objective, and adapters shorten the
@@ -90,11 +91,15 @@ class HuggingFace(Upstream):
         return frames if enough else 0
 
     def encode(self, wavs: Tensor, lengths: Tensor, last: int) -> Sequence[Tensor]:
-        samples = lengths.tolist()
         frames = self.num_frames(wavs.shape[1])
-        if not samples:
+        if not len(wavs):
             return [wavs.new_zeros(0, frames, width) for width in self.widths[: last + 1]]
         dtype = next(self.model.parameters()).dtype
+        if self.front.prepare_batch is not None and wavs.device.type != "cpu":
+            states = self._states(self.front.prepare_batch(wavs, lengths).to(dtype), last)
+            real = valid_frames(self.num_frames(lengths), frames)[..., None]
+            return [torch.where(real, state[:, :frames], 0) for state in states]
+        samples = lengths.tolist()
         inputs = [self.front.prepare(wav[:n]).to(wavs.device, dtype) for wav, n in zip(wavs, samples, strict=True)]
         # Items of one shape go together, since none may be padded.
         groups: dict[torch.Size, list[int]] = {}

@@ -186,6 +186,8 @@ class MelTransformer(Upstream):
         else:
             x = torch.where(inside[..., None], x, x.new_zeros(()))
             positioned = x + self._by_position(x)
+            if kept is None:
+                return self._states(positioned, PaddedAlibi(size, self.slopes, inside), last, ffn_outputs)
         return self._only(positioned, inside if kept is None else kept & inside, last, ffn_outputs)
 
     @property

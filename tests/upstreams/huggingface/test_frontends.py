@@ -30,3 +30,14 @@ def test_model_and_preprocessor_must_belong_together(tmp_path: Path) -> None:
     transformers.WhisperFeatureExtractor(chunk_length=30).save_pretrained(tmp_path)
     with pytest.raises(ConfigError, match="reads 200 mel frames and its preprocessor gives 3000"):
         load(tmp_path)
+
+
+def test_a_batch_is_prepared_as_its_items_are(tmp_path: Path) -> None:
+    save(CASES["whisper"], tmp_path)
+    front = load(tmp_path).front
+    assert front.prepare_batch is not None
+    for sizes in ((9000, 4000), (front.max_samples, 31900)):
+        wavs = [0.1 * torch.randn(n, generator=torch.Generator().manual_seed(n)) for n in sizes]
+        together = front.prepare_batch(torch.nn.utils.rnn.pad_sequence(wavs, batch_first=True), torch.tensor(sizes))
+        for wav, made in zip(wavs, together, strict=True):
+            torch.testing.assert_close(made, front.prepare(wav), rtol=0, atol=2e-5)
