@@ -95,22 +95,25 @@ def build_downstream(config: Experiment, upstream: Upstream | None = None, *, fi
     return task
 
 
-def build_objective(config: PretrainExperiment) -> Objective:
-    """The encoder, freshly initialised from the seed, under the objective that is asked for or under its own.
+def build_objective(config: PretrainExperiment, upstream: Upstream | None = None) -> Objective:
+    """An encoder under the objective that is asked for or under its own.
 
+    config: what to build.
+    upstream: the encoder that is gone on from. None for one that is freshly initialised from the seed.
     Raises UnknownNameError, and ConfigError where there is no objective or none that can train the encoder.
     """
-    card = UPSTREAMS.card(config.upstream)
-    name = config.objective or getattr(card, "objective", "")
+    card, name = UPSTREAMS.card(config.encoder), objective_name(config)
     if not name:
         raise ConfigError(
-            f"upstream {config.upstream!r} has no pre-training objective of its own; choose one by objective=NAME "
+            f"upstream {config.encoder!r} has no pre-training objective of its own; choose one by objective=NAME "
             f"(there are: {', '.join(OBJECTIVES.names())})."
         )
-    upstream = build_upstream(config.upstream, {**card.options, **config.upstream_options}, config.seed)
+    upstream = upstream or build_upstream(config.encoder, {**card.options, **config.upstream_options}, config.seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed + 1)
         objective = load_objective(name, upstream, **config.objective_options)
+    objective.freeze(config.freeze)
+    objective.train()  # an encoder is loaded in evaluation mode
     longest_s = config.data.max_crop_s
     if longest_s is not None and longest_s < objective.shortest_s:
         raise ConfigError(
@@ -118,6 +121,11 @@ def build_objective(config: PretrainExperiment) -> Objective:
             f"data.max_crop_s={longest_s:g}; set at least that."
         )
     return objective
+
+
+def objective_name(config: PretrainExperiment) -> str:
+    """What an encoder is trained by: what is asked for, or what the encoder's card names. '' for neither."""
+    return config.objective or str(getattr(UPSTREAMS.card(config.encoder), "objective", ""))
 
 
 def batch_source(

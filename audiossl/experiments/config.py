@@ -187,12 +187,17 @@ class PretrainExperiment:
     name: str = "encoder"
     """What the result is called."""
     init: str = ""
-    """Folder of an earlier pre-training run to go on from with other settings: its best weights, the heads of the
-    objective included, while the optimizer starts afresh. Empty for none."""
-    upstream: str = "tera"
-    """The encoder, by a name of `audiossl list upstreams`."""
+    """What to go on from: an encoder by name, a path, a run, or <toolkit>:<file or repository>. The objective takes
+    what fits of an earlier run's heads, or of those beside a published encoder. The optimizer starts afresh. Empty for
+    nothing."""
+    upstream: str = ""
+    """The encoder, by a name of `audiossl list upstreams`. Empty for that of `init`, or for tera without one."""
     upstream_options: dict[str, Any] = field(default_factory=dict)
-    """Options of the encoder, which `audiossl config UPSTREAM` lists."""
+    """Options of the encoder, which `audiossl config UPSTREAM` lists. With `init`, those that make it no other encoder,
+    such as dropout."""
+    freeze: list[str] = field(default_factory=list)
+    """Parts of the encoder that stay as they are, by the names of its modules: [stem] for the convolutions of a
+    waveform encoder, blocks.0 for its first block. Empty for none."""
     objective: str = ""
     """What it is trained by, a name of `audiossl list objectives`. Empty for the one that the encoder's card names."""
     objective_options: dict[str, Any] = field(default_factory=dict)
@@ -205,6 +210,11 @@ class PretrainExperiment:
     """Where hidden states of a frozen teacher are kept, and how many, where an objective has them computed once."""
     seed: Seed = 0
     """Seed of the first weights and of the order of the rows."""
+
+    @property
+    def encoder(self) -> str:
+        """The registered name of the encoder that is built where there is no `init`."""
+        return self.upstream or "tera"
 
 
 def read_experiment(

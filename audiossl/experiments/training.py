@@ -22,6 +22,7 @@ from audiossl.experiments.building import (
 )
 from audiossl.experiments.cached_batches import needs_of, open_features
 from audiossl.experiments.config import Experiment, PretrainExperiment, inputs_of
+from audiossl.experiments.continuing import load_init, take_heads
 from audiossl.experiments.folder import LayerWeights, RunFacts, RunFolder
 from audiossl.experiments.resuming import begin_again, say_if_nothing_was_left
 from audiossl.experiments.run import encoder_file_of
@@ -135,12 +136,15 @@ def pretrain(config: PretrainExperiment, out: Path, *, resume: bool = False, ove
     with run.writing(resume=resume, overwrite=overwrite, inputs=inputs_of(config)):
         before = begin_again(run, config) if resume else None
         cuts = {split: config.data.rows(split) for split in ("train", "dev")}
-        task = build_objective(config)
+        upstream = None
+        if config.init and not resume:
+            config, upstream = load_init(config)
+        task = build_objective(config, upstream)
+        if upstream is not None:
+            take_heads(task, config)
         accelerator = accelerator_of(config.trainer)
         sources = [batch_source(task, config, cuts, split) for split in ("train", "dev")]
         trainer = Trainer(task, config.trainer, out, *sources, seed=config.seed)
-        if config.init and not resume:
-            RunFolder(config.init).restore(task, "best")
         with surroundings_of(config, cuts, accelerator) as surroundings:
             task.prepare(surroundings)
             # All that can be wrong before the first step was found: what an earlier run left may go.

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from audiossl.core.config import make
-from audiossl.core.errors import ConfigError, TrainingError
+from audiossl.core.errors import ConfigError, TrainingError, did_you_mean
 from audiossl.core.registry import OBJECTIVES, UPSTREAMS
 from audiossl.core.types import Batch, Features, Metric
 from audiossl.data.config import LoaderConfig
@@ -87,6 +88,7 @@ class Objective(Task):
         super().__init__()
         self.upstream = upstream.requires_grad_(True)
         self._below: dict[str, int] = {}  # steps on end in which a guard's figure was too small
+        self._frozen: tuple[str, ...] = ()  # modules of the encoder
 
     @property
     def shortest_s(self) -> float:
@@ -95,6 +97,38 @@ class Objective(Task):
 
     def prepare(self, surroundings: Surroundings) -> None:
         """Called once before a training that begins or goes on, before `fit`, with what it runs in."""
+
+    def take_heads(self, heads: Mapping[str, Tensor]) -> Sequence[str]:
+        """Take what fits of what lay beside a published encoder, where training goes on from that.
+
+        heads: under fairseq's names, such as final_proj.weight, label_embs_concat or quantizer.vars
+        (`audiossl.encoders.waveform.heads`).
+        Returns the names of the objective's own tensors that have their values now. None by default.
+        """
+        return ()
+
+    def freeze(self, names: Sequence[str]) -> None:
+        """Let parts of the encoder stay as they are, in evaluation mode. Raises ConfigError for one that it has not.
+
+        names: of its modules, for instance `stem` or `blocks.0`.
+        """
+        for name in names:
+            part = dict(self.upstream.named_modules()).get(name) if name else None
+            if part is None:
+                raise ConfigError(
+                    f"freeze={list(names)}: {self.upstream.display_name} has no part {name!r}. "
+                    f"{did_you_mean(name, [key for key, _ in self.upstream.named_children()])}"
+                )
+            part.requires_grad_(False)
+        self._frozen = tuple(names)
+        if not any(parameter.requires_grad for parameter in self.upstream.parameters()):
+            raise ConfigError(f"freeze={list(names)} leaves nothing of {self.upstream.display_name} to train.")
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        for name in self._frozen if mode else ():
+            self.upstream.get_submodule(name).eval()
+        return self
 
     @property
     def needs_fit(self) -> bool:

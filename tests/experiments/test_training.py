@@ -17,9 +17,10 @@ import pytest
 import torch
 from toys.core import LABELS, ROOT
 from toys.heads import log_of
-from toys.tera import TERA_SIZES
+from toys.tera import short_pretraining as tera
+from toys.tera import tiny
 
-from audiossl import load_run, load_upstream
+from audiossl import load_run, load_upstream, save_upstream
 from audiossl.core.config import read_yaml, save_yaml
 from audiossl.core.errors import (
     AudiosslError,
@@ -34,7 +35,6 @@ from audiossl.core.terminal import Interrupted
 from audiossl.data.manifests import read_manifest, write_manifests
 from audiossl.encoders.encoder_file import EncoderFile, read_encoder_file
 from audiossl.experiments import training
-from audiossl.experiments.config import PretrainExperiment, read_experiment
 from audiossl.experiments.folder import LayerWeights, RunFacts, RunFolder
 from audiossl.experiments.start import train
 from audiossl.experiments.training import pretrain
@@ -56,23 +56,6 @@ def contents(folder: Path) -> dict[str, bytes]:
     """All files of a run, the lock left out."""
     files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != ".lock"]
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
-
-
-def tera(corpus: Path, *overrides: str) -> PretrainExperiment:
-    trainer = ["steps=12", "log_every=1", "eval_every=100", "save_every=100", "batches_per_step=2", "warmup_steps=4"]
-    made: PretrainExperiment = read_experiment(
-        None,
-        [
-            f"data.dir={corpus}",
-            "data.batch_size=4",
-            *TERA_SIZES,
-            *(f"trainer.{setting}" for setting in trainer),
-            "trainer.schedule=linear",
-            *overrides,
-        ],
-        pretrain=True,
-    )
-    return made
 
 
 def assert_same_run(first: Path, second: Path) -> None:
@@ -293,11 +276,11 @@ def test_a_pretraining_may_begin_where_another_ended(corpus: Path, tmp_path: Pat
 @pytest.mark.parametrize(
     ("overrides", "error"),
     [
-        (["init=nowhere"], CheckpointError),
+        (["init=nowhere"], AudiosslError),
         (["data.dir=nowhere"], ManifestError),
         (["objective=terra"], AudiosslError),
         (["upstream_options.widht=3"], ConfigError),
-        (["init=of another shape"], CheckpointError),
+        (["init=of another shape"], ConfigError),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
@@ -308,8 +291,8 @@ def test_a_pretraining_that_cannot_start_replaces_nothing(
     write_tensors(out.checkpoint("best"), {"upstream.weight": torch.zeros(1)}, {})
     out.begin(tera(corpus), RunFacts(), EncoderFile(weights="upstream.safetensors"), resume=True)
     before = contents(out.path)
-    other = RunFolder(tmp_path / "other")
-    write_tensors(other.checkpoint("best"), {"upstream.weight": torch.zeros(1)}, {})
+    other = tmp_path / "other.safetensors"
+    save_upstream(tiny(num_layers=1), other)
     given = [f"init={other}" if "another shape" in override else override for override in overrides]
     with pytest.raises(error):
         pretrain(tera(corpus, *given), out.path, overwrite=True)

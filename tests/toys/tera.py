@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from audiossl import load_upstream
+from audiossl.experiments.config import PretrainExperiment, read_experiment
 from audiossl.upstreams.tera.convert import to_original
 from toys.core import TINY_TERA
 
@@ -48,3 +50,21 @@ def draw(seed: int) -> torch.Generator:
 
 def speech_like(num_frames: int, seed: int = 0) -> torch.Tensor:
     return 1 + torch.rand(num_frames, 80, generator=draw(seed))  # nothing is zero
+
+
+def short_pretraining(corpus: Path, *overrides: str) -> PretrainExperiment:
+    """Twelve steps on the toy corpus. corpus: the folder of its manifests. overrides: as on the command line."""
+    trainer = ["steps=12", "log_every=1", "eval_every=100", "save_every=100", "batches_per_step=2", "warmup_steps=4"]
+    made: PretrainExperiment = read_experiment(
+        None,
+        [
+            f"data.dir={corpus}",
+            "data.batch_size=4",
+            *TERA_SIZES,
+            *(f"trainer.{setting}" for setting in trainer),
+            "trainer.schedule=linear",
+            *overrides,
+        ],
+        pretrain=True,
+    )
+    return made

@@ -58,7 +58,7 @@ def fairseq_state(original: Original) -> dict[str, Tensor]:
     require_merged(original.path, original.state)
     state = encoder_of(original.state)
     if original.kind == "torchaudio":
-        return torchaudio_to_fairseq(state)
+        return {**torchaudio_to_fairseq(state), **_mask_beside(original.state)}
     if any(name.startswith("feature_projection.") for name in state):
         return hf_to_fairseq(state)
     return {name: _single_adapter(name, value) for name, value in state.items()}
@@ -68,6 +68,12 @@ def to_original(state: Mapping[str, Tensor], conv_norm: str, toolkit: str = "fai
     """Our tensors under the names of 'fairseq' or 'huggingface'."""
     theirs = ours_to_fairseq(state, conv_norm)
     return fairseq_to_hf(theirs) if toolkit == "huggingface" else theirs
+
+
+def _mask_beside(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The mask embedding, which torchaudio's pre-training models have beside the encoder."""
+    found = [value for name, value in state.items() if name.endswith("mask_generator.mask_embedding")]
+    return {"mask_emb": found[0]} if found else {}
 
 
 def _single_adapter(name: str, value: Tensor) -> Tensor:

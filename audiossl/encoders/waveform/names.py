@@ -136,7 +136,7 @@ def encoder_of(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     prefix = prefixes[0]
     inside = {name.removeprefix(prefix): value for name, value in named.items() if name.startswith(prefix)}
     beside = [name for name in named if not name.startswith(prefix)]
-    strange = [name for name in beside if not _is_head(_without_shared(name, prefix))]
+    strange = [name for name in beside if not _is_head(without_shared(name, prefix))]
     if strange:
         _log.warning(
             "Left behind, beside the encoder under %r: %d tensors that are no known head, %s first.",
@@ -152,10 +152,10 @@ def prefixes_of(names: Iterable[str]) -> list[str]:
     return sorted({name.partition(_STEM)[0] for name in names if _STEM in name})
 
 
-def _without_shared(name: str, prefix: str) -> str:
+def without_shared(name: str, prefix: str) -> str:
     """A name without the parts that it shares with a prefix, from the left: of modules that wrap the whole model.
 
-    >>> _without_shared("module.lm_head.weight", "module.wav2vec2.")
+    >>> without_shared("module.lm_head.weight", "module.wav2vec2.")
     'lm_head.weight'
     """
     for part in prefix.split(".")[:-1]:

@@ -1,0 +1,133 @@
+"""Pre-training that goes on from an encoder that is there: any that `load_upstream` knows, with the heads beside it."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from audiossl.core.config import as_dict, structured
+from audiossl.core.errors import CheckpointError, ConfigError
+from audiossl.core.processes import is_main
+from audiossl.core.registry import UPSTREAMS
+from audiossl.core.tensors import config_of, read_tensors
+from audiossl.encoders.building import build_upstream
+from audiossl.encoders.heads import published_heads
+from audiossl.encoders.loading import load_upstream
+from audiossl.encoders.testing import noise, pad
+from audiossl.encoders.upstream import Upstream
+from audiossl.experiments.building import objective_name
+from audiossl.experiments.config import PretrainExperiment, read_experiment
+from audiossl.experiments.folder import RunFolder
+from audiossl.training.objective import Objective
+
+_log = logging.getLogger(__name__)
+_ENCODER = "upstream."  # what the names of an objective's tensors begin with where they are the encoder's
+_SECONDS = (0.5, 0.3)  # of the noise on which encoders are compared
+
+
+def load_init(config: PretrainExperiment) -> tuple[PretrainExperiment, Upstream]:
+    """The encoder that a pre-training begins with, and the configuration that says which one it is.
+
+    config: of a run with `init`. Its upstream_options may change what is for training alone, such as dropout.
+    Raises CheckpointError, and ConfigError for settings that contradict the encoder.
+    """
+    loaded = load_upstream(config.init)
+    if not loaded.name:
+        raise CheckpointError(f"init={config.init} has no registered name, so no file could say what it is.")
+    if config.upstream and _target(config.upstream) != _target(loaded.name):
+        raise ConfigError(
+            f"upstream={config.upstream} contradicts init={config.init}, which is a {loaded.name}; leave upstream out."
+        )
+    upstream = _with_options(loaded, config.upstream_options, config.init)
+    return dataclasses.replace(config, upstream=upstream.name, upstream_options=config_of(upstream)), upstream
+
+
+def _target(name: str) -> str:
+    return UPSTREAMS.card(name).target
+
+
+def _with_options(loaded: Upstream, options: Mapping[str, Any], init: str) -> Upstream:
+    """The encoder with other options. Raises ConfigError for those that would make it another encoder.
+
+    loaded: the encoder.
+    options: of the user.
+    init: what it is called.
+    """
+    said = config_of(loaded)
+    schema = getattr(type(loaded), "Config", None)
+    if not options or schema is None:
+        return loaded
+    wanted = as_dict(structured(schema, said, options, where=f"upstream_options beside init={init}"))
+    changed = {key: value for key, value in wanted.items() if value != said[key]}
+    wrong = [key for key, value in changed.items() if _rebuilt(loaded, {**said, key: value}) is None]
+    if wrong:
+        named = ", ".join(f"upstream_options.{key}={wanted[key]}" for key in wrong)
+        has = ", ".join(f"{key}={said[key]}" for key in wrong)
+        raise ConfigError(
+            f"{named} contradicts init={init}, an encoder with {has}; leave it out (`audiossl convert` writes an "
+            f"encoder that is loaded with other options)."
+        )
+    return (_rebuilt(loaded, wanted) or loaded) if changed else loaded
+
+
+def _rebuilt(loaded: Upstream, options: Mapping[str, Any]) -> Upstream | None:
+    """The encoder with other options and its weights. None where it then has other weights, or other hidden states."""
+    made = build_upstream(loaded.name, options, seed=0).eval()
+    state, fresh = loaded.state_dict(), made.state_dict()
+    if {name: value.shape for name, value in state.items()} != {name: value.shape for name, value in fresh.items()}:
+        return None
+    made.load_state_dict(state)
+    batch = pad(noise(loaded, _SECONDS))
+    with torch.no_grad():  # what an encoder keeps of a pass is used in training
+        pairs = zip(made(*batch).layers, loaded(*batch).layers, strict=True)
+        return made if all(torch.equal(ours, theirs) for ours, theirs in pairs) else None
+
+
+def take_heads(task: Objective, config: PretrainExperiment) -> None:
+    """Give an objective what lies beside the encoder that it goes on from. One line says what that is.
+
+    task: the objective on its encoder.
+    config: of the run, as `load_init` completed it.
+    """
+    own = {key for key, each in task.named_parameters() if each.requires_grad and not key.startswith(_ENCODER)}
+    run = RunFolder(config.init)
+    if run.is_run and run.kind == "pretraining":
+        taken = set(_heads_of_run(task, run, objective_name(config)))
+    else:
+        taken = set(task.take_heads(published_heads(config.init)))
+    if not is_main():
+        return
+    _log.info(
+        "Goes on from %s: the encoder%s%s.",
+        config.init,
+        f", and of the objective {_parts(taken)}" if taken else "",
+        f". Drawn anew: {_parts(own - taken)}" if own - taken else "",
+    )
+
+
+def _heads_of_run(task: Objective, run: RunFolder, name: str) -> list[str]:
+    """Load what an earlier run of the objective `name` has beside its encoder, where shapes agree."""
+    before = read_experiment(run.config_path, pretrain=True, saved=True)
+    if objective_name(before) != name or not run.checkpoint("best").is_file():
+        return []
+    state, expected = read_tensors(run.checkpoint("best"))[0], task.state_dict()
+    heads = {
+        key: value
+        for key, value in state.items()
+        if not key.startswith(_ENCODER) and key in expected and expected[key].shape == value.shape
+    }
+    task.load_state_dict(heads, strict=False)
+    return list(heads)
+
+
+def _parts(names: set[str]) -> str:
+    """Tensors by the modules that hold them.
+
+    >>> _parts({"head.0.weight", "head.0.bias", "codes"})
+    'codes, head'
+    """
+    return ", ".join(sorted({name.partition(".")[0] for name in names}))
