@@ -17,8 +17,8 @@ from torch import Tensor
 
 from audiossl.nn.transformer import Relative
 
-# Most numbers of a bias that is held at a time: 64 MB in float32.
-_LARGEST_BIAS = 1 << 24
+# Most numbers of a bias that is held at a time: 128 MB in float32.
+_LARGEST_BIAS = 1 << 25
 
 
 def alibi_slopes(num_heads: int) -> Tensor:
@@ -35,6 +35,20 @@ def distance_bias(queries: Tensor, keys: Tensor, slopes: Tensor) -> Tensor:
     """-slope |i - j| of positions queries (..., Q) and keys (..., K), as (..., H, Q, K)."""
     distance = (queries[..., :, None] - keys[..., None, :]).abs().to(slopes.dtype)
     return -slopes[:, None, None] * distance[..., None, :, :]
+
+
+def masked_bias(queries: Tensor, keys: Tensor, slopes: Tensor, valid: Tensor | None) -> Tensor:
+    """As `distance_bias`, and -inf for keys that may not be attended to.
+
+    queries: (Q,) or (B, Q) positions.
+    keys: (T,) or (B, T) positions.
+    slopes: (H,).
+    valid: (B, T), True for the keys that may be attended to, None for all.
+    Returns (1 or B, H, Q, T).
+    """
+    bias = distance_bias(queries, keys, slopes)
+    bias = bias[None] if queries.ndim == 1 else bias
+    return bias if valid is None else bias.masked_fill(~valid[:, None, None], -math.inf)
 
 
 class PackedAlibi:
@@ -102,6 +116,7 @@ class PaddedAlibi:
         self, frames: int, slopes: Tensor, valid: Tensor | None = None, positions: Tensor | None = None
     ) -> None:
         self.frames, self.slopes, self.valid, self.positions = frames, slopes, valid, positions
+        self._bias: Tensor | None = None
 
     @property
     def longest(self) -> int:
@@ -112,7 +127,14 @@ class PaddedAlibi:
         """qkv (B, T, 3, H, D / H) -> (B, T, D)."""
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
         positions = torch.arange(q.shape[2], device=q.device) if self.positions is None else self.positions
-        made = attention_by_distance(q, k, v, positions, self.slopes, valid=self.valid, dropout=dropout)
+        items = 1 if self.valid is None and self.positions is None else len(q)
+        if not torch.compiler.is_compiling() and items * q.shape[1] * self.frames**2 <= _LARGEST_BIAS:
+            # One table for all blocks.
+            if self._bias is None or self._bias.dtype != q.dtype:
+                self._bias = masked_bias(positions, positions, self.slopes, self.valid).to(q.dtype)
+            made = biased_attention(q, k, v, self._bias, dropout)
+        else:
+            made = attention_by_distance(q, k, v, positions, self.slopes, valid=self.valid, dropout=dropout)
         return made.transpose(1, 2).flatten(2)
 
 
@@ -141,10 +163,7 @@ def attention_by_distance(
     made = []
     for start in [0] if rows >= frames else range(0, frames, rows):
         asked = positions if rows >= frames else positions[..., start : start + rows]
-        bias = distance_bias(asked, positions, slopes)
-        bias = bias[None] if positions.ndim == 1 else bias
-        if valid is not None:
-            bias = bias.masked_fill(~valid[:, None, None], -math.inf)
+        bias = masked_bias(asked, positions, slopes, valid)
         part = q if rows >= frames else q[:, :, start : start + rows]
         made.append(biased_attention(part, k, v, bias.to(q.dtype), dropout))
     return made[0] if len(made) == 1 else torch.cat(made, dim=2)
