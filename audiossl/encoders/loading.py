@@ -222,7 +222,7 @@ def _as_trained(
         )
     # The encoder that training began with, then what it changed, then LoRA's products added to the weights.
     upstream = load_upstream(file.upstream, **file.options)
-    require_fingerprint(upstream, file.fingerprint, file.upstream, folder)
+    require_fingerprint(fingerprint(upstream), file.fingerprint, file.upstream, folder)
     if not (folder / file.weights).is_file():
         raise CheckpointError(f"{folder} has no {file.weights} yet; go on with `audiossl train --resume {folder}`.")
     tensors, _ = read_tensors(folder / file.weights)
@@ -241,15 +241,15 @@ def _without_encoder(folder: Path) -> CheckpointError:
     )
 
 
-def require_fingerprint(upstream: Upstream, expected: str, name: str, folder: Path) -> None:
+def require_fingerprint(found: str, expected: str, name: str, folder: Path) -> None:
     """Raise CheckpointError where an encoder is not the one that a run was trained with.
 
-    upstream: the encoder, as it was loaded.
-    expected: the fingerprint that the run has of it.
+    found: the fingerprint of the encoder as it was loaded.
+    expected: the one that the run has.
     name: what it was loaded by, for the error.
     folder: of the run, for the error.
     """
-    if fingerprint(upstream) != expected:
+    if found != expected:
         raise CheckpointError(
             f"The upstream {name!r} is not the one that {folder} was trained with (its weights or settings changed); "
             f"restore it, or train again."

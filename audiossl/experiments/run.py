@@ -25,7 +25,8 @@ from audiossl.data.reading import path_of
 from audiossl.data.stream import StreamPlan
 from audiossl.encoders.devices import best_device
 from audiossl.encoders.encoder_file import EncoderFile
-from audiossl.encoders.loading import load_upstream, require_fingerprint
+from audiossl.encoders.kept import load_identified
+from audiossl.encoders.loading import require_fingerprint
 from audiossl.encoders.naming import named_by
 from audiossl.experiments.building import build_downstream
 from audiossl.experiments.cached_batches import FeatureNeeds
@@ -188,8 +189,8 @@ def load_single(folder: Path, checkpoint: str = "", device: str | None = None, o
     place = RunFolder(folder)
     config, stored = place.config(overrides), place.facts.upstream_fingerprint or ""
     with named_by(folder, paths=True, asked=[pair.partition("=")[2] for pair in overrides]):
-        upstream = load_upstream(config.upstream, **config.upstream_options)
-    require_fingerprint(upstream, stored, config.upstream, folder)
+        upstream, found = load_identified(config.upstream, config.upstream_options)
+    require_fingerprint(found, stored, config.upstream, folder)
     task = build_downstream(config, upstream)
     place.restore(task, checkpoint or config.checkpoint)
     where = torch.device(device) if device else best_device()

@@ -6,10 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from audiossl.core.errors import CheckpointError
-from audiossl.core.tensors import fingerprint
 from audiossl.data.manifests import read_manifest
 from audiossl.encoders.encoder_file import EncoderFile
-from audiossl.encoders.loading import load_upstream
+from audiossl.encoders.kept import load_identified
 from audiossl.encoders.weights import save_upstream
 from audiossl.experiments.building import (
     batch_source,
@@ -49,8 +48,8 @@ def train_one(config: Experiment, out: Path, *, resume: bool = False, overwrite:
         before = begin_again(run, config) if resume else None
         cuts = {split: read_manifest(config.data.path(split)) for split in ("train", "dev")}
         config = complete_config(config, cuts["train"])
-        upstream = load_upstream(config.upstream, **config.upstream_options)
-        upstream_fingerprint = fingerprint(upstream)  # of the weights as they come, before anything is added to them
+        # The fingerprint is of the weights as they come, before anything is added to them.
+        upstream, upstream_fingerprint = load_identified(config.upstream, config.upstream_options)
         task = build_downstream(config, upstream)
         check_rows(task, config.data, cuts)
         warn_of_leaks(config.data, cuts)

@@ -22,7 +22,7 @@ from audiossl.core.files import write_json, write_jsonl
 from audiossl.core.processes import is_main
 from audiossl.data.folds import Fold, FoldsConfig, draw_folds
 from audiossl.data.manifests import manifests_beside, read_manifest, write_manifests
-from audiossl.encoders.loading import load_upstream
+from audiossl.encoders.kept import load_identified
 from audiossl.experiments.building import build_downstream, check_rows, complete_config
 from audiossl.experiments.config import Experiment, SweepConfig, inputs_of
 from audiossl.experiments.cross_validation.run import (
@@ -169,7 +169,7 @@ def _check_manifest(manifest: Path) -> None:
 
 def _check(config: Experiment, folds: Iterable[Fold]) -> None:
     """Raise, before any training, what the task has to say about the rows of a fold: a class without training rows."""
-    upstream = load_upstream(config.upstream, **config.upstream_options)
+    upstream, _ = load_identified(config.upstream, config.upstream_options)
     # Heads that differ in nothing but the learning rate have the same to say.
     sweep = SweepConfig(interface=config.sweep.interface, task=config.sweep.task)
     plans = members_of(dataclasses.replace(config, sweep=sweep))

@@ -11,6 +11,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
@@ -22,8 +23,10 @@ from audiossl.core.errors import AudiosslError, ConfigError
 from audiossl.core.files import cache_folder, read_json, write_json
 from audiossl.core.registry import UPSTREAMS
 from audiossl.core.tensors import config_of, fingerprint
+from audiossl.encoders.kept import forget_encoder, keep_encoder
 from audiossl.encoders.loading import load_upstream
 from audiossl.encoders.upstream import Upstream
+from audiossl.experiments.config import Experiment
 from audiossl.experiments.suites.code import code_of_modules, state_of_package
 from audiossl.experiments.suites.results import EncoderFacts
 from audiossl.features.identity import code_modules
@@ -97,6 +100,14 @@ def known_encoder(choice: EncoderChoice) -> KnownEncoder:
         known = _loaded(choice)
     write_json(place, {"identity": known.identity, "facts": asdict(known.facts), "code": known.code})
     return known
+
+
+def encoder_kept_for(config: Experiment) -> AbstractContextManager[None]:
+    """A block in which the encoder of an experiment stays loaded, as in the blocks after it, unless it is trained."""
+    if config.finetune.mode != "none":
+        forget_encoder()
+        return nullcontext()
+    return keep_encoder(_state_of(EncoderChoice("", config.upstream, dict(config.upstream_options))))
 
 
 def _loaded(choice: EncoderChoice) -> KnownEncoder:

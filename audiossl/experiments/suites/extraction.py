@@ -13,21 +13,21 @@ import torch
 from lhotse import CutSet
 
 from audiossl.core.config import structured
-from audiossl.core.tensors import fingerprint
 from audiossl.data.config import LoaderConfig
 from audiossl.data.manifests import read_manifest
 from audiossl.encoders.devices import best_device
 from audiossl.encoders.encoding import encode_rows
-from audiossl.encoders.loading import load_upstream
+from audiossl.encoders.kept import Identified, load_identified
 from audiossl.encoders.upstream import Upstream
 from audiossl.experiments.building import build_downstream, complete_config
 from audiossl.experiments.cached_batches import FeatureNeeds, needs_of
 from audiossl.experiments.config import Experiment
+from audiossl.experiments.suites.encoders import encoder_kept_for
 from audiossl.experiments.sweeps.members import members_of
 from audiossl.features.access import joint_survey
 from audiossl.features.source import FeatureSource
 
-_MEASURED = 32  # recordings by which the norms of layers are measured
+MEASURED = 32  # recordings by which the norms of layers are measured
 
 
 def extract_features(configs: Mapping[str, Any], share: Sequence[int], measure_norms: bool = False) -> dict[str, Any]:
@@ -41,32 +41,34 @@ def extract_features(configs: Mapping[str, Any], share: Sequence[int], measure_n
     """
     experiments = [structured(Experiment, config, where=name) for name, config in configs.items()]
     first = experiments[0]
-    upstream = load_upstream(first.upstream, **first.upstream_options)
+    with encoder_kept_for(first):
+        encoder = load_identified(first.upstream, first.upstream_options)
     found: dict[str, Any] = {"seconds": 0.0, "audio_s": 0.0, "layer_norms": [], "entries": []}
-    for cuts, needs in needs_by_rows(experiments, upstream):
+    for cuts, needs in needs_by_rows(experiments, encoder):
         begin = time.monotonic()
         with sources_of(needs, cuts, best_device(), int(share[1])) as sources:
             found["audio_s"] += _fill(sources, cuts, (int(share[0]), int(share[1])))
             found["entries"] += [source.store.key for source in sources]
         found["seconds"] += time.monotonic() - begin
     if measure_norms:
-        found["layer_norms"] = _layer_norms(upstream, first)
+        found["layer_norms"] = _layer_norms(encoder.upstream, first)
     return found
 
 
-def needs_by_rows(experiments: Iterable[Experiment], upstream: Upstream) -> Iterator[tuple[CutSet, list[FeatureNeeds]]]:
+def needs_by_rows(
+    experiments: Iterable[Experiment], encoder: Identified
+) -> Iterator[tuple[CutSet, list[FeatureNeeds]]]:
     """What the heads of experiments need of the cache. Those that read the same rows share a pass.
 
     experiments: with manifests that are there.
-    upstream: the encoder of all.
+    encoder: that of all.
     """
-    mark = fingerprint(upstream)
     groups: dict[tuple[Path, ...], list[Experiment]] = {}
     for config in experiments:
         groups.setdefault(tuple(config.manifests.values()), []).append(config)
     for manifests, members in groups.items():
         cuts = CutSet.from_cuts(cut for path in manifests for cut in read_manifest(path))
-        yield cuts, [each for config in members for each in _needs_of_heads(config, upstream, mark)]
+        yield cuts, [each for config in members for each in _needs_of_heads(config, *encoder)]
 
 
 @contextmanager
@@ -117,7 +119,7 @@ def _fill(sources: Sequence[FeatureSource], cuts: CutSet, share: tuple[int, int]
 def _layer_norms(upstream: Upstream, config: Experiment) -> list[float]:
     """The mean norm of a frame of each layer, over some recordings: a weight says little of layers of unlike scale."""
     rows = read_manifest(next(iter(config.manifests.values())))
-    some = CutSet.from_cuts(cut for cut, _ in zip(rows, range(_MEASURED), strict=False) if cut.duration < 30)
+    some = CutSet.from_cuts(cut for cut, _ in zip(rows, range(MEASURED), strict=False) if cut.duration < 30)
     sums, count = torch.zeros(upstream.num_layers), 0
     for _, features in encode_rows(upstream, some, LoaderConfig(batch_size=8)):
         for item, length in enumerate(features.lengths.tolist()):

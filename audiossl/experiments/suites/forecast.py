@@ -1,40 +1,45 @@
 """What a plan will cost: seconds of encoding and of training, and room in the cache.
 
-The encoder is tried on a few seconds of noise, and the rows that the cache lacks are counted. How long a head trains is
-what it took the last times on this machine, whatever encoder it was on: heads are small, so that their number of steps
-decides. For a task that was never computed here, a step is reckoned with a plain guess.
+The encoder is tried on noise, and the rows that the cache lacks are counted. How long a head trains is what it took the
+last times on this machine (`audiossl.experiments.suites.speeds`). For a task that was never computed here, a step is
+reckoned with a plain guess.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import math
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
-from statistics import median
-from typing import Any
+from dataclasses import dataclass, field, replace
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
 
-import torch
-
-from audiossl.core.files import cache_folder, read_json, write_json
 from audiossl.data.fields import read_field
 from audiossl.data.manifests import read_manifest
-from audiossl.encoders.devices import best_device, place
-from audiossl.encoders.loading import load_upstream
-from audiossl.encoders.upstream import Upstream
-from audiossl.experiments.config import Experiment
-from audiossl.experiments.suites.extraction import needs_by_rows, sources_of
+from audiossl.encoders.devices import best_device
+from audiossl.encoders.kept import Identified
+from audiossl.experiments.suites.definition import Size
+from audiossl.experiments.suites.extraction import MEASURED, needs_by_rows, sources_of
 from audiossl.experiments.suites.plan import Cell, Plan
 from audiossl.experiments.suites.recipes import is_prepared
+from audiossl.experiments.suites.speeds import (
+    EncoderSpeed,
+    Reading,
+    bytes_per_row,
+    expected_seconds,
+    mean_seconds,
+    reading_speed,
+    rows_read,
+    tried_encoder,
+)
 from audiossl.features.access import features_folder, gigabytes, joint_survey
+from audiossl.features.source import FeatureSource
 from audiossl.features.store import bytes_below, free_bytes
 
-_GUESS_START_S, _GUESS_STEP_S = 5.0, 0.01
-_KEPT = 9  # of the last times
-_TRIED_S = 4.0
+if TYPE_CHECKING:
+    from lhotse import CutSet
+    from lhotse.cut import Cut
+
+_START_S = 12.0  # of the command until the first cell, and of its tables at the end
+_FOLDS_S = 3.0  # of drawing the folds of a cell, and of the figures of all together
 
 
 @dataclass
@@ -43,6 +48,7 @@ class Forecast:
 
     encode_s: by encoder and corpus, seconds of encoding.
     train_s: by the title of a cell, seconds of training and evaluation.
+    other_s: seconds of all else: starting, loading encoders, drawing folds and uniting them.
     audio_s: seconds of sound that are to be encoded.
     cache_bytes: what the cache will take.
     guessed: titles of cells whose task was never computed here.
@@ -51,6 +57,7 @@ class Forecast:
 
     encode_s: dict[tuple[str, str], float] = field(default_factory=dict)
     train_s: dict[str, float] = field(default_factory=dict)
+    other_s: float = 0.0
     audio_s: float = 0.0
     cache_bytes: int = 0
     guessed: list[str] = field(default_factory=list)
@@ -58,7 +65,7 @@ class Forecast:
 
     @property
     def total_s(self) -> float:
-        return sum(self.encode_s.values()) + sum(self.train_s.values())
+        return sum(self.encode_s.values()) + sum(self.train_s.values()) + self.other_s
 
     def seconds(self, cell: Cell) -> float:
         """Of training and evaluating a cell. 0 for one that is there."""
@@ -71,8 +78,8 @@ class Forecast:
         encode_s, train_s = sum(self.encode_s.values()), sum(self.train_s.values())
         yield (
             f"About {self.total_s / 60:.1f} minutes one after another: {encode_s / 60:.1f} to encode "
-            f"{self.audio_s / 3600:.2f} h of sound once, {train_s / 60:.1f} for the heads. The cache will grow by "
-            f"{gigabytes(self.cache_bytes)}."
+            f"{self.audio_s / 3600:.2f} h of sound once, {train_s / 60:.1f} for the heads, {self.other_s / 60:.1f} for "
+            f"all else. The cache will grow by {gigabytes(self.cache_bytes)}."
         )
         if self.guessed:
             yield f"{len(self.guessed)} cells are of tasks that were never computed here: their time is a guess."
@@ -97,7 +104,8 @@ class Forecast:
             }
             for cell in plan.cells
         ]
-        sums = {"encode_s": sum(self.encode_s.values()), "train_s": sum(self.train_s.values()), "audio_s": self.audio_s}
+        sums = {"encode_s": sum(self.encode_s.values()), "train_s": sum(self.train_s.values())}
+        sums |= {"other_s": self.other_s, "audio_s": self.audio_s}
         return {"cells": cells, "left_out": plan.left_out, **sums, "cache_bytes": self.cache_bytes}
 
 
@@ -108,20 +116,94 @@ def forecast(plan: Plan) -> Forecast:
     for cell in plan.to_compute:
         label, corpus = cell.corpus
         groups.setdefault(label, {}).setdefault(corpus, []).append(cell)
+    byte_s = reading_speed() if groups else 0.0
+    found.other_s += _START_S if groups else 0.0
     for label, corpora in groups.items():
-        cells = [cell for members in corpora.values() for cell in members]
-        begin = time.monotonic()
-        upstream = load_upstream(cells[0].config.upstream, **cells[0].config.upstream_options)
-        load_s, speed = time.monotonic() - begin, seconds_per_second(upstream)
-        for cell in cells:
-            seconds, is_guess = expected_training_s(cell.task, cell.config, load_s)
-            found.train_s[cell.title] = _num_folds(cell) * seconds
-            found.guessed += [cell.title] * is_guess
+        config = next(iter(corpora.values()))[0].config
+        encoder, speed = tried_encoder(config.upstream, config.upstream_options)
+        found.other_s += speed.load_s
         for corpus, members in corpora.items():
-            audio_s, num_bytes = _lacking(members, upstream, found)
-            found.encode_s[label, corpus] = audio_s * speed
-            found.audio_s, found.cache_bytes = found.audio_s + audio_s, found.cache_bytes + num_bytes
+            told = _Corpus(encoder, speed, byte_s)
+            for cell in members:
+                told.add(cell, found)
+            found.encode_s[label, corpus] = told.encode_s
+            found.audio_s, found.cache_bytes = found.audio_s + told.audio_s, found.cache_bytes + told.num_bytes
+            found.other_s += speed.mark_s
     return found
+
+
+class _Corpus:
+    """What an encoder lacks of a corpus, and what the cells cost that read it.
+
+    encoder: which one.
+    speed: how fast it is.
+    byte_s: seconds that a head takes for a byte of hidden states.
+    """
+
+    def __init__(self, encoder: Identified, speed: EncoderSpeed, byte_s: float) -> None:
+        self.encoder, self.speed, self.byte_s = encoder, speed, byte_s
+        self.audio_s, self.num_rows, self.num_bytes = 0.0, 0, 0
+        self._unprepared = Size()  # the largest of cells without manifests
+        self._seen: dict[str, set[str | None]] = {}  # recordings by entry of the cache
+
+    @property
+    def encode_s(self) -> float:
+        """Seconds of encoding what is lacking, and of measuring the norms of layers on some of it."""
+        whole = self.speed.seconds(self.num_rows, self.audio_s)
+        return whole * (1 + min(MEASURED, self.num_rows) / max(self.num_rows, 1))
+
+    def add(self, cell: Cell, found: Forecast) -> None:
+        """Count a cell into a forecast, and here what it needs of the encoder."""
+        folds = _num_folds(cell)
+        if is_prepared(cell.config):
+            reading = self._reading(cell, folds)
+        else:
+            found.unknown.append(cell.task)
+            self._count_unprepared(cell.definition.size)
+            reading = Reading(mark_s=self.speed.mark_s)
+        seconds, is_guess = expected_seconds(cell.task, cell.config, reading)
+        found.train_s[cell.title] = folds * seconds
+        found.guessed += [cell.title] * is_guess
+        if cell.config.folds.by:
+            found.other_s += _FOLDS_S + (1 + folds) * self.speed.mark_s
+
+    def _count_unprepared(self, size: Size) -> None:
+        """Cells of one corpus read the same recordings, of which the largest one reads the most."""
+        if size.hours > self._unprepared.hours:
+            self.audio_s += 3600 * (size.hours - self._unprepared.hours)
+            self.num_rows += max(0, size.rows - self._unprepared.rows)
+            self._unprepared = size
+
+    def _reading(self, cell: Cell, folds: int) -> Reading:
+        """What the heads of a cell read. What the cache lacks of it is counted."""
+        ((cuts, found),) = needs_by_rows([cell.config], self.encoder)
+        needs = [replace(each, form=each.choose_form([cuts]).form) for each in found]
+        with sources_of(needs, cuts, best_device()) as sources:
+            surveys = [source.survey(self._unseen(source, cuts)) for source in sources]
+        if surveys:
+            lacking = joint_survey(surveys)
+            self.audio_s, self.num_rows = self.audio_s + lacking.missing_s, self.num_rows + lacking.missing_rows
+            self.num_bytes += lacking.missing_bytes
+        mean_s = mean_seconds(cell.config)
+        encode_s = 0.0
+        if not needs or any(each.form == "off" for each in needs):
+            # An encoder that trains goes back through what it went forward, which takes twice as long.
+            encode_s = self.speed.seconds(1, mean_s) * (1 if cell.config.finetune.mode == "none" else 3)
+        return Reading(
+            num_rows=rows_read(cell.config, len(cuts), mean_s, folds),
+            row_bytes=fmean([bytes_per_row(each.task, each.form or "off", mean_s) for each in needs] or [0.0]),
+            byte_s=self.byte_s,
+            encode_s=encode_s,
+            mark_s=self.speed.mark_s,
+        )
+
+    def _unseen(self, source: FeatureSource, cuts: CutSet) -> Iterator[Cut]:
+        """Rows that no other cell has counted for the same entry of the cache."""
+        seen = self._seen.setdefault(source.store.key, set())
+        for cut in cuts:
+            if (utterance := source.utterances.of(cut)) not in seen:
+                seen.add(utterance)
+                yield cut
 
 
 def is_short_of_disk(plan: Plan) -> bool:
@@ -136,49 +218,6 @@ def is_short_of_disk(plan: Plan) -> bool:
     return sum(hours.values()) * 4e9 > room and forecast(plan).cache_bytes > room
 
 
-def remember_speed(task: str, config: Experiment, seconds: float) -> None:
-    """Take down what a run of a task took, of one fold where there are folds."""
-    path = _speeds_path(task, config)
-    before = read_json(path).get("times", []) if path.is_file() else []
-    write_json(path, {"task": task, "times": [*before, [_steps(config), seconds]][-_KEPT:]})
-
-
-def seconds_per_second(upstream: Upstream) -> float:
-    """Seconds that an encoder takes for a second of sound, in recordings of some seconds one after another."""
-    device = place(upstream, best_device())
-    num_samples = round(_TRIED_S * upstream.sample_rate_hz)
-    wavs = 0.05 * torch.randn(2, num_samples, generator=torch.Generator().manual_seed(0))
-    lengths = torch.full((2,), num_samples)
-    times: list[float] = []
-    with torch.inference_mode():
-        for _ in range(4):
-            begin = time.monotonic()
-            features = upstream(wavs.to(device), lengths.to(device))
-            features.layers[-1].sum().item()  # waits for a GPU
-            times.append(time.monotonic() - begin)
-    return min(times[1:]) / (2 * _TRIED_S)
-
-
-def expected_training_s(task: str, config: Experiment, load_s: float = 0.0) -> tuple[float, bool]:
-    """Seconds of training and evaluating an experiment, or one of its folds, and whether it is a guess.
-
-    task: RECIPE/YAML.
-    config: the experiment.
-    load_s: seconds of loading the encoder, for a guess.
-    """
-    path, steps = _speeds_path(task, config), _steps(config)
-    times = read_json(path)["times"] if path.is_file() else []
-    if not times:
-        return _GUESS_START_S + 2 * load_s + steps * _GUESS_STEP_S, True
-    return float(median(_scaled(seconds, steps / before) for before, seconds in times)), False
-
-
-def _scaled(seconds: float, ratio: float) -> float:
-    """What took so long with that many times the steps. Loading does not grow with them."""
-    start_s = min(_GUESS_START_S, seconds)
-    return start_s + (seconds - start_s) * ratio
-
-
 def _num_folds(cell: Cell) -> int:
     folds = cell.config.folds
     if not folds.by:
@@ -189,29 +228,3 @@ def _num_folds(cell: Cell) -> int:
     if not is_prepared(cell.config):
         return 5
     return max(1, len({read_field(cut, argument) for cut in read_manifest(cell.config.data.path("all"))}))
-
-
-def _steps(config: Experiment) -> int:
-    """Updates of all members together."""
-    members = math.prod(len(values) for values in config.sweep.axes.values())
-    return max(1, round(config.trainer.steps * (config.sweep.budget or members)))
-
-
-def _speeds_path(task: str, config: Experiment) -> Path:
-    what = [task, config.downstream, config.task, config.setting, config.data.batch_size, str(best_device().type)]
-    name = hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()[:32]
-    return cache_folder() / "suites" / "speeds" / f"{name}.json"
-
-
-def _lacking(cells: list[Cell], upstream: Upstream, found: Forecast) -> tuple[float, int]:
-    """Seconds of sound that the cache lacks for these cells, and the bytes that they will take."""
-    there = [cell.config for cell in cells if is_prepared(cell.config)]
-    unknown = [cell for cell in cells if not is_prepared(cell.config)]
-    found.unknown += [cell.task for cell in unknown]
-    audio_s, num_bytes = max((cell.definition.size.hours * 3600 for cell in unknown), default=0.0), 0
-    for cuts, needs in needs_by_rows(there, upstream):
-        with sources_of(needs, cuts, best_device()) as sources:
-            if sources:
-                survey = joint_survey([source.survey(cuts) for source in sources])
-                audio_s, num_bytes = audio_s + survey.missing_s, num_bytes + survey.missing_bytes
-    return audio_s, num_bytes

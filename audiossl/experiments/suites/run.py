@@ -16,6 +16,7 @@ from audiossl.core.errors import AudiosslError, TrainingError
 from audiossl.core.files import open_no_link, remove_parts
 from audiossl.core.locks import lock_file, try_lock_file
 from audiossl.core.outputs import check_out
+from audiossl.encoders.kept import forget_encoder
 from audiossl.experiments.executors.contract import Executor
 from audiossl.experiments.suites.definition import Suite
 from audiossl.experiments.suites.lockfile import write_lock
@@ -51,7 +52,10 @@ def run_suite(
                 _copy(cell, asked.suite, folder, say)
             elif cell.state == "stale":
                 say(f"{cell.title}: computed again, because of {cell.why}.")
-        Runner(asked.suite, folder, executor, options, say).run([cell for cell in mine if cell.is_wanted])
+        try:
+            Runner(asked.suite, folder, executor, options, say).run([cell for cell in mine if cell.is_wanted])
+        finally:
+            forget_encoder()  # where this process has computed
         folder.collect()
     return make_plan(asked, folder)
 

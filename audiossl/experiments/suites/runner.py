@@ -12,10 +12,10 @@ from audiossl.core.files import read_json, write_json
 from audiossl.experiments.executors.contract import Executor, Outcome, Unit
 from audiossl.experiments.folder import now
 from audiossl.experiments.suites.definition import Suite
-from audiossl.experiments.suites.forecast import expected_training_s
 from audiossl.experiments.suites.identity import key_of
 from audiossl.experiments.suites.plan import Cell, stored
 from audiossl.experiments.suites.results import CellResult, ResultsFolder, folder_of
+from audiossl.experiments.suites.speeds import expected_seconds
 from audiossl.features.access import features_folder
 from audiossl.features.manage import entries_in, remove_entry
 from audiossl.metrics.formatting import interval_written, with_unit, written
@@ -153,7 +153,7 @@ class Runner:
 
     def _unit(self, cell: Cell, begun: CellResult) -> Unit:
         arguments = {"out": str(self.folder), "begun": begun.as_json(), "config": as_dict(cell.config)}
-        seconds, _ = expected_training_s(cell.task, cell.config)
+        seconds, _ = expected_seconds(cell.task, cell.config)
         return Unit(cell.title, f"{_WORK}:compute_cell", arguments, seconds)
 
     def _begin_folds(

@@ -22,10 +22,11 @@ from audiossl.experiments.cross_validation.training import begin_folds, finish_f
 from audiossl.experiments.folder import RunFolder, now, versions_here
 from audiossl.experiments.loading import load_run
 from audiossl.experiments.start import train
-from audiossl.experiments.suites.forecast import remember_speed
+from audiossl.experiments.suites.encoders import encoder_kept_for
 from audiossl.experiments.suites.metering import EnergyMeter, named_times, peak_memory_bytes
 from audiossl.experiments.suites.plan import remember, stored
 from audiossl.experiments.suites.results import CellResult, Cost, ResultsFolder, Tried
+from audiossl.experiments.suites.speeds import bytes_per_row, mean_seconds, remember_run
 from audiossl.experiments.sweeps.record import best_member, is_sweep, read_sweep
 
 _log = logging.getLogger(__name__)
@@ -47,17 +48,19 @@ def compute_cell(out: str, begun: Mapping[str, Any], config: Mapping[str, Any]) 
     folder.write(replace(cell, state="begun", created=now()))
     times: dict[str, float] = {}
     with EnergyMeter() as energy:
-        with named_times(times, "train_s"):
+        with encoder_kept_for(experiment), named_times(times, "train_s"):
             if cell.fold:
                 train_fold(experiment, whole, cell.fold, resume=resume)
             else:
                 resume = resume and run.is_run and (is_sweep(run.path) or run.can_resume)
                 train(experiment, run.path, resume=resume, overwrite=not resume)
         chosen = RunFolder(best_member(run.path)) if is_sweep(run.path) else run
-        with named_times(times, "evaluate_s"):
-            metrics = load_run(chosen.path).evaluate("test")
+        with encoder_kept_for(experiment), named_times(times, "evaluate_s"):
+            trained = load_run(chosen.path)
+            metrics = trained.evaluate("test")
     cost = Cost(peak_memory_bytes=peak_memory_bytes(), energy_j=energy.joules, device=str(best_device()), **times)
-    remember_speed(cell.task, experiment, cost.total_s)
+    row_bytes = bytes_per_row(trained.task, chosen.facts.features or "off", mean_seconds(experiment))
+    remember_run(cell.task, experiment, cost.total_s, row_bytes)
     return _written(folder, _with_facts(folder, cell, run, chosen, metrics, cost))
 
 
@@ -70,7 +73,8 @@ def begin_cell(out: str, begun: Mapping[str, Any], config: Mapping[str, Any]) ->
     if not resume:
         for path in folder.folds(cell.task, cell.upstream, cell.seed):
             path.unlink()
-    names = begin_folds(experiment, whole, resume=resume, overwrite=not resume)
+    with encoder_kept_for(experiment):
+        names = begin_folds(experiment, whole, resume=resume, overwrite=not resume)
     folder.write(replace(cell, state="begun", created=now()))
     return {"folds": names}
 
@@ -81,7 +85,8 @@ def pool_folds(out: str, begun: Mapping[str, Any], config: Mapping[str, Any]) ->
     experiment = structured(Experiment, config, where=cell.title)
     whole = folder.run(cell.task, cell.upstream, cell.seed)
     finish_folds(experiment, whole)
-    run = load_run(whole)
+    with encoder_kept_for(experiment):
+        run = load_run(whole)
     assert isinstance(run, FoldedRun)
     metrics = run.pool("test")
     parts = [folder.read(folder.cell(cell.task, cell.upstream, cell.seed, name)) for name in run.folds]

@@ -16,9 +16,8 @@ from rich.console import Console
 
 from audiossl.core.errors import ConfigError, TrainingError
 from audiossl.core.processes import world_size
-from audiossl.core.tensors import fingerprint
 from audiossl.data.manifests import read_manifest
-from audiossl.encoders.loading import load_upstream
+from audiossl.encoders.kept import load_identified
 from audiossl.encoders.upstream import Upstream
 from audiossl.experiments.building import (
     build_downstream,
@@ -62,13 +61,13 @@ def train_sweep(config: Experiment, out: Path, *, resume: bool = False, overwrit
         if resume and config.sweep.budget:
             _check_same_plan(config, out)
         cuts = {split: read_manifest(config.data.path(split)) for split in ("train", "dev")}
-        upstream = load_upstream(config.upstream, **config.upstream_options)
+        upstream, mark = load_identified(config.upstream, config.upstream_options)
         members = _members(config, out, cuts, upstream, resume)
         warn_of_leaks(config.data, cuts)
         writer = SweepWriter(config, members, out, resume)
         if _in_one_pass(config):
             stack, rungs = config.sweep.stack == "auto", planned_rungs(config)
-            train_together(members, cuts, fingerprint(upstream), writer, stack=stack, rungs=rungs)
+            train_together(members, cuts, mark, writer, stack=stack, rungs=rungs)
         else:
             _train_one_after_another(members, writer)
     for note in writer.notes:

@@ -9,6 +9,7 @@ import torch
 from toys.suites import SUITE, TASK, TERA, ToySuite
 
 from audiossl.core.config import as_dict
+from audiossl.encoders.kept import load_identified
 from audiossl.encoders.loading import load_upstream
 from audiossl.experiments.suites import extraction
 from audiossl.experiments.suites.extraction import extract_features, needs_by_rows
@@ -82,15 +83,15 @@ def test_norms_are_those_of_the_layers(cells: Any) -> None:
 
 def test_every_head_that_is_tried_says_what_it_needs(cells: Any) -> None:
     (cell,) = cells({}, interface=["every_layer"])
-    upstream = load_upstream(cell.config.upstream, **cell.config.upstream_options)
-    ((_, needs),) = needs_by_rows([cell.config], upstream)
+    encoder = load_identified(cell.config.upstream, cell.config.upstream_options)
+    ((_, needs),) = needs_by_rows([cell.config], encoder)
     assert [each.task.interface.layers_read for each in needs] == [(0,), (1,), (2,)]
 
 
 def test_an_encoder_that_is_trained_needs_no_cache(cells: Any) -> None:
     (cell,) = cells({"finetune": {"mode": "all"}})
-    upstream = load_upstream(cell.config.upstream, **cell.config.upstream_options)
-    ((_, needs),) = needs_by_rows([cell.config], upstream)
+    encoder = load_identified(cell.config.upstream, cell.config.upstream_options)
+    ((_, needs),) = needs_by_rows([cell.config], encoder)
     assert needs == []
     assert extract_features(configs([cell]), (0, 1))["audio_s"] == 0.0
 

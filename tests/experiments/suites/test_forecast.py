@@ -2,37 +2,31 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import Any
-
 import pytest
-from toys.suites import SUITE, TASK, TERA, ToySuite
+from toys.suites import SUITE, TASK, TERA, WORDS, ToySuite
 
 from audiossl.core.config import as_dict
-from audiossl.encoders.loading import load_upstream
 from audiossl.experiments.suites import forecast as module
+from audiossl.experiments.suites import speeds
 from audiossl.experiments.suites.extraction import extract_features
-from audiossl.experiments.suites.forecast import (
-    Forecast,
-    forecast,
-    is_short_of_disk,
-    remember_speed,
-    seconds_per_second,
-)
+from audiossl.experiments.suites.forecast import forecast, is_short_of_disk
 from audiossl.experiments.suites.recipes import prepare
+from audiossl.experiments.suites.speeds import remember_run
 
 
 @pytest.fixture(autouse=True)
 def speed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every encoder needs half a second for a second of sound."""
-    monkeypatch.setattr(module, "seconds_per_second", lambda upstream: 0.5)
+    """Every encoder needs half a second for a second of sound, and a tenth more for each recording."""
+    monkeypatch.setattr(speeds, "encoding_speed", lambda upstream: (0.1, 0.5))
 
 
 def test_before_anything_is_prepared_the_suite_says_how_much_there_is(toy: ToySuite) -> None:
     plan = toy.plan(toy.asked("log_mel", TERA))
     costs = forecast(plan)
     assert costs.audio_s == pytest.approx(2 * 36.0)
-    assert costs.encode_s == {("log_mel", "toy"): pytest.approx(18.0), (TERA, "toy"): pytest.approx(18.0)}
+    # 39 recordings. The norms of layers are measured on 32 of them.
+    expected = pytest.approx((18.0 + 3.9) * (1 + 32 / 39))
+    assert costs.encode_s == {("log_mel", "toy"): expected, (TERA, "toy"): expected}
     assert costs.guessed == [cell.title for cell in plan.cells]
     text = " ".join(costs.lines(plan))
     assert text.startswith("2 cells, 0 of them there already, 2 to compute. About ")
@@ -55,23 +49,42 @@ def test_what_the_cache_lacks_is_counted_once_for_all_tasks_of_a_corpus(toy: Toy
     assert after.cache_bytes == 0
 
 
-def test_what_training_took_is_used_for_other_numbers_of_steps(toy: ToySuite) -> None:
+def test_what_training_took_is_used(toy: ToySuite) -> None:
     plan = toy.plan(toy.asked())
     (cell,) = plan.cells
-    for seconds in (8.0, 12.0, 100.0):
-        remember_speed(cell.task, cell.config, seconds)
+    remember_run(cell.task, cell.config, 12.0, 0.0)
     costs = forecast(plan)
     assert costs.guessed == []
-    assert costs.seconds(cell) == pytest.approx(12.0, rel=0.2)  # the median
-    (longer,) = toy.plan(toy.asked(over={"trainer": {"steps": 600}})).cells
-    assert forecast(toy.plan(toy.asked(over={"trainer": {"steps": 600}}))).seconds(longer) > costs.seconds(cell)
+    assert costs.seconds(cell) == 12.0
+    assert costs.total_s == pytest.approx(12.0 + sum(costs.encode_s.values()) + costs.other_s)
+
+
+def test_a_head_reads_more_of_a_larger_encoder(toy: ToySuite, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "reading_speed", lambda: 1e-6)
+    prepare("toy", toy.suite().tasks, toy.data, toy.results().path)
+    small, large = toy.plan(toy.asked("log_mel", TERA)).cells
+    remember_run(small.task, small.config, 7.0, 0.0)
+    costs = forecast(toy.plan(toy.asked("log_mel", TERA)))
+    assert costs.seconds(small) == 7.0
+    # The mean of three layers of 8 numbers in half precision, of each row in each of 6 steps of 6 rows, and so on.
+    rows = 36 + 3 * 39 / 7 + 39 * 5 / 7
+    assert costs.seconds(large) == pytest.approx(7.0 + rows * 48 * 1e-6, abs=0.1)
 
 
 def test_folds_count_each(toy: ToySuite) -> None:
     plan = toy.plan(toy.asked(only=["toy/folds"]))
     (cell,) = plan.cells
-    remember_speed(cell.task, cell.config, 7.0)
+    remember_run(cell.task, cell.config, 7.0, 0.0)
     assert forecast(plan).seconds(cell) == pytest.approx(14.0)
+
+
+def test_rows_that_two_tasks_read_are_counted_once(toy: ToySuite) -> None:
+    toy.write_recipe("again", {**WORDS, "trainer": {**WORDS["trainer"], "lr": 0.01}, "data": {**WORDS["data"]}})
+    toy.write({**SUITE, "tasks": {"toy/words": TASK, "toy/again": TASK}})
+    prepare("toy", toy.suite().tasks, toy.data, toy.results().path)
+    both, one = (forecast(toy.plan(toy.asked(only=only))) for only in ((), ("toy/words",)))
+    assert both.audio_s == pytest.approx(one.audio_s)
+    assert both.cache_bytes == one.cache_bytes
 
 
 def test_a_program_can_read_it(toy: ToySuite) -> None:
@@ -98,11 +111,3 @@ def test_the_disk_is_short_where_states_of_all_encoders_do_not_fit(
     monkeypatch.setattr(module, "free_bytes", lambda root: 2000)
     assert is_short_of_disk(plan)
     assert not is_short_of_disk(toy.plan(toy.asked("log_mel")))  # one alone has to fit
-
-
-def test_speed_is_measured_on_sound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()
-    clock: Any = iter(range(100))
-    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: next(clock)))
-    assert seconds_per_second(load_upstream("log_mel")) == pytest.approx(1 / 8)  # a second for twice four seconds
-    assert Forecast().total_s == 0

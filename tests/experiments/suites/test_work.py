@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from toys.suites import SUITE, TASK, ToySuite
+from toys.suites import SUITE, TASK, TERA, ToySuite
 
 from audiossl.core.config import as_dict
+from audiossl.core.tensors import fingerprint
+from audiossl.encoders import kept
+from audiossl.encoders.kept import forget_encoder, keep_encoder, load_identified
+from audiossl.experiments.loading import load_run
 from audiossl.experiments.suites.plan import Cell
 from audiossl.experiments.suites.recipes import prepare
 from audiossl.experiments.suites.results import CellResult
@@ -81,6 +86,46 @@ def test_folds_are_begun_computed_and_pooled(toy: ToySuite) -> None:
     assert whole.cost.train_s == pytest.approx(sum(part.cost.train_s for part in parts))
     assert all((folder.path / part.predictions).is_file() for part in parts)
     assert (toy.results().path / whole.run / "folds.json").read_text() == drawn
+
+
+@pytest.fixture
+def loads(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The names of the encoders that were loaded."""
+    names: list[str] = []
+    load = kept.load_upstream
+    monkeypatch.setattr(kept, "load_upstream", lambda name, **options: [names.append(name), load(name, **options)][1])
+    yield names
+    forget_encoder()
+
+
+def test_the_encoder_is_loaded_once_for_all_that_a_worker_computes(toy: ToySuite, loads: list[str]) -> None:
+    arguments, cell = begun(toy, "toy/folds")
+    forget_encoder()
+    begin_cell(**arguments)
+    for name in ("1", "2"):
+        one = replace(CellResult.from_json(arguments["begun"], "it"), fold=name, key=f"{cell.key}{name}")
+        compute_cell(**{**arguments, "begun": one.as_json()})
+    pool_folds(**arguments)
+    assert loads == ["log_mel"]
+    # A head that was trained and tested on an encoder of its own says the same.
+    first = toy.results().read(toy.results().folds("toy/folds", "log_mel", 0)[0])
+    before = (toy.results().path / first.predictions).read_bytes()
+    run = load_run(toy.results().path / first.run)
+    run.evaluate("test")
+    assert (toy.results().path / first.predictions).read_bytes() == before
+    assert len(loads) == 2
+
+
+def test_an_encoder_that_is_trained_is_loaded_each_time(toy: ToySuite, loads: list[str]) -> None:
+    toy.write({**SUITE, "tasks": {"toy/words": {**TASK, "settings": {"finetune": {"mode": "all"}}}}})
+    prepare("toy", toy.suite().tasks, toy.data, toy.results().path)
+    (cell,) = toy.plan(toy.asked(TERA)).cells
+    made = CellResult(cell.key, "toy/words", TERA, 0, state="begun", metric="accuracy")
+    with keep_encoder("of an earlier unit"):
+        frozen = load_identified(cell.config.upstream, cell.config.upstream_options)
+    compute_cell(str(toy.results()), made.as_json(), as_dict(cell.config))
+    assert loads == ["tera", "tera", "tera"]  # frozen, for training and for evaluation
+    assert fingerprint(frozen.upstream) == frozen.fingerprint
 
 
 def test_a_figure_that_a_task_does_not_have_is_said(toy: ToySuite, caplog: pytest.LogCaptureFixture) -> None:
