@@ -20,7 +20,8 @@ FLOORS = (
     "data nn metrics",
     "encoders",
     "features training",
-    "interfaces objectives experiments analysis upstreams",
+    "analysis",
+    "interfaces objectives experiments upstreams",
     "report downstreams",
     "cli",
 )  # from the lowest; an import goes down or stays in its room

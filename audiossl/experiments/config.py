@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from audiossl.core.config import merged_layers, parse_overrides, read_saved_yaml, read_yaml, structured, with_long_forms
 from audiossl.core.errors import ConfigError
-from audiossl.core.ranges import NonNegative, Positive, Range, Seed, Share, check_ranges
+from audiossl.core.ranges import CountOrZero, NonNegative, Positive, Range, Seed, Share, check_ranges
 from audiossl.core.registry import DOWNSTREAMS, UPSTREAMS
 from audiossl.data.config import LoaderConfig
 from audiossl.data.folds import FoldsConfig
@@ -181,6 +181,20 @@ class PretrainData(DataConfig):
 
 
 @dataclass(frozen=True)
+class ProbeConfig:
+    """A probe that runs during pre-training, and whose accuracy on dev is a curve of the log."""
+
+    every: CountOrZero = 0
+    """Steps between two probes, a multiple of trainer.eval_every. 0 for none."""
+    dir: str = ""
+    """Folder with a labelled train.jsonl.gz to fit the probe on, and dev.jsonl.gz to score it."""
+    field: str = "label"
+    """The column with the classes."""
+    layers: str = "all"
+    """Layers that are probed: all, last, or numbers and ranges such as 0,6-8. The best on dev is logged."""
+
+
+@dataclass(frozen=True)
 class PretrainExperiment:
     """An encoder under an objective."""
 
@@ -208,8 +222,18 @@ class PretrainExperiment:
     """Optimizer, schedule, evaluations and checkpoints."""
     cache: CacheConfig = field(default_factory=CacheConfig)
     """Where hidden states of a frozen teacher are kept, and how many, where an objective has them computed once."""
+    probe: ProbeConfig = field(default_factory=ProbeConfig)
+    """A classifier on the encoder as it is at an evaluation, to see whether it gets better."""
     seed: Seed = 0
     """Seed of the first weights and of the order of the rows."""
+
+    def __post_init__(self) -> None:
+        every = self.trainer.eval_every
+        if self.probe.every and (not every or self.probe.every % every):
+            raise ConfigError(
+                f"probe.every={self.probe.every} must be a multiple of trainer.eval_every={every}, for a probe belongs "
+                "to an evaluation on dev."
+            )
 
     @property
     def encoder(self) -> str:
@@ -268,7 +292,8 @@ def inputs_of(config: Any) -> list[Path]:
     data: DataConfig = config.data
     named = [str(data.dir), *(str(data.path(split)) for split in ("train", "dev", "test", "all"))]
     named += [str(path) for path in getattr(data, "mixed_paths", {}).values()]
-    named += [text for text in (config.upstream, getattr(config, "init", "")) if text]
+    probed = getattr(config, "probe", None)
+    named += [text for text in (config.upstream, getattr(config, "init", ""), probed.dir if probed else "") if text]
     for options in ("upstream_options", "task", "interface_options", "objective_options"):
         named += _paths_among(getattr(config, options, {}))
     return [Path(text) for name in named if name not in UPSTREAMS for text in (name, name.partition(":")[2]) if text]

@@ -23,6 +23,7 @@ from audiossl.experiments.cached_batches import needs_of, open_features
 from audiossl.experiments.config import Experiment, PretrainExperiment, inputs_of
 from audiossl.experiments.continuing import load_init, take_heads
 from audiossl.experiments.folder import LayerWeights, RunFacts, RunFolder
+from audiossl.experiments.periodic_probe import ProbingEvaluator
 from audiossl.experiments.resuming import begin_again, say_if_nothing_was_left
 from audiossl.experiments.run import encoder_file_of
 from audiossl.experiments.surroundings import surroundings_of
@@ -143,7 +144,8 @@ def pretrain(config: PretrainExperiment, out: Path, *, resume: bool = False, ove
             take_heads(task, config)
         accelerator = accelerator_of(config.trainer)
         sources = [batch_source(task, config, cuts, split) for split in ("train", "dev")]
-        trainer = Trainer(task, config.trainer, out, *sources, seed=config.seed)
+        evaluator = ProbingEvaluator(config.probe) if config.probe.every else None
+        trainer = Trainer(task, config.trainer, out, *sources, seed=config.seed, evaluator=evaluator)
         with surroundings_of(config, cuts, accelerator) as surroundings:
             task.prepare(surroundings)
             # All that can be wrong before the first step was found: what an earlier run left may go.

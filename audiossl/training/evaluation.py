@@ -23,8 +23,8 @@ class Evaluator:
             rows: list[Prediction] = gather_object(predict_all(context.task, own, context.device))
         return rows
 
-    def score(self, context: TrainingContext, batches: BatchSource) -> dict[str, Metric]:
-        """The metrics of dev, without intervals."""
+    def score(self, context: TrainingContext, batches: BatchSource, step: int) -> dict[str, Metric]:
+        """The metrics of dev after `step` updates, without intervals."""
         predictions = context.task.assemble(self.predict(context, batches), "dev")
         with no_intervals():
             return context.task.score(predictions)

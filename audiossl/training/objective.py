@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from audiossl.core.config import make
 from audiossl.core.errors import ConfigError, TrainingError, did_you_mean
@@ -167,16 +167,31 @@ class Objective(Task):
         names = [cut.id for cut in batch.cuts] or [str(number) for number in range(len(batch))]
         return [keyed_generator(seed, epoch, name, *key) for name in names]
 
+    def gradient_parts(self) -> dict[str, list[nn.Parameter]]:
+        """The Transformer blocks, what lies before them, and the heads of the loss."""
+        blocks = {id(p) for module in getattr(self.upstream, "blocks", ()) for p in module.parameters()}
+        parts: dict[str, list[nn.Parameter]] = {"front": [], "blocks": [], "heads": []}
+        own = {id(p) for p in self.upstream.parameters()}
+        for parameter in self.parameters():
+            if parameter.requires_grad:
+                name = "blocks" if id(parameter) in blocks else "front" if id(parameter) in own else "heads"
+                parts[name].append(parameter)
+        return {name: part for name, part in parts.items() if part}
+
     def predict(self, batch: Batch) -> list[Prediction]:
         loss = self.loss(batch)
-        rows = [{"id": cut.id} for cut in batch.cuts]
-        shared = {"loss": float(loss.total), "weight": float(loss.weight) / max(len(rows), 1)}
-        return [{**row, **shared} for row in rows]
+        figures = {name: float(value) for name, value in loss.logs.items()}
+        shared = {"loss": float(loss.total), "weight": float(loss.weight) / max(len(batch.cuts), 1), "logs": figures}
+        return [{"id": cut.id, **shared} for cut in batch.cuts]
 
     def score(self, predictions: Sequence[Prediction]) -> dict[str, Metric]:
+        """The loss and what it logs, averaged by weight."""
+        figures = [{"loss": row["loss"], **row.get("logs", {})} for row in predictions]
         weights = np.array([row["weight"] for row in predictions])
-        losses = np.array([row["loss"] for row in predictions])
-        return {"loss": Metric(float((losses * weights).sum() / max(weights.sum(), 1e-12)))}
+        total = max(weights.sum(), 1e-12)
+        names = dict.fromkeys(name for each in figures for name in each)
+        values = {name: np.array([each.get(name, 0.0) for each in figures]) for name in names}
+        return {name: Metric(float((value * weights).sum() / total)) for name, value in values.items()}
 
 
 def load_objective(name: str, upstream: Upstream, /, **options: Any) -> Objective:

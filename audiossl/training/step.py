@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import nullcontext
 from typing import Any, NamedTuple
 
@@ -67,22 +67,31 @@ class Stepper:
         means = dict(zip(sums, values, strict=True))
         rates = set_learning_rates(optimizer, schedule_factor(context.config, step))
         # Data-parallel wrappers average over processes; each process summed over its items.
-        norm = _scale_and_clip(optimizer, context.world / weight_sum, context.config.clip)
+        _scale(optimizer, context.world / weight_sum)
+        parts = {f"grad_norm_{name}": _norm(part) for name, part in context.task.gradient_parts().items()}
+        norm = _clip(optimizer, context.config.clip)
         finite = math.isfinite(norm) and math.isfinite(means["loss"])
         if finite:
             optimizer.step()
         optimizer.zero_grad()
-        figures = {**means, **rates, "grad_norm": norm, "finite": finite}
+        figures = {**means, **rates, "grad_norm": norm, **parts, "finite": finite}
         return StepResult(figures, batch.position, bool(stopped))
 
 
-def _scale_and_clip(optimizer: Any, scale: Tensor, clip: float) -> float:
-    """Multiply the gradients by `scale` and clip their joint L2 norm to `clip` (0: any).
-
-    Returns the norm before clipping.
-    A parameter without a gradient stays as it is, and so does its optimizer state.
-    """
-    parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-    for parameter in parameters:
+def _scale(optimizer: Any, scale: Tensor) -> None:
+    """Multiply the gradients by `scale`. A parameter without one stays as it is, and so does its optimizer state."""
+    for parameter in _with_gradient(optimizer):
         parameter.grad.mul_(scale)
-    return float(torch.nn.utils.clip_grad_norm_(parameters, clip or math.inf))
+
+
+def _clip(optimizer: Any, most: float) -> float:
+    """Clip the joint L2 norm of the gradients to `most` (0: any). Returns the norm before."""
+    return float(torch.nn.utils.clip_grad_norm_(_with_gradient(optimizer), most or math.inf))
+
+
+def _with_gradient(optimizer: Any) -> list[Any]:
+    return [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+
+
+def _norm(parameters: Sequence[Tensor]) -> float:
+    return float(torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None]))

@@ -91,6 +91,10 @@ class Task(nn.Module, ABC):
         """What trains, each parameter in one group."""
         return [ParameterGroup("", [parameter for parameter in self.parameters() if parameter.requires_grad])]
 
+    def gradient_parts(self) -> dict[str, list[Parameter]]:
+        """Parameters whose gradient's norm is logged apart, as `grad_norm_<name>`. None by default."""
+        return {}
+
     @property
     def may_skip_parameters(self) -> bool:
         """True where a step may leave something trainable without a gradient: several processes must expect it."""

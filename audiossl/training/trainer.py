@@ -139,7 +139,7 @@ class Trainer:
     def _evaluate(self, log: RunLog, dev_batches: BatchSource) -> None:
         """Score dev, and keep the weights if they are among the best."""
         task, state = self.task, self.state
-        metrics = self.evaluator.score(self.context, dev_batches)
+        metrics = self.evaluator.score(self.context, dev_batches, state.step)
         value = _monitored(metrics, task)
         log.write(state.step, "dev", {name: metric.value for name, metric in metrics.items()})
         pictures = self.evaluator.snapshot(self.context, dev_batches, self.folder / "figures")

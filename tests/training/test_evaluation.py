@@ -74,7 +74,7 @@ def test_each_process_reads_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_is_scored_is_assembled_and_has_no_intervals() -> None:
     task = Classifying()
-    metrics = Evaluator().score(context_of(task), toy_dev)
+    metrics = Evaluator().score(context_of(task), toy_dev, 0)
     assert task.split == "dev"
     assert metrics["accuracy"] == Metric(0.5, None, None)
     again = task.score(task.assemble(predict_all(task, toy_dev(None, 0, 1)), "test"))
