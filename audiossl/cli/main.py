@@ -12,7 +12,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from audiossl.cli import cache, config, data, probing, suite
+from audiossl.cli import cache, config, data, probing, suite, units
 from audiossl.cli.options import AsJson, Precision, UpstreamName, UpstreamOptions, takes_fields_of, upstream_options
 from audiossl.cli.tables import PlainFormatter, add_row, console, new_table
 from audiossl.core.errors import AudiosslError, ConfigError, os_error_sentence
@@ -28,6 +28,7 @@ app = typer.Typer(
 app.add_typer(data.app, name="data", help="Make, check and describe manifests.")
 app.add_typer(suite.app, name="suite", help="Upstreams on many tasks: plan, run, compare and show them.")
 app.add_typer(cache.app, name="cache", help="List, check and remove hidden states that are kept.")
+app.add_typer(units.app, name="units", help="Discrete units: clusters of frames, fitted, applied and judged.")
 
 
 Overrides = Annotated[Optional[list[str]], typer.Argument(help="Settings as key=value.", show_default=False)]  # noqa: UP045

@@ -222,7 +222,8 @@ class UnitLabels:
         beside_s = 0.0 if self.facts.centre_s is None else centre_s - self.facts.centre_s
         times_s = np.arange(num_frames) * (encoder.stride / encoder.sample_rate_hz) * speed + begin_s + beside_s
         places = np.ceil(times_s * self.facts.rate_hz - 0.5 - _NEARLY).astype(np.int64)
-        return row.units[places[places < len(row.units)].clip(min=0)]
+        found: Numbers = row.units[places[places < len(row.units)].clip(min=0)]
+        return found
 
     def _part(self, cut: Cut) -> tuple[UnitRow, float, float]:
         """The units of the row that a cut is a part of, where in the row it begins, and how much faster it is."""
@@ -242,7 +243,7 @@ class UnitLabels:
         labelled_s, recording = len(row.units) / self.facts.rate_hz, getattr(cut, "recording", None)
         of = f" of a recording of {recording.duration:.2f} s" if recording else ""
         return LabelError(
-            f"The labels of row {cut.id} in {self.name} are of {row.start_s:.2f} s to {row.start_s + labelled_s:.2f} s, "
-            f"but its sound is of {cut.start:.2f} s to {cut.start + cut.duration:.2f} s{of}; write them again from its "
-            f"own sound."
+            f"The labels of row {cut.id} in {self.name} are of {row.start_s:.2f} s to {row.start_s + labelled_s:.2f} "
+            f"s, but its sound is of {cut.start:.2f} s to {cut.start + cut.duration:.2f} s{of}; write them again from "
+            f"its own sound."
         )

@@ -7,6 +7,7 @@ units.json           everything else (`UnitsCard`)
 from __future__ import annotations
 
 import hashlib
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
@@ -20,6 +21,7 @@ from audiossl.core.tensors import fingerprint as fingerprint_of
 from audiossl.core.tensors import read_tensors, write_tensors
 from audiossl.data.unit_files import UnitFacts
 from audiossl.encoders.loading import load_upstream
+from audiossl.encoders.naming import named_by
 from audiossl.encoders.upstream import Upstream
 from audiossl.nn.kmeans import nearest_centre
 
@@ -73,10 +75,13 @@ class UnitsCard:
 
 
 class Units:
-    """Centres (K, D) and their card, whose fingerprint is that of both."""
+    """Centres (K, D) and their card, whose fingerprint is that of both.
 
-    def __init__(self, centres: Tensor, card: UnitsCard) -> None:
-        self.centres = centres.float()
+    folder: that they were read from. None where they were just fitted.
+    """
+
+    def __init__(self, centres: Tensor, card: UnitsCard, folder: Path | None = None) -> None:
+        self.centres, self.folder = centres.float(), folder
         digest = hashlib.sha256(f"{card.upstream_fingerprint} {card.upstream_class} {card.layer}".encode())
         digest.update(self.centres.contiguous().cpu().numpy().tobytes())
         self.card = replace(card, fingerprint=digest.hexdigest())
@@ -106,7 +111,9 @@ class Units:
     def load_encoder(self, name: str = "", **options: Any) -> Upstream:
         """The encoder that was clustered, from where it was or from `name`. Raises CheckpointError for another one."""
         given = {**(self.card.upstream_options if not name else {}), **options}
-        upstream = load_upstream(name or self.card.upstream, **given)
+        # A folder that may be from elsewhere names no address that was not fetched here before.
+        with named_by(self.folder, paths=True, asked=[name]) if self.folder else nullcontext():
+            upstream = load_upstream(name or self.card.upstream, **given)
         self.check_encoder(upstream)
         return upstream
 
@@ -128,7 +135,7 @@ class Units:
         tensors, _ = read_tensors(folder / TENSORS)
         if tensors.keys() != {"centres"} or tensors["centres"].shape != (card.clusters, card.width):
             raise CheckpointError(f"{folder / TENSORS} has no centres ({card.clusters}, {card.width}); copy it again.")
-        made = cls(tensors["centres"], card)
+        made = cls(tensors["centres"], card, folder)
         if made.card.fingerprint != card.fingerprint:
             raise CheckpointError(f"{folder / TENSORS} and {CARD} are not of the same units; copy both again.")
         return made

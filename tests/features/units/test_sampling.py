@@ -38,9 +38,9 @@ def test_all_frames_are_kept_where_there_is_room() -> None:
 
 
 def test_every_frame_has_the_same_chance() -> None:
-    firsts = [float(drawn(200, list(recordings()), seed=seed)[:, 0].mean()) for seed in range(40)]
+    firsts = [float(drawn(200, list(recordings()), seed=seed)[:, 0].mean()) for seed in range(12)]
     every = torch.cat(list(recordings().values()))[:, 0]
-    assert abs(sum(firsts) / 40 - float(every.mean())) < 0.02 * float(every.mean())
+    assert abs(sum(firsts) / 12 - float(every.mean())) < 0.03 * float(every.mean())
 
 
 def test_the_room_is_that_of_sample_and_copy() -> None:
