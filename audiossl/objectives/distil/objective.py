@@ -121,6 +121,10 @@ class DistilObjective(Objective):
         return self.augmentation.item_wise or not self.training
 
     @property
+    def may_skip_parameters(self) -> bool:
+        return max(student for student, _ in self.pairs) < self.upstream.num_layers - 1
+
+    @property
     def frame_ratio(self) -> float:
         """Teacher frames in a student frame."""
         return self.teacher.encoder.frame_rate_hz / self.upstream.frame_rate_hz

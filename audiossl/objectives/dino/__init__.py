@@ -1,0 +1,1 @@
+"""Self-distillation of whole utterances: embeddings of voices and sounds without labels."""
