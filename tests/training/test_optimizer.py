@@ -38,6 +38,12 @@ def test_tri_stage_schedule() -> None:
         TrainerConfig(hold_share=1.5)
 
 
+def test_stable_decay_schedule() -> None:
+    config = TrainerConfig(steps=10, warmup_steps=2, schedule="stable_decay", hold_share=0.4)
+    expected = [1 / 2, 1, 1, 1, 1, 1, 1, 0.75, 0.5, 0.25]
+    assert [schedule_factor(config, step) for step in range(10)] == pytest.approx(expected)
+
+
 def test_a_task_with_nothing_to_train_is_refused() -> None:
     with pytest.raises(TrainingError, match="ToyTask has nothing to train"):
         build_optimizer(ToyTask().requires_grad_(False), TrainerConfig())

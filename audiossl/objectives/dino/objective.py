@@ -165,7 +165,7 @@ class DinoObjective(Objective):
         wavs, lengths = (torch.cat(parts) for parts in zip(*views, strict=True))
         features = encoder(wavs, lengths, up_to_layer=self.layer)
         made: Tensor = head(self.pooling(features.layers[self.layer].float(), features.lengths))
-        return made.float().unflatten(0, (len(views), -1))
+        return made.float().view(len(views), -1, made.shape[-1])
 
 
 @torch.no_grad()
