@@ -88,3 +88,10 @@ class MaskedObjective(Objective):
         """Embedded frames (B, T, D) with those of masked (B, T) replaced by the mask embedding."""
         filler = self.encoder.mask_embedding if hasattr(self.upstream, "mask_embedding") else self.mask_embedding
         return torch.where(masked[..., None], filler.to(x.dtype), x)
+
+    def without_embedding(self) -> None:
+        """Where masked frames become something else, what they would become does not train."""
+        if hasattr(self.upstream, "mask_embedding"):
+            self.encoder.mask_embedding.requires_grad_(False)
+        else:
+            del self.mask_embedding

@@ -91,7 +91,7 @@ class Data2VecObjective(MaskedObjective):
         if config.decoder_layers:
             shape = (config.decoder_width, config.decoder_layers, config.decoder_kernel, config.decoder_groups)
             self.head, self.dropout = ConvDecoder(self.width, *shape), nn.Dropout(config.decoder_dropout)
-            self._without_embedding()
+            self.without_embedding()
         else:
             self.head = nn.Linear(self.width, self.width)
 
@@ -183,13 +183,6 @@ class Data2VecObjective(MaskedObjective):
         ]
         noise[masked.items, masked.frames] = (self.config.mask_noise * torch.cat(rows)).to(noise.dtype)
         return noise
-
-    def _without_embedding(self) -> None:
-        """Masked frames are not encoded, so what they would become does not train."""
-        if hasattr(self.upstream, "mask_embedding"):
-            self.encoder.mask_embedding.requires_grad_(False)
-        else:
-            del self.mask_embedding
 
 
 def _spread(rows: Tensor) -> Tensor:

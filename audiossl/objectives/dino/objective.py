@@ -24,6 +24,7 @@ from audiossl.core.ranges import Count, CountOrZero, Positive, Seed, Share, Shar
 from audiossl.core.types import Batch, Loss
 from audiossl.encoders.upstream import Upstream
 from audiossl.nn.augmentations import Augmentation, AugmentationConfig
+from audiossl.nn.crops import crops_at
 from audiossl.nn.dino_head import DinoHead
 from audiossl.nn.ema import EmaTeacher, linear_ramp
 from audiossl.nn.pooling import make_pooling
@@ -148,15 +149,14 @@ class DinoObjective(Objective):
         else:
             halves = torch.div(batch.lengths, 2, rounding_mode="floor")
             lengths = halves.clamp(min=least, max=max(round(config.short_s * rate), least))
-        size = min(batch.wavs.shape[1], max(round((config.long_s if kind == "long" else config.short_s) * rate), least))
-        step = torch.arange(size, device=batch.wavs.device)
+        longest_s = config.long_s if kind == "long" else config.short_s
+        size = min(batch.wavs.shape[1], max(round(longest_s * rate), least))
         views = []
         for view in range(number):
             draws = self.draws(batch, config.seed, kind, view)
             places = torch.stack([torch.rand((), generator=draw) for draw in draws]).to(lengths.device)
             first = (places * (batch.lengths - lengths + 1)).long()
-            index = (first[:, None] + step).clamp(max=batch.wavs.shape[1] - 1)
-            wavs = torch.where(step < lengths[:, None], batch.wavs.gather(1, index), 0.0)
+            wavs = crops_at(batch.wavs, first, lengths, size)
             views.append((self.augmentation(wavs, lengths, draws), lengths))
         return views
 

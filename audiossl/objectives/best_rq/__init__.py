@@ -1,0 +1,1 @@
+"""BEST-RQ: masked frames are told by labels of a random projection."""
