@@ -122,8 +122,10 @@ class BestRqObjective(MaskedObjective):
 
     def _bands(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Log mel frames (B, M, bands), float32, and how many of them are real, (B,)."""
+        least = self.mels.edge + 1  # samples that can be mirrored, after a shorter item lies silence
         with torch.autocast(batch.wavs.device.type, enabled=False):
-            return self.mels(batch.wavs.float(), batch.lengths), batch.lengths // self.mels.hop + 1
+            wavs = F.pad(batch.wavs.float(), (0, max(0, least - batch.wavs.shape[1])))
+            return self.mels(wavs, batch.lengths.clamp(min=least)), batch.lengths // self.mels.hop + 1
 
     def _noise(self, batch: Batch, masked: Tensor, local: Tensor) -> Tensor:
         """(B, T, F): noise at masked frames, by the draws of each item."""
