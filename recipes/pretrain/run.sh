@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Pre-train `tera_mini` on freely licensed speech: 0 pool, 1 prepare, 2 pre-train, 4 report with reconstructions.
+# Another encoder: --task distil_mini --upstream mel_transformer, for instance.
 set -euo pipefail
 recipe=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 corpus=ssl_union
@@ -18,7 +19,15 @@ settings_of() {
         tera_mini_views) echo "init=$(run_folder tera_mini "$2" "$3")" ;;
         tera_mini_voices) echo "init=$(run_folder tera_mini_views "$2" "$3")" ;;
         tera_mini_last) echo "init=$(run_folder tera_mini_voices "$2" "$3")" ;;
+        distil_mini) teacher objective_options.teacher ;;
+        distil_mini_gpu) teacher objective_options.terms.distil.options.teacher ;;
     esac
+}
+
+# Whisper from AUDIOSSL_ENCODERS where it is there, else as the YAML says, from its repository. $1: the setting's name.
+teacher() {
+    local folder=${AUDIOSSL_ENCODERS:-}/whisper_tiny_en
+    [[ ! -f $folder/config.json ]] || echo "$1=hf:$folder"
 }
 
 train_run() {

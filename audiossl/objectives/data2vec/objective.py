@@ -1,4 +1,4 @@
-"""Self-distillation on contextual targets (data2vec, arXiv:2202.03555; data2vec 2.0, arXiv:2212.07525).
+"""Self-distillation on contextual targets (data2vec, arXiv:2202.03555, and data2vec 2.0, arXiv:2212.07525).
 
 A teacher, the moving average of the encoder, hears the whole of an utterance. Its targets are the means of the
 feed-forward outputs of its top blocks, each normalised over time. The encoder hears it with spans masked and tells the

@@ -9,6 +9,6 @@ CARDS: tuple[Card, ...] = (
         "joint",
         "audiossl.objectives.joint.objective:JointObjective",
         "Several objectives train one encoder together: the weighted sum of their losses.",
-        toy={"terms": [{"name": "distil", "options": {"teacher": "log_mel", "pairs": [[-1, 0]]}}]},
+        toy={"terms": {"distil": {"options": {"teacher": "log_mel", "pairs": [[-1, 0]]}}}},
     ),
 )

@@ -5,7 +5,7 @@ What one objective neglects, another may ask for: voices beside words, for insta
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -24,8 +24,6 @@ from audiossl.training.objective import Objective, Surroundings, load_objective
 class TermConfig:
     """One of the objectives."""
 
-    name: str = ""
-    """The objective, by a name of `audiossl list objectives`."""
     weight: Positive = 1.0
     """What its loss is multiplied by."""
     options: dict[str, Any] = field(default_factory=dict)
@@ -36,8 +34,8 @@ class TermConfig:
 class JointConfig:
     """Which objectives, and how much each of them counts."""
 
-    terms: list[Any] = field(default_factory=list)
-    """The objectives, each as {name: ..., weight: ..., options: {...}}. In the log, their figures come after their
+    terms: dict[str, Any] = field(default_factory=dict)
+    """The objectives by their names, each as {weight: ..., options: {...}}. In the log, their figures come after their
     names."""
 
 
@@ -49,21 +47,28 @@ class JointObjective(Objective):
     def __init__(self, upstream: Upstream, config: JointConfig | None = None) -> None:
         super().__init__(upstream)
         self.config = config = config or JointConfig()
-        self.parts = [structured(TermConfig, term, where="terms of joint") for term in config.terms]
-        names = [part.name for part in self.parts]
-        if not names or len(set(names)) < len(names):
-            raise ConfigError(f"terms={names}: name at least one objective, and none twice.")
-        self.terms = nn.ModuleList(load_objective(part.name, upstream, **part.options) for part in self.parts)
-
-    @property
-    def objectives(self) -> dict[str, Objective]:
-        """The objectives by name."""
-        return {part.name: cast(Objective, term) for part, term in zip(self.parts, self.terms, strict=True)}
+        if not config.terms:
+            raise ConfigError(
+                "joint has no terms; set objective_options.terms={distil: {options: {...}}}, for instance."
+            )
+        where = "terms of joint"
+        self.parts = {name: structured(TermConfig, term, where=where) for name, term in config.terms.items()}
+        self.terms = nn.ModuleList(load_objective(name, upstream, **part.options) for name, part in self.parts.items())
 
     @property
     def item_wise(self) -> bool:
         """Means over frames and means over utterances have no sum that is a mean over either."""
-        return len(self.terms) == 1 and next(iter(self.objectives.values())).item_wise
+        return len(self.parts) == 1 and self.first.item_wise
+
+    @property
+    def first(self) -> Objective:
+        """The term whose weight is that of the loss."""
+        return next(iter(self.objectives.values()))
+
+    @property
+    def objectives(self) -> dict[str, Objective]:
+        """The terms by name."""
+        return dict(zip(self.parts, cast(Iterable[Objective], self.terms), strict=True))
 
     @property
     def shortest_s(self) -> float:
@@ -76,10 +81,13 @@ class JointObjective(Objective):
     def loss(self, batch: Batch) -> Loss:
         """The weighted sum of the terms' losses."""
         losses = {name: term.loss(batch) for name, term in self.objectives.items()}
-        total = torch.stack([part.weight * losses[part.name].total for part in self.parts]).sum()
+        total = torch.stack([part.weight * losses[name].total for name, part in self.parts.items()]).sum()
         logs = {f"{name}_loss": loss.total.detach() for name, loss in losses.items()}
         logs |= {f"{name}_{key}": value for name, loss in losses.items() for key, value in loss.logs.items()}
-        return Loss(total, losses[self.parts[0].name].weight, logs)
+        return Loss(total, losses[next(iter(self.parts))].weight, logs)
+
+    def take_heads(self, heads: Mapping[str, Tensor]) -> Sequence[str]:
+        return [f"{name}.{taken}" for name, term in self.objectives.items() for taken in term.take_heads(heads)]
 
     def prepare(self, surroundings: Surroundings) -> None:
         for term in self.objectives.values():
