@@ -137,6 +137,25 @@ def _row_of(line: str, where: str) -> UnitRow:
     return row
 
 
+def nearest_units(
+    facts: UnitFacts, num_frames: int, encoder: HasFrames, *, begin_s: float = 0.0, speed: float = 1.0
+) -> Numbers:
+    """The number of the unit whose centre is nearest to that of each frame of an encoder, the earlier of two.
+
+    facts: of the units.
+    num_frames: T of the encoder.
+    encoder: whose frames they are.
+    begin_s: where in the row with the units the encoder's sound begins.
+    speed: how much faster the encoder's sound is.
+    Returns (T,), from 0 on. The last ones may be beyond the units that there are.
+    """
+    centre_s = (((encoder.receptive_field - 1) / 2) - encoder.edge) / encoder.sample_rate_hz
+    beside_s = 0.0 if facts.centre_s is None else centre_s - facts.centre_s
+    times_s = np.arange(num_frames) * (encoder.stride / encoder.sample_rate_hz) * speed + begin_s + beside_s
+    places: Numbers = np.ceil(times_s * facts.rate_hz - 0.5 - _NEARLY).astype(np.int64).clip(min=0)
+    return places
+
+
 class UnitLabels:
     """The units of many rows in little memory, found by the rows' ids.
 
@@ -218,11 +237,8 @@ class UnitLabels:
         where the part begins, as published.
         """
         row, begin_s, speed = self._part(cut)
-        centre_s = (((encoder.receptive_field - 1) / 2) - encoder.edge) / encoder.sample_rate_hz
-        beside_s = 0.0 if self.facts.centre_s is None else centre_s - self.facts.centre_s
-        times_s = np.arange(num_frames) * (encoder.stride / encoder.sample_rate_hz) * speed + begin_s + beside_s
-        places = np.ceil(times_s * self.facts.rate_hz - 0.5 - _NEARLY).astype(np.int64)
-        found: Numbers = row.units[places[places < len(row.units)].clip(min=0)]
+        places = nearest_units(self.facts, num_frames, encoder, begin_s=begin_s, speed=speed)
+        found: Numbers = row.units[places[places < len(row.units)]]
         return found
 
     def _part(self, cut: Cut) -> tuple[UnitRow, float, float]:

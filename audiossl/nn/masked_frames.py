@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
@@ -49,3 +50,14 @@ def locate(mask: Tensor) -> MaskedFrames:
     numbers = tuple(counts.tolist())
     items, frames, counts = (each.to(mask.device, non_blocking=True) for each in (items, frames, counts))
     return MaskedFrames(mask, items, frames, counts, numbers)
+
+
+def mean_square(x: Tensor, frames: Tensor, counts: Tensor) -> Tensor:
+    """The mean square () of each item's real frames, averaged over items by how many frames count.
+
+    x: (B, T, F).
+    frames: (B,), how many are real.
+    counts: (B,), how many count, for instance those that are masked.
+    """
+    squares = torch.where(valid_frames(frames, x.shape[1]), x.float().square().mean(-1), 0.0)
+    return (squares.sum(1) / frames * counts).sum() / counts.sum().clamp(min=1)

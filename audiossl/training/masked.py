@@ -66,13 +66,14 @@ class MaskedObjective(Objective):
         samples = upstream.receptive_field - 2 * upstream.edge + (self.masking.mask_span - 1) * upstream.stride
         return max(samples, upstream.min_samples) / upstream.sample_rate_hz
 
-    def masks(self, batch: Batch, *key: object) -> Tensor:
+    def masks(self, batch: Batch, *key: object, frames: Tensor | None = None) -> Tensor:
         """(B, T) bool: spans of the real frames of each item, by its own draw.
 
         batch: of sound.
         key: what tells several masks of one item apart.
+        frames: (B,), how many of the frames may be masked. None for all real ones.
         """
-        frames = self.upstream.num_frames(batch.lengths)
+        frames = self.upstream.num_frames(batch.lengths) if frames is None else frames
         config = self.masking
         made = draw_span_masks(
             frames.tolist(),

@@ -17,8 +17,7 @@ from audiossl.core.types import Batch, Loss
 from audiossl.encoders.upstream import Upstream
 from audiossl.nn.contrast import contrastive_logits, contrastive_losses, draw_distractors, same_codes
 from audiossl.nn.gradients import scale_gradient
-from audiossl.nn.masked_frames import MaskedFrames, locate
-from audiossl.nn.masking import valid_frames
+from audiossl.nn.masked_frames import MaskedFrames, locate, mean_square
 from audiossl.nn.quantizer import GumbelQuantizer, Quantized, code_perplexity, code_usage, gumbel_noise, item_means
 from audiossl.training.masked import MaskedObjective, MaskingConfig
 from audiossl.training.objective import Guard
@@ -112,7 +111,7 @@ class Wav2Vec2Objective(MaskedObjective):
         scores = self._scores(masked.rows(states), quantized, masked, batch)
         # All three terms as means over masked frames.
         diversity, perplexity = self._diversity(quantized.probabilities, masked)
-        penalty = _mean_square(local, frames, masked.counts)
+        penalty = mean_square(local, frames, masked.counts)
         total = scores.contrast + config.diversity_weight * diversity + config.feature_penalty * penalty
         logs = {
             "contrast": scores.contrast.detach(),
@@ -162,9 +161,3 @@ class Wav2Vec2Objective(MaskedObjective):
             each = code_perplexity(item_means(probabilities, masked.counts))  # (B,)
             perplexity = (each * masked.counts).sum() / count
         return (size - perplexity) / size, perplexity / self.config.groups
-
-
-def _mean_square(local: Tensor, frames: Tensor, counts: Tensor) -> Tensor:
-    """() of local features (B, T, F): the mean of each item's real frames, averaged by how many are masked (B,)."""
-    squares = torch.where(valid_frames(frames, local.shape[1]), local.float().square().mean(-1), 0.0)
-    return (squares.sum(1) / frames * counts).sum() / counts.sum().clamp(min=1)

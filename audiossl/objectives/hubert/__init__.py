@@ -1,0 +1,1 @@
+"""Pre-training by predicting the cluster of masked frames: HuBERT."""
