@@ -146,13 +146,14 @@ def export(
 def convert(
     source: UpstreamName,
     destination: Annotated[Path, typer.Argument(help="A .safetensors file, or a folder for transformers.")],
+    to: Annotated[str, typer.Option(help="audiossl or transformers; default: as the destination says.")] = "",
     option: UpstreamOptions = None,
     as_json: AsJson = False,
 ) -> None:
     """Write an encoder as a safetensors file of audiossl or as a folder that transformers loads."""
     from audiossl.encoders.conversion import convert as write
 
-    made = write(source, destination, **upstream_options(option))
+    made = write(source, destination, to, **upstream_options(option))
     if as_json:
         print(json.dumps(made))
     else:

@@ -68,8 +68,8 @@ def _with_options(loaded: Upstream, options: Mapping[str, Any], init: str) -> Up
         named = ", ".join(f"upstream_options.{key}={wanted[key]}" for key in wrong)
         has = ", ".join(f"{key}={said[key]}" for key in wrong)
         raise ConfigError(
-            f"{named} contradicts init={init}, an encoder with {has}; leave it out (`audiossl convert` writes an "
-            f"encoder that is loaded with other options)."
+            f"{named} contradict{'s' if len(wrong) == 1 else ''} init={init}, an encoder with {has}; leave that out "
+            f"(`audiossl convert` writes an encoder that is loaded with other options)."
         )
     return (_rebuilt(loaded, wanted) or loaded) if changed else loaded
 

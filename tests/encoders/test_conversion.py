@@ -8,7 +8,7 @@ import pytest
 from toys import miniatures as mini
 
 from audiossl import load_upstream
-from audiossl.core.errors import CheckpointError
+from audiossl.core.errors import CheckpointError, ConfigError
 from audiossl.core.tensors import fingerprint
 from audiossl.encoders.conversion import convert
 
@@ -35,3 +35,9 @@ def test_convert_overwrites_nothing_and_says_what_it_cannot(tmp_path: Path) -> N
         convert("tera_mini", tmp_path / "there.safetensors")
     with pytest.raises(CheckpointError, match="has no form in transformers"):
         convert("tera_mini", tmp_path / "folder")
+    for to, message in {
+        "transformers": r"The form of transformers is a folder, and .*new\.safetensors is none",
+        "onnx": "There is no form 'onnx' to convert to, only audiossl and transformers",
+    }.items():
+        with pytest.raises(ConfigError, match=message):
+            convert("tera_mini", tmp_path / "new.safetensors", to)

@@ -21,11 +21,13 @@ from audiossl.core.config import read_yaml
 from audiossl.core.errors import CheckpointError, ConfigError
 from audiossl.core.registry import OBJECTIVES
 from audiossl.core.tensors import config_of, read_tensors
+from audiossl.encoders.conversion import convert
 from audiossl.encoders.upstream import Upstream
 from audiossl.experiments.building import build_objective
 from audiossl.experiments.config import PretrainExperiment, read_experiment
 from audiossl.experiments.continuing import load_init, take_heads
 from audiossl.experiments.folder import RunFolder
+from audiossl.experiments.start import train
 from audiossl.experiments.training import pretrain
 from audiossl.objectives.tera.objective import TeraObjective
 from audiossl.training.task import Task
@@ -77,6 +79,11 @@ def configured(*overrides: str) -> PretrainExperiment:
     return made
 
 
+def continued(corpus: Path, init: Path, *overrides: str) -> PretrainExperiment:
+    config = tera(corpus, f"init={init}", "objective=level", *overrides)
+    return dataclasses.replace(config, upstream_options={"layer_drop": 0.0})
+
+
 def mini(tmp_path: Path, **heads: Tensor) -> Path:
     made = encoder("hubert", dropout=0.1)
     return write(shell(made, {**fairseq_state(made), **heads}), tmp_path / "hubert.pt")
@@ -102,7 +109,7 @@ def test_options_for_training_alone_may_differ_and_no_others(tmp_path: Path) -> 
     assert all(torch.equal(value, before[name]) for name, value in upstream.state_dict().items())
     for options, message in {
         "{width: 32}": r"upstream_options\.width=32 contradicts init=.*tera.safetensors, an encoder with width=16",
-        "{num_heads: 4, dropout: 0.2}": r"^upstream_options\.num_heads=4 contradicts .* num_heads=2; leave it out",
+        "{num_heads: 4, dropout: 0.2}": r"^upstream_options\.num_heads=4 contradicts .* num_heads=2; leave that out",
         "{log_eps: 1.0e-3, level_db: null}": r"upstream_options\.level_db=None, upstream_options\.log_eps=0\.001 contr",
         "{widht: 32}": r"there is no key 'widht'\. Did you mean width",
     }.items():
@@ -154,8 +161,7 @@ def test_a_run_goes_on_from_a_published_encoder_and_resumes_without_it(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = mini(tmp_path)
-    config = tera(corpus, f"init={path}", "objective=level", "trainer.steps=2")
-    config = dataclasses.replace(config, upstream_options={"layer_drop": 0.0})
+    config = continued(corpus, path, "trainer.steps=2")
     out = pretrain(config, tmp_path / "run")
     stored = read_yaml(out / "config.yaml")
     assert (stored["init"], stored["upstream_options"]["width"]) == (str(path), TOY["width"])
@@ -169,11 +175,7 @@ def test_a_run_goes_on_from_a_published_encoder_and_resumes_without_it(
 @pytest.mark.parametrize("names", [["stem"], ["stem", "blocks.0", "position"]])
 def test_frozen_parts_stay_bit_by_bit(corpus: Path, tmp_path: Path, names: list[str]) -> None:
     path = mini(tmp_path)
-    config = dataclasses.replace(
-        tera(corpus, f"init={path}", "objective=level", "trainer.steps=2", "trainer.weight_decay=0.1"),
-        freeze=names,
-        upstream_options={"layer_drop": 0.0},
-    )
+    config = continued(corpus, path, "trainer.steps=2", "trainer.weight_decay=0.1", f"freeze={names}")
     after = load_upstream(str(pretrain(config, tmp_path / "run"))).state_dict()
     before = load_upstream(str(path)).state_dict()
     for name, value in after.items():
@@ -196,3 +198,40 @@ def test_what_cannot_be_frozen_is_named(tmp_path: Path) -> None:
 def test_what_is_no_encoder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="nowhere"):
         load_init(configured("init=./nowhere"))
+
+
+def states_in_transformers(folder: Path, wavs: Tensor) -> list[Tensor]:
+    transformers = pytest.importorskip("transformers")
+    config = transformers.AutoConfig.from_pretrained(folder)
+    model = getattr(transformers, config.architectures[0]).from_pretrained(folder).eval()
+    with torch.no_grad():
+        return list(model(wavs, output_hidden_states=True).hidden_states)
+
+
+@pytest.mark.parametrize("family", ["hubert", "wav2vec2", "wavlm", "data2vec"])
+def test_what_was_continued_has_the_same_states_in_transformers(corpus: Path, tmp_path: Path, family: str) -> None:
+    made = encoder(family, **({"position_kernel": 9, "position_depth": 3} if family == "data2vec" else {}))
+    save_upstream(made, tmp_path / "before.safetensors")
+    run = pretrain(continued(corpus, tmp_path / "before.safetensors", "trainer.steps=1"), tmp_path / "run")
+    assert_same_in_transformers(run, tmp_path / "folder")
+
+
+def test_an_encoder_that_was_fine_tuned_has_them_too(
+    experiment: Callable[..., Any], tmp_path: Path, audiossl: Callable[..., Any]
+) -> None:
+    save_upstream(encoder("hubert"), tmp_path / "before.safetensors")
+    settings = [f"upstream={tmp_path / 'before.safetensors'}", "finetune=all", "trainer.steps=1"]
+    run = train(experiment(*settings), tmp_path / "run")
+    assert_same_in_transformers(run, tmp_path / "folder")
+    done = audiossl("convert", run, tmp_path / "again", "--to", "transformers")
+    assert (done.code, (tmp_path / "again" / "config.json").is_file()) == (0, True)
+
+
+def assert_same_in_transformers(run: Path, folder: Path) -> None:
+    convert(str(run), folder, "transformers")
+    wav = 0.1 * torch.randn(8000, generator=torch.Generator().manual_seed(0))
+    made: Any = load_upstream(str(run))
+    with torch.no_grad():
+        ours, heard = made(wav[None]).layers, made.normalized(wav[None], torch.tensor([8000]))  # they normalise outside
+    for own, theirs in zip(ours, states_in_transformers(folder, heard), strict=True):
+        torch.testing.assert_close(own, theirs, rtol=1e-5, atol=2e-5)
