@@ -21,8 +21,9 @@ from toys.recipes import RATE_HZ, RECIPES, needs_recordings, noise, prepare, row
 
 from audiossl.core.config import read_yaml
 from audiossl.core.errors import AudiosslError
-from audiossl.data.manifests import write_manifests
+from audiossl.data.manifests import read_manifest, write_manifests
 from audiossl.data.sources import cuts_from_csv
+from audiossl.data.unit_files import UnitFacts, UnitRow, write_unit_rows
 from audiossl.experiments.config import read_experiment
 from audiossl.experiments.start import train
 from audiossl.experiments.training import pretrain
@@ -95,6 +96,24 @@ def recognition(settings: Path, folder: Path) -> list[str]:
     return overrides
 
 
+def at_toy_size(settings: Path, folder: Path) -> list[str]:
+    """An encoder of one small block, rows of any length, and random units where labels are named."""
+    experiment = read_yaml(settings)
+    options = ["width=8", "num_heads=2", "ffn_width=8", "num_layers=1"]
+    if experiment["upstream"] in ("hubert", "wav2vec2", "wavlm", "data2vec"):
+        options += ["conv_widths=[8,8,8,8,8,8,8]", "position_kernel=4", "position_groups=2"]
+    overrides = [f"upstream_options.{option}" for option in options]
+    overrides += ["data.min_duration_s=0", "data.num_workers=0", "trainer.batches_per_step=1"]
+    if experiment.get("objective_options", {}).get("labels"):
+        rows = []
+        for split in ("train", "dev"):
+            for cut in read_manifest(folder / f"{split}.jsonl.gz"):
+                rows.append(UnitRow(cut.id, np.arange(round(50 * cut.duration)) % 7, UnitFacts(50.0, 7)))
+        write_unit_rows(folder / "labels" / "all.units", rows)
+        overrides.append(f"objective_options.labels=[{folder}/labels]")
+    return overrides
+
+
 def test_all_recipes_are_here() -> None:
     assert {path.parent.name for path in SCRIPTS} >= {"quickstart", "fsdd", "wakewords", "libri_mini", "pretrain"}
 
@@ -103,7 +122,8 @@ def test_all_recipes_are_here() -> None:
 def test_settings_are_read(settings: Path) -> None:
     """Unknown keys and wrong types are errors of `read_experiment`; data lie where the recipe's run.sh puts them."""
     config = read_experiment(settings, pretrain=is_pretraining(settings))
-    assert config.data.dir.startswith(f"data/{settings.parent.name}")
+    corpus = "" if is_pretraining(settings) else settings.parent.name  # published settings are for LibriSpeech
+    assert config.data.dir.startswith(f"data/{corpus}")
     assert (settings.parent / "README.md").is_file()
 
 
@@ -112,8 +132,7 @@ def test_settings_train(settings: Path, toy: Callable[[Path], list[str]], tmp_pa
     overrides = toy(settings)
     out = tmp_path / "run"
     if is_pretraining(settings):
-        overrides += ["upstream_options.width=8", "upstream_options.num_heads=2", "upstream_options.ffn_width=8"]
-        pretrain(read_experiment(settings, [*overrides, "upstream_options.num_layers=1"], pretrain=True), out)
+        pretrain(read_experiment(settings, [*overrides, *at_toy_size(settings, tmp_path)], pretrain=True), out)
     else:
         upstream = "tera_mini" if read_yaml(settings).get("finetune") else "log_mel"  # which has nothing to train
         train(read_experiment(settings, [*overrides, f"upstream={upstream}"]), out)

@@ -97,7 +97,7 @@ class HubertObjective(MaskedObjective):
     )
 
     def __init__(self, upstream: Upstream, config: UnitPredictionConfig | None = None) -> None:
-        self.config = config = config or self.Config()
+        self.config = config = config or UnitPredictionConfig()
         super().__init__(upstream, config)
         sets = [label_set(name) for name in config.labels]
         self.label_sets = nn.ModuleList(sets or [ComputedLabels.of_cepstra(config.clusters, config.seed)])
@@ -199,7 +199,7 @@ class HubertObjective(MaskedObjective):
     def logits(self, projected: Tensor, codewords: Tensor) -> Tensor:
         """Cosines over the temperature, in single precision: (N, P) and (K, P) -> (N, K)."""
         with torch.autocast(projected.device.type, enabled=False):
-            cosines = F.normalize(projected.float(), dim=-1) @ F.normalize(codewords.float(), dim=-1).mT
+            cosines: Tensor = F.normalize(projected.float(), dim=-1) @ F.normalize(codewords.float(), dim=-1).mT
             return cosines / self.config.logit_temperature
 
 

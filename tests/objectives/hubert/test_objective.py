@@ -84,7 +84,8 @@ def test_logits_loss_and_gradients_are_those_of_torchaudio(tmp_path: Path) -> No
     """Of items of one length: without lengths, their group norm and penalty see no padding."""
     model = theirs()
     torch.save(model.state_dict(), tmp_path / "theirs.pt")
-    encoder = load_upstream(f"torchaudio:{tmp_path / 'theirs.pt'}", num_heads=2, **dict.fromkeys(DROPOUTS, 0.0))
+    undropped: dict[str, Any] = dict.fromkeys(DROPOUTS, 0.0)
+    encoder: Any = load_upstream(f"torchaudio:{tmp_path / 'theirs.pt'}", num_heads=2, **undropped)
     task, batch = pretraining(tmp_path, (1.2, 1.2), upstream=encoder, unmasked_weight=0.5)
     assert len(task.take_heads(heads_of(model.state_dict()))) == 3
     task.train()
@@ -114,11 +115,11 @@ def test_logits_loss_and_gradients_are_those_of_torchaudio(tmp_path: Path) -> No
         (task.codewords[0].grad, model.logit_generator.label_embeddings.grad),
         (task.get_parameter("projections.0.weight").grad, model.logit_generator.final_proj.weight.grad),
         (
-            encoder.blocks[0].up.weight.grad,  # type: ignore[union-attr]
+            encoder.blocks[0].up.weight.grad,
             model.wav2vec2.encoder.transformer.layers[0].feed_forward.intermediate_dense.weight.grad,
         ),
         (
-            encoder.stem.convs[0].weight.grad,  # type: ignore[union-attr]
+            encoder.stem.convs[0].weight.grad,
             model.wav2vec2.feature_extractor.conv_layers[0].conv.weight.grad,
         ),
     ]
