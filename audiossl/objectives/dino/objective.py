@@ -102,7 +102,7 @@ class DinoObjective(Objective):
 
     @property
     def may_skip_parameters(self) -> bool:
-        return self.layer < self.upstream.num_layers - 1
+        return bool(self.upstream.training_only) or self.layer < self.upstream.num_layers - 1
 
     def fit(self, batches: Iterable[Batch]) -> None:
         super().fit(batches)

@@ -76,7 +76,7 @@ class JointObjective(Objective):
 
     @property
     def may_skip_parameters(self) -> bool:
-        return all(term.may_skip_parameters for term in self.objectives.values())
+        return any(term.may_skip_parameters for term in self.objectives.values())
 
     def loss(self, batch: Batch) -> Loss:
         """The weighted sum of the terms' losses."""

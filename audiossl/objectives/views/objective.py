@@ -65,7 +65,7 @@ class ViewsObjective(Objective):
 
     @property
     def may_skip_parameters(self) -> bool:
-        return self.layer < self.upstream.num_layers - 1
+        return bool(self.upstream.training_only) or self.layer < self.upstream.num_layers - 1
 
     def loss(self, batch: Batch) -> Loss:
         """The mean over views, which is 0 for a single utterance."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
-from audiossl import Batch, check_objective, load_objective, load_upstream
+from audiossl import Batch, check_objective, load_objective, load_upstream, pretrain, read_experiment
 from audiossl.core.errors import TrainingError
 from audiossl.encoders.testing import noise, pad
 from audiossl.objectives.dino.objective import DinoObjective, spreads
@@ -68,6 +70,22 @@ def test_teacher_and_centre_follow_and_are_saved() -> None:
     task.after_step(1)  # nothing was seen since
     assert torch.equal(task.centre, centre)
     assert {"centre", "teacher.model.norm.weight"} <= task.trainable_state().keys()
+
+
+def test_a_run_goes_on_exactly(corpus: Path, tmp_path: Path) -> None:
+    def run(folder: str, steps: int, resume: bool = False) -> Path:
+        options = "{outputs: 12, hidden_width: 8, bottleneck: 4, long_s: 0.4, short_s: 0.2, first_momentum: 0.5}"
+        settings = ["upstream=mel_transformer", *(f"upstream_options.{name}={value}" for name, value in TINY.items())]
+        settings += ["objective=dino", f"objective_options={options}", f"data.dir={corpus}", "data.batch_size=4"]
+        settings += [f"trainer.steps={steps}", "trainer.eval_every=0", "trainer.batches_per_step=2"]
+        return pretrain(read_experiment(None, settings, pretrain=True), tmp_path / folder, resume=resume)
+
+    whole = run("whole", 4)
+    run("part", 2)
+    part = run("part", 4, resume=True)
+    states = [load_file(folder / "checkpoints" / "last.safetensors") for folder in (whole, part)]
+    assert states[0].keys() == states[1].keys()
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 
 def test_a_collapse_is_seen() -> None:
