@@ -15,7 +15,7 @@ from audiossl.core.processes import is_main
 from audiossl.core.registry import UPSTREAMS
 from audiossl.core.tensors import config_of, read_tensors
 from audiossl.encoders.building import build_upstream
-from audiossl.encoders.heads import published_heads
+from audiossl.encoders.heads import checkpoint_of_others, published_heads
 from audiossl.encoders.loading import load_upstream
 from audiossl.encoders.testing import noise, pad
 from audiossl.encoders.upstream import Upstream
@@ -63,7 +63,11 @@ def _with_options(loaded: Upstream, options: Mapping[str, Any], init: str) -> Up
         return loaded
     wanted = as_dict(structured(schema, said, options, where=f"upstream_options beside init={init}"))
     changed = {key: value for key, value in wanted.items() if value != said[key]}
-    wrong = [key for key, value in changed.items() if _rebuilt(loaded, {**said, key: value}) is None]
+    if not changed:
+        return loaded
+    # A file of ours says all that an encoder is. Of others, much is guessed: the number of heads, the normalisation.
+    is_ours = checkpoint_of_others(init) is None
+    wrong = [key for key, value in changed.items() if not _fits(loaded, {**said, key: value}, is_ours)]
     if wrong:
         named = ", ".join(f"upstream_options.{key}={wanted[key]}" for key in wrong)
         has = ", ".join(f"{key}={said[key]}" for key in wrong)
@@ -71,20 +75,32 @@ def _with_options(loaded: Upstream, options: Mapping[str, Any], init: str) -> Up
             f"{named} contradict{'s' if len(wrong) == 1 else ''} init={init}, an encoder with {has}; leave that out "
             f"(`audiossl convert` writes an encoder that is loaded with other options)."
         )
-    return (_rebuilt(loaded, wanted) or loaded) if changed else loaded
+    return _rebuilt(loaded, wanted) if is_ours else load_upstream(init, **{key: options[key] for key in changed})
 
 
-def _rebuilt(loaded: Upstream, options: Mapping[str, Any]) -> Upstream | None:
-    """The encoder with other options and its weights. None where it then has other weights, or other hidden states."""
-    made = build_upstream(loaded.name, options, seed=0).eval()
-    state, fresh = loaded.state_dict(), made.state_dict()
+def _fits(loaded: Upstream, options: Mapping[str, Any], same_states: bool) -> bool:
+    """Whether an encoder with these options can have the weights of one that is there, and the same hidden states.
+
+    loaded: the one that is there.
+    options: all of them.
+    same_states: False where its hidden states need not be the same.
+    """
+    state, fresh = (each.state_dict() for each in (loaded, build_upstream(loaded.name, options, seed=0)))
     if {name: value.shape for name, value in state.items()} != {name: value.shape for name, value in fresh.items()}:
-        return None
-    made.load_state_dict(state)
+        return False
+    if not same_states:
+        return True
     batch = pad(noise(loaded, _SECONDS))
     with torch.no_grad():  # what an encoder keeps of a pass is used in training
-        pairs = zip(made(*batch).layers, loaded(*batch).layers, strict=True)
-        return made if all(torch.equal(ours, theirs) for ours, theirs in pairs) else None
+        pairs = zip(_rebuilt(loaded, options)(*batch).layers, loaded(*batch).layers, strict=True)
+        return all(torch.equal(ours, theirs) for ours, theirs in pairs)
+
+
+def _rebuilt(loaded: Upstream, options: Mapping[str, Any]) -> Upstream:
+    """The encoder with other options and its weights."""
+    made = build_upstream(loaded.name, options, seed=0).eval()
+    made.load_state_dict(loaded.state_dict())
+    return made
 
 
 def take_heads(task: Objective, config: PretrainExperiment) -> None:
@@ -93,7 +109,10 @@ def take_heads(task: Objective, config: PretrainExperiment) -> None:
     task: the objective on its encoder.
     config: of the run, as `load_init` completed it.
     """
-    own = {key for key, each in task.named_parameters() if each.requires_grad and not key.startswith(_ENCODER)}
+    # By where they lie: several objectives on one encoder have names of their own in a checkpoint.
+    trained = {each.data_ptr() for each in task.parameters() if each.requires_grad}
+    state = task.trainable_state()
+    own = {key for key, each in state.items() if each.data_ptr() in trained and not key.startswith(_ENCODER)}
     run = RunFolder(config.init)
     if run.is_run and run.kind == "pretraining":
         taken = set(_heads_of_run(task, run, objective_name(config)))
@@ -114,14 +133,9 @@ def _heads_of_run(task: Objective, run: RunFolder, name: str) -> list[str]:
     before = read_experiment(run.config_path, pretrain=True, saved=True)
     if objective_name(before) != name or not run.checkpoint("best").is_file():
         return []
-    state, expected = read_tensors(run.checkpoint("best"))[0], task.state_dict()
-    heads = {
-        key: value
-        for key, value in state.items()
-        if not key.startswith(_ENCODER) and key in expected and expected[key].shape == value.shape
-    }
-    task.load_state_dict(heads, strict=False)
-    return list(heads)
+    state, _ = read_tensors(run.checkpoint("best"))
+    heads = {key: value for key, value in state.items() if not key.startswith(_ENCODER) and value.is_floating_point()}
+    return task.take(heads)
 
 
 def _parts(names: set[str]) -> str:

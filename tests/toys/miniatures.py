@@ -20,9 +20,12 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from audiossl import load_upstream
+from audiossl.core.files import write_json
+from audiossl.core.tensors import write_tensors
 from audiossl.encoders.testing import perturb
 from audiossl.encoders.waveform.checkpoints import to_original
 from audiossl.encoders.waveform.model import WaveformEncoder
+from audiossl.encoders.waveform.to_transformers import config_json
 
 STEM = "[(16,10,5)] + [(16,3,2)] * 4 + [(16,2,2)] * 2"
 TOY: dict[str, Any] = {
@@ -208,6 +211,35 @@ def torchaudio_json(made: WaveformEncoder) -> dict[str, Any]:
         "encoder_layer_drop": 0.05,
         "aux_num_out": None,
     }
+
+
+def under_transformers_names(made: WaveformEncoder) -> dict[str, Tensor]:
+    """The encoder of a model with heads, as transformers has it within."""
+    inner = to_original(made.state_dict(), made.config.conv_norm, "huggingface")
+    return {f"wav2vec2.{name}": value for name, value in inner.items()}
+
+
+def in_transformers(made: WaveformEncoder, heads: Mapping[str, Tensor], folder: Path) -> Path:
+    """A folder of a model for pre-training."""
+    write_tensors(folder / "model.safetensors", {**under_transformers_names(made), **heads}, {})
+    write_json(folder / "config.json", config_json(made, "wav2vec2", "Wav2Vec2ForPreTraining"))
+    return folder
+
+
+def in_torchaudio(made: WaveformEncoder, heads: Mapping[str, Tensor], path: Path) -> Path:
+    """A file of a model for pre-training, whose mask embedding and heads lie beside the encoder."""
+    state = dict(heads)
+    for name, value in under_transformers_names(made).items():
+        for theirs, deeper in (
+            ("wav2vec2.encoder.", "wav2vec2.encoder.transformer."),
+            ("wav2vec2.feature_projection.", "wav2vec2.encoder.feature_projection."),
+            ("wav2vec2.masked_spec_embed", "mask_generator.mask_embedding"),
+        ):
+            if name.startswith(theirs):
+                name = deeper + name.removeprefix(theirs)
+                break
+        state[name] = value
+    return write(state, path)
 
 
 def write(content: Any, path: Path, *, zipped: bool = True) -> Path:

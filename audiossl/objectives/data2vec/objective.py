@@ -9,7 +9,7 @@ that are not masked are encoded, and a small convolutional decoder fills in the 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -94,6 +94,10 @@ class Data2VecObjective(MaskedObjective):
             self.without_embedding()
         else:
             self.head = nn.Linear(self.width, self.width)
+
+    def take_heads(self, heads: Mapping[str, Tensor]) -> Sequence[str]:
+        """The linear head of the first version."""
+        return self.take({name.replace("final_proj", "head"): value for name, value in heads.items()})
 
     def fit(self, batches: Iterable[Batch]) -> None:
         super().fit(batches)

@@ -30,6 +30,8 @@ from audiossl.objectives.hubert.labels import ComputedLabels, LabelSet, Targets,
 from audiossl.training.masked import MaskedObjective, MaskingConfig
 from audiossl.training.objective import Guard, Surroundings
 
+_SYMBOLS = 4  # of fairseq's dictionaries
+
 
 @dataclass(frozen=True)
 class UnitPredictionConfig(MaskingConfig):
@@ -134,14 +136,14 @@ class HubertObjective(MaskedObjective):
 
     def take_heads(self, heads: Mapping[str, Tensor]) -> Sequence[str]:
         """A projection and codewords of every set, where a published encoder has them for as many units."""
-        width = self.config.projection_width
+        width, labels = self.config.projection_width, [each.num_labels for each in self.sets]
         names = ("final_proj.weight", "final_proj.bias", "label_embs_concat")
-        shapes = [(width * len(self.sets), self.width), (width * len(self.sets),)]
-        shapes.append((sum(each.num_labels for each in self.sets), width))
+        shapes = [(width * len(labels), self.width), (width * len(labels),), (sum(labels), width)]
+        heads = _without_symbols(heads, labels)
         if any(name not in heads or heads[name].shape != shape for name, shape in zip(names, shapes, strict=True)):
             return ()
         weights, biases = heads[names[0]].split(width), heads[names[1]].split(width)
-        codes = heads[names[2]].split([each.num_labels for each in self.sets])
+        codes = heads[names[2]].split(labels)
         taken = []
         with torch.no_grad():
             for place, parts in enumerate(zip(weights, biases, codes, strict=True)):
@@ -201,6 +203,15 @@ class HubertObjective(MaskedObjective):
         with torch.autocast(projected.device.type, enabled=False):
             cosines: Tensor = F.normalize(projected.float(), dim=-1) @ F.normalize(codewords.float(), dim=-1).mT
             return cosines / self.config.logit_temperature
+
+
+def _without_symbols(heads: Mapping[str, Tensor], labels: Sequence[int]) -> Mapping[str, Tensor]:
+    """Without the codewords of <s>, <pad>, </s> and <unk>, which fairseq has before those of the units of each set."""
+    codes = heads.get("label_embs_concat")
+    sizes = [size + _SYMBOLS for size in labels]
+    if codes is None or len(codes) != sum(sizes):
+        return heads
+    return {**heads, "label_embs_concat": torch.cat([part[_SYMBOLS:] for part in codes.split(sizes)])}
 
 
 def _score(logits: Tensor, units: Tensor) -> _Scores:

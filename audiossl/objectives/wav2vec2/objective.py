@@ -6,6 +6,7 @@ quantised features of that frame, taken before the mask, than to those of other 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -60,6 +61,18 @@ class ContrastiveConfig(MaskingConfig):
     """Share of the features dropped before they are quantised."""
 
 
+# fairseq's names -> ours.
+_PUBLISHED = {
+    "quantizer.vars": "quantizer.entries",
+    "quantizer.weight_proj.weight": "quantizer.logits.weight",
+    "quantizer.weight_proj.bias": "quantizer.logits.bias",
+    "project_q.weight": "project_targets.weight",
+    "project_q.bias": "project_targets.bias",
+    "final_proj.weight": "project_states.weight",
+    "final_proj.bias": "project_states.bias",
+}
+
+
 class _Scores(NamedTuple):
     """contrast: () mean over masked frames. accuracy: () share of frames whose right target wins."""
 
@@ -93,6 +106,14 @@ class Wav2Vec2Objective(MaskedObjective):
     def item_wise(self) -> bool:
         """As published, the diversity is that of a whole batch."""
         return self.config.diversity == "item" or self.config.diversity_weight == 0
+
+    def take_heads(self, heads: Mapping[str, Tensor]) -> Sequence[str]:
+        """Quantiser and projections, each where a published encoder has it in the same shape."""
+        found = {ours: heads[theirs] for theirs, ours in _PUBLISHED.items() if theirs in heads}
+        entries = found.get("quantizer.entries")
+        if entries is not None and entries.numel() == self.quantizer.entries.numel():  # (1, G V, D / G)
+            found["quantizer.entries"] = entries.reshape(self.quantizer.entries.shape)
+        return self.take(found)
 
     def begin_step(self, step: int) -> None:
         config = self.config

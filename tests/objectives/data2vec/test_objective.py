@@ -224,3 +224,11 @@ def test_settings_that_do_not_fit_the_encoder() -> None:
         pretraining(top_layers=8)
     with pytest.raises(ConfigError, match="averaged=block: the encoder has no such part, only stem, "):
         pretraining(averaged=("block",))
+
+
+def test_the_head_of_the_first_version_is_taken() -> None:
+    task, _ = pretraining()
+    bias = torch.randn(16)
+    assert task.take_heads({"final_proj.bias": bias, "final_proj.weight": torch.randn(3, 16)}) == ["head.bias"]
+    torch.testing.assert_close(task.get_parameter("head.bias").detach(), bias)
+    assert pretraining(**SECOND)[0].take_heads({"final_proj.bias": bias}) == []

@@ -214,6 +214,10 @@ def test_published_heads_are_taken_where_they_fit(tmp_path: Path) -> None:
     torch.testing.assert_close(task.codewords[1].detach(), heads["label_embs_concat"][11:])
     torch.testing.assert_close(task.get_parameter("projections.1.bias").detach(), heads["final_proj.bias"][8:])
     assert task.take_heads({**heads, "label_embs_concat": torch.randn(25, 8)}) == ()
+    with_symbols = torch.randn(32, 8)  # four of fairseq's before the units of each set
+    assert len(task.take_heads({**heads, "label_embs_concat": with_symbols})) == 6
+    torch.testing.assert_close(task.codewords[0].detach(), with_symbols[4:15])
+    torch.testing.assert_close(task.codewords[1].detach(), with_symbols[19:])
     assert task.take_heads({}) == ()
 
 

@@ -209,3 +209,19 @@ def test_a_few_steps_lower_the_loss_and_raise_the_accuracy() -> None:
         losses.append(loss)
     assert float(losses[-1].total.detach()) < 0.8 * float(losses[0].total.detach())
     assert float(losses[-1].logs["masked_accuracy"]) > 2 * float(losses[0].logs["masked_accuracy"])
+
+
+def test_published_heads_are_taken_each_where_it_fits() -> None:
+    task, _ = pretraining()
+    config = task.config
+    heads = {
+        "quantizer.vars": torch.randn(1, config.groups * config.codes, config.code_width // config.groups),
+        "quantizer.weight_proj.bias": torch.randn(config.groups * config.codes),
+        "project_q.weight": torch.randn(8, 8),
+        "final_proj.weight": torch.randn(9, 16),  # of another width
+        "label_embs_concat": torch.randn(4, 8),
+    }
+    assert sorted(task.take_heads(heads)) == ["project_targets.weight", "quantizer.entries", "quantizer.logits.bias"]
+    torch.testing.assert_close(task.quantizer.entries.detach().flatten(0, 1)[None], heads["quantizer.vars"])
+    torch.testing.assert_close(task.project_targets.weight.detach(), heads["project_q.weight"])
+    assert task.take_heads({}) == []
