@@ -100,9 +100,14 @@ class ComputedLabels(LabelSet):
         self.facts = UnitFacts(encoder.frame_rate_hz, len(centres), centre_of(encoder))
 
     @classmethod
-    def of_cepstra(cls, clusters: int, seed: int) -> Self:
-        """Of MFCC as in HuBERT's first iteration. `fit` finds the clusters."""
-        encoder = load_upstream("mfcc", cmvn=False)
+    def of_cepstra(cls, clusters: int, seed: int, sample_rate_hz: int = 16000) -> Self:
+        """Of MFCC as in HuBERT's first iteration, at the rate of the encoder. `fit` finds the clusters.
+
+        clusters: how many.
+        seed: of k-means.
+        sample_rate_hz: of the sound.
+        """
+        encoder = load_upstream("mfcc", cmvn=False, sample_rate_hz=sample_rate_hz)
         return cls(encoder, 0, torch.zeros(clusters, encoder.widths[0]), seed)
 
     @classmethod

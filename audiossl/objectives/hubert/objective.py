@@ -102,7 +102,9 @@ class HubertObjective(MaskedObjective):
         self.config = config = config or UnitPredictionConfig()
         super().__init__(upstream, config)
         sets = [label_set(name) for name in config.labels]
-        self.label_sets = nn.ModuleList(sets or [ComputedLabels.of_cepstra(config.clusters, config.seed)])
+        self.label_sets = nn.ModuleList(
+            sets or [ComputedLabels.of_cepstra(config.clusters, config.seed, upstream.sample_rate_hz)]
+        )
         width = config.projection_width
         self.projections = nn.ModuleList(nn.Linear(self.width, width) for _ in self.sets)
         # Uniform from 0 to 1, as published: all cosines begin close to one another.
