@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from audiossl.data.reading import read_audio, read_cut
     from audiossl.data.sources import cuts_from_csv, cuts_from_folder
     from audiossl.data.stream import StreamPlan
+    from audiossl.data.unit_files import UnitRow, read_unit_rows
     from audiossl.encoders.building import build_upstream
     from audiossl.encoders.conversion import convert
     from audiossl.encoders.encoding import encode_rows
@@ -56,6 +57,11 @@ if TYPE_CHECKING:
     from audiossl.experiments.training import pretrain
     from audiossl.features.access import cached_batches, open_source
     from audiossl.features.config import CacheConfig
+    from audiossl.features.units.applying import apply_units
+    from audiossl.features.units.config import UnitsOptions
+    from audiossl.features.units.describing import describe_units
+    from audiossl.features.units.fitting import fit_units
+    from audiossl.features.units.quantizer import Units
     from audiossl.metrics.ratios import paired_difference, score_mean, score_ratio
     from audiossl.nn.draws import keyed_generator
     from audiossl.nn.linear import linear_or_identity, project
@@ -108,10 +114,14 @@ _HOME = {
     "TrainerConfig": "training.config",
     "TrainingError": "core.errors",
     "UPSTREAMS": "core.registry",
+    "UnitRow": "data.unit_files",
+    "Units": "features.units.quantizer",
+    "UnitsOptions": "features.units.config",
     "UnknownNameError": "core.errors",
     "Upstream": "encoders.upstream",
     "UpstreamCard": "core.cards",
     "aligned_labels_of": "data.frame_labels",
+    "apply_units": "features.units.applying",
     "build_report": "report.build",
     "build_upstream": "encoders.building",
     "cached_batches": "features.access",
@@ -126,11 +136,13 @@ _HOME = {
     "cuts_from_folder": "data.sources",
     "cuts_of": "data.inputs",
     "cuts_of_table": "data.preparation",
+    "describe_units": "features.units.describing",
     "described": "data.preparation",
     "encode_long": "encoders.long_audio",
     "encode_rows": "encoders.encoding",
     "files_named": "data.preparation",
     "fingerprint": "core.tensors",
+    "fit_units": "features.units.fitting",
     "frame_labels_of": "data.frame_labels",
     "keyed_generator": "nn.draws",
     "linear_or_identity": "nn.linear",
@@ -143,8 +155,8 @@ _HOME = {
     "make_pooling": "nn.pooling",
     "merge_lora": "encoders.finetuning",
     "open_source": "features.access",
-    "pretrain": "experiments.training",
     "paired_difference": "metrics.ratios",
+    "pretrain": "experiments.training",
     "project": "nn.linear",
     "read_audio": "data.reading",
     "read_cut": "data.reading",
@@ -153,6 +165,7 @@ _HOME = {
     "read_frame_labels": "data.frame_labels",
     "read_jsonl": "core.files",
     "read_manifest": "data.manifests",
+    "read_unit_rows": "data.unit_files",
     "save_upstream": "encoders.weights",
     "score_mean": "metrics.ratios",
     "score_ratio": "metrics.ratios",
@@ -198,10 +211,14 @@ __all__ = [
     "Trainer",
     "TrainerConfig",
     "TrainingError",
+    "UnitRow",
+    "Units",
+    "UnitsOptions",
     "UnknownNameError",
     "Upstream",
     "UpstreamCard",
     "aligned_labels_of",
+    "apply_units",
     "build_report",
     "build_upstream",
     "cached_batches",
@@ -216,11 +233,13 @@ __all__ = [
     "cuts_from_folder",
     "cuts_of",
     "cuts_of_table",
+    "describe_units",
     "described",
     "encode_long",
     "encode_rows",
     "files_named",
     "fingerprint",
+    "fit_units",
     "frame_labels_of",
     "keyed_generator",
     "linear_or_identity",
@@ -243,6 +262,7 @@ __all__ = [
     "read_frame_labels",
     "read_jsonl",
     "read_manifest",
+    "read_unit_rows",
     "save_upstream",
     "score_mean",
     "score_ratio",
