@@ -42,7 +42,7 @@ def test_the_loss_is_the_equation() -> None:
         for j in range(6):
             if i != j:
                 target = ((outputs[i] - task.centre) / 0.04).softmax(-1)
-                total += float(-(target * (outputs[j] / 0.1).log_softmax(-1)).sum(-1).mean()) / 10
+                total += float(-(target * (outputs[j] / 0.1).log_softmax(-1)).sum(-1).mean().detach()) / 10
     assert float(task.loss(batch).total) == pytest.approx(total, rel=1e-4)
 
 
