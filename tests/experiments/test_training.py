@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,13 +13,13 @@ from typing import Any
 
 import pytest
 import torch
-from toys.core import LABELS, ROOT
+from toys.core import LABELS
 from toys.heads import log_of
 from toys.tera import short_pretraining as tera
 from toys.tera import tiny
 
 from audiossl import load_run, load_upstream, save_upstream
-from audiossl.core.config import read_yaml, save_yaml
+from audiossl.core.config import read_yaml
 from audiossl.core.errors import (
     AudiosslError,
     CheckpointError,
@@ -331,24 +329,3 @@ def test_pretraining_with_dropout_stopped_in_an_epoch_goes_on_exactly(
     straight, stopped = (read_tensors(tmp_path / name / "upstream.safetensors") for name in ("straight", "stopped"))
     assert all(torch.equal(straight[0][name], stopped[0][name]) for name in straight[0])
     assert log_of(tmp_path / "straight", "dev") == log_of(tmp_path / "stopped", "dev")
-
-
-@pytest.mark.slow
-def test_pretraining_in_two_processes_gives_the_losses_of_one(tmp_path: Path, corpus: Path) -> None:
-    overrides = ["trainer.device=cpu", "data.num_workers=0", "trainer.eval_every=6"]
-    pretrain(tera(corpus, *overrides), tmp_path / "one")
-    recipe = tmp_path / "recipe.yaml"
-    save_yaml(tera(corpus, *overrides), recipe)
-    launcher = ["torch.distributed.run", "--nproc-per-node", "2", "--standalone", "--module"]
-    command = [sys.executable, "-m", *launcher, "audiossl", "pretrain", str(recipe)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [*command, "--out", str(tmp_path / "two")], env=environment, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert json.loads((tmp_path / "two" / "run.json").read_text())["processes"] == 2
-    for split, number in (("train", STEPS), ("dev", 2)):
-        one, two = log_of(tmp_path / "one", split), log_of(tmp_path / "two", split)
-        assert len(one) == len(two) == number
-        for first, second in zip(one, two, strict=True):
-            assert second["loss"] == pytest.approx(first["loss"], rel=1e-6, abs=1e-6)
