@@ -143,10 +143,10 @@ class Data2VecObjective(MaskedObjective):
         top = outputs[-self.config.top_layers :]
         return torch.stack([normalize_over_time(output, valid) for output in top]).mean(0)
 
-    def masks(self, batch: Batch, *key: object) -> Tensor:
+    def masks(self, batch: Batch, *key: object, frames: Tensor | None = None) -> Tensor:
         """As of `MaskedObjective`. Where a decoder needs a frame to start from, the first of an item is never masked
         with all others."""
-        mask = super().masks(batch, *key)
+        mask = super().masks(batch, *key, frames=frames)
         if self.config.decoder_layers:
             valid = valid_frames(self.upstream.num_frames(batch.lengths), mask.shape[1])
             mask[:, 0] &= (valid & ~mask).any(1)

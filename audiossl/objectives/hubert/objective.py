@@ -231,4 +231,5 @@ def _score(logits: Tensor, units: Tensor) -> _Scores:
 
 def _entropy(shares: Tensor) -> Tensor:
     """() in nats, of shares (K,)."""
-    return torch.special.entr(shares).sum()
+    entropy: Tensor = torch.special.entr(shares).sum()
+    return entropy
