@@ -24,6 +24,8 @@ from audiossl.training.objective import Objective, Surroundings, load_objective
 class TermConfig:
     """One of the objectives."""
 
+    name: str = ""
+    """The objective, where the term is called otherwise: two terms may be of one kind."""
     weight: Positive = 1.0
     """What its loss is multiplied by."""
     options: dict[str, Any] = field(default_factory=dict)
@@ -35,8 +37,8 @@ class JointConfig:
     """Which objectives, and how much each of them counts."""
 
     terms: dict[str, Any] = field(default_factory=dict)
-    """The objectives by their names, each as {weight: ..., options: {...}}. In the log, their figures come after their
-    names."""
+    """The objectives by their names, each as {weight: ..., options: {...}}, or by names of their own with {name: ...}.
+    In the log, their figures come after these names."""
 
 
 class JointObjective(Objective):
@@ -53,7 +55,9 @@ class JointObjective(Objective):
             )
         where = "terms of joint"
         self.parts = {name: structured(TermConfig, term, where=where) for name, term in config.terms.items()}
-        self.terms = nn.ModuleList(load_objective(name, upstream, **part.options) for name, part in self.parts.items())
+        self.terms = nn.ModuleList(
+            load_objective(part.name or name, upstream, **part.options) for name, part in self.parts.items()
+        )
 
     @property
     def item_wise(self) -> bool:

@@ -54,6 +54,13 @@ def test_each_term_watches_its_own_figures() -> None:
         task.watch(1019, figures)
 
 
+def test_two_terms_of_one_kind_have_names_of_their_own() -> None:
+    second = {"name": "distil", "options": {"teacher": "tera_mini", "pairs": [[1, 3]]}}
+    task = objective({"distil": TERMS["distil"], "voices": second})
+    assert [term.teacher.reference for term in task.objectives.values()] == ["log_mel", "tera_mini"]
+    assert {"distil.heads.0.weight", "voices.heads.0.weight"} <= task.trainable_state().keys()
+
+
 def test_faults() -> None:
     with pytest.raises(ConfigError, match="joint has no terms"):
         objective({})
