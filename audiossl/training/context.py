@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.optimizer import AcceleratedOptimizer
-from accelerate.utils import DistributedDataParallelKwargs
+from accelerate.utils import DistributedDataParallelKwargs, DistributedType
 
 from audiossl.core.errors import ConfigError
 from audiossl.core.processes import world_size
@@ -17,6 +17,9 @@ from audiossl.encoders.devices import best_device
 from audiossl.training.config import TrainerConfig
 from audiossl.training.optimizer import build_optimizer
 from audiossl.training.task import Task
+
+# Checkpoints hold parameters as a task has them, which then are parts of themselves.
+_SHARDED = (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM)
 
 
 def accelerator_of(config: TrainerConfig, *, may_skip_parameters: bool = False) -> Accelerator:
@@ -28,6 +31,11 @@ def accelerator_of(config: TrainerConfig, *, may_skip_parameters: bool = False) 
     # Buffers are functions of weights or of the input (a table of positions grows with it), never to be averaged.
     parallel = DistributedDataParallelKwargs(broadcast_buffers=False, find_unused_parameters=may_skip_parameters)
     accelerator = Accelerator(cpu=where.type == "cpu", kwargs_handlers=[parallel])
+    if accelerator.distributed_type in _SHARDED:
+        raise ConfigError(
+            f"Training with {accelerator.distributed_type.value}, which shards parameters, is not supported; start the "
+            f"processes with torchrun, or take it out of accelerate's configuration."
+        )
     world = accelerator.num_processes
     if world != world_size():
         raise ConfigError(

@@ -169,6 +169,7 @@ def test_a_run_goes_on_from_a_published_encoder_and_resumes_without_it(
     again = read_experiment(out / "config.yaml", ["trainer.steps=4"], pretrain=True, saved=True)
     pretrain(again, out, resume=True)
     assert [line["step"] for line in log_of(out)] == [1, 2, 3, 4]
+    assert log_of(out)[0]["lr"] == pytest.approx(config.trainer.lr / 4)  # it is warmed up again
     assert load_upstream(str(out)).widths == (24,) * 3
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
+from accelerate.utils import DistributedType
 from toys.core import ToyTask
 
 from audiossl.core.errors import ConfigError
@@ -102,6 +103,15 @@ def test_processes_that_would_train_apart_are_an_error(monkeypatch: pytest.Monke
     monkeypatch.setattr(context, "best_device", lambda: torch.device("mps"))
     with pytest.raises(ConfigError, match="^2 processes were started, which cannot train together on .* mps; start"):
         accelerator_of(TrainerConfig())
+
+
+def test_sharded_parameters_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Sharding(Accelerator):
+        distributed_type = DistributedType.FSDP  # type: ignore[assignment]
+
+    monkeypatch.setattr(context, "Accelerator", Sharding)
+    with pytest.raises(ConfigError, match="Training with FSDP, which shards parameters, is not supported; start the"):
+        accelerator_of(TrainerConfig(device="cpu"))
 
 
 @pytest.mark.parametrize("skips", [False, True])
