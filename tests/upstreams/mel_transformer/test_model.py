@@ -10,8 +10,10 @@ import torch
 
 from audiossl import check_upstream, load_upstream
 from audiossl.core.errors import ConfigError
+from audiossl.core.registry import UPSTREAMS
 from audiossl.encoders.testing import noise, pad, relative_distance
 from audiossl.encoders.weights import save_upstream
+from audiossl.upstreams import mel_transformer
 
 TINY = {"width": 16, "num_layers": 2, "num_heads": 2, "ffn_width": 32}
 
@@ -100,3 +102,15 @@ def test_what_cannot_be_built_is_said() -> None:
         tiny(position_kernel=4)
     with pytest.raises(ConfigError, match="multiple of num_heads"):
         tiny(num_heads=3)
+
+
+def test_the_shipped_encoder_is_small_and_says_where_it_comes_from() -> None:
+    """At most 24 MB, of a supervised teacher, and a batch of it equals its items."""
+    card = UPSTREAMS.card("distil_mini")
+    assert (Path(mel_transformer.__file__).parent / card.weights).stat().st_size < 24e6
+    assert "Whisper" in card.training["teacher"]
+    encoder = load_upstream("distil_mini").eval()
+    wavs, lengths = pad(noise(encoder, [0.4, 1.1]))
+    with torch.no_grad():
+        both, alone = encoder(wavs, lengths), encoder(wavs[:1, : lengths[0]])
+    assert relative_distance(both.item(0)[-1], alone.item(0)[-1]) < 1e-6
