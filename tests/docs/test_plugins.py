@@ -7,12 +7,12 @@ import json
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from toys.warm import python
 
 from audiossl import cuts_from_folder, load_upstream, write_manifests
 
@@ -109,7 +109,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def audiossl(place: Path, *arguments: str) -> str:
     path = os.pathsep.join([str(place / "site"), str(ROOT)])
     environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "audiossl", *arguments]
+    command = [python(), "-m", "audiossl", *arguments]
     ran = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     return ran.stdout

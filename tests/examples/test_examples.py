@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ import pytest
 import soundfile
 import torch
 from toys import miniatures
+from toys.warm import python
 
 from audiossl import load_upstream
 
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 def run_example(name, folder, *arguments):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(ROOT / "examples" / name), *arguments]
+    command = [python(), str(ROOT / "examples" / name), *arguments]
     ran = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
     return ran.stdout.splitlines()

@@ -8,7 +8,6 @@ import json
 import os
 import runpy
 import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from toys.warm import python
 
 from audiossl.core.errors import ManifestError
 
@@ -34,7 +34,7 @@ def sources_of(folder: Path) -> list[set[str]]:
 
 
 def run_script(recipe: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHON": sys.executable, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHON": python(), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     command = [str(RECIPES / recipe / "run.sh"), *arguments]
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from toys.published import SENTENCES, write_librispeech
+from toys.warm import python
 
 from audiossl.data.manifests import read_manifest
 
@@ -62,7 +63,7 @@ def test_from_raw_folders_to_the_result_table(corpus: Path, tmp_path: Path) -> N
     ]
     steps = ["trainer.lr=1e-2", "trainer.eval_every=100", "data.batch_size=8", "task.spec_augment.num_time_masks=0"]
     more = ["task.spec_augment.num_feature_masks=0", "task.head.num_layers=1"]
-    environment = {**os.environ, "PYTHON": sys.executable, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHON": python(), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     environment["AUDIOSSL_CACHE"] = str(tmp_path / "cache")
     flags = ["--data", str(corpus), "--upstream", "log_mel", "--task", "asr", "--task", "phone_recognition"]
     command = [str(RECIPE / "run.sh"), *flags, "--steps", "150", *sizes, *steps, *more]

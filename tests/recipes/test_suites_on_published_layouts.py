@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import yaml
 from toys.core import ROOT
 from toys.published import write_iemocap, write_librispeech, write_speech_commands, write_voxceleb
 from toys.recipes import run_script
+from toys.warm import python
 
 from audiossl.experiments.suites.definition import read_suite, why_missing
 from audiossl.experiments.suites.results import ResultsFolder
@@ -33,8 +33,7 @@ METRICS = {
 def command(cwd: Path, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
     """`audiossl suite <arguments>` as a user runs it."""
     given = {"AUDIOSSL_CACHE": str(cwd / "cache"), "AUDIOSSL_DATA": "", **environment}
-    script = Path(sys.executable)
-    return run_script(script, "-m", "audiossl", "suite", *map(str, arguments), cwd=cwd, **given)
+    return run_script(Path(python()), "-m", "audiossl", "suite", *map(str, arguments), cwd=cwd, **given)
 
 
 @pytest.fixture

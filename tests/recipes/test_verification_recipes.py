@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 from toys.published import OTHERS, TEST, VIDEOS, speak, write_voxceleb
+from toys.warm import python
 
 from audiossl.core.errors import AudiosslError
 from audiossl.data.manifests import read_manifest
@@ -117,7 +118,7 @@ def test_voxceleb1_needs_two_dev_speakers() -> None:
 
 
 def run_script(*arguments: str, cwd: Path) -> str:
-    environment = {**os.environ, "PYTHON": sys.executable, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHON": python(), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     script = str(RECIPES / "voxceleb1" / "run.sh")
     done = subprocess.run([script, *arguments], cwd=cwd, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -16,6 +16,7 @@ import pytest
 import soundfile
 
 from toys.core import ROOT
+from toys.warm import python
 
 RECIPES = ROOT / "recipes"
 RATE_HZ = 8000
@@ -31,7 +32,7 @@ def noise(path: Path, seed: int, seconds: float = 0.5) -> Path:
 
 
 def run_script(script: Path, *arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    full = {**os.environ, "PYTHON": sys.executable, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment}
+    full = {**os.environ, "PYTHON": python(), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment}
     full = {name: value for name, value in full.items() if value}
     command = [str(script), *arguments]
     return subprocess.run(command, cwd=cwd, env=full, capture_output=True, text=True, check=False)
