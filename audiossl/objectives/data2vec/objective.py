@@ -77,9 +77,9 @@ class Data2VecObjective(MaskedObjective):
         self.config = config = config or SelfDistillationConfig()
         super().__init__(upstream, config)
         self.tau = config.first_tau
-        if config.top_layers > len(self.encoder.blocks):
+        if config.top_layers > upstream.num_layers - 1:
             raise ConfigError(
-                f"top_layers={config.top_layers} are asked for, and the encoder has {len(self.encoder.blocks)} blocks; "
+                f"top_layers={config.top_layers} are asked for, and the encoder has {upstream.num_layers - 1} blocks; "
                 f"choose no more."
             )
         parts = [name for name, _ in upstream.named_children()]
