@@ -1,0 +1,1 @@
+"""BERT on units or frames of another encoder."""
