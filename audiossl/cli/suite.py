@@ -41,7 +41,8 @@ Overrides = Annotated[
     typer.Argument(help="Settings of every experiment as key=value.", show_default=False),
 ]
 Budget = Annotated[
-    float, typer.Option(help="Full trainings that a search may cost in each cell, by successive halving. 0 for all.")
+    str,
+    typer.Option(help="Full trainings for the search in each cell, or minutes for all heads, as 10m. 0 for all."),
 ]
 
 
@@ -98,7 +99,7 @@ def plan(
     data: Data = None,
     to: OutOption = "results",
     only: Only = None,
-    budget: Budget = 0.0,
+    budget: Budget = "0",
     as_json: AsJson = False,
 ) -> None:
     """Cells of a suite, what they will cost, and what is there already. Nothing is computed."""
@@ -106,7 +107,9 @@ def plan(
     from audiossl.experiments.suites.plan import make_plan
     from audiossl.experiments.suites.results import ResultsFolder
 
-    made = make_plan(_asked(suite, upstream, overrides, data, only, budget), ResultsFolder(_at(to)))
+    folder = ResultsFolder(_at(to))
+    asked = _asked(suite, upstream, overrides, data, only)
+    made = make_plan(_within(asked, budget, folder.path, keep=False), folder)
     costs = forecast(made)
     if as_json:
         print(json.dumps(costs.as_json(made), indent=2))
@@ -131,7 +134,7 @@ def run(
     data: Data = None,
     to: OutOption = "results",
     only: Only = None,
-    budget: Budget = 0.0,
+    budget: Budget = "0",
     executor: ExecutorName = "",
     executor_option: ExecutorOptions = None,
     jobs: Jobs = 0,
@@ -139,8 +142,8 @@ def run(
     retries: Retries = 1,
 ) -> None:
     """Compute what is missing of a suite. The same command goes on where it was stopped."""
-    asked = _asked(suite, upstream, overrides, data, only, budget)
-    _compute(asked, to, _executor(executor, executor_option, jobs), shard, retries)
+    asked = _asked(suite, upstream, overrides, data, only)
+    _compute(asked, to, _executor(executor, executor_option, jobs), shard, retries, budget)
 
 
 @app.command()
@@ -169,11 +172,26 @@ def _at(results: str) -> Path:
     return results_at(results)
 
 
-def _compute(asked: Any, to: str, how: tuple[str, dict[str, Any]], shard: str, retries: int) -> None:
+def _compute(asked: Any, to: str, how: tuple[str, dict[str, Any]], shard: str, retries: int, budget: str = "") -> None:
     from audiossl.experiments.suites.mirror import working_folder
 
     with working_folder(to, _say) as place:
-        _compute_in(place, asked, to, how, shard, retries)
+        within = _within(asked, budget, place.path) if budget else asked
+        _compute_in(place, within, to, how, shard, retries)
+
+
+def _within(asked: Any, budget: str, results: Path, *, keep: bool = True) -> Any:
+    """What is wanted, with the full trainings that a budget comes to. `keep`: whether the folder is to know it."""
+    from audiossl.experiments.suites.budget import parse_budget, with_budget
+    from audiossl.experiments.suites.results import ResultsFolder
+
+    return with_budget(asked, parse_budget(budget), ResultsFolder(results), _reckoned, _say, keep=keep)
+
+
+def _reckoned(plan: Any, budget: Any) -> float:
+    from audiossl.experiments.suites.minutes import trainings_in  # only where minutes are new: it takes a second
+
+    return trainings_in(plan, budget)
 
 
 def _compute_in(place: Any, asked: Any, to: str, how: tuple[str, dict[str, Any]], shard: str, retries: int) -> None:
@@ -230,20 +248,10 @@ def _say_left_out(made: Any) -> None:
 
 
 def _executor(name: str, pairs: list[str] | None, jobs: int) -> tuple[str, dict[str, Any]]:
-    """The executor's name and options. Without a name it is this machine, with one process or several."""
     from audiossl.core.config import parse_overrides
-    from audiossl.encoders.devices import best_device
+    from audiossl.experiments.executors.making import executor_here
 
-    options = parse_overrides(pairs or [], example="partition=gpu")
-    if name and name != "pool":
-        if jobs:
-            raise ConfigError(f"--jobs is for processes of this machine; leave it out with --executor {name}.")
-        return name, options
-    if jobs < 0:
-        raise ConfigError(f"--jobs {jobs}: choose a number of processes, or 0 for what suits this machine.")
-    # A GPU is not faster for being shared.
-    num = jobs or (1 if best_device().type != "cpu" else min(os.cpu_count() or 1, 8))
-    return ("pool", {"jobs": num, **options}) if num > 1 or name else ("serial", options)
+    return executor_here(name, parse_overrides(pairs or [], example="partition=gpu"), jobs)
 
 
 def _asked(
@@ -252,7 +260,6 @@ def _asked(
     overrides: list[str] | None,
     data: Path | None,
     only: list[str] | None,
-    budget: float,
 ) -> Any:
     from audiossl.experiments.config import parse_settings
     from audiossl.experiments.suites.definition import read_suite
@@ -262,7 +269,7 @@ def _asked(
     found = read_suite(suite).only(only or [])
     choices = [parse_encoder(text) for text in dict.fromkeys(upstreams)]
     encoders = [known_encoder(choice) for choice in choices]
-    return Asked(found, encoders, _corpora(data), parse_settings(overrides or []), budget)
+    return Asked(found, encoders, _corpora(data), parse_settings(overrides or []))
 
 
 def _corpora(data: Path | None) -> Path | None:

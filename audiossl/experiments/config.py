@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,6 +72,11 @@ class SweepConfig:
     def axes(self) -> dict[str, list[Any]]:
         """What is swept over: the values by axis. Empty for no sweep."""
         return {axis: list(values) for axis in _AXES if (values := getattr(self, axis))}
+
+    @property
+    def num_members(self) -> int:
+        """How many combinations there are. 1 where nothing is swept over."""
+        return math.prod(len(values) for values in self.axes.values())
 
 
 def _text(value: Any) -> str:

@@ -83,6 +83,23 @@ def test_a_search_with_a_budget_and_settings_of_every_experiment(audiossl: Comma
     assert cell.identity.settings["trainer"]["steps"] == 8
 
 
+def test_minutes_become_trainings_once(audiossl: Command, toy: ToySuite) -> None:
+    toy.write({**SUITE, "tasks": {"toy/words": {**TASK, "search": {"lr": [0.1, 0.01, 0.001]}}}})
+    folder = toy.results()
+    folder.path.mkdir()
+    folder.lock_path.write_text(json.dumps({"budgets": {"1m": 2.5}}))
+    planned = run(audiossl, toy, "--budget", "1m", "--json", verb="plan")
+    assert planned.code == 0, planned.err
+    done = run(audiossl, toy, "--budget", "1m", "trainer.steps=8", "trainer.eval_every=2")
+    assert done.code == 0, done.err
+    assert toy.cell().identity.settings["sweep"]["budget"] == 2.5
+    assert json.loads(folder.lock_path.read_text())["budgets"] == {"1m": 2.5}
+    assert json.loads(folder.lock_path.read_text())["budget"] == 2.5
+    wrong = run(audiossl, toy, "--budget", "soon")
+    assert (wrong.code, wrong.err.count("\n")) == (2, 1)
+    assert "--budget soon: give the full trainings that each search may cost" in wrong.err
+
+
 def test_a_cell_that_fails_is_said_and_is_an_error(audiossl: Command, toy: ToySuite) -> None:
     done = run(audiossl, toy, "interface=layer", "interface_options.index=7")
     assert done.code == 1
@@ -161,8 +178,9 @@ def test_a_run_with_nothing_to_do_loads_no_encoder(
     audiossl: Command, toy: ToySuite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert run(audiossl, toy).code == 0
-    monkeypatch.setattr("audiossl.experiments.suites.encoders.load_upstream", None)
-    monkeypatch.setattr("audiossl.experiments.suites.forecast.load_upstream", None)
+    for module in ("encoders.kept", "experiments.suites.encoders"):
+        monkeypatch.setattr(f"audiossl.{module}.load_upstream", None)
+    monkeypatch.setattr("audiossl.experiments.suites.speeds.load_upstream", None)
     monkeypatch.setattr("audiossl.experiments.suites.recipes.subprocess", None)
     assert run(audiossl, toy).code == 0
 

@@ -19,7 +19,7 @@ from audiossl.encoders.kept import Identified
 from audiossl.experiments.suites.definition import Size
 from audiossl.experiments.suites.extraction import MEASURED, needs_by_rows, sources_of
 from audiossl.experiments.suites.plan import Cell, Plan
-from audiossl.experiments.suites.recipes import is_prepared
+from audiossl.experiments.suites.recipes import is_prepared, within_budget
 from audiossl.experiments.suites.speeds import (
     EncoderSpeed,
     Reading,
@@ -42,12 +42,41 @@ _START_S = 12.0  # of the command until the first cell, and of its tables at the
 _FOLDS_S = 3.0  # of drawing the folds of a cell, and of the figures of all together
 
 
+@dataclass(frozen=True)
+class HeadCost:
+    """What training and evaluating a cell takes, also for other budgets.
+
+    cell: which one.
+    num_folds: 1 for none.
+    num_rows: recordings of all splits together.
+    mean_s: how long one lasts.
+    reading: what the heads read of one.
+    """
+
+    cell: Cell
+    num_folds: int
+    num_rows: int
+    mean_s: float
+    reading: Reading
+
+    def seconds(self, budget: float = 0.0) -> tuple[float, bool]:
+        """Of all folds, and whether it is a guess.
+
+        budget: full trainings that the search may cost. 0 for what the cell says.
+        """
+        config = within_budget(self.cell.config, budget)
+        num = rows_read(config, self.num_rows, self.mean_s, self.num_folds)
+        seconds, is_guess = expected_seconds(self.cell.task, config, self.reading._replace(num_rows=num))
+        return self.num_folds * seconds, is_guess
+
+
 @dataclass
 class Forecast:
     """What computing a plan will take on this machine, one cell after another.
 
     encode_s: by encoder and corpus, seconds of encoding.
     train_s: by the title of a cell, seconds of training and evaluation.
+    heads: of the cells, what they are reckoned from.
     other_s: seconds of all else: starting, loading encoders, drawing folds and uniting them.
     audio_s: seconds of sound that are to be encoded.
     cache_bytes: what the cache will take.
@@ -57,6 +86,7 @@ class Forecast:
 
     encode_s: dict[tuple[str, str], float] = field(default_factory=dict)
     train_s: dict[str, float] = field(default_factory=dict)
+    heads: list[HeadCost] = field(default_factory=list)
     other_s: float = 0.0
     audio_s: float = 0.0
     cache_bytes: int = 0
@@ -156,13 +186,15 @@ class _Corpus:
         """Count a cell into a forecast, and here what it needs of the encoder."""
         folds = _num_folds(cell)
         if is_prepared(cell.config):
-            reading = self._reading(cell, folds)
+            head = self._head(cell, folds)
         else:
             found.unknown.append(cell.task)
-            self._count_unprepared(cell.definition.size)
-            reading = Reading(mark_s=self.speed.mark_s)
-        seconds, is_guess = expected_seconds(cell.task, cell.config, reading)
-        found.train_s[cell.title] = folds * seconds
+            size = cell.definition.size
+            self._count_unprepared(size)
+            mean_s = 3600 * size.hours / max(size.rows, 1)
+            head = HeadCost(cell, folds, size.rows, mean_s, Reading(mark_s=self.speed.mark_s))
+        found.heads.append(head)
+        found.train_s[cell.title], is_guess = head.seconds()
         found.guessed += [cell.title] * is_guess
         if cell.config.folds.by:
             found.other_s += _FOLDS_S + (1 + folds) * self.speed.mark_s
@@ -174,7 +206,7 @@ class _Corpus:
             self.num_rows += max(0, size.rows - self._unprepared.rows)
             self._unprepared = size
 
-    def _reading(self, cell: Cell, folds: int) -> Reading:
+    def _head(self, cell: Cell, folds: int) -> HeadCost:
         """What the heads of a cell read. What the cache lacks of it is counted."""
         ((cuts, found),) = needs_by_rows([cell.config], self.encoder)
         needs = [replace(each, form=each.choose_form([cuts]).form) for each in found]
@@ -189,13 +221,13 @@ class _Corpus:
         if not needs or any(each.form == "off" for each in needs):
             # An encoder that trains goes back through what it went forward, which takes twice as long.
             encode_s = self.speed.seconds(1, mean_s) * (1 if cell.config.finetune.mode == "none" else 3)
-        return Reading(
-            num_rows=rows_read(cell.config, len(cuts), mean_s, folds),
+        reading = Reading(
             row_bytes=fmean([bytes_per_row(each.task, each.form or "off", mean_s) for each in needs] or [0.0]),
             byte_s=self.byte_s,
             encode_s=encode_s,
             mark_s=self.speed.mark_s,
         )
+        return HeadCost(cell, folds, len(cuts), mean_s, reading)
 
     def _unseen(self, source: FeatureSource, cuts: CutSet) -> Iterator[Cut]:
         """Rows that no other cell has counted for the same entry of the cache."""

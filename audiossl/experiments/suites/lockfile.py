@@ -16,8 +16,8 @@ from audiossl.experiments.suites.results import ResultsFolder
 
 
 def write_lock(asked: Asked, folder: ResultsFolder) -> None:
-    """Write suite.json. Encoders of before stay."""
-    earlier = read_json(folder.lock_path).get("encoders", {}) if folder.lock_path.is_file() else {}
+    """Write suite.json. Encoders of before stay, and so does what minutes of budgets are."""
+    before = read_json(folder.lock_path) if folder.lock_path.is_file() else {}
     encoders = {
         each.choice.label: {"name": each.choice.name, "options": each.choice.options, "identity": each.identity}
         for each in asked.encoders
@@ -26,7 +26,8 @@ def write_lock(asked: Asked, folder: ResultsFolder) -> None:
         "suite": as_dict(asked.suite),
         "settings": dict(asked.over),
         "budget": asked.budget,
-        "encoders": {**earlier, **encoders},
+        "budgets": before.get("budgets") or {},
+        "encoders": {**(before.get("encoders") or {}), **encoders},
         "versions": versions_here(),
         "command": this_command(),
         "created": now(),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import shutil
 import subprocess
@@ -50,11 +49,16 @@ def with_encoder(config: Experiment, task: SuiteTask, encoder: KnownEncoder, bud
         interface=interfaces or config.sweep.interface,
         task=search.task or config.sweep.task,
     )
-    num_members = math.prod(len(values) for values in sweep.axes.values())
-    if budget and num_members > budget:
-        sweep = replace(sweep, budget=budget)
     choice = encoder.choice
-    return replace(config, upstream=choice.name, upstream_options=dict(choice.options), sweep=sweep)
+    made = replace(config, upstream=choice.name, upstream_options=dict(choice.options), sweep=sweep)
+    return within_budget(made, budget)
+
+
+def within_budget(config: Experiment, budget: float) -> Experiment:
+    """An experiment whose search costs so many full trainings at most. 0 leaves it as it is."""
+    if not budget or config.sweep.num_members <= budget:
+        return config
+    return replace(config, sweep=replace(config.sweep, budget=budget))
 
 
 def is_prepared(config: Experiment) -> bool:

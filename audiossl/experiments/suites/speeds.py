@@ -185,14 +185,9 @@ def past_runs(task: str, config: Experiment) -> list[PastRun]:
     return [PastRun(**each) for each in read_json(path).get("runs", [])] if path.is_file() else []
 
 
-def num_steps(config: Experiment, budget: float = 0.0) -> int:
-    """Updates of all members together.
-
-    config: the experiment.
-    budget: full trainings, 0 for what the experiment says.
-    """
-    wanted, num = budget or config.sweep.budget, math.prod(map(len, config.sweep.axes.values()))
-    return max(1, round(config.trainer.steps * (min(wanted, num) if wanted else num)))
+def num_steps(config: Experiment) -> int:
+    """Updates of all members together."""
+    return max(1, round(config.trainer.steps * (config.sweep.budget or config.sweep.num_members)))
 
 
 def rows_read(config: Experiment, num_rows: float, mean_s: float, num_folds: int = 1) -> float:

@@ -163,7 +163,8 @@ class _Passage:
         self.shared = SharedPass(group.heads, group.train, group.dev, first.seed)
         self.members = dict(zip(self.shared.trainers, group.members, strict=True))
         self._writer, self._progress, self._steps = writer, progress, first.trainer.steps
-        title = f"{len(group.members)} heads, seed {first.seed}"
+        num = len(group.members)
+        title = f"{num} head{'s' * (num > 1)}, seed {first.seed}"
         self._bar = progress.add_task(title, total=self._steps, completed=self.shared.step, note="")
 
     def train(self, stop: _Stop, until: int | None = None) -> None:

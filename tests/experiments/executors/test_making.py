@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from audiossl.core.errors import ConfigError, UnknownNameError
 from audiossl.experiments.executors.local.pool import Pool
-from audiossl.experiments.executors.making import make_executor
+from audiossl.experiments.executors.making import executor_here, make_executor
 
 
 def test_options_are_those_of_the_config(tmp_path: Path) -> None:
@@ -34,3 +35,16 @@ def test_what_is_wrong_is_one_sentence(
     with pytest.raises(error, match=sentence) as found:
         make_executor(name, tmp_path, print, options)
     assert "\n" not in str(found.value)
+
+
+def test_without_a_name_it_is_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert executor_here("", {}, 1) == ("serial", {})
+    assert executor_here("", {}, 3) == ("pool", {"jobs": 3})
+    assert executor_here("pool", {"jobs": 2})[1]["jobs"] == 2
+    assert executor_here("slurm", {"partition": "gpu"}) == ("slurm", {"partition": "gpu"})
+    monkeypatch.setattr("audiossl.experiments.executors.making.best_device", lambda: torch.device("cuda"))
+    assert executor_here("", {}) == ("serial", {})
+    with pytest.raises(ConfigError, match="leave it out with --executor ray"):
+        executor_here("ray", {}, 2)
+    with pytest.raises(ConfigError, match="--jobs -1: choose a number"):
+        executor_here("", {}, -1)
