@@ -44,7 +44,15 @@ def _experiments() -> Iterator[str]:
         yield from _table(setting for setting in settings_sheet(name).settings if setting.name not in nested)
     for name, doc in sections.items():
         yield f"## {name}\n\n{doc}\n"
-        yield from _table(settings_sheet(name).settings)
+        settings = settings_sheet(name).settings
+        yield from _table(settings)
+        # A section may have more settings under one command than under the other.
+        known = {setting.name for setting in leaves(settings)}
+        for command in EXPERIMENTS:
+            own = [each for each in leaves(settings_sheet(command).settings) if each.name.startswith(f"{name}.")]
+            if more := [each for each in own if each.name not in known]:
+                yield f"Under `audiossl {command}` also:\n"
+                yield from _table(more)
 
 
 def _plugins() -> Iterator[str]:
