@@ -99,8 +99,12 @@ def _clusters(rows: Sequence[UnitRow], groups: Mapping[str, str | None] | None, 
     names = [row.id for row in rows]
     if groups is None:
         each = Clusters(np.arange(len(names), dtype=np.int64), kind)
-        return each.merged()
-    return clusters_of([groups.get(name) for name in names], len(names), kind, names).merged()
+    else:
+        each = clusters_of([groups.get(name) for name in names], len(names), kind, names)
+    few = each.merged()
+    if few.num == each.num:
+        return each
+    return few._replace(remark="; ".join(filter(None, [f"{each.num} {kind}s in {few.num} random groups", each.remark])))
 
 
 def _counts(

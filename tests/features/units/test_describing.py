@@ -63,6 +63,12 @@ def test_intervals_are_over_what_varies_as_a_whole() -> None:
     assert (of_speakers.num_clusters, of_speakers.cluster) == (8, "speaker")
 
 
+def test_many_recordings_are_put_together() -> None:
+    found = describe_units([row(f"{n}", n % 4, 0) for n in range(250)]).metrics["perplexity"]
+    assert found.num_clusters == 200
+    assert found.remark == "250 recordings in 200 random groups"
+
+
 def test_labels_of_other_recordings_or_times_are_an_error() -> None:
     with pytest.raises(LabelError, match="No row has a label, nor the first row, a: the first label is of b"):
         describe_units([row("a", 0)], {"b": alignment((0, 1, "x"))})

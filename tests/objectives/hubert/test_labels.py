@@ -50,6 +50,7 @@ def test_clusters_of_cepstra_are_fitted_once_and_saved() -> None:
     draw = torch.Generator().manual_seed(0)
     batch = Batch(torch.randn(3, 8000, generator=draw), torch.tensor([8000, 6000, 399]))
     assert not labels.fitted
+    assert list(labels.state_dict()) == ["centres"]  # so that a resumed run has the same labels
     labels.fit([batch])
     assert labels.fitted
     again = ComputedLabels.of_cepstra(4, seed=0)
