@@ -34,6 +34,7 @@ def test_flags(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_two_iterations_and_again(corpus: Path, tmp_path: Path) -> None:
     tiny = [f"upstream_options.{each}" for each in ("width=8", "num_layers=1", "num_heads=2", "ffn_width=8")]
     settings = [*tiny, "trainer.steps=2", "trainer.eval_every=2", "data.min_duration_s=0", "data.max_duration_s=4"]
