@@ -200,7 +200,7 @@ def make(target: Any, options: Mapping[str, Any], *arguments: Any, where: str = 
 
 
 def _overlaid(schema: type, layers: Sequence[Mapping[str, Any]], where: str) -> DictConfig:
-    merged = OmegaConf.structured(schema)
+    merged: Any = _template(schema)
     for layer in layers:
         try:
             merged = OmegaConf.merge(merged, _as_text(with_long_forms(schema, layer)))
@@ -211,6 +211,13 @@ def _overlaid(schema: type, layers: Sequence[Mapping[str, Any]], where: str) -> 
             raise ConfigError(f"In the {where}: {_misplaced(schema, layer) or first_line(error)}") from error
     overlaid: DictConfig = merged
     return overlaid
+
+
+@cache
+def _template(schema: type) -> DictConfig:
+    """The defaults, made once: that takes most of the time. A merge copies them."""
+    made: DictConfig = OmegaConf.structured(schema)
+    return made
 
 
 def _as_text(value: Any) -> Any:

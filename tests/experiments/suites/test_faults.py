@@ -36,7 +36,9 @@ def small_disk(toy: ToySuite) -> Iterator[Callable[[str], None]]:
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-@pytest.mark.parametrize("size", ["4k", "40k", "150k", "300k"])
+@pytest.mark.parametrize(
+    "size", ["40k", "300k", *(pytest.param(size, marks=pytest.mark.slow) for size in ("4k", "150k"))]
+)
 def test_a_full_disk(toy: ToySuite, small_disk: Callable[[str], None], size: str) -> None:
     """Wherever it is full. With more room the same command goes on, and computes what is lacking."""
     asked = toy.asked("log_mel", "log_mel,num_features=20", only=BOTH)
