@@ -182,7 +182,7 @@ def _cost_charts(results: SuiteResults, made: Standings, places: SitePlaces, cha
 
 def _energy_wh(results: SuiteResults, name: str) -> float | None:
     """Of all cells of an encoder. None where one of them does not know its own."""
-    found = [cell.cost.energy_j for cell in results.cells if cell.upstream == name and cell.state == "finished"]
+    found = [cell.cost.energy_j for cell in results.computed(name)]
     known = [joules for joules in found if joules is not None]
     return sum(known) / 3600 if known and len(known) == len(found) else None
 

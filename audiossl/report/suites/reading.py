@@ -64,6 +64,20 @@ class SuiteResults:
         places = [key for key in self._by_place if key[:2] == (task, upstream) and key[2]]
         return [cell for key in places for cell in self._by_place[key]]
 
+    def computed(self, upstream: str, task: str = "") -> list[CellResult]:
+        """Finished cells of an encoder whose costs add up: that of all folds together is the sum of theirs.
+
+        upstream: the encoder.
+        task: one of the tasks. '' for all.
+        """
+        mine = [
+            cell
+            for cell in self.cells
+            if cell.upstream == upstream and cell.state == "finished" and task in ("", cell.task)
+        ]
+        whole = {(cell.task, cell.seed) for cell in mine if not cell.fold}
+        return [cell for cell in mine if not cell.fold or (cell.task, cell.seed) not in whole]
+
     @property
     def failures(self) -> list[CellResult]:
         return [cell for cell in self.cells if cell.state == "failed"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from audiossl.experiments.suites.results import CellResult
+from audiossl.experiments.suites.results import Tried
 from audiossl.metrics.formatting import clusters_written, intervals_note, scaled, written
 from audiossl.metrics.verification import det_curve
 from audiossl.report import figures
@@ -13,7 +13,7 @@ from audiossl.report.build import Chart, mistakes
 from audiossl.report.cells import MOST_PLAYERS, Players, shown_tables
 from audiossl.report.comparison import signed
 from audiossl.report.runs import Evaluation
-from audiossl.report.suites.charts import TriedLine, det_figure, tried_figure
+from audiossl.report.suites.charts import det_figure, tried_figure
 from audiossl.report.suites.hardest import hardest_items
 from audiossl.report.suites.parts import (
     PageCharts,
@@ -25,6 +25,7 @@ from audiossl.report.suites.parts import (
 )
 from audiossl.report.suites.reading import SuiteResults
 from audiossl.report.suites.standings import Standings, TaskStandings
+from audiossl.report.suites.tried import chosen_written, mean_trials, tried_lines
 
 NUM_MISTAKES = 5  # of each encoder
 
@@ -76,8 +77,8 @@ def _row(results: SuiteResults, made: Standings, places: SitePlaces, task: TaskS
     figure, metric = task.figures[name], task.definition.metric
     cells, rank = results.whole(task.name, name), task.rank(name)
     leak = made.warnings.get(name, {}).get(task.name)
-    chosen = " / ".join(dict.fromkeys(filter(None, map(_chosen, cells)))) or figure.interface
-    seconds = sum(cell.cost.total_s for cell in [*cells, *results.folds(task.name, name)])
+    chosen = chosen_written(cells) or chosen_written(results.folds(task.name, name)) or figure.interface
+    seconds = sum(cell.cost.total_s for cell in results.computed(name, task.name))
     devs = [cell.dev for cell in cells if cell.dev is not None]
     others = [
         (axis_title(each), metric_cell(each, cells[0].metrics[each])) for each in cells[0].metrics if each != metric
@@ -98,15 +99,6 @@ def _row(results: SuiteResults, made: Standings, places: SitePlaces, task: TaskS
         "others": others,
         "notes": list(dict.fromkeys(note for cell in cells for note in cell.notes)),
     }
-
-
-def _chosen(cell: CellResult) -> str:
-    """What was chosen on dev, as the best of what was tried says."""
-    known = [tried for tried in cell.trials if tried.dev is not None]
-    if not known:
-        return ""
-    best = (min if cell.mode == "min" else max)(known, key=lambda tried: tried.dev or 0.0)
-    return ", ".join(f"{axis} {_value(value)}" for axis, value in best.values.items())
 
 
 def _pair(task: TaskStandings, place: int) -> dict[str, Any]:
@@ -158,47 +150,24 @@ def _tried_charts(
 ) -> Iterator[Chart]:
     """For each encoder: dev over learning rates, a line for each interface. Over layers or names without several."""
     for name in task.figures:
-        cells = [cell for cell in results.whole(task.name, name) if len(cell.trials) > 1]
-        cells = cells or [cell for cell in results.folds(task.name, name) if len(cell.trials) > 1]
-        if cells:
-            xlabel, lines = tried_lines(cells[0], task.definition.metric)
+        seed, part, trials = _searched(results, task.name, name)
+        if len(trials) > 1:
+            xlabel, lines = tried_lines(trials, task.definition.metric)
             if lines:
-                svg = tried_figure(lines, xlabel, f"dev {axis_title(cells[0].metric)}", places.colours[name])
-                part = f", fold {cells[0].fold}" if cells[0].fold else ""
-                yield charts(svg, f"{name}: what was tried, seed {cells[0].seed}{part}")
+                ylabel = f"dev {axis_title(task.definition.metric)}"
+                yield charts(
+                    tried_figure(lines, xlabel, ylabel, places.colours[name]),
+                    f"{name}: what was tried, seed {seed}{part}",
+                )
 
 
-def tried_lines(cell: CellResult, metric: str) -> tuple[str, list[TriedLine]]:
-    """(title of the axis, lines) of what was tried for a cell.
-
-    cell: with more than one trial.
-    metric: of the values.
-    """
-    known = [tried for tried in cell.trials if tried.dev is not None]
-    varying = [axis for axis in ("lr", "interface", "task") if len({_value(t.values.get(axis)) for t in known}) > 1]
-    if not varying:
-        return "", []
-    along, others = varying[0], varying[1:]
-    lines: dict[str, list[tuple[float | str, float]]] = {}
-    for tried in known:
-        place = tried.values.get(along)
-        at: float | str = float(place) if along == "lr" and place is not None else _value(place)
-        label = ", ".join(_value(tried.values.get(axis)) for axis in others) or along
-        lines.setdefault(label, []).append((at, scaled(metric, float(tried.dev or 0.0))))
-    made = []
-    for label, points in lines.items():
-        ordered = sorted(points, key=lambda point: point[0]) if along == "lr" else points
-        made.append(TriedLine(label, [place for place, _ in ordered], [value for _, value in ordered]))
-    return {"lr": "learning rate", "interface": "interface", "task": "head"}[along], made
-
-
-def _value(value: Any) -> str:
-    """A value of an axis in a few letters: the options of a mapping without its quotes."""
-    if isinstance(value, dict):
-        named = str(value["name"]) if "name" in value else ""
-        rest = " ".join(f"{key} {each}" for key, each in value.items() if key != "name")
-        return f"{named} {rest}".strip()
-    return f"{value:g}" if isinstance(value, float) else "default" if value is None else str(value)
+def _searched(results: SuiteResults, task: str, name: str) -> tuple[int, str, list[Tried]]:
+    """The first seed of a search, in which of its folds it was, and what was tried there."""
+    for cells, part in ((results.whole(task, name), ""), (results.folds(task, name), ", mean over the folds")):
+        if found := [cell for cell in cells if cell.trials]:
+            same = [cell for cell in found if cell.seed == found[0].seed]
+            return found[0].seed, part, mean_trials(same)
+    return 0, "", []
 
 
 def _error_charts(evaluations: dict[str, Evaluation], places: SitePlaces, charts: PageCharts) -> Iterator[Chart]:

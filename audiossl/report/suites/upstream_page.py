@@ -21,6 +21,7 @@ from audiossl.report.suites.parts import (
 )
 from audiossl.report.suites.reading import SuiteResults
 from audiossl.report.suites.standings import Standings, TaskStandings
+from audiossl.report.suites.tried import figures_of_layers, mean_trials
 
 
 def upstream_facts(results: SuiteResults, made: Standings, places: SitePlaces, name: str) -> dict[str, Any]:
@@ -55,7 +56,7 @@ def upstream_facts(results: SuiteResults, made: Standings, places: SitePlaces, n
 def _facts(results: SuiteResults, made: Standings, name: str) -> list[tuple[str, str]]:
     """What is known of the encoder, and of what it took."""
     facts = results.first(name).encoder
-    mine = [cell for cell in results.cells if cell.upstream == name and cell.state == "finished"]
+    mine = results.computed(name)
     score, rank = made.scores.get(name), made.rank(name)
     energy = [cell.cost.energy_j for cell in mine]
     known = [joules for joules in energy if joules is not None]
@@ -82,7 +83,7 @@ def _facts(results: SuiteResults, made: Standings, name: str) -> list[tuple[str,
 
 def _row(results: SuiteResults, made: Standings, places: SitePlaces, task: TaskStandings, name: str) -> dict[str, Any]:
     figure, ends, metric = task.figures[name], task.definition.reference, task.definition.metric
-    cells = [*results.whole(task.name, name), *results.folds(task.name, name)]
+    cells = results.computed(name, task.name)
     part = SortableCell("-")
     if ends.low is not None and ends.high is not None and ends.low != ends.high:
         score = float(reference_score(figure.metric.value, ends.low, ends.high))
@@ -105,11 +106,15 @@ def _row(results: SuiteResults, made: Standings, places: SitePlaces, task: TaskS
 
 
 def _layer_charts(results: SuiteResults, name: str, places: SitePlaces, charts: PageCharts) -> Iterator[Chart]:
-    """Learnt weights of the layers over tasks, and the mean norms of the layers beside them."""
+    """Figures of single layers, learnt weights of the layers, and their mean norms beside them."""
+    single: dict[str, list[float]] = {}
     weights: dict[str, list[float]] = {}
     norms: dict[str, list[float]] = {}
     for task in results.tasks:
         cells = [*results.whole(task, name), *results.folds(task, name)]
+        alone = figures_of_layers(mean_trials([each for each in cells if each.trials]), results.task(task).mode)
+        if len(alone) > 1:
+            single[task] = alone
         cell = next((each for each in cells if each.layer_weights), None)
         for group, values in (cell.layer_weights if cell else {}).items():
             several = len(cell.layer_weights) > 1 if cell else False
@@ -118,6 +123,10 @@ def _layer_charts(results: SuiteResults, name: str, places: SitePlaces, charts: 
         normed = next((each for each in cells if each.layer_norms), None)
         if normed is not None:
             norms[task] = normed.layer_norms
+    if single:
+        svg = heat_figure(single, places.colours[name], "figure of each layer by itself")
+        note = "Each layer by itself, on dev: its figure in hundredths, a mean over folds and seeds"
+        yield charts(svg, f"{note}. The shade is the share of the largest of the row")
     if weights:
         svg = heat_figure(weights, places.colours[name], "weight of each layer")
         yield charts(

@@ -7,13 +7,10 @@ from typing import Any
 import pytest
 from toys.suite_results import QUALITY
 
-from audiossl.experiments.suites.results import CellResult, Tried
 from audiossl.report.suites.parts import SitePlaces
 from audiossl.report.suites.reading import SuiteResults
 from audiossl.report.suites.standings import Standings
-from audiossl.report.suites.task_page import task_facts, tried_lines
-
-LAYER = {"name": "layer", "layer": 3}
+from audiossl.report.suites.task_page import task_facts
 
 
 def facts_of(found: SuiteResults, ranked: Standings, task: str) -> dict[str, Any]:
@@ -56,19 +53,3 @@ def test_players_are_shared_out(found: SuiteResults, ranked: Standings) -> None:
     sounds = [row["audio"].kind for encoder in facts["encoders"] for row in encoder["mistakes"]]
     assert sounds.count("audio") == 20  # 4 of each encoder
     assert [item.sound.kind for item in facts["hardest"]].count("audio") == 10
-
-
-@pytest.mark.parametrize(
-    ("values", "xlabel", "lines"),
-    [
-        ([{"lr": 0.1}, {"lr": 0.01}], "learning rate", [("lr", [0.01, 0.1])]),
-        ([{"interface": "last"}, {"interface": LAYER}], "interface", [("interface", ["last", "layer layer 3"])]),
-        ([{"lr": 0.1, "task": {"width": 8}}, {"lr": 0.2}], "learning rate", [("width 8", [0.1]), ("default", [0.2])]),
-        ([{"lr": 0.1}, {"lr": 0.1}], "", []),
-    ],
-)
-def test_what_varies_is_the_axis(values: list[dict[str, Any]], xlabel: str, lines: list[tuple[str, list[Any]]]) -> None:
-    tried = [Tried(str(number), each, 0.5) for number, each in enumerate(values)] + [Tried("failed", {"lr": 9.0}, None)]
-    found = tried_lines(CellResult("k", "a/b", "u", 0, trials=tried), "accuracy")
-    assert (found[0], [(line.name, list(line.places)) for line in found[1]]) == (xlabel, lines)
-    assert all(value == 50.0 for line in found[1] for value in line.values)

@@ -17,7 +17,7 @@ def test_an_encoder_has_its_tasks_costs_and_layers(found: SuiteResults, ranked: 
     assert sum(parts) / len(parts) == pytest.approx(ranked.scores["wave_large"].value)
     said = dict(facts["facts"])
     assert said["parameters"] == "316.0 M" and said["an hour of sound"] == "95 s"
-    assert said["energy"] == "16.50 Wh of 11 of 11 cells" and "Libri-Light" in said["trained on, as its card says"]
+    assert said["energy"] == "9.00 Wh of 6 of 6 cells" and "Libri-Light" in said["trained on, as its card says"]
     weights, norms = facts["layers"]
     assert "weight" in weights.caption and "norm" in norms.caption
     first = facts["wins"][0]
