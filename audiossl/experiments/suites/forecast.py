@@ -158,7 +158,7 @@ def forecast(plan: Plan) -> Forecast:
                 told.add(cell, found)
             found.encode_s[label, corpus] = told.encode_s
             found.audio_s, found.cache_bytes = found.audio_s + told.audio_s, found.cache_bytes + told.num_bytes
-            found.other_s += speed.mark_s
+            found.other_s += told.other_s
     return found
 
 
@@ -178,9 +178,13 @@ class _Corpus:
 
     @property
     def encode_s(self) -> float:
-        """Seconds of encoding what is lacking, and of measuring the norms of layers on some of it."""
-        whole = self.speed.seconds(self.num_rows, self.audio_s)
-        return whole * (1 + min(MEASURED, self.num_rows) / max(self.num_rows, 1))
+        """Seconds of encoding what is lacking."""
+        return self.speed.seconds(self.num_rows, self.audio_s)
+
+    @property
+    def other_s(self) -> float:
+        """Seconds until the encoder is there, and of measuring the norms of layers on some recordings."""
+        return self.speed.mark_s + self.encode_s * min(MEASURED, self.num_rows) / max(self.num_rows, 1)
 
     def add(self, cell: Cell, found: Forecast) -> None:
         """Count a cell into a forecast, and here what it needs of the encoder."""
