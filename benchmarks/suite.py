@@ -105,8 +105,8 @@ def _page(arguments: Any, scratch: Path) -> list[str]:
     said = (
         f"{len(units)} trainings of {len({cell.task for cell in cells})} tasks. Encoding: "
         f"{speed['audio_s'] / 60:.0f} min of sound once, in {speed['seconds']:.0f} s; without sharing "
-        f"{once / 60:.0f} min, and {always / 3600:.0f} h where every batch is encoded. Where each training keeps what it "
-        f"has encoded, sharing between them saves {once / speed['audio_s']:.1f} times at most."
+        f"{once / 60:.0f} min, and {always / 3600:.0f} h where every batch is encoded. Where each training keeps what "
+        f"it has encoded, sharing between them saves {once / speed['audio_s']:.1f} times at most."
     )
     others = f"The same command again: {again_s:.1f} s. With fbank beside it, of which all was new: {second_s:.0f} s."
     return [
