@@ -97,14 +97,24 @@ def recognition(settings: Path, folder: Path) -> list[str]:
 
 
 def at_toy_size(settings: Path, folder: Path) -> list[str]:
-    """An encoder of one small block, rows of any length, and random units where labels are named."""
+    """An encoder of one small block, rows of any length, a teacher that ships and random units where they are named."""
     experiment = read_yaml(settings)
     if experiment.get("init"):  # which decides what the encoder is
         return ["data.min_duration_s=0", "data.num_workers=0"]
     options = ["width=8", "num_heads=2", "ffn_width=8", "num_layers=1"]
     if experiment["upstream"] in ("hubert", "wav2vec2", "wavlm", "data2vec"):
         options += ["conv_widths=[8,8,8,8,8,8,8]", "position_kernel=4", "position_groups=2"]
+    if experiment["upstream"] == "bert":
+        options += ["position_kernel=4", "position_groups=2"]
+        options += ["num_units=7"] if experiment["objective"] == "masked_units" else []
     overrides = [f"upstream_options.{option}" for option in options]
+    if experiment["objective"] == "data2vec":
+        overrides += ["objective_options.top_layers=1", "objective_options.decoder_groups=2"]
+    if experiment["upstream"] == "hubert" and experiment["objective"] == "distil":
+        overrides.append("objective_options.copy_layers=false")  # of a teacher of another family
+    for name, place in {"distil": "", "joint": "terms.distil.options."}.items():
+        if experiment["objective"] == name:
+            overrides += [f"objective_options.{place}teacher=tera_mini", f"objective_options.{place}pairs=[[1,2]]"]
     overrides += ["data.min_duration_s=0", "data.num_workers=0", "trainer.batches_per_step=1"]
     if experiment.get("objective_options", {}).get("labels"):
         rows = []

@@ -94,7 +94,6 @@ def test_steps_of_all_members_count(experiment: Callable[..., Experiment]) -> No
     assert num_steps(experiment()) == 40
     assert num_steps(experiment("sweep.lr=[0.1,0.01,0.001,1e-4]")) == 160
     assert num_steps(experiment("sweep.lr=[0.1,0.01,0.001,1e-4]", "sweep.budget=2.5")) == 100
-    assert num_steps(experiment("sweep.lr=[0.1,0.01,0.001,1e-4]"), budget=9) == 160
 
 
 def test_rows_are_read_in_steps_and_evaluations(config: Experiment) -> None:
