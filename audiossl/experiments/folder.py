@@ -76,7 +76,9 @@ def versions_here() -> dict[str, str]:
 class RunFacts:
     """What run.json says. Facts that a kind of run does not have stay None and are not written.
 
-    `folder` is where the command was given, which relative paths of the configuration are relative to.
+    `folder` is where the command was given, which relative paths of the configuration are relative to. `identity` is
+    what decides the result (`audiossl.experiments.identity.keys`), and `key` the hash of it, by which a suite knows a
+    cell. Runs of members and runs whose parts had unlike identities have none.
     """
 
     command: str = field(default_factory=this_command)
@@ -90,6 +92,8 @@ class RunFacts:
     num_trainable_upstream: int | None = None
     upstream_fingerprint: str | None = None
     features: Form | None = None
+    key: str | None = None
+    identity: dict[str, Any] | None = None
     members: list[str] | None = None
     folds: list[str] | None = None
 

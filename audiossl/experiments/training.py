@@ -23,6 +23,7 @@ from audiossl.experiments.cached_batches import needs_of, open_features
 from audiossl.experiments.config import Experiment, PretrainExperiment, inputs_of
 from audiossl.experiments.continuing import load_init, take_heads
 from audiossl.experiments.folder import LayerWeights, RunFacts, RunFolder
+from audiossl.experiments.identity.keys import identity_facts
 from audiossl.experiments.periodic_probe import ProbingEvaluator
 from audiossl.experiments.resuming import begin_again, say_if_nothing_was_left
 from audiossl.experiments.run import encoder_file_of
@@ -48,9 +49,10 @@ def train_one(config: Experiment, out: Path, *, resume: bool = False, overwrite:
     with run.writing(resume=resume, overwrite=overwrite, inputs=inputs_of(config)):
         before = begin_again(run, config) if resume else None
         cuts = {split: read_manifest(config.data.path(split)) for split in ("train", "dev")}
-        config = complete_config(config, cuts["train"])
+        asked, config = config, complete_config(config, cuts["train"])
         # The fingerprint is of the weights as they come, before anything is added to them.
-        upstream, upstream_fingerprint = load_identified(config.upstream, config.upstream_options)
+        upstream, upstream_fingerprint = encoder = load_identified(config.upstream, config.upstream_options)
+        identity = identity_facts(asked, encoder, run.facts if resume else None)
         task = build_downstream(config, upstream)
         check_rows(task, config.data, cuts)
         warn_of_leaks(config.data, cuts)
@@ -63,7 +65,7 @@ def train_one(config: Experiment, out: Path, *, resume: bool = False, overwrite:
             # All that can be wrong before the first step was found: what an earlier run left may go.
             if accelerator.is_main_process:
                 facts = facts_of(task, accelerator.num_processes, upstream_fingerprint, features.form)
-                begin_single(run, config, task, facts, resume=resume)
+                begin_single(run, config, task, replace(facts, **identity), resume=resume)
             if not resume:
                 fit_statistics(task, sources[0], accelerator.device)
             say_if_nothing_was_left(run, before, trainer.fit(resume=resume).step)

@@ -23,6 +23,7 @@ from audiossl.core.processes import is_main
 from audiossl.data.folds import Fold, FoldsConfig, draw_folds
 from audiossl.data.manifests import manifests_beside, read_manifest, write_manifests
 from audiossl.encoders.kept import load_identified
+from audiossl.encoders.upstream import Upstream
 from audiossl.experiments.building import build_downstream, check_rows, complete_config
 from audiossl.experiments.config import Experiment, SweepConfig, inputs_of
 from audiossl.experiments.cross_validation.run import (
@@ -32,6 +33,7 @@ from audiossl.experiments.cross_validation.run import (
     interfaces_of,
 )
 from audiossl.experiments.folder import LayerWeights, RunFacts, RunFolder
+from audiossl.experiments.identity.keys import identity_facts
 from audiossl.experiments.sweeps.members import members_of
 from audiossl.experiments.sweeps.record import is_sweep, read_sweep
 from audiossl.experiments.sweeps.training import check_budget, train_sweep
@@ -135,15 +137,20 @@ def _check_search(config: Experiment) -> None:
 
 def _begin(config: Experiment, run: RunFolder, *, resume: bool) -> None:
     """Folds are drawn once. A run that goes on keeps those that it has."""
+    encoder = load_identified(config.upstream, config.upstream_options)
     if resume:
         _check_same_folds(config, run)
+        if is_main():
+            unknown: dict[str, Any] = {"key": None, "identity": None}
+            identity = {**unknown, **identity_facts(config, encoder, run.facts)}
+            write_json(run.facts_path, dataclasses.replace(run.facts, **identity).as_json())
         return
     manifest = config.data.path("all")
     _check_manifest(manifest)
     folds = draw_folds(read_manifest(manifest), config.folds, config.seed, str(manifest))
-    _check(config, folds)
+    _check(config, folds, encoder.upstream)
     if is_main():
-        _write(config, run, folds)
+        _write(config, run, folds, identity_facts(config, encoder))
 
 
 def _train(wanted: Experiment, fold: RunFolder, *, resume: bool) -> None:
@@ -167,9 +174,8 @@ def _check_manifest(manifest: Path) -> None:
         )
 
 
-def _check(config: Experiment, folds: Iterable[Fold]) -> None:
+def _check(config: Experiment, folds: Iterable[Fold], upstream: Upstream) -> None:
     """Raise, before any training, what the task has to say about the rows of a fold: a class without training rows."""
-    upstream, _ = load_identified(config.upstream, config.upstream_options)
     # Heads that differ in nothing but the learning rate have the same to say.
     sweep = SweepConfig(interface=config.sweep.interface, task=config.sweep.task)
     plans = members_of(dataclasses.replace(config, sweep=sweep))
@@ -182,10 +188,10 @@ def _check(config: Experiment, folds: Iterable[Fold]) -> None:
             check_rows(task, config.data, dict(fold.parts()), f"the {{split}} part of fold {fold.name!r}")
 
 
-def _write(config: Experiment, run: RunFolder, folds: Sequence[Fold]) -> None:
+def _write(config: Experiment, run: RunFolder, folds: Sequence[Fold], identity: Mapping[str, Any]) -> None:
     """run.json, folds.json, encoder.json and the manifests, then the configuration."""
     run.clear()
-    write_json(run.facts_path, RunFacts(folds=[fold.name for fold in folds]).as_json())
+    write_json(run.facts_path, RunFacts(folds=[fold.name for fold in folds], **identity).as_json())
     for fold in folds:
         write_manifests({part: CutSet.from_cuts(rows) for part, rows in fold.parts()}, run.fold_manifests(fold.name))
     parts = {fold.name: {part: [row.id for row in rows] for part, rows in fold.parts()} for fold in folds}
@@ -228,7 +234,8 @@ def _summarise(config: Experiment, run: RunFolder, names: Sequence[str]) -> None
     folds = [fold_run(run, name) for name in names]
     write_jsonl(run.log_path, mean_log([fold.log for fold in folds]))
     run.write_interface(_mean_weights(folds))
-    write_json(run.facts_path, dataclasses.replace(_common_facts(folds), folds=list(names)).as_json())
+    whole: dict[str, Any] = {"folds": list(names), "key": run.facts.key, "identity": run.facts.identity}
+    write_json(run.facts_path, dataclasses.replace(_common_facts(folds), **whole).as_json())
     run.write_config(config)  # a resumed run may have been given more steps
 
 

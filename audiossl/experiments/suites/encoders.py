@@ -13,23 +13,21 @@ import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import Any
 
 from audiossl.core.cards import UpstreamCard
-from audiossl.core.config import as_dict, parse_overrides
+from audiossl.core.config import parse_overrides
 from audiossl.core.errors import AudiosslError, ConfigError
 from audiossl.core.files import cache_folder, read_json, write_json
 from audiossl.core.registry import UPSTREAMS
-from audiossl.core.tensors import config_of, fingerprint
-from audiossl.encoders.kept import forget_encoder, keep_encoder
+from audiossl.core.tensors import fingerprint
+from audiossl.encoders.kept import Identified, forget_encoder, keep_encoder
 from audiossl.encoders.loading import load_upstream
-from audiossl.encoders.upstream import Upstream
 from audiossl.experiments.config import Experiment
-from audiossl.experiments.suites.code import code_of_modules, state_of_package
+from audiossl.experiments.identity.code import state_of_package
+from audiossl.experiments.identity.encoders import code_of_encoder, identity_of_encoder
 from audiossl.experiments.suites.results import EncoderFacts
-from audiossl.features.identity import code_modules
 
 
 @dataclass(frozen=True)
@@ -112,8 +110,6 @@ def encoder_kept_for(config: Experiment) -> AbstractContextManager[None]:
 
 def _loaded(choice: EncoderChoice) -> KnownEncoder:
     upstream = load_upstream(choice.name, **choice.options)
-    running = [getattr(upstream, "engine", "eager"), getattr(upstream, "precision", "fp32")]
-    described = json.dumps([fingerprint(upstream), *running, _plain(config_of(upstream))], sort_keys=True, default=str)
     facts = EncoderFacts(
         name=upstream.name,
         options=choice.options,
@@ -121,21 +117,8 @@ def _loaded(choice: EncoderChoice) -> KnownEncoder:
         num_layers=upstream.num_layers,
         trained_on=_trained_on(choice),
     )
-    return KnownEncoder(choice, hashlib.sha256(described.encode()).hexdigest()[:32], facts, _code_of(upstream))
-
-
-def _code_of(upstream: Upstream) -> str:
-    """A hash of what an encoder runs: our code and its author's by their meaning, other packages by their versions."""
-    tops = {"audiossl", type(upstream).__module__.split(".")[0]}
-    modules = code_modules(upstream)
-    others = {module.split(".")[0] for module in modules} - tops
-    versions = {name: version(name) for name in sorted(others & packages_distributions().keys())}
-    own = code_of_modules(module for module in modules if module.split(".")[0] in tops)
-    return hashlib.sha256(json.dumps([own, versions]).encode()).hexdigest()[:16]
-
-
-def _plain(config: Any) -> Any:
-    return config if isinstance(config, dict) else as_dict(config) if config is not None else {}
+    mark = Identified(upstream, fingerprint(upstream))
+    return KnownEncoder(choice, identity_of_encoder(mark), facts, code_of_encoder(upstream))
 
 
 def _trained_on(choice: EncoderChoice) -> list[str]:

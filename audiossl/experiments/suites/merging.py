@@ -12,7 +12,7 @@ from audiossl.core.errors import ConfigError
 from audiossl.core.files import read_json, write_json
 from audiossl.core.outputs import check_out
 from audiossl.experiments.folder import RunFolder
-from audiossl.experiments.suites.identity import differences
+from audiossl.experiments.identity.keys import differences
 from audiossl.experiments.suites.results import CellResult, ResultsFolder
 
 _ORDER = {"failed": 0, "begun": 1, "finished": 2}

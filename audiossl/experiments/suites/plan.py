@@ -10,11 +10,11 @@ from typing import Any, Literal, NamedTuple
 from audiossl.core.errors import AudiosslError
 from audiossl.core.files import cache_folder, read_json, write_json
 from audiossl.experiments.config import Experiment
+from audiossl.experiments.identity.keys import Identity, differences, identity_of, key_of
 from audiossl.experiments.suites.definition import Suite, SuiteTask, why_missing
 from audiossl.experiments.suites.encoders import KnownEncoder
-from audiossl.experiments.suites.identity import differences, identity_of, key_of
 from audiossl.experiments.suites.recipes import is_prepared, task_experiment, why_no_recordings, with_encoder
-from audiossl.experiments.suites.results import CellResult, Identity, ResultsFolder
+from audiossl.experiments.suites.results import CellResult, ResultsFolder
 
 State = Literal["done", "elsewhere", "new", "interrupted", "failed", "stale"]
 

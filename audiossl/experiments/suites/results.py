@@ -22,6 +22,7 @@ from audiossl.core.errors import AudiosslError
 from audiossl.core.files import read_json, write_json, write_jsonl
 from audiossl.core.typed_json import check_types
 from audiossl.core.types import Metric, metrics_as_json
+from audiossl.experiments.identity.keys import Identity
 
 State = Literal["begun", "finished", "failed"]
 LOCK_FILE = "suite.json"
@@ -63,22 +64,6 @@ class Cost:
     @property
     def total_s(self) -> float:
         return self.train_s + self.evaluate_s
-
-
-@dataclass(frozen=True)
-class Identity:
-    """All that decides a result. Two cells with equal identities have the same result.
-
-    encoder: the fingerprint of the encoder, with its options and engine.
-    settings: of the experiment, without those that change no result (folders, devices, workers).
-    manifests: a hash of the rows of each split.
-    code: a hash of the source of each part that is used, by part.
-    """
-
-    encoder: str = ""
-    settings: dict[str, Any] = field(default_factory=dict)
-    manifests: dict[str, str] = field(default_factory=dict)
-    code: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

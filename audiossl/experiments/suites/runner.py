@@ -11,8 +11,8 @@ from audiossl.core.config import as_dict
 from audiossl.core.files import read_json, write_json
 from audiossl.experiments.executors.contract import Executor, Outcome, Unit
 from audiossl.experiments.folder import now
+from audiossl.experiments.identity.keys import key_of
 from audiossl.experiments.suites.definition import Suite
-from audiossl.experiments.suites.identity import key_of
 from audiossl.experiments.suites.plan import Cell, stored
 from audiossl.experiments.suites.results import CellResult, ResultsFolder, folder_of
 from audiossl.experiments.suites.speeds import expected_seconds

@@ -28,6 +28,7 @@ from audiossl.experiments.building import (
 from audiossl.experiments.cached_batches import needs_of
 from audiossl.experiments.config import Experiment, inputs_of
 from audiossl.experiments.folder import RunFolder
+from audiossl.experiments.identity.keys import identity_facts
 from audiossl.experiments.sweeps.halving import planned_rungs
 from audiossl.experiments.sweeps.members import members_of
 from audiossl.experiments.sweeps.record import MemberRecord, is_sweep
@@ -61,10 +62,11 @@ def train_sweep(config: Experiment, out: Path, *, resume: bool = False, overwrit
         if resume and config.sweep.budget:
             _check_same_plan(config, out)
         cuts = {split: read_manifest(config.data.path(split)) for split in ("train", "dev")}
-        upstream, mark = load_identified(config.upstream, config.upstream_options)
+        upstream, mark = encoder = load_identified(config.upstream, config.upstream_options)
+        identity = identity_facts(config, encoder, RunFolder(out).facts if resume else None)
         members = _members(config, out, cuts, upstream, resume)
         warn_of_leaks(config.data, cuts)
-        writer = SweepWriter(config, members, out, resume)
+        writer = SweepWriter(config, members, out, resume, identity)
         if _in_one_pass(config):
             stack, rungs = config.sweep.stack == "auto", planned_rungs(config)
             train_together(members, cuts, mark, writer, stack=stack, rungs=rungs)

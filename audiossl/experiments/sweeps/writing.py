@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from audiossl.core.errors import TrainingError
 from audiossl.core.files import write_json
@@ -47,9 +48,23 @@ class Member:
 
 
 class SweepWriter:
-    """Keeps sweep.json up to date while members are trained."""
+    """Keeps sweep.json up to date while members are trained.
 
-    def __init__(self, config: Experiment, members: Sequence[Member], out: Path, resume: bool) -> None:
+    config: of the sweep.
+    members: its runs.
+    out: its folder.
+    resume: whether it goes on.
+    identity: what run.json is to say of what decides its result (`identity_facts`).
+    """
+
+    def __init__(
+        self,
+        config: Experiment,
+        members: Sequence[Member],
+        out: Path,
+        resume: bool,
+        identity: Mapping[str, Any] | None = None,
+    ) -> None:
         self.out, self.active = out, is_main()
         if resume:
             stored = {each.name: each for each in read_sweep(out).members}
@@ -62,7 +77,8 @@ class SweepWriter:
             if not resume:
                 run.clear()
             # First what makes it a run, last what makes it one to go on with: a kill between leaves no third thing.
-            write_json(run.facts_path, RunFacts(members=[member.record.name for member in members]).as_json())
+            facts = RunFacts(members=[member.record.name for member in members], **(identity or {}))
+            write_json(run.facts_path, facts.as_json())
             self._record.write(out)
             run.write_config(config)
 

@@ -70,15 +70,6 @@ def test_the_identity_is_that_of_weights_and_options() -> None:
     )
 
 
-def test_the_code_of_an_encoder_is_that_of_its_classes(monkeypatch: pytest.MonkeyPatch) -> None:
-    one, same, other = (known_encoder(parse_encoder(text)) for text in (TERA, f"{TERA},seed=1", "log_mel"))
-    assert one.code == same.code != other.code
-    seen: list[str] = []
-    monkeypatch.setattr(encoders, "code_of_modules", lambda modules: seen.extend(modules) or "")
-    known_encoder(parse_encoder(f"{TERA},seed=2"))
-    assert "audiossl.upstreams.tera.model" in seen
-
-
 def test_a_pre_trained_encoder_says_what_it_was_trained_on() -> None:
     assert known_encoder(parse_encoder("tera_mini")).facts.trained_on
     assert known_encoder(parse_encoder("tera_mini:random")).facts.trained_on == []

@@ -5,17 +5,26 @@ from __future__ import annotations
 import gzip
 import json
 import os
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from toys.suites import ToySuite
+from toys.suites import SUITE, TASK, ToySuite
 
 from audiossl.core.errors import ManifestError
-from audiossl.experiments.suites.identity import differences, files_of, hash_of_file, identity_of, key_of
+from audiossl.encoders.kept import load_identified
+from audiossl.experiments.folder import RunFacts, RunFolder
+from audiossl.experiments.identity.keys import (
+    Identity,
+    differences,
+    files_of,
+    hash_of_file,
+    identity_facts,
+    identity_of,
+    key_of,
+)
 from audiossl.experiments.suites.recipes import prepare
-from audiossl.experiments.suites.results import Identity
 
 
 @pytest.fixture
@@ -147,3 +156,34 @@ def test_a_manifest_that_is_missing_or_damaged_is_one_sentence(toy: ToySuite) ->
     damaged.write_bytes(gzip.compress(b'{"id": 1}\n{"id": 2}\n')[:-9])
     with pytest.raises(ManifestError, match=r"half\.jsonl\.gz cannot be read \(.*\); prepare it again\.$"):
         hash_of_file(damaged)
+
+
+def test_a_run_says_what_a_cell_says(toy: ToySuite) -> None:
+    toy.run(toy.asked())
+    cell = toy.cell()
+    facts = RunFolder(toy.results().path / cell.run).facts
+    assert facts.key == cell.key
+    assert facts.identity == asdict(cell.identity)
+
+
+def test_a_run_that_goes_on_is_what_it_was(config: Any, monkeypatch: pytest.MonkeyPatch, toy: ToySuite) -> None:
+    monkeypatch.chdir(toy.path)
+    encoder = load_identified(config.upstream, config.upstream_options)
+    begun = RunFacts(**identity_facts(config, encoder))
+    assert begun.key is not None
+    completed = replace(config, task={**config.task, "labels": ["a", "b", "c"]})
+    assert identity_facts(completed, encoder, begun)["key"] == begun.key
+    longer = replace(config, trainer=replace(config.trainer, steps=99))
+    assert identity_facts(longer, encoder, begun) == {}  # parts of another length
+    assert identity_facts(config, encoder, RunFacts()) == {}  # of a version that wrote none
+    config.data.path("test").unlink()
+    assert identity_facts(config, encoder) == {}
+
+
+def test_folds_and_searches_have_one_identity(toy: ToySuite) -> None:
+    toy.write({**SUITE, "tasks": {"toy/folds": {**TASK, "search": {"lr": [0.02, 0.002]}}}})
+    toy.run(toy.asked(only=["toy/folds"]))
+    cell = toy.cell("toy/folds")
+    run = RunFolder(toy.results().path / cell.run)
+    assert (run.facts.key, run.facts.folds) == (cell.key, ["1", "2"])
+    assert run.fold("1").facts.key != cell.key

@@ -11,15 +11,17 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field, fields
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from audiossl.core.errors import ManifestError, first_line
+from audiossl.encoders.kept import Identified
 from audiossl.experiments.config import Experiment
-from audiossl.experiments.suites.code import code_versions
-from audiossl.experiments.suites.results import Identity
+from audiossl.experiments.folder import RunFacts
+from audiossl.experiments.identity.code import code_versions
+from audiossl.experiments.identity.encoders import code_of_encoder, identity_of_encoder
 
 # Sections of an experiment, and fields of sections, that change no result.
 _WHERE = {
@@ -28,6 +30,22 @@ _WHERE = {
     "data": ("dir", "num_workers"),
     "trainer": ("device", "save_every", "log_every"),
 }
+
+
+@dataclass(frozen=True)
+class Identity:
+    """All that decides a result. Two cells with equal identities have the same result.
+
+    encoder: the fingerprint of the encoder, with its options and engine.
+    settings: of the experiment, without those that change no result (folders, devices, workers).
+    manifests: a hash of the rows of each split.
+    code: a hash of the source of each part that is used, by part.
+    """
+
+    encoder: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
+    manifests: dict[str, str] = field(default_factory=dict)
+    code: dict[str, str] = field(default_factory=dict)
 
 
 def identity_of(config: Experiment, encoder: str, folder: Path, encoder_code: str = "") -> Identity:
@@ -40,11 +58,11 @@ def identity_of(config: Experiment, encoder: str, folder: Path, encoder_code: st
     Raises ManifestError for a manifest that is missing or damaged.
     """
     settings = _relative(json.loads(json.dumps(asdict(config), default=str)), str(folder.absolute()))
-    for name, fields in _WHERE.items():
-        if fields is None:
+    for name, left_out in _WHERE.items():
+        if left_out is None:
             settings.pop(name)
         else:
-            settings[name] = {key: value for key, value in settings[name].items() if key not in fields}
+            settings[name] = {key: value for key, value in settings[name].items() if key not in left_out}
     interfaces = [config.interface, *(_name_of(each) for each in config.sweep.interface)]
     return Identity(
         encoder=encoder,
@@ -52,6 +70,36 @@ def identity_of(config: Experiment, encoder: str, folder: Path, encoder_code: st
         manifests={name: hash_of_file(path) for name, path in files_of(config)},
         code={"encoder": encoder_code, **code_versions(config.downstream, interfaces)},
     )
+
+
+def identity_of_run(config: Experiment, encoder: Identified) -> Identity | None:
+    """What decides the result of a run that begins in this folder. None where it is not known: a manifest is missing.
+
+    config: as it was asked for, before anything is completed by the training rows.
+    encoder: as it was loaded.
+    """
+    if not all(path.is_file() for path in config.manifests.values()):
+        return None
+    return identity_of(config, identity_of_encoder(encoder), Path.cwd(), code_of_encoder(encoder.upstream))
+
+
+def identity_facts(config: Experiment, encoder: Identified, before: RunFacts | None = None) -> dict[str, Any]:
+    """What run.json says of the identity of a run, as fields of `RunFacts`. Nothing where it is not known.
+
+    config, encoder: as for `identity_of_run`.
+    before: what run.json said of the earlier part of a run that goes on. None for a run that begins.
+    """
+    now = identity_of_run(config, encoder)
+    if now is None:
+        return {}
+    if before is not None:
+        told: dict[str, Any] = before.identity or {}
+        earlier = Identity(**{each.name: told[each.name] for each in fields(Identity) if each.name in told})
+        # Options of the task may have been completed by the earlier part. What else differs makes unlike parts of it.
+        if not before.identity or any(name.split(".")[0] != "task" for name in differences(earlier, now)):
+            return {}
+        now = earlier
+    return {"key": key_of(now), "identity": asdict(now)}
 
 
 def key_of(identity: Identity, fold: str = "") -> str:

@@ -25,6 +25,7 @@ _NOT_COUNTED = (
     "audiossl.core.",
     "audiossl.report",
     "audiossl.cli",
+    "audiossl.experiments.identity",
     "audiossl.experiments.suites",
     "audiossl.experiments.executors",
 )

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from audiossl.experiments.suites import code
-from audiossl.experiments.suites.code import code_of, code_versions
+from audiossl.experiments.identity import code
+from audiossl.experiments.identity.code import code_of, code_versions
 
 HEAD = '''"""A head."""
 
