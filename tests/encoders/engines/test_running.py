@@ -90,7 +90,7 @@ def test_openvino(kind: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["base", "wavlm"])
+@pytest.mark.parametrize("kind", ["base", pytest.param("wavlm", marks=pytest.mark.long)])
 def test_compile(kind: str, cache: Path) -> None:
     check_engine(load(kind), load(kind, engine="compile"))
     assert len(list(cache.rglob("graph.pt2"))) == 3
