@@ -20,7 +20,7 @@ from audiossl import Upstream, load_upstream
 from audiossl.data.sources import cuts_from_csv
 from audiossl.metrics.ratios import across_seeds, paired_difference
 from benchmarks import voices
-from benchmarks.tera_mini import Problem, _spread, correct_on_test, few, in_order
+from benchmarks.tera_mini import Problem, correct_on_test, few, in_order, spread
 
 Loader = Callable[[int], Upstream]
 """An encoder for a seed, which only random ones depend on."""
@@ -61,7 +61,7 @@ def table(problem: Problem, correct: dict[str, np.ndarray], against: str) -> lis
     for name, values in correct.items():
         gain = paired_difference(values.mean(0), correct[against].mean(0), groups)
         lines.append(
-            f"| {name} | {_spread(across_seeds(values, groups))} | {_spread(gain, '+') if name != against else ''} |"
+            f"| {name} | {spread(across_seeds(values, groups))} | {spread(gain, '+') if name != against else ''} |"
         )
     return [*lines, ""]
 

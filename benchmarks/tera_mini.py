@@ -216,12 +216,12 @@ def verify(data: Path, encoder: str, seeds: int) -> list[str]:
     lines += ["| feature | EER % (lower is better) | it minus tera_mini |", "| --- | --- | --- |"]
     speakers = speakers_of(sides)
     for feature, rate in rates.items():
-        gain = "" if feature == "tera_mini" else _spread(difference_of(rate, rates["tera_mini"], speakers), "+")
-        lines.append(f"| {feature} | {_spread(metric_of(rate, speakers))} | {gain} |")
+        gain = "" if feature == "tera_mini" else spread(difference_of(rate, rates["tera_mini"], speakers), "+")
+        lines.append(f"| {feature} | {spread(metric_of(rate, speakers))} | {gain} |")
     return [*lines, "", f"Intervals over {speakers.num} speakers.", ""]
 
 
-def _spread(figure: Metric | Difference, sign: str = "") -> str:
+def spread(figure: Metric | Difference, sign: str = "") -> str:
     """A figure in percent with its interval."""
     bounds = [] if figure.low is None or figure.high is None else [figure.low, figure.high]
     interval = f" [{', '.join(f'{100 * bound:{sign}.1f}' for bound in bounds)}]" if bounds else ""
@@ -315,7 +315,7 @@ def markdown(problem: Problem, correct: Mapping[str, np.ndarray]) -> list[str]:
     for feature, values in correct.items():
         mean = across_seeds(values, groups)
         gain = paired_difference(correct[first].mean(0), values.mean(0), groups)
-        lines.append(f"| {feature} | {_spread(mean)} | {'' if feature == first else _spread(gain, '+')} |")
+        lines.append(f"| {feature} | {spread(mean)} | {'' if feature == first else spread(gain, '+')} |")
     drawn = f" of {len(set(groups))} speakers, over whom the intervals are" if groups else ""
     return [*lines, "", f"{len(problem.test)} test items{drawn}.", ""]
 

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from audiossl.nn.transformer import Relative
+from audiossl.nn.transformer import Packed, Relative
 
 # Most numbers of a bias that is held at a time: 128 MB in float32.
 _LARGEST_BIAS = 1 << 25
@@ -82,9 +82,7 @@ class PackedAlibi:
 
     def spread(self, x: Tensor, frames: int) -> Tensor:
         """(N, D) -> (B, frames, D), zero beyond each item."""
-        if set(self.lengths) == {frames}:
-            return x.view(len(self.lengths), frames, x.shape[-1])
-        return torch.stack([F.pad(part, (0, 0, 0, frames - len(part))) for part in x.split(self.lengths)])
+        return Packed(self.lengths).spread(x, frames)
 
     def _attended(self, qkv: Tensor, item: int, dropout: float) -> Tensor:
         """qkv (3, B, H, T, D / H) of an item, or of all where they are equally long -> (B, H, T, D / H)."""

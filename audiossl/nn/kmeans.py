@@ -1,20 +1,18 @@
 """k-means on frames: clusters that stand for speech units (Lloyd, 1982, in batches: Sculley, 2010).
 
 The defaults are those by which HuBERT's labels were made (arXiv:2106.07447, section IV-B, and its published script).
-scikit-learn trains the centres. It is there anyway, and on two cores it is as fast as faiss, which is not. The first
-centres are drawn here, in single precision: scikit-learn draws them in double precision, which takes several times as
-long and most of the time.
+scikit-learn draws and trains the centres. It is there anyway, and on two cores it is as fast as faiss, which is not.
+The first centres are drawn from a sample in double precision, which scikit-learn else makes of it at every step.
 """
 
 from __future__ import annotations
 
-import math
 import warnings
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from sklearn.cluster import MiniBatchKMeans
+from sklearn.cluster import MiniBatchKMeans, kmeans_plusplus
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
@@ -106,35 +104,22 @@ def nearest_centre(x: Tensor, centres: Tensor) -> Tensor:
 
 
 def _first_centres(frames: Tensor, config: KMeansConfig) -> Tensor:
-    """The best of several sets (K, D) drawn by k-means++ from three batches of frames (N, D)."""
+    """The best of several sets (K, D) drawn by k-means++ (Arthur and Vassilvitskii, 2007) from frames (N, D).
+
+    They are drawn from three batches. The best has the smallest sum of squared distances to the nearest of a set.
+    """
     draw = keyed_generator(config.seed, "first centres")
     size = min(len(frames), max(3 * config.batch_frames, 3 * config.clusters))
-    sample = frames[torch.randperm(len(frames), generator=draw)[:size]]
-    middle = sample.mean(0)  # about which squares lose no digits
-    sets = [draw_centres(sample - middle, config.clusters, draw) for _ in range(config.starts)]
-    return min(sets, key=lambda found: found[1])[0] + middle
+    sample = frames[torch.randperm(len(frames), generator=draw)[:size]].double()
+    sets = [
+        torch.from_numpy(kmeans_plusplus(sample.numpy(), config.clusters, random_state=config.seed + number)[0])
+        for number in range(config.starts)
+    ]
+    if len(sets) == 1:
+        return sets[0].float()
+    return min(sets, key=lambda centres: _distortion(sample, centres)).float()
 
 
-def draw_centres(x: Tensor, num: int, draw: torch.Generator) -> tuple[Tensor, float]:
-    """Greedy k-means++ (Arthur and Vassilvitskii, 2007): centres far from those before, the best of several each time.
-
-    x: (N, D).
-    num: K.
-    draw: what they are drawn by.
-    Returns (K, D), and the sum of squared distances to the nearest of them.
-    """
-    trials = 2 + int(math.log(num))
-    squares = x.square().sum(-1)  # (N,)
-    chosen = [int(torch.randint(len(x), (), generator=draw))]
-    left = (squares + squares[chosen[0]] - 2 * x @ x[chosen[0]]).clamp(min=0)
-    for _ in range(num - 1):
-        # By squared distance, as places on a line of that length.
-        reach = left.double().cumsum(0)
-        marks = torch.rand(trials, dtype=torch.float64, generator=draw) * reach[-1]
-        tried = torch.searchsorted(reach, marks).clamp(max=len(x) - 1)
-        distances = squares + squares[tried, None] - 2 * x[tried] @ x.mT  # (trials, N)
-        remaining = torch.minimum(left, distances.clamp(min=0))
-        best = int(remaining.sum(-1).argmin())
-        chosen.append(int(tried[best]))
-        left = remaining[best]
-    return x[chosen], float(left.double().sum())
+def _distortion(x: Tensor, centres: Tensor) -> float:
+    """Sum of squared distances of x (N, D) to the nearest of centres (K, D)."""
+    return float((x - centres[nearest_centre(x, centres)]).square().sum())

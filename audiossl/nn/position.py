@@ -40,7 +40,9 @@ class PositionConv(nn.Module):
         sample = (float(self.direction[0].sum()), float(self.scale.sum()), self.direction.dtype)
         key = (*sample, *(0 if p.is_inference() else p._version for p in (self.direction, self.scale)))
         if self._folded is None or self._folded[0] != key:
-            self._folded = (key, self._fold())
+            # Of no mode, since what inference mode makes cannot be used in training later.
+            with torch.inference_mode(False), torch.no_grad():
+                self._folded = (key, self._fold())
         return self._folded[1]
 
     def _fold(self) -> Tensor:

@@ -96,17 +96,20 @@ class Chosen:
     chosen: (B, T) bool, the frames that are computed.
     packed: whether they are packed, else padded to the item that has most of them.
     layout: how they lie.
+    order: (B, T'), the places of the frames in a padded layout, the chosen ones first. None where it is packed.
     """
 
     def __init__(self, chosen: Tensor, *, packed: bool) -> None:
         self.chosen, self.order = chosen, None
         self.layout: Packed | Padded
-        if packed:
-            self.layout = Packed(chosen.sum(1).tolist())
-            return
         counts = chosen.sum(1)
+        if packed:
+            self.layout = Packed(counts.tolist())
+            return
+        # An item of which nothing is chosen attends to its first frame, which is not put back.
+        counts = counts.clamp(min=1)
         frames = int(counts.max())
-        self.order = (~chosen).to(torch.uint8).argsort(dim=1, stable=True)[:, :frames]  # (B, T'), the chosen first
+        self.order = (~chosen).to(torch.uint8).argsort(dim=1, stable=True)[:, :frames]
         self.layout = Padded(frames, valid_frames(counts, frames))
 
     def take(self, x: Tensor) -> Tensor:

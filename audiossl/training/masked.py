@@ -96,3 +96,13 @@ class MaskedObjective(Objective):
             self.encoder.mask_embedding.requires_grad_(False)
         else:
             del self.mask_embedding
+
+    def masked_states(self, local: Tensor, frames: Tensor, masked: Tensor) -> Tensor:
+        """The encoder's last states (B, T, D), where masked (B, T) frames are hidden from the Transformer.
+
+        local: local features (B, T, F) of all frames.
+        frames: (B,) real frames.
+        masked: (B, T) bool.
+        """
+        x = self.fill(self.encoder.embed(local), masked)
+        return self.encoder.contextualize(x, frames, self.last)[-1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any, NamedTuple
 
@@ -68,7 +68,7 @@ class Stepper:
         rates = set_learning_rates(optimizer, schedule_factor(context.config, step))
         # Data-parallel wrappers average over processes; each process summed over its items.
         _scale(optimizer, context.world / weight_sum)
-        parts = {f"grad_norm_{name}": _norm(part) for name, part in context.task.gradient_parts().items()}
+        parts = _norms(context.task.gradient_parts())
         norm = _clip(optimizer, context.config.clip)
         finite = math.isfinite(norm) and math.isfinite(means["loss"])
         if finite:
@@ -93,5 +93,9 @@ def _with_gradient(optimizer: Any) -> list[Any]:
     return [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
 
 
-def _norm(parameters: Sequence[Tensor]) -> float:
-    return float(torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None]))
+def _norms(parts: Mapping[str, Sequence[Tensor]]) -> dict[str, float]:
+    """L2 norm of the gradients of each part that has any, as `grad_norm_<name>`, read back from the device together."""
+    gradients = {name: [p.grad for p in part if p.grad is not None] for name, part in parts.items()}
+    norms = {name: torch.nn.utils.get_total_norm(part) for name, part in gradients.items() if part}
+    values = torch.stack([*norms.values()]).tolist() if norms else []
+    return {f"grad_norm_{name}": value for name, value in zip(norms, values, strict=True)}

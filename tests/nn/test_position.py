@@ -91,3 +91,13 @@ def test_bfloat16_stays_close(kind: str) -> None:
     x: Tensor = torch.randn(1, 40, WIDTH)
     with torch.no_grad():
         assert relative_distance(half(x.to(torch.bfloat16)), single(x)) < 0.02
+
+
+def test_a_pass_without_gradients_leaves_nothing_that_training_cannot_use() -> None:
+    """What is folded in inference mode serves a later step, in which the convolution is frozen and its input trains."""
+    conv = PositionConv(WIDTH, 4, GROUPS).requires_grad_(False)
+    with torch.inference_mode():
+        conv(torch.randn(1, 9, WIDTH))
+    x = torch.randn(1, 9, WIDTH, requires_grad=True)
+    conv(x).sum().backward()
+    assert x.grad is not None

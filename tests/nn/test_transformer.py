@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from audiossl.encoders.testing import relative_distance
 from audiossl.nn import transformer
 from audiossl.nn.masking import valid_frames
-from audiossl.nn.transformer import Block, Packed, Padded, Relative, attention
+from audiossl.nn.transformer import Block, Chosen, Packed, Padded, Relative, attention
 
 WIDTH, HEADS = 12, 3
 
@@ -123,3 +123,14 @@ def test_dropout_is_for_training() -> None:
         assert torch.equal(made(x, Padded(5)), made(x, Padded(5)))
         made.train()
         assert not torch.equal(made(x, Padded(5)), made(x, Padded(5)))
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_chosen_frames_come_back_to_their_places(packed: bool) -> None:
+    """Also of an item of which nothing is chosen."""
+    torch.manual_seed(0)
+    mask = torch.tensor([[True, False, True, True], [False] * 4, [False, True, False, False]])
+    chosen, x = Chosen(mask, packed=packed), torch.randn(3, 4, 6)
+    assert torch.equal(chosen.put_back(chosen.take(x)), torch.where(mask[..., None], x, 0.0))
+    attended = chosen.put_back(Block(6, 2, 8, pre_norm=True, dropout=0.0)(chosen.take(x), chosen.layout))
+    assert bool(attended.isfinite().all())

@@ -28,7 +28,7 @@ from audiossl.nn.alibi import PackedAlibi, PaddedAlibi, alibi_slopes
 from audiossl.nn.convolution import convolve
 from audiossl.nn.filterbank import CentredLogMel
 from audiossl.nn.masking import valid_frames
-from audiossl.nn.transformer import Block
+from audiossl.nn.transformer import Block, Chosen, Packed
 
 # Mel frames that a frame sees: two convolutions of 3, the second of which has stride 2.
 _STACK, _STEP = 5, 2
@@ -238,33 +238,20 @@ class MelTransformer(Upstream):
 
     def _only(self, x: Tensor, kept: Tensor, last: int, ffn_outputs: list[Tensor] | None) -> list[Tensor]:
         """States of the frames `kept` (B, T) of x (B, T, D), which alone go through the blocks. Others are 0."""
-        batch, size, width = x.shape
-        found: list[Tensor] | None = None if ffn_outputs is None else []
-        if self._is_packed(x):
-            counts = kept.sum(1).tolist()
-            steps = torch.arange(size, device=x.device)
-            whole = all(bool(row[:n].all()) for row, n in zip(kept, counts, strict=True))
-            positions = None if whole else [steps[row] for row in kept]
-            states = self._states(x[kept], PackedAlibi(counts, self.slopes, positions), last, found)
-            place = kept.nonzero(as_tuple=True)
-            spread = [x.new_zeros(x.shape, dtype=s.dtype).index_put(place, s) for s in [*states, *(found or [])]]
+        chosen = Chosen(kept, packed=self._is_packed(x))
+        layout: PackedAlibi | PaddedAlibi
+        if isinstance(chosen.layout, Packed):
+            lengths = chosen.layout.lengths
+            whole = bool((kept == valid_frames(kept.sum(1), kept.shape[1])).all())
+            steps = torch.arange(kept.shape[1], device=x.device).expand_as(kept)[kept]
+            layout = PackedAlibi(lengths, self.slopes, None if whole else steps.split(list(lengths)))
         else:
-            # The kept frames of each item first, in their order, and no more of them than an item has at most.
-            most = max(1, int(kept.sum(1).max()))
-            index = kept.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, :most]
-            real = kept.gather(1, index)
-            attended = real.clone()
-            attended[:, 0] = True  # an item of which nothing is kept attends to something, and is dropped below
-            wide = index[..., None].expand(-1, -1, width)
-            layout = PaddedAlibi(most, self.slopes, None if bool(real.all()) else attended, index)
-            states = self._states(x.gather(1, wide), layout, last, found)
-            spread = [
-                s.new_zeros(batch, size, width).scatter(1, wide, torch.where(real[..., None], s, s.new_zeros(())))
-                for s in [*states, *(found or [])]
-            ]
+            layout = PaddedAlibi(chosen.layout.frames, self.slopes, chosen.layout.valid, chosen.order)
+        found: list[Tensor] | None = None if ffn_outputs is None else []
+        states = self._states(chosen.take(x), layout, last, found)
         if ffn_outputs is not None:
-            ffn_outputs += spread[last + 1 :]
-        return spread[: last + 1]
+            ffn_outputs += map(chosen.put_back, found or [])
+        return [chosen.put_back(state) for state in states]
 
     def _states(
         self, x: Tensor, layout: PackedAlibi | PaddedAlibi, last: int, ffn_outputs: list[Tensor] | None = None

@@ -122,5 +122,4 @@ def _masked_pass(task: MaskedObjective, batch: Batch) -> tuple[Tensor, Tensor, M
     frames = task.upstream.num_frames(batch.lengths)
     local = task.encoder.local_features(batch.wavs, batch.lengths)
     masked = locate(task.masks(batch))
-    x = task.fill(task.encoder.embed(local), masked.mask)
-    return local, task.encoder.contextualize(x, frames, task.last)[-1], masked
+    return local, task.masked_states(local, frames, masked.mask), masked

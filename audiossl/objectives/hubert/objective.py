@@ -170,8 +170,7 @@ class HubertObjective(MaskedObjective):
         local = self.encoder.local_features(self.heard(batch), batch.lengths)
         local = scale_gradient(local, config.front_end_gradient)
         masked = locate(self.masks(batch, frames=frames))
-        x = self.fill(self.encoder.embed(local), masked.mask)
-        states = self.encoder.contextualize(x, frames, self.last)[-1]
+        states = self.masked_states(local, frames, masked.mask)
         # Sums over frames, of which the total is the mean.
         scores = self._scores(states, masked, targets)
         counts = masked.counts * bool(config.masked_weight)
@@ -179,7 +178,7 @@ class HubertObjective(MaskedObjective):
         logs = {"masked_accuracy": scores.accuracy, "majority": scores.majority, "perplexity": scores.perplexity}
         logs |= {"target_entropy": scores.entropy, "usage": scores.usage}
         if config.unmasked_weight:
-            others = locate(valid_frames(frames, x.shape[1]) & ~masked.mask)
+            others = locate(valid_frames(frames, local.shape[1]) & ~masked.mask)
             rest = self._scores(states, others, targets)
             counts = counts + others.counts
             total = total + config.unmasked_weight * rest.loss

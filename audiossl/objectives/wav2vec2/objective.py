@@ -126,8 +126,7 @@ class Wav2Vec2Objective(MaskedObjective):
         local = scale_gradient(self.encoder.local_features(batch.wavs, batch.lengths), config.front_end_gradient)
         masked = locate(self.masks(batch))
         # Predictions from what is masked, targets from what is not.
-        x = self.fill(self.encoder.embed(local), masked.mask)
-        states = self.encoder.contextualize(x, frames, self.last)[-1]
+        states = self.masked_states(local, frames, masked.mask)
         quantized = self._quantize(masked.rows(local), masked, batch)
         scores = self._scores(masked.rows(states), quantized, masked, batch)
         # All three terms as means over masked frames.
