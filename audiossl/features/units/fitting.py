@@ -13,10 +13,10 @@ import torch
 from audiossl.core.config import as_dict
 from audiossl.core.errors import ConfigError, ManifestError
 from audiossl.core.tensors import fingerprint
+from audiossl.data.frame_labels import first_centre_s
 from audiossl.data.manifests import read_manifest
 from audiossl.encoders.layers import parse_layers
 from audiossl.encoders.loading import load_upstream
-from audiossl.encoders.upstream import Upstream
 from audiossl.features.config import CacheConfig
 from audiossl.features.units.config import UnitsOptions
 from audiossl.features.units.quantizer import Units, UnitsCard
@@ -73,7 +73,7 @@ def fit_units(
         width=upstream.widths[layer],
         sample_rate_hz=upstream.sample_rate_hz,
         rate_hz=upstream.frame_rate_hz,
-        centre_s=centre_of(upstream),
+        centre_s=first_centre_s(upstream),
         seed=options.seed,
         num_recordings=num_recordings,
         audio_s=round(audio_s, 3),
@@ -93,11 +93,6 @@ def one_layer(text: str, num_layers: int) -> int:
     if len(layers) != 1:
         raise ConfigError(f"--layer {text}: units are of one layer, for instance --layer 6.")
     return layers[0]
-
-
-def centre_of(upstream: Upstream) -> float:
-    """Seconds from the start of the sound to the centre of an encoder's first frame."""
-    return ((upstream.receptive_field - 1) / 2 - upstream.edge) / upstream.sample_rate_hz
 
 
 def _kmeans(options: UnitsOptions) -> KMeansConfig:

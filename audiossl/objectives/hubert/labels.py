@@ -16,11 +16,11 @@ from torch.nn.utils.rnn import pad_sequence
 
 from audiossl.core.errors import ConfigError, LabelError
 from audiossl.core.types import Batch
+from audiossl.data.frame_labels import first_centre_s
 from audiossl.data.unit_files import UnitFacts, UnitLabels, nearest_units
 from audiossl.encoders.devices import place
 from audiossl.encoders.loading import load_upstream
 from audiossl.encoders.upstream import Upstream
-from audiossl.features.units.fitting import centre_of
 from audiossl.features.units.quantizer import Units, is_units_folder
 from audiossl.features.units.sampling import FrameSample
 from audiossl.nn.kmeans import KMeansConfig, fit_kmeans, nearest_centre
@@ -97,7 +97,7 @@ class ComputedLabels(LabelSet):
         self._encoder, self.layer, self.seed = (encoder.eval().requires_grad_(False),), layer, seed
         self.num_labels = len(centres)
         self.register_buffer("centres", centres.clone(), persistent=not bool(centres.any()))
-        self.facts = UnitFacts(encoder.frame_rate_hz, len(centres), centre_of(encoder))
+        self.facts = UnitFacts(encoder.frame_rate_hz, len(centres), first_centre_s(encoder))
 
     @classmethod
     def of_cepstra(cls, clusters: int, seed: int, sample_rate_hz: int = 16000) -> Self:
