@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from toys.engines import ENCODERS, TINY, load
+from toys.engines import ENCODERS, TINY, check_compiled, check_engine, load
 
-from audiossl import Upstream, load_upstream
+from audiossl import load_upstream
 from audiossl.core.errors import ConfigError
 from audiossl.core.tensors import fingerprint
 from audiossl.encoders.engines.graph import folded
@@ -23,23 +24,6 @@ from audiossl.encoders.testing import noise, pad, relative_distance
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("AUDIOSSL_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
-
-
-def check_engine(eager: Upstream, fast: Upstream, tolerance: float = 2e-5) -> None:
-    """A padded batch, short inputs, an early stop, and a part with the statistics of a whole."""
-    wavs = noise(eager, (0.0, 0.31, 1.7, 0.05))
-    with torch.no_grad():
-        batch = fast(*pad(wavs, 0.9))
-        for index, wav in enumerate(wavs):
-            alone = eager(wav[None])
-            errors = map(relative_distance, batch.item(index), alone.item(0))
-            assert max(errors) <= tolerance
-        stopped = fast(wavs[2][None], up_to_layer=0)
-        assert len(stopped.layers) == 1
-        assert relative_distance(stopped.layers[0], eager(wavs[2][None]).layers[0]) <= tolerance
-        if statistics := eager.statistics([3 * wavs[2] + 0.1]):
-            parts = [which.encode_even(wavs[2][None], 1, statistics) for which in (fast, eager)]
-            assert max(map(relative_distance, *parts)) <= tolerance
 
 
 @pytest.mark.parametrize("kind", ENCODERS)
@@ -92,12 +76,11 @@ def test_openvino(kind: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["base", pytest.param("wavlm", marks=pytest.mark.long)])
 def test_compile(kind: str, cache: Path) -> None:
-    check_engine(load(kind), load(kind, engine="compile"))
-    assert len(list(cache.rglob("graph.pt2"))) == 3
-    eager, half = load(kind, precision="bf16"), load(kind, precision="bf16", engine="compile")
-    (wav,) = noise(eager, (0.7,))
-    with torch.no_grad():
-        assert max(map(relative_distance, half(wav[None]).layers, eager(wav[None]).layers)) < 0.05
+    """In a process of its own: torch's compiler crashes in some that have loaded much else before."""
+    process = get_context("spawn").Process(target=check_compiled, args=(kind, cache))
+    process.start()
+    process.join(300)
+    assert process.exitcode == 0
 
 
 class Doubled(OnnxUpstream):
