@@ -12,6 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from audiossl.analysis.embedder import AudioEmbedder
     from audiossl.core.cards import Card, UpstreamCard
     from audiossl.core.errors import (
         AudioError,
@@ -81,6 +82,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "AudioEmbedder": "analysis.embedder",
     "AudioError": "core.errors",
     "AudiosslError": "core.errors",
     "Batch": "core.types",
@@ -182,6 +184,7 @@ __all__ = [
     "INTERFACES",
     "OBJECTIVES",
     "UPSTREAMS",
+    "AudioEmbedder",
     "AudioError",
     "AudiosslError",
     "Batch",

@@ -12,21 +12,21 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from audiossl.cli import cache, config, data, probing, suite, units
-from audiossl.cli.options import AsJson, Precision, UpstreamName, UpstreamOptions, takes_fields_of, upstream_options
+from audiossl.cli import cache, config, data, encoders, probing, recipes, suite, units
+from audiossl.cli.options import AsJson, PredictionsFile, UpstreamOptions, upstream_options
 from audiossl.cli.tables import PlainFormatter, add_row, console, new_table
 from audiossl.core.errors import AudiosslError, ConfigError, os_error_sentence
 from audiossl.core.untrusted import shown
-from audiossl.encoders.config import EmbedOptions
 
 app = typer.Typer(
     help="Self-supervised learning for speech and audio: encoders, layer weighting, tasks, evaluation.",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
 )
 app.add_typer(data.app, name="data", help="Make, check and describe manifests.")
 app.add_typer(suite.app, name="suite", help="Upstreams on many tasks: plan, run, compare and show them.")
+app.add_typer(recipes.app, name="recipe", help="List, show and copy the recipes that come with the package.")
 app.add_typer(cache.app, name="cache", help="List, check and remove hidden states that are kept.")
 app.add_typer(units.app, name="units", help="Discrete units: clusters of frames, fitted, applied and judged.")
 
@@ -94,75 +94,9 @@ def describe(
 app.command("config")(config.config)
 
 
-@app.command()
-@takes_fields_of(EmbedOptions)
-def embed(
-    upstream: UpstreamName,
-    inputs: Annotated[list[str], typer.Argument(help="Sound files, folders, patterns or manifests.")],
-    to: Annotated[Path, typer.Option("--out", help="One .npz file, or a folder for one file a recording.")],
-    options: EmbedOptions,
-    option: UpstreamOptions = None,
-    as_json: AsJson = False,
-) -> None:
-    """Write the hidden states of recordings: an array (L, T, D) each, or (T, D) for one layer."""
-    from audiossl.encoders.embedding import embed_inputs
-
-    made = embed_inputs(upstream, inputs, to, options, upstream_options(option))
-    if as_json:
-        print(json.dumps(made._asdict()))
-    else:
-        print(f"{made.num_recordings} recording(s), layers {made.layers} -> {to}")
-
-
-@app.command()
-def export(
-    upstream: UpstreamName,
-    form: Annotated[str, typer.Option("--format", help="onnx or torch-export.")],
-    to: Annotated[Path, typer.Option("--out", help="The file to write.")],
-    up_to_layer: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option(help="Leave out the layers after this one.", show_default=False),
-    ] = None,
-    precision: Precision = "fp32",
-    option: UpstreamOptions = None,
-    as_json: AsJson = False,
-) -> None:
-    """Write an encoder as a graph from wav (1, S) to its layers, checked against the encoder itself."""
-    from audiossl.encoders.engines.export import export as write
-    from audiossl.encoders.loading import load_upstream
-
-    loaded = load_upstream(upstream, **{"precision": precision, **upstream_options(option)})
-    made = write(loaded, to, form, up_to_layer=up_to_layer)
-    if as_json:
-        print(json.dumps(made))
-    else:
-        print(
-            f"{made['layers']} layer(s), inputs of {made['min_samples']} samples or more -> {to}; they differ from "
-            f"eager by at most {made['largest_difference']:.1e} (relative L2)"
-        )
-
-
-@app.command()
-def convert(
-    source: UpstreamName,
-    destination: Annotated[Path, typer.Argument(help="A .safetensors file, or a folder for transformers.")],
-    to: Annotated[str, typer.Option(help="audiossl or transformers; default: as the destination says.")] = "",
-    option: UpstreamOptions = None,
-    as_json: AsJson = False,
-) -> None:
-    """Write an encoder as a safetensors file of audiossl or as a folder that transformers loads."""
-    from audiossl.encoders.conversion import convert as write
-
-    made = write(source, destination, to, **upstream_options(option))
-    if as_json:
-        print(json.dumps(made))
-    else:
-        print(
-            f"{made['encoder']} ({made['parameters']} parameters) -> {made['out']}; hidden states of the "
-            f"{made['form']} form differ by {made['difference']:.1e} (relative L2)"
-        )
-
-
+app.command()(encoders.embed)
+app.command()(encoders.export)
+app.command()(encoders.convert)
 app.command()(cache.extract)
 
 
@@ -229,23 +163,25 @@ def evaluate(
 def predict(
     run: Annotated[Path, typer.Argument(help="What `audiossl train` wrote.")],
     inputs: Annotated[list[str], typer.Argument(help="Sound files, folders, patterns or manifests.")],
-    to: Annotated[Optional[Path], typer.Option("--out", help="Also write a JSONL file.", show_default=False)] = None,  # noqa: UP045
+    to: PredictionsFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Predict recordings with a trained run: labels, transcripts, embeddings, whatever its task gives."""
-    from audiossl.core.files import write_jsonl
     from audiossl.core.outputs import check_out
     from audiossl.core.untrusted import json_text
     from audiossl.data.inputs import cuts_of
     from audiossl.data.reading import path_of
     from audiossl.experiments.loading import load_run
+    from audiossl.experiments.prediction_files import BEGINS, check_ending, write_predictions
 
+    if to:
+        check_ending(to)
     loaded, cuts = load_run(run), cuts_of(inputs)
     if to:
-        check_out(to, "file", [*inputs, *(path for cut in cuts if (path := path_of(cut)))], begins=b"{")
+        check_out(to, "file", [*inputs, *(path for cut in cuts if (path := path_of(cut)))], begins=BEGINS[to.suffix])
     rows = sorted(loaded.predict(cuts), key=lambda row: row["id"])
     if to:
-        write_jsonl(to, rows)
+        write_predictions(to, rows)
     if as_json:
         print("\n".join(map(json_text, rows)))
         return

@@ -23,6 +23,13 @@ UpstreamOptions = Annotated[
 Precision = Annotated[str, typer.Option(help="fp32 or bf16.")]
 CacheFolder = Annotated[Path | None, typer.Option("--dir", help="Folder of the cache; $AUDIOSSL_CACHE/features.")]
 MaxGb = Annotated[float | None, typer.Option(help="Most gigabytes in the whole cache.")]
+StatesFile = Annotated[
+    Path, typer.Option("--out", help="One .npz, .csv or .parquet file, or a folder for one .npz a recording.")
+]
+PredictionsFile = Annotated[
+    Path | None,
+    typer.Option("--out", help="Also write a .jsonl, .csv, .parquet or (Kaldi) .txt file.", show_default=False),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
 
 

@@ -16,6 +16,10 @@ class EmbedOptions:
     """all, last, or numbers and ranges such as 0,6-8 or -1."""
     pool: str = "none"
     """none (every frame) or mean (one vector a recording)."""
+    window_s: NonNegative = 0.0
+    """Seconds in a row of a table, the mean over its frames (0: as --pool says)."""
+    hop_s: NonNegative = 0.0
+    """Seconds from the start of a window to that of the next (0: as long as a window)."""
     batch_size: Count = 8
     """Most recordings in a batch, on which results do not depend."""
     chunk_s: NonNegative = 0.0
@@ -31,3 +35,5 @@ class EmbedOptions:
         check_ranges(self)
         if self.pool not in ("none", "mean"):
             raise ConfigError(f"--pool {self.pool!r}: choose none or mean.")
+        if self.hop_s and not self.window_s:
+            raise ConfigError(f"--hop-s {self.hop_s:g} needs windows; give their seconds with --window-s.")

@@ -10,19 +10,22 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
-from audiossl.core.errors import ManifestError
+from audiossl.core.errors import ConfigError, ManifestError
 from audiossl.core.outputs import check_out
 from audiossl.core.terminal import progress
 from audiossl.core.untrusted import file_names
 from audiossl.data.config import LoaderConfig
 from audiossl.data.inputs import cuts_of
+from audiossl.data.reading import path_of
 from audiossl.encoders.config import EmbedOptions
 from audiossl.encoders.devices import device_of, place
+from audiossl.encoders.embedding_tables import TABLE_SUFFIXES, Place, TableWriter
 from audiossl.encoders.encoding import encode_rows
 from audiossl.encoders.layers import parse_layers
 from audiossl.encoders.loading import load_upstream
 from audiossl.encoders.long_audio import chunk_frames, encode_long, plan, recording_of
 from audiossl.encoders.npz import ARCHIVE_SUFFIX, NpzWriter
+from audiossl.encoders.spans import Spans
 from audiossl.encoders.upstream import Upstream
 
 if TYPE_CHECKING:
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from lhotse.cut import Cut
 
 _LONG_S = 600.0
+_BEGINS = {ARCHIVE_SUFFIX: b"PK", **TABLE_SUFFIXES}
 _log = logging.getLogger(__name__)
 
 
@@ -52,16 +56,17 @@ def embed_inputs(
 
     name: of an encoder, as `load_upstream` takes it.
     inputs: sound files, folders, patterns or manifests.
-    out: see `NpzWriter`.
+    out: a .csv or .parquet table (`TableWriter`), else see `NpzWriter`.
     options: which layers, how they are pooled, and how recordings are read.
     upstream_options: the encoder's own.
     Raises ConfigError, and what loading the encoder and reading the sound raise.
     """
-    archive = out.suffix == ARCHIVE_SUFFIX
-    check_out(out, "file" if archive else "folder", inputs, begins=b"PK" if archive else None)
+    begins = _BEGINS.get(out.suffix)
+    check_out(out, "file" if begins else "folder", inputs, begins=begins)
+    _check_windows(out, options)
     settings = {"precision": options.precision, "engine": options.engine, **(upstream_options or {})}
     upstream, cuts = load_upstream(name, **settings), cuts_of(inputs)
-    if not archive:
+    if not begins:
         file_names([cut.id for cut in cuts], ARCHIVE_SUFFIX)  # known before anything is encoded
     return embed_rows(upstream, cuts, out, options)
 
@@ -78,14 +83,15 @@ def embed_rows(
 
     upstream: the encoder. It is moved to `device`.
     cuts: the rows.
-    out: see `NpzWriter`.
+    out: a .csv or .parquet table (`TableWriter`), else see `NpzWriter`.
     options: of which precision and engine say nothing here, since the encoder has its own.
     device: where the encoder runs, the best one where it is left out.
     Raises ConfigError, ManifestError, AudioError.
     """
     chosen = parse_layers(options.layer, upstream.num_layers, option="--layer")
+    _check_windows(Path(out), options)
     place(upstream, device)
-    with NpzWriter(out, chosen, pool=options.pool) as writer:
+    with _writer(upstream, cuts, Path(out), options, chosen) as writer:
         if options.chunk_s:
             num_recordings = _embed_chunks(upstream, cuts, options, writer)
         else:
@@ -93,7 +99,22 @@ def embed_rows(
     return Embedded(num_recordings, chosen, str(out))
 
 
-def _embed_batches(upstream: Upstream, cuts: CutSet, options: EmbedOptions, writer: NpzWriter) -> int:
+def _check_windows(out: Path, options: EmbedOptions) -> None:
+    if options.window_s and out.suffix not in TABLE_SUFFIXES:
+        raise ConfigError(f"--window-s makes rows of a table; name a {' or '.join(TABLE_SUFFIXES)} file with --out.")
+
+
+def _writer(
+    upstream: Upstream, cuts: CutSet, out: Path, options: EmbedOptions, layers: Sequence[int]
+) -> NpzWriter | TableWriter:
+    if out.suffix not in TABLE_SUFFIXES:
+        return NpzWriter(out, layers, pool=options.pool)
+    spans = Spans(upstream, options.window_s, options.hop_s, whole=options.pool == "mean")
+    places = {cut.id: Place(str(path_of(cut) or ""), cut.start, cut.duration) for cut in cuts}
+    return TableWriter(out, layers, spans, places)
+
+
+def _embed_batches(upstream: Upstream, cuts: CutSet, options: EmbedOptions, writer: NpzWriter | TableWriter) -> int:
     config = LoaderConfig(batch_size=options.batch_size)
     longest_s = max((cut.duration for cut in cuts), default=0.0)
     if longest_s > _LONG_S:
@@ -109,7 +130,7 @@ def _embed_batches(upstream: Upstream, cuts: CutSet, options: EmbedOptions, writ
     return num_recordings
 
 
-def _embed_chunks(upstream: Upstream, cuts: CutSet, options: EmbedOptions, writer: NpzWriter) -> int:
+def _embed_chunks(upstream: Upstream, cuts: CutSet, options: EmbedOptions, writer: NpzWriter | TableWriter) -> int:
     """One recording after the other, chunk by chunk. What is held is one chunk."""
     size, shared = chunk_frames(upstream, options.chunk_s, options.overlap_s)
     ids = [cut.id for cut in cuts]

@@ -19,7 +19,7 @@ settings_of() {
         tera_mini_views) echo "init=$(run_folder tera_mini "$2" "$3")" ;;
         tera_mini_voices) echo "init=$(run_folder tera_mini_views "$2" "$3")" ;;
         tera_mini_last) echo "init=$(run_folder tera_mini_voices "$2" "$3")" ;;
-        distil_mini) teacher objective_options.teacher ;;
+        distil_mini) teacher objective_options.terms.words.options.teacher ;;
         distil_mini_gpu) teacher objective_options.terms.distil.options.teacher ;;
     esac
 }

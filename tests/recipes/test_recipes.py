@@ -112,8 +112,10 @@ def at_toy_size(settings: Path, folder: Path) -> list[str]:
         overrides += ["objective_options.top_layers=1", "objective_options.decoder_groups=2"]
     if experiment["upstream"] == "hubert" and experiment["objective"] == "distil":
         overrides.append("objective_options.copy_layers=false")  # of a teacher of another family
-    for name, place in {"distil": "", "joint": "terms.distil.options."}.items():
-        if experiment["objective"] == name:
+    terms = experiment.get("objective_options", {}).get("terms", {})
+    of_terms = {f"terms.{name}.options.": term.get("name", name) for name, term in terms.items()}
+    for place, objective in {"": experiment["objective"], **of_terms}.items():
+        if objective == "distil":
             overrides += [f"objective_options.{place}teacher=tera_mini", f"objective_options.{place}pairs=[[1,2]]"]
     overrides += ["data.min_duration_s=0", "data.num_workers=0", "trainer.batches_per_step=1"]
     if experiment.get("objective_options", {}).get("labels"):

@@ -7,7 +7,7 @@ A frame's stack holds the five mel frames that its two convolutions see, so that
 works on single frames, and masks and padding need no care there. What lies before and after a recording counts as
 silence. Frames are centred on samples 0, 320, 640, ... at 16 kHz, as Whisper's are. Positions are a depthwise
 convolution and biases by distance (ALiBi, arXiv:2108.12409), so recordings may be longer than crops in training.
-Hidden states: the input of each block, then the encoder's normalised output (num_layers + 1).
+Hidden states: what each block reads, after its norm, then the encoder's normalised output (num_layers + 1).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, overload
+from typing import Literal, cast, overload
 
 import torch
 import torch.nn.functional as F
@@ -257,12 +257,12 @@ class MelTransformer(Upstream):
         self, x: Tensor, layout: PackedAlibi | PaddedAlibi, last: int, ffn_outputs: list[Tensor] | None = None
     ) -> list[Tensor]:
         """Hidden states 0 to `last` of frames with positions, in `layout`."""
-        states = [x]
-        for block in self.blocks[:last]:
+        # Of one scale, so that a sum over layers hears them all: the residual's sum grows from block to block.
+        norms: list[nn.Module] = [*(cast(Block, block).attention_norm for block in self.blocks), self.norm]
+        states = [norms[0](x)]
+        for block, norm in zip(self.blocks[:last], norms[1:], strict=False):
             x = block(x, layout, ffn_outputs=ffn_outputs)
-            states.append(x)
-        if last == self.config.num_layers:
-            states[-1] = self.norm(x)
+            states.append(norm(x))
         return states
 
 

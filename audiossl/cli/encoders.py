@@ -1,0 +1,86 @@
+"""`audiossl embed`, `export` and `convert`: what is done with an encoder alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from audiossl.cli.options import (
+    AsJson,
+    Precision,
+    StatesFile,
+    UpstreamName,
+    UpstreamOptions,
+    takes_fields_of,
+    upstream_options,
+)
+from audiossl.encoders.config import EmbedOptions
+
+
+@takes_fields_of(EmbedOptions)
+def embed(
+    upstream: UpstreamName,
+    inputs: Annotated[list[str], typer.Argument(help="Sound files, folders, patterns or manifests.")],
+    to: StatesFile,
+    options: EmbedOptions,
+    option: UpstreamOptions = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the hidden states of recordings: an array (L, T, D) each, or (T, D) for one layer."""
+    from audiossl.encoders.embedding import embed_inputs
+
+    made = embed_inputs(upstream, inputs, to, options, upstream_options(option))
+    if as_json:
+        print(json.dumps(made._asdict()))
+    else:
+        print(f"{made.num_recordings} recording(s), layers {made.layers} -> {to}")
+
+
+def export(
+    upstream: UpstreamName,
+    form: Annotated[str, typer.Option("--format", help="onnx or torch-export.")],
+    to: Annotated[Path, typer.Option("--out", help="The file to write.")],
+    up_to_layer: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(help="Leave out the layers after this one.", show_default=False),
+    ] = None,
+    precision: Precision = "fp32",
+    option: UpstreamOptions = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write an encoder as a graph from wav (1, S) to its layers, checked against the encoder itself."""
+    from audiossl.encoders.engines.export import export as write
+    from audiossl.encoders.loading import load_upstream
+
+    loaded = load_upstream(upstream, **{"precision": precision, **upstream_options(option)})
+    made = write(loaded, to, form, up_to_layer=up_to_layer)
+    if as_json:
+        print(json.dumps(made))
+    else:
+        print(
+            f"{made['layers']} layer(s), inputs of {made['min_samples']} samples or more -> {to}; they differ from "
+            f"eager by at most {made['largest_difference']:.1e} (relative L2)"
+        )
+
+
+def convert(
+    source: UpstreamName,
+    destination: Annotated[Path, typer.Argument(help="A .safetensors file, or a folder for transformers.")],
+    to: Annotated[str, typer.Option(help="audiossl or transformers; default: as the destination says.")] = "",
+    option: UpstreamOptions = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write an encoder as a safetensors file of audiossl or as a folder that transformers loads."""
+    from audiossl.encoders.conversion import convert as write
+
+    made = write(source, destination, to, **upstream_options(option))
+    if as_json:
+        print(json.dumps(made))
+    else:
+        print(
+            f"{made['encoder']} ({made['parameters']} parameters) -> {made['out']}; hidden states of the "
+            f"{made['form']} form differ by {made['difference']:.1e} (relative L2)"
+        )

@@ -1,0 +1,69 @@
+"""Predictions as files for other programs: JSON lines, CSV, Parquet, or Kaldi's text (an id, then what was said)."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from audiossl.core.errors import ConfigError
+from audiossl.core.files import atomic_write, write_jsonl
+from audiossl.core.untrusted import json_text
+from audiossl.encoders.embedding_tables import load_pyarrow
+
+BEGINS: Mapping[str, bytes | None] = {".jsonl": b"{", ".csv": b"id,", ".parquet": b"PAR1", ".txt": None}
+"""The endings of the files, and with which bytes those that are there already must begin."""
+
+
+def check_ending(out: Path) -> None:
+    """Raise ConfigError where a file's ending says no format, or one that needs a package that is not there."""
+    if out.suffix not in BEGINS:
+        raise ConfigError(f"{out} does not say in which format; let it end in {', '.join(BEGINS)}.")
+    if out.suffix == ".parquet":
+        load_pyarrow()
+
+
+def write_predictions(out: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write what a task predicts.
+
+    out: a path that `check_ending` lets pass. JSON lines and tables have all, lists as JSON. Kaldi's text has an id and
+        `predicted` a line.
+    rows: with an `id` each.
+    Raises ConfigError where Kaldi's text is asked for and ids have spaces, or the task predicts no text.
+    """
+    if out.suffix == ".jsonl":
+        write_jsonl(out, rows)
+        return
+    if out.suffix == ".txt":
+        text = "".join(f"{_kaldi_id(row)} {_text(row)}".rstrip() + "\n" for row in rows)
+        with atomic_write(out) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+        return
+    names = list(dict.fromkeys(["id", *(name for row in rows for name in row)]))
+    columns = {name: [_cell(row.get(name)) for row in rows] for name in names}
+    with atomic_write(out) as temporary:
+        if out.suffix == ".csv":
+            with open(temporary, "w", encoding="utf-8", newline="") as file:
+                csv.writer(file, lineterminator="\n").writerows([names, *zip(*columns.values(), strict=True)])
+        else:
+            arrow = load_pyarrow()
+            arrow.parquet.write_table(arrow.table(columns), temporary)
+
+
+def _cell(value: Any) -> Any:
+    return value if value is None or isinstance(value, str | int | float) else json.dumps(value, ensure_ascii=False)
+
+
+def _kaldi_id(row: Mapping[str, Any]) -> str:
+    if len(str(row["id"]).split()) != 1:
+        raise ConfigError(f"Kaldi's text has no place for the id {row['id']!r}, which has spaces; write a .csv file.")
+    return str(row["id"])
+
+
+def _text(row: Mapping[str, Any]) -> str:
+    said = row.get("predicted")
+    if not isinstance(said, str):
+        raise ConfigError(f"Kaldi's text is for transcripts and labels, and {json_text(row)[:80]} has none.")
+    return said
