@@ -15,6 +15,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 
 import torch
@@ -23,7 +24,17 @@ from benchmarks.common import RESULTS, without_paths
 from benchmarks.session import Session
 
 STARTED = time.monotonic()
-PARTS = ["checks", "forward", "fine-tuning", "pretraining", "heads", "large"]
+# In the order in which they run.
+PARTS = {
+    "checks": "gpu_checks.measure_checks",
+    "varlen": "gpu_varlen.measure_varlen",
+    "forward": "gpu_forward.measure_forward",
+    "fine-tuning": "gpu_training.measure_fine_tuning",
+    "pretraining": "gpu_training.measure_pretraining",
+    "wav2vec2": "pretraining.measure_wav2vec2",
+    "heads": "gpu_training.measure_heads",
+    "large": "gpu_forward.measure_large",
+}
 
 
 def main(words: Sequence[str] | None = None) -> Session:
@@ -41,6 +52,7 @@ def main(words: Sequence[str] | None = None) -> Session:
         arguments.out,
         budget_s=arguments.budget_s,
         quick=arguments.quick,
+        short=arguments.short,
         rounds=arguments.rounds,
         command=command,
         note=arguments.note,
@@ -50,11 +62,10 @@ def main(words: Sequence[str] | None = None) -> Session:
     actions: Mapping[str, Callable[[Session], None]] = {}
     with session.part("Imports"):
         hush_transformers()
-        actions = measured()
+        actions = measured(arguments.only)
     for name, action in actions.items():
-        if name in arguments.only:
-            with session.part(f"All of {name}"):
-                action(session)
+        with session.part(f"All of {name}"):
+            action(session)
     page = session.write()
     if arguments.write:
         shutil.copyfile(page, RESULTS / "gpu.md")
@@ -63,20 +74,10 @@ def main(words: Sequence[str] | None = None) -> Session:
     return session
 
 
-def measured() -> Mapping[str, Callable[[Session], None]]:
-    """The parts, in the order in which they run. Imported here, so that the first line comes at once."""
-    from benchmarks.gpu_checks import measure_checks
-    from benchmarks.gpu_forward import measure_forward, measure_large
-    from benchmarks.gpu_training import measure_fine_tuning, measure_heads, measure_pretraining
-
-    return {
-        "checks": measure_checks,
-        "forward": measure_forward,
-        "fine-tuning": measure_fine_tuning,
-        "pretraining": measure_pretraining,
-        "heads": measure_heads,
-        "large": measure_large,
-    }
+def measured(only: Sequence[str]) -> Mapping[str, Callable[[Session], None]]:
+    """Those parts, in their order. Imported here, so that the first line comes at once, and only what is needed."""
+    places = {name: place.split(".") for name, place in PARTS.items() if name in only}
+    return {name: getattr(import_module(f"benchmarks.{place[0]}"), place[1]) for name, place in places.items()}
 
 
 def hush_transformers() -> None:
@@ -92,9 +93,10 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--out", type=Path, required=True, help="folder of the page and of the raw numbers")
     made.add_argument("--device", default="cuda", help="cuda, cuda:1, ... or cpu")
     made.add_argument("--quick", action="store_true", help="tiny sizes, to see that it runs")
+    made.add_argument("--short", action="store_true", help="bf16 alone, of transformers SDPA alone, fewer styles")
     made.add_argument("--budget-s", type=float, default=330.0, help="seconds after which parts are left out")
     made.add_argument("--rounds", type=int, default=10)
-    made.add_argument("--only", nargs="+", default=PARTS, choices=PARTS, help="some of the parts")
+    made.add_argument("--only", nargs="+", default=list(PARTS), choices=list(PARTS), help="some of the parts")
     made.add_argument("--note", default="", help="what else the reader must know about the machine")
     made.add_argument("--write", action="store_true", help="also write the page into benchmarks/results")
     return made

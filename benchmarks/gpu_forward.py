@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,12 @@ STYLES: Mapping[str, tuple[str, dict[str, Any]]] = {
     "hubert, base": ("hubert", {}),
 }
 BASE_STYLES = tuple(STYLES)[:3]
+LEFT_OUT = ("transformers, padded, eager", "transformers, one at a time")  # of a short run
 TINY = {"num_layers": 2, "width": 48, "num_heads": 4, "ffn_width": 64, "conv_widths": (32,) * 7}
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+# Our contestants, and how frames lie in them: where nothing but padding fits, and where attention takes any lengths.
+OURS = {"audiossl": "auto"}
+LAYOUTS = {"audiossl, padded": "padded", "audiossl, packed (varlen)": "auto", "audiossl, packed, stem too": "packed"}
 # Relative L2 of the worst layer of the worst recording, a batch against its items, with convolutions as they are told.
 AS_IT_COMES = 5e-3
 AGAINST_ITEMS = {"float32": 1e-5, "bfloat16": 1e-1}
@@ -70,9 +75,11 @@ def measure_forward(session: Session) -> None:
         "attention mask; it is also run one recording at a time, which is how its base models must be run to give each "
         "recording its own states. float32 as PyTorch comes: convolutions may use TF32, matrix products do not. Errors "
         "are the relative L2 of the worst layer of the worst recording, with TF32 off: against transformers in float32 "
-        "one recording at a time, and of a batch against its items by the same contestant."
+        "one recording at a time, and of a batch against its items by the same contestant. audiossl in half precision: "
+        "padded throughout; padded up to the Transformer, whose blocks get real frames alone and attend by one call of "
+        "`varlen_attn` (which is what it does by itself); and without padding anywhere, the stem item by item."
     )
-    measure_styles(session, BASE_STYLES, wavs)
+    measure_styles(session, BASE_STYLES[: 2 if session.short else None], wavs)
 
 
 def measure_large(session: Session) -> None:
@@ -106,7 +113,7 @@ def section(session: Session, style: str, wavs: list[Tensor]) -> str:
         folder = Path(scratch)
         write_folder(load_upstream(family, weights="random", **options), folder)
         reference = _reference(session, folder, wavs)
-        for name in DTYPES:
+        for name in ["bfloat16"] if session.short else DTYPES:
             rows += _of_dtype(session, style, name, folder, wavs, reference, useful_s)
             session.free()
     header = ["contestant", "ms", "audio s / s", "speed against the first", "peak MiB", "error", "batch against items"]
@@ -118,7 +125,10 @@ def _of_dtype(
 ) -> list[list[str]]:
     """Rows of the contestants of one type, which share the device while they take turns."""
     runners, rows, facts = {}, [], {}
-    for name, build in builders(session.device, folder, wavs, DTYPES[dtype]).items():
+    made = builders(session.device, folder, wavs, DTYPES[dtype], layouts_of(style, dtype))
+    for name, build in made.items():
+        if session.short and name in LEFT_OUT:
+            continue
         title = f"{name}, {dtype}"
         try:
             runner = build()
@@ -127,8 +137,8 @@ def _of_dtype(
             runners[title] = runner
         except Exception as failure:  # noqa: BLE001  one contestant that cannot run leaves the others
             rows.append([title, sentence_of(failure), "", "", "", "", ""])
-            if name == "audiossl":
-                session.check(f"{style}, {dtype}: audiossl runs", sentence_of(failure), passed=False)
+            if name.startswith("audiossl"):
+                session.check(f"{style}: {title} runs", sentence_of(failure), passed=False)
     timings = session.time({title: runner.batch for title, runner in runners.items()})
     first = next(iter(timings.values())).median
     for title, timing in timings.items():
@@ -141,9 +151,10 @@ def _of_dtype(
         raw = {"seconds": timing.seconds, "peak_mib": peak, "error": error, "batch_against_items": padding}
         session.numbers.setdefault("forward", {})[f"{style}; {title}"] = raw
         session.say(f"{style}; {title}: {spread(timing)} ms, {mib(peak)} MiB, error {error:.1e}")
-    ours = f"audiossl, {dtype}"
-    if ours in facts:
-        _check(session, f"{style}, {dtype}", runners[ours], wavs, facts[ours])
+    for title in runners:
+        if title.startswith("audiossl"):
+            what = f"{style}, {title.removeprefix('audiossl, ')}"
+            _check(session, what, runners[title], wavs, facts[title])
     return rows
 
 
@@ -169,8 +180,7 @@ def _errors(session: Session, runner: Runner, wavs: list[Tensor], reference: Sta
 
 def _reference(session: Session, folder: Path, wavs: list[Tensor]) -> States:
     with plain_float32():
-        runner = builders(session.device, folder, wavs, torch.float32)["transformers, one at a time"]()
-        return alone(runner, wavs)
+        return alone(_theirs(session.device, folder, wavs, torch.float32, "sdpa", one_by_one=True), wavs)
 
 
 @contextmanager
@@ -184,15 +194,25 @@ def plain_float32() -> Iterator[None]:
         torch.backends.cudnn.allow_tf32 = before
 
 
+def layouts_of(style: str, dtype: str) -> Mapping[str, str]:
+    """Our contestants, and the layout of each."""
+    return OURS if dtype == "float32" or STYLES[style][0] == "wavlm" else LAYOUTS
+
+
 def builders(
-    device: torch.device, folder: Path, wavs: list[Tensor], dtype: torch.dtype
+    device: torch.device, folder: Path, wavs: list[Tensor], dtype: torch.dtype, layouts: Mapping[str, str]
 ) -> dict[str, Callable[[], Runner]]:
     """The contestants, each made when it is called. The first is what the others are compared with."""
+    precision = "bf16" if dtype == torch.bfloat16 else "fp32"
+    ours = cache(lambda: load_upstream(f"hf:{folder}", precision=precision).to(device))
     return {
         "transformers, padded, eager": lambda: _theirs(device, folder, wavs, dtype, "eager"),
         "transformers, padded, SDPA": lambda: _theirs(device, folder, wavs, dtype, "sdpa"),
         "transformers, one at a time": lambda: _theirs(device, folder, wavs, dtype, "sdpa", one_by_one=True),
-        "audiossl": lambda: _ours(device, folder, wavs, dtype),
+        **{
+            name: (lambda layout=layout: _ours(ours(), device, wavs, layout))  # type: ignore[misc]
+            for name, layout in layouts.items()
+        },
     }
 
 
@@ -215,17 +235,22 @@ def _theirs(
     return Runner(batch, item, used, one_by_one)
 
 
-def _ours(device: torch.device, folder: Path, wavs: list[Tensor], dtype: torch.dtype) -> Runner:
-    precision = "bf16" if dtype == torch.bfloat16 else "fp32"
-    upstream = load_upstream(f"hf:{folder}", precision=precision).to(device)
+def _ours(upstream: Any, device: torch.device, wavs: list[Tensor], layout: str) -> Runner:
+    """A contestant that shares its weights with the others of its type."""
     padded, lengths = (tensor.to(device) for tensor in pad(wavs))
     items = [wav[None].to(device) for wav in wavs]
 
     def item(index: int) -> Sequence[Tensor]:
+        upstream.layout = layout
         made: Sequence[Tensor] = upstream(items[index]).item(0)
         return made
 
-    return Runner(lambda: upstream(padded, lengths).layers, item, "torch's SDPA")
+    def batch() -> Sequence[Tensor]:
+        upstream.layout = layout
+        made: Sequence[Tensor] = upstream(padded, lengths).layers
+        return made
+
+    return Runner(batch, item, f"layout={layout}")
 
 
 def alone(runner: Runner, wavs: list[Tensor]) -> States:

@@ -28,11 +28,17 @@ from audiossl.training.context import TrainingContext
 from audiossl.training.step import Stepper
 from audiossl.training.task import Task
 from benchmarks.common import LARGE_STYLE, LENGTHS_S, RATE_HZ, hf_prepared, make_sound, sample_mask, table
-from benchmarks.gpu_forward import STYLES, TINY, plain_float32
+from benchmarks.gpu_forward import STYLES, TINY, layouts_of, plain_float32
 from benchmarks.session import Session, mib, sentence_of, spread
 
 LABELS = [f"speaker_{number}" for number in range(10)]
 FINE_TUNED = ("wav2vec2, base style", "wav2vec2, large style at base size", "wavlm, base")
+# Of TERA: precision, and how frames lie.
+TERA_STEPS = {
+    "fp32": ("fp32", "auto"),
+    "bf16, padded": ("bf16", "padded"),
+    "bf16, packed (varlen)": ("bf16", "auto"),
+}
 UNDROPPED = {"dropout": 0.0, "attention_dropout": 0.0, "activation_dropout": 0.0, "feature_dropout": 0.0}
 Step = Callable[[], float]  # one update, its loss
 
@@ -72,7 +78,7 @@ def measure_fine_tuning(session: Session) -> None:
         "tensors of the contestant alone, weights and optimizer included. Median and quartiles of "
         f"{session.rounds} steps of each, taking turns."
     )
-    for style in FINE_TUNED[: 1 if session.quick else None]:
+    for style in FINE_TUNED[: 1 if session.quick or session.short else None]:
         if session.late(0.85):
             session.say(f"left out for want of time: fine-tuning, {style}")
             continue
@@ -87,13 +93,9 @@ def _fine_tuning(session: Session, style: str, batches: list[Batch]) -> str:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         write_folder(load_upstream(family, weights="random", **options), folder)
-        _same_gradient(session, style, folder)
-        contestants: Mapping[str, Callable[[], Step]] = {
-            "transformers, eager": lambda: their_step(session, folder, batches, "eager"),
-            "transformers, SDPA": lambda: their_step(session, folder, batches, "sdpa"),
-            "audiossl": lambda: our_step(session, folder, batches),
-            "audiossl, gradient_checkpointing": lambda: our_step(session, folder, batches, gradient_checkpointing=True),
-        }
+        if not session.short:
+            _same_gradient(session, style, folder)
+        contestants = _fine_tuned(session, folder, batches, layouts_of(style, "bfloat16"))
         for name, build in contestants.items():
             try:
                 held = session.held()
@@ -113,14 +115,32 @@ def _fine_tuning(session: Session, style: str, batches: list[Batch]) -> str:
     return table(["contestant", "ms a step", "speed against the first", "peak MiB"], rows)
 
 
-def our_step(session: Session, folder: Path, batches: list[Batch], precision: str = "bf16", **options: Any) -> Step:
+def _fine_tuned(
+    session: Session, folder: Path, batches: list[Batch], layouts: Mapping[str, str]
+) -> dict[str, Callable[[], Step]]:
+    """The contestants, each made when it is called."""
+    made: dict[str, Callable[[], Step]] = {}
+    if not session.short:
+        made["transformers, eager"] = lambda: their_step(session, folder, batches, "eager")
+    made["transformers, SDPA"] = lambda: their_step(session, folder, batches, "sdpa")
+    for name, layout in layouts.items():
+        made[name] = lambda layout=layout: our_step(session, folder, batches, layout)  # type: ignore[misc]
+    if not session.short:
+        made["audiossl, gradient_checkpointing"] = lambda: our_step(
+            session, folder, batches, gradient_checkpointing=True
+        )
+    return made
+
+
+def our_step(session: Session, folder: Path, batches: list[Batch], layout: str = "auto", **options: Any) -> Step:
     """One update by the parts of our trainer, of everything but the stem."""
     words = [f"upstream=hf:{folder}", "task.label_field=speaker", "standardize=false", "finetune=all"]
-    words += [f"trainer.precision={precision}", "trainer.lr=1e-5", f"trainer.device={device_setting(session)}"]
+    words += ["trainer.precision=bf16", "trainer.lr=1e-5", f"trainer.device={device_setting(session)}"]
     config = read_experiment(None, words)
     config = complete_config(config, [cut for batch in batches for cut in batch.cuts])
-    task = build_downstream(config, load_upstream(f"hf:{folder}", layer_drop=0.0, **options))
-    return stepping(task, config.trainer, batches)
+    upstream: Any = load_upstream(f"hf:{folder}", layer_drop=0.0, **options)
+    upstream.layout = layout
+    return stepping(build_downstream(config, upstream), config.trainer, batches)
 
 
 def stepping(task: Task, config: TrainerConfig, batches: list[Batch]) -> Step:
@@ -290,13 +310,14 @@ def measure_pretraining(session: Session) -> None:
         batches = batches_of(session, lengths_s, 1 if session.quick else 4)
         options = {"width": 48, "num_layers": 1, "num_heads": 4, "ffn_width": 64} if session.quick else {}
         steps, peaks = {}, {}
-        for precision in ("fp32", "bf16"):
+        for name, (precision, layout) in TERA_STEPS.items():
             held = session.held()
-            task = build_objective(PretrainExperiment(upstream="tera", upstream_options=options))
+            task: Any = build_objective(PretrainExperiment(upstream="tera", upstream_options=options))
+            task.upstream.layout = layout
             config = TrainerConfig(precision=precision, lr=2e-4, device=device_setting(session))  # type: ignore[arg-type]
             fit_statistics(task, lambda start, rank, world: batches, session.device)
-            steps[precision] = stepping(task, config, batches)
-            peaks[precision] = session.peak_mib(lambda: (steps[precision](), steps[precision]()), above=held)  # noqa: B023
+            steps[name] = stepping(task, config, batches)
+            peaks[name] = session.peak_mib(lambda: (steps[name](), steps[name]()), above=held)  # noqa: B023
         timings = session.time(steps)
         sound_s = sum(batches[0].lengths.tolist()) / RATE_HZ
         rows = [

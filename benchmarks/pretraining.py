@@ -32,11 +32,14 @@ from audiossl.training.config import TrainerConfig
 from benchmarks.common import LARGE_STYLE, RATE_HZ, hf_prepared, interleaved, parser, publish, sample_mask, table
 from benchmarks.forward import sounds
 from benchmarks.gpu_training import Step, stepping
+from benchmarks.session import Session, mib, sentence_of, spread
 
 STYLES: Mapping[str, dict[str, Any]] = {"base style": {}, "large style": LARGE_STYLE}
 TINY = {"conv_widths": (32,) * 7, "width": 48, "num_heads": 4, "ffn_width": 64, "num_layers": 2}
-OURS = "audiossl"
-CONTESTANTS = ("transformers, eager", "transformers, SDPA", OURS)
+THEIRS = ("transformers, eager", "transformers, SDPA")
+OURS = {"audiossl": "auto"}  # and how frames lie in it
+# On a GPU in half precision: masked throughout, or real frames alone in the Transformer (what it does by itself).
+OURS_IN_HALF = {"audiossl, padded": "padded", "audiossl, packed (varlen)": "auto"}
 LR = 1e-5
 
 
@@ -52,6 +55,44 @@ def main() -> None:
     publish(arguments, "Pre-training, steps of wav2vec 2.0", _setting(arguments), *parts)
 
 
+def measure_wav2vec2(session: Session) -> None:
+    """A section of the page of a GPU: one step, in base style and half precision."""
+    title = "Pre-training, one step of wav2vec 2.0"
+    if session.late(0.85):
+        session.say(f"left out for want of time: {title}")
+        return
+    how = argparse.Namespace(
+        device=session.device.type, data=None, copies=1 if session.quick else 4, tiny=session.quick
+    )
+    useful_s = sum(map(len, _sounds(how)[1])) / RATE_HZ * how.copies
+    with session.part(title), tempfile.TemporaryDirectory() as scratch:
+        steps, rows, peaks = {}, [], {}
+        for name in [*THEIRS[1:], *OURS_IN_HALF]:
+            held = session.held()
+            try:
+                steps[name] = step = _built(name, "base style", "bf16", Path(scratch), how)
+                peaks[name] = session.peak_mib(lambda step=step: (step(), step()), above=held)  # type: ignore[misc]
+            except Exception as error:  # noqa: BLE001  one contestant that cannot run leaves the others
+                steps.pop(name, None)
+                rows.append([name, sentence_of(error), "", "", ""])
+                session.check(f"a step of wav2vec 2.0: {name}", sentence_of(error), passed=name in THEIRS)
+        timings = session.time(steps)
+        first = next(iter(timings.values())).median
+        for name, timing in timings.items():
+            figures = [f"{useful_s / timing.median:.0f}", f"{first / timing.median:.2f}", mib(peaks[name])]
+            rows.append([name, spread(timing), *figures])
+            session.say(f"wav2vec 2.0; {name}: {spread(timing)} ms a step, {mib(peaks[name])} MiB")
+            raw = {"seconds": timing.seconds, "peak_mib": peaks[name]}
+            session.numbers.setdefault("wav2vec2", {})[name] = raw
+        header = ["contestant", "ms a step", "s of sound a s", "speed against the first", "peak MiB"]
+        session.sections[title] = (
+            f"As `benchmarks/pretraining.py`, in bf16 autocast and base style, {4 * how.copies} recordings of 3.5 to "
+            f"16 s in a batch ({useful_s:g} s). Peak memory: all tensors of the contestant alone, weights and "
+            f"optimizer included. Median and quartiles of {session.rounds} steps of each, taking turns.\n\n"
+            + table(header, rows)
+        )
+
+
 def _options() -> argparse.Namespace:
     made = parser(__doc__)
     made.set_defaults(rounds=5)
@@ -65,7 +106,7 @@ def _options() -> argparse.Namespace:
 
 
 def _setting(arguments: argparse.Namespace) -> str:
-    name, wavs = sounds(arguments.data)
+    name, wavs = _sounds(arguments)
     useful_s = sum(map(len, wavs)) / RATE_HZ * arguments.copies
     padded_s = max(map(len, wavs)) / RATE_HZ * len(wavs) * arguments.copies
     where = "CPU" if arguments.device == "cpu" else torch.cuda.get_device_name()
@@ -79,14 +120,16 @@ def _setting(arguments: argparse.Namespace) -> str:
 
 def _compared(style: str, precision: str, arguments: argparse.Namespace) -> str:
     """The table of one style and precision."""
-    peaks = {name: _peak_mib(name, style, precision, arguments) for name in CONTESTANTS}
+    ours = OURS_IN_HALF if arguments.device == "cuda" and precision == "bf16" else OURS
+    contestants = [*THEIRS, *ours]
+    peaks = {name: _peak_mib(name, style, precision, arguments) for name in contestants}
     with tempfile.TemporaryDirectory() as scratch:
-        steps = {name: _built(name, style, precision, Path(scratch), arguments) for name in CONTESTANTS}
+        steps = {name: _built(name, style, precision, Path(scratch), arguments) for name in contestants}
         losses = {name: step() for name, step in steps.items()}
         timed = {name: _synchronized(step, arguments.device) for name, step in steps.items()}
         timings = interleaved(timed, arguments.rounds)
-    useful_s = sum(map(len, sounds(arguments.data)[1])) / RATE_HZ * arguments.copies
-    first, rows = timings[CONTESTANTS[0]].median, []
+    useful_s = sum(map(len, _sounds(arguments)[1])) / RATE_HZ * arguments.copies
+    first, rows = timings[contestants[0]].median, []
     for name, timing in timings.items():
         low, high = timing.quartiles
         figures = [f"{timing.median:.2f} [{low:.2f}, {high:.2f}]", f"{useful_s / timing.median:.1f}"]
@@ -95,8 +138,14 @@ def _compared(style: str, precision: str, arguments: argparse.Namespace) -> str:
     return table(header, rows)
 
 
+def _sounds(arguments: argparse.Namespace) -> tuple[str, list[Tensor]]:
+    """What the recordings are, and the recordings, of which a try takes the beginnings."""
+    name, wavs = sounds(arguments.data)
+    return name, [wav[: len(wav) // 6] for wav in wavs] if arguments.tiny else wavs
+
+
 def _batch(arguments: argparse.Namespace) -> Batch:
-    return Batch(*pad(sounds(arguments.data)[1] * arguments.copies))
+    return Batch(*pad(_sounds(arguments)[1] * arguments.copies))
 
 
 def _options_of(style: str, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -107,11 +156,13 @@ def _built(name: str, style: str, precision: str, folder: Path, arguments: argpa
     """One update of a contestant, with the weights that are in the folder."""
     torch.manual_seed(0)
     options = _options_of(style, arguments)
-    if name == OURS:
+    if name not in THEIRS:
         experiment = PretrainExperiment(upstream="wav2vec2", upstream_options=options, objective="wav2vec2")
         device = "cpu" if arguments.device == "cpu" else "auto"
         config = TrainerConfig(precision=precision, lr=LR, optimizer="adamw", device=device)  # type: ignore[arg-type]
-        return stepping(build_objective(experiment), config, [_batch(arguments)])
+        task: Any = build_objective(experiment)
+        task.upstream.layout = {**OURS, **OURS_IN_HALF}[name]
+        return stepping(task, config, [_batch(arguments)])
     write_folder(load_upstream("wav2vec2", weights="random", **options), folder)
     return _their_step(folder, name.split(", ")[1].lower(), precision, arguments)
 

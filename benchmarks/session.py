@@ -30,13 +30,15 @@ class Check(NamedTuple):
 class Session:
     """device: where everything runs. out: folder of the page and the raw numbers. budget_s: wall time of the whole.
 
-    quick: tiny sizes, for a try on a CPU. command: what the page says was typed.
+    quick: tiny sizes, for a try on a CPU. short: half precision alone, of transformers the fastest way alone, and fewer
+    styles. command: what the page says was typed.
     """
 
     device: torch.device
     out: Path
     budget_s: float = 330.0
     quick: bool = False
+    short: bool = False
     rounds: int = 10
     command: str = ""
     note: str = ""

@@ -1,15 +1,16 @@
 """A Transformer over frames, without padding or with it.
 
 Two layouts hold the frames of a batch. *Packed*: the real frames of all items, one after the other, (N, D). Nothing is
-spent on padding and an item is computed from itself alone. *Padded*: (B, T, D) with a mask, for accelerators. Linear
-layers and norms do not see the difference. Attention does, and is asked of the layout.
+spent on padding and an item is computed from itself alone: for CPUs, and for accelerators where one call attends within
+all items. *Padded*: (B, T, D) with a mask, for accelerators where none does. Linear layers and norms do not see the
+difference. Attention does, and is asked of the layout.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 import torch
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from audiossl.nn.masking import valid_frames
+from audiossl.nn.varlen import has_kernel, varlen_attention
 
 # Queries whose relative biases are held at a time: at 12 heads, 1024 x 3000 float32 are 150 MB.
 _BIASED_QUERIES = 1024
@@ -47,15 +49,29 @@ class Layout(Protocol):
 
 @dataclass(frozen=True)
 class Packed:
-    """Items one after the other, lengths[i] frames each."""
+    """Items one after the other, lengths[i] frames each.
+
+    starts: (B + 1,) int32 on the device of the frames, where each item begins, and N. With it one call attends within
+    all items where torch has a kernel for it, else item by item.
+    """
 
     lengths: Sequence[int]
+    starts: Tensor | None = field(default=None, compare=False)
+
+    @classmethod
+    def of(cls, counts: Tensor) -> Packed:
+        """Of (B,) frames, integers on the device of the frames."""
+        return cls(counts.tolist(), F.pad(counts.cumsum(0), (1, 0)).int())
 
     @property
     def longest(self) -> int:
         return max(self.lengths)
 
     def attend(self, qkv: Tensor, relative: Relative | None, dropout: float) -> Tensor:
+        fits = relative is None and has_kernel(qkv.device, qkv.dtype, qkv.shape[-1])
+        if self.starts is not None and fits and len(qkv):
+            q, k, v = qkv.unbind(1)  # each (N, H, D / H)
+            return varlen_attention(q, k, v, self.starts, self.longest, dropout).flatten(1)
         made = []
         for part, gate in zip(qkv.split(self.lengths), self._gates(relative), strict=True):
             q, k, v = part.permute(1, 2, 0, 3)[:, None].unbind(0)  # each (1, H, T, D / H)
@@ -96,33 +112,40 @@ class Chosen:
     chosen: (B, T) bool, the frames that are computed.
     packed: whether they are packed, else padded to the item that has most of them.
     layout: how they lie.
-    order: (B, T'), the places of the frames in a padded layout, the chosen ones first. None where it is packed.
+    places: (N,), where the frames come from among all B T where they are packed. (B, T'), where they come from in their
+    items, the chosen ones first, where they are padded.
     """
 
     def __init__(self, chosen: Tensor, *, packed: bool) -> None:
-        self.chosen, self.order = chosen, None
+        self.chosen = chosen
         self.layout: Packed | Padded
         counts = chosen.sum(1)
         if packed:
-            self.layout = Packed(counts.tolist())
+            self.layout, self.places = Packed.of(counts), chosen.flatten().nonzero()[:, 0]
             return
         # An item of which nothing is chosen attends to its first frame, which is not put back.
         counts = counts.clamp(min=1)
         frames = int(counts.max())
-        self.order = (~chosen).to(torch.uint8).argsort(dim=1, stable=True)[:, :frames]
+        self.places = (~chosen).to(torch.uint8).argsort(dim=1, stable=True)[:, :frames]
         self.layout = Padded(frames, valid_frames(counts, frames))
+
+    @property
+    def order(self) -> Tensor | None:
+        """`places` of a padded layout, None of a packed one."""
+        return self.places if isinstance(self.layout, Padded) else None
 
     def take(self, x: Tensor) -> Tensor:
         """(B, T, D) -> the chosen frames in `layout`."""
         if self.order is None:
-            return x[self.chosen]
+            return x.flatten(0, 1).index_select(0, self.places)
         return x.gather(1, self.order[..., None].expand(-1, -1, x.shape[-1]))
 
     def put_back(self, x: Tensor) -> Tensor:
         """Frames in `layout` -> (B, T, D), zero where none was chosen."""
-        spread = x.new_zeros((*self.chosen.shape, x.shape[-1]))
         if self.order is None:
-            return spread.masked_scatter(self.chosen[..., None], x)
+            spread = x.new_zeros((self.chosen.numel(), x.shape[-1]))
+            return spread.index_copy_(0, self.places, x).unflatten(0, self.chosen.shape)
+        spread = x.new_zeros((*self.chosen.shape, x.shape[-1]))
         whole = spread.scatter(1, self.order[..., None].expand(-1, -1, x.shape[-1]), x)
         return torch.where(self.chosen[..., None], whole, whole.new_zeros(()))
 

@@ -15,7 +15,7 @@ from audiossl.core.errors import ConfigError
 from benchmarks import gpu
 from benchmarks.common import LENGTHS_S, RATE_HZ, without_paths
 from benchmarks.gpu_checks import largest_difference
-from benchmarks.gpu_forward import BASE_STYLES, STYLES, by_item, distance, num_frames, work
+from benchmarks.gpu_forward import BASE_STYLES, STYLES, by_item, distance, layouts_of, num_frames, work
 from benchmarks.gpu_training import stepping
 from benchmarks.session import Session, sentence_of
 
@@ -100,10 +100,24 @@ def test_a_sentence_fits_a_cell() -> None:
     assert sentence_of(KeyError()) == "KeyError: "
 
 
+def test_parts_run_in_their_order_and_only_those_that_are_asked_for() -> None:
+    found = gpu.measured(["forward", "varlen", "wav2vec2"])
+    assert [(name, action.__name__) for name, action in found.items()] == [
+        ("varlen", "measure_varlen"),
+        ("forward", "measure_forward"),
+        ("wav2vec2", "measure_wav2vec2"),
+    ]
+
+
+def test_packed_layouts_are_measured_where_one_call_attends_within_all_items() -> None:
+    assert set(layouts_of("hubert, base", "bfloat16").values()) == {"padded", "auto", "packed"}
+    assert layouts_of("hubert, base", "float32") == layouts_of("wavlm, base", "bfloat16") == {"audiossl": "auto"}
+
+
 @pytest.mark.slow
 def test_all_of_it_runs_without_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     session = gpu.main(["--out", str(tmp_path), "--device", "cpu", "--quick", "--rounds", "2", "--budget-s", "3000"])
     assert [each.what for each in session.checks if not each.passed] == []
-    assert set(session.numbers) >= {"forward", "fine_tuning", "pretraining", "heads"}
+    assert set(session.numbers) >= {"forward", "fine_tuning", "pretraining", "wav2vec2", "heads"}
     assert all(f"Forward pass: {style}" in session.sections for style in STYLES)

@@ -28,6 +28,7 @@ from audiossl.nn.kmeans import nearest_centre
 from audiossl.nn.masking import valid_frames
 from audiossl.nn.position import PositionConv
 from audiossl.nn.transformer import Block, Chosen
+from audiossl.nn.varlen import suits
 
 
 @dataclass(frozen=True)
@@ -178,7 +179,8 @@ class Bert(Upstream):
         x = torch.where(valid[..., None], x, x.new_zeros(()))
         x = F.dropout(self.norm(x + self.position(x, valid)), self.config.dropout, self.training)
         on_cpu = x.device.type == "cpu" and not torch.compiler.is_compiling()
-        chosen = Chosen(valid if kept is None else valid & kept, packed=on_cpu)
+        packed = on_cpu or suits(x, self.config.num_heads)
+        chosen = Chosen(valid if kept is None else valid & kept, packed=packed)
         inner: list[Tensor] | None = None if ffn_outputs is None else []
         states = [chosen.take(x)]
         for block in self.blocks[:last]:

@@ -19,6 +19,8 @@ from audiossl.core.ranges import Count, CountOrZero, Depth, Finite, NonNegative,
 from audiossl.encoders.upstream import Upstream
 from audiossl.nn import filterbank
 from audiossl.nn.masking import valid_frames
+from audiossl.nn.transformer import Chosen, Layout, Padded
+from audiossl.nn.varlen import suits
 
 
 @dataclass(frozen=True)
@@ -83,19 +85,16 @@ class BertBlock(nn.Module):
         self.ffn_norm = nn.LayerNorm(width, config.norm_eps)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, x: Tensor, mask: Tensor | None, ffn_outputs: list[Tensor] | None = None) -> Tensor:
+    def forward(self, x: Tensor, layout: Layout, ffn_outputs: list[Tensor] | None = None) -> Tensor:
         """One block.
 
-        x: (B, T, D).
-        mask: bool (B, 1, 1, T), True where a key is real.
+        x: (..., D) in `layout`.
+        layout: how frames of items lie in x.
         ffn_outputs: where to append what the feed-forward part gives before it is added to its input.
-        Returns (B, T, D).
+        Returns (..., D).
         """
-        batch, frames, width = x.shape
-        heads = self.qkv(x).view(batch, frames, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)  # (3, B, H, T, D / H)
-        dropout = self.attention_dropout if self.training else 0.0
-        attended = F.scaled_dot_product_attention(heads[0], heads[1], heads[2], attn_mask=mask, dropout_p=dropout)
-        attended = attended.transpose(1, 2).reshape(batch, frames, width)
+        qkv = self.qkv(x).unflatten(-1, (3, self.num_heads, -1))
+        attended = layout.attend(qkv, None, self.attention_dropout if self.training else 0.0)
         x = self.attention_norm(x + self.dropout(self.out(attended)))
         change = self.dropout(self.down(F.gelu(self.up(x))))
         if ffn_outputs is not None:
@@ -105,9 +104,13 @@ class BertBlock(nn.Module):
 
 
 class Tera(Upstream):
-    """A BERT encoder on spectral frames."""
+    """A BERT encoder on spectral frames.
+
+    layout: 'padded' (masked) or 'auto': real frames alone in the blocks where one call attends within all items.
+    """
 
     Config = TeraConfig
+    layout: Literal["auto", "padded"] = "auto"
     feature_mean: Tensor
     feature_std: Tensor
     positions: Tensor
@@ -174,12 +177,21 @@ class Tera(Upstream):
         positions = self._positions(first_position + x.shape[1])[first_position:]
         x = self.dropout(self.norm(x + positions.to(self.project.weight.dtype)))
         inside = valid_frames(frames, x.shape[1])
-        mask = inside[:, None, None, :]
-        layers = [x]
+        if self.layout == "padded" or not suits(x, self.config.num_heads):
+            return self._states(x, Padded(x.shape[1], inside), last, ffn_outputs)
+        chosen, inner = Chosen(inside, packed=True), list[Tensor]()
+        states = self._states(chosen.take(x), chosen.layout, last, inner)
+        if ffn_outputs is not None:
+            ffn_outputs += map(chosen.put_back, inner)
+        return [chosen.put_back(state) for state in states]
+
+    def _states(self, x: Tensor, layout: Layout, last: int, ffn_outputs: list[Tensor] | None) -> list[Tensor]:
+        """Hidden states 0 to `last` of frames with positions, in `layout`."""
+        states = [x]
         for index in range(last):
-            x = self.blocks[0 if self.config.share_layers else index](x, mask, ffn_outputs)
-            layers.append(x)
-        return layers
+            x = self.blocks[0 if self.config.share_layers else index](x, layout, ffn_outputs)
+            states.append(x)
+        return states
 
     @property
     def needs_statistics(self) -> bool:

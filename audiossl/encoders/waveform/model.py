@@ -27,6 +27,7 @@ from audiossl.nn.position import BatchNormPositionConv, PositionConv, StackedPos
 from audiossl.nn.running_moments import sum_windows
 from audiossl.nn.span_masks import span_mask
 from audiossl.nn.transformer import Block, Chosen, Packed, Padded
+from audiossl.nn.varlen import suits
 
 _NORMALIZE_EPS = {"layer_norm": 1e-5, "huggingface": 1e-7}
 
@@ -125,7 +126,8 @@ class WaveformEncoder(Upstream):
     original_mask: what the family's original code takes for a real frame of a padded batch. 'formula': one that the
     stem's length formula counts. 'any_sample': one with at least one real sample in its stretch.
     in_transformers: the family's model_type and class there, None for a family that transformers does not have.
-    layout: 'packed' (no padding is computed), 'padded' (masked) or 'auto' (packed on a CPU). Results are the same.
+    layout: 'packed' (no padding is computed), 'padded' (masked) or 'auto': packed on a CPU, elsewhere padded
+    up to the blocks, which are packed where one call attends within all items. Results are the same.
     """
 
     Config = WaveformConfig
@@ -227,7 +229,7 @@ class WaveformEncoder(Upstream):
     def _encode_packed(self, wavs: Tensor, lengths: Tensor, last: int) -> list[Tensor]:
         """Items one by one through the convolutions, then the real frames of all together, without padding."""
         stems = self._stem_rows(wavs, lengths)
-        layout = Packed([len(frames) for frames in stems])
+        layout = Packed.of(self.num_frames(lengths))
         x = self.embed(torch.cat(stems))
         if self.training:
             x = masked_for_training(self, layout.spread(x, layout.longest), self.num_frames(lengths))
@@ -237,7 +239,7 @@ class WaveformEncoder(Upstream):
         return [layout.spread(state, frames) for state in self._contextualize(x, layout, last)]
 
     def _encode_padded(self, wavs: Tensor, lengths: Tensor, last: int) -> list[Tensor]:
-        """All items at once, masked wherever a layer looks across frames."""
+        """All items at once through the convolutions, masked wherever a layer looks across frames."""
         even = bool((lengths == wavs.shape[1]).all())
         x = self.embed(self.stem(wavs, None if even else lengths))
         frames = self.num_frames(lengths)
@@ -247,6 +249,8 @@ class WaveformEncoder(Upstream):
         if valid is not None:
             x = torch.where(valid[..., None], x, x.new_zeros(()))
         x = x + self.position(x, valid)
+        if valid is not None and self._packs_blocks(x):
+            return self._only(x, valid, last)
         return self._contextualize(x, Padded(x.shape[1], valid), last)
 
     def _encode_as_others(self, wavs: Tensor, lengths: Tensor, last: int) -> list[Tensor]:
@@ -316,12 +320,7 @@ class WaveformEncoder(Upstream):
         x = self._with_positions(x, frames, valid)
         if kept is not None and self.by_distance(1) is not None:
             raise ConfigError(f"{self.display_name} has attention biases by distance and cannot leave frames out.")
-        chosen = Chosen(valid if kept is None else valid & kept, packed=self._is_packed(x.device))
-        inner: list[Tensor] | None = None if ffn_outputs is None else []
-        states = self._contextualize(chosen.take(x), chosen.layout, last, inner)
-        if ffn_outputs is not None and inner is not None:
-            ffn_outputs += map(chosen.put_back, inner)
-        return [chosen.put_back(state) for state in states]
+        return self._only(x, valid if kept is None else valid & kept, last, ffn_outputs)
 
     def _with_positions(self, x: Tensor, frames: Tensor, valid: Tensor) -> Tensor:
         """x (B, T, D) plus its position codes, each item by itself."""
@@ -334,6 +333,21 @@ class WaveformEncoder(Upstream):
 
     def _is_packed(self, device: torch.device) -> bool:
         return device.type == "cpu" if self.layout == "auto" else self.layout == "packed"
+
+    def _packs_blocks(self, x: Tensor) -> bool:
+        """Whether blocks get the real frames of x (B, T, D) alone."""
+        if self.layout != "auto" or x.device.type == "cpu":
+            return self._is_packed(x.device)
+        return suits(x, self.config.num_heads) and self.by_distance(1) is None
+
+    def _only(self, x: Tensor, kept: Tensor, last: int, ffn_outputs: list[Tensor] | None = None) -> list[Tensor]:
+        """Hidden states 0 to `last` of the frames `kept` (B, T) of x (B, T, D), which alone are computed."""
+        chosen = Chosen(kept, packed=self._packs_blocks(x))
+        inner: list[Tensor] | None = None if ffn_outputs is None else []
+        states = self._contextualize(chosen.take(x), chosen.layout, last, inner)
+        if ffn_outputs is not None and inner is not None:
+            ffn_outputs += map(chosen.put_back, inner)
+        return [chosen.put_back(state) for state in states]
 
     def _contextualize(
         self, x: Tensor, layout: Packed | Padded, last: int, ffn_outputs: list[Tensor] | None = None
@@ -354,10 +368,8 @@ class WaveformEncoder(Upstream):
         return layers
 
     def _run(self, block: nn.Module, x: Tensor, *shared: Any) -> Tensor:
-        if block.training and self.config.gradient_checkpointing and torch.is_grad_enabled():
-            again: Tensor = checkpoint(block, x, *shared, use_reentrant=False)
-            return again
-        made: Tensor = block(x, *shared)
+        again = block.training and self.config.gradient_checkpointing and torch.is_grad_enabled()
+        made: Tensor = checkpoint(block, x, *shared, use_reentrant=False) if again else block(x, *shared)
         return made
 
     def by_distance(self, frames: int) -> Tensor | None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from toys.varlen import use_stand_in
 
 from audiossl import load_upstream
 from audiossl.core.errors import CheckpointError, ConfigError
@@ -18,6 +19,7 @@ from audiossl.encoders.waveform.checkpoints import to_original
 from audiossl.encoders.waveform.model import WaveformEncoder
 from audiossl.encoders.waveform.names import fairseq_to_ours
 from audiossl.encoders.waveform.to_transformers import write_folder
+from audiossl.nn.masking import valid_frames
 
 GOLDEN = Path(__file__).parents[2] / "golden"  # small random checkpoints and their hidden states by s3prl
 TOY: dict[str, Any] = {
@@ -30,6 +32,7 @@ TOY: dict[str, Any] = {
     "position_groups": 4,
 }
 LARGE: dict[str, Any] = {"conv_norm": "layer", "pre_norm": True, "normalize": "layer_norm"}
+DROPOUTS = ("dropout", "attention_dropout", "activation_dropout", "feature_dropout")
 STACKED: dict[str, Any] = {"position_kernel": 35, "position_depth": 5}
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "wav2vec2-base": ("wav2vec2", {}),
@@ -221,6 +224,46 @@ def test_gradient_checkpointing_changes_no_gradient() -> None:
         made(*pad(noise(made, [0.5, 0.3]))).layers[-1].square().sum().backward()
         gradients.append([p.grad for name, p in made.named_parameters() if name != "mask_embedding"])
     assert all(map(torch.equal, *gradients))
+
+
+@pytest.mark.parametrize("case", ["wav2vec2-base", "wavlm-base"])
+def test_on_a_gpu_blocks_get_real_frames_alone_where_one_call_takes_them(
+    case: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, x = toy(case), torch.zeros(2, 3, 48, device="meta")
+    assert not made._packs_blocks(x)
+    monkeypatch.setattr("audiossl.encoders.waveform.model.suits", lambda x, num_heads: num_heads == 4)
+    assert made._packs_blocks(x) == (case != "wavlm-base")  # which has biases by distance
+    made.layout = "padded"
+    assert not made._packs_blocks(x)
+    made.layout = "packed"
+    assert made._packs_blocks(x)
+
+
+@pytest.mark.parametrize("case", ["wav2vec2-base", "mms-adapters", "data2vec"])
+def test_padded_up_to_packed_blocks_is_padded_throughout(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a GPU: states, gradients and feed-forward outputs, blocks computed again in the backward pass."""
+    made = toy(case, layer_drop=0.0, gradient_checkpointing=True, **dict.fromkeys(DROPOUTS, 0.0)).train()
+    made.layout = "padded"
+    wavs, lengths = pad(noise(made, [0.5, 0.3, 0.1]))
+    frames, calls = made.num_frames(lengths), use_stand_in(monkeypatch)
+    kept = torch.arange(int(frames.max())) % torch.tensor([2, 1, 9])[:, None] == 0
+    found = []
+    for packed in (False, True):
+        monkeypatch.setattr(made, "_packs_blocks", lambda x, packed=packed: packed)
+        states, outputs = made(wavs, lengths).layers, list[Tensor]()
+        x = made.embed(made.local_features(wavs, lengths))
+        some = made.contextualize(x, frames, 3, kept=kept, ffn_outputs=outputs)
+        real = [state[item, :count] for state in states for item, count in enumerate(frames.tolist())]
+        sum(each.sin().sum() for each in [*real, *some, *outputs]).backward()  # type: ignore[union-attr]
+        found.append([*real, *some, *outputs, *(p.grad for name, p in made.named_parameters() if p.grad is not None)])
+        made.zero_grad()
+    assert len(calls) == 4 * made.config.num_layers  # twice each way, since blocks are computed twice
+    assert {call.starts[-1] for call in calls} == {
+        int(frames.sum()),
+        int((kept & valid_frames(frames, kept.shape[1])).sum()),
+    }
+    assert max(relative_distance(ours, theirs) for ours, theirs in zip(*found, strict=True)) < 1e-4
 
 
 def test_sizes_that_cannot_be() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from toys.varlen import use_stand_in
 
 from audiossl import check_upstream, load_upstream
 from audiossl.core.errors import ConfigError
@@ -82,6 +83,17 @@ def test_what_makes_the_input_never_trains() -> None:
     make_trainable(made, FinetuneConfig(mode="top_k", top_k=1))
     trainable = {name.split(".")[0] for name, p in made.named_parameters() if p.requires_grad}
     assert trainable == {"blocks"}
+
+
+@torch.no_grad()
+def test_real_frames_alone_attend_and_in_one_call_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = bert()
+    batch = pad(noise(made, [0.4, 0.3]))
+    expected = made(*batch).layers
+    calls = use_stand_in(monkeypatch)
+    found = made(*batch).layers
+    assert [len(call.starts) for call in calls] == [3, 3]
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_a_layer_that_is_not_there() -> None:

@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from toys.varlen import use_stand_in
 
 from audiossl import UPSTREAMS, load_upstream
 from audiossl.core.errors import CheckpointError
 from audiossl.encoders.testing import noise, pad, relative_distance
 from audiossl.encoders.weights import save_upstream
+from audiossl.nn.transformer import Padded
 from audiossl.upstreams.tera.model import sinusoids
 
 GOLDEN = Path(__file__).parents[2] / "golden"  # a small random checkpoint and its hidden states by s3prl
@@ -57,8 +59,23 @@ def test_attention_equals_a_second_implementation() -> None:
     with torch.no_grad():
         h = block.attention_norm(x + theirs(x, x, x, key_padding_mask=~inside, need_weights=False)[0])
         expected = block.ffn_norm(h + block.down(torch.nn.functional.gelu(block.up(h))))
-        made = block(x, inside[:, None, None, :])
+        made = block(x, Padded(9, inside))
     torch.testing.assert_close(made[inside], expected[inside], rtol=1e-5, atol=1e-5)
+
+
+def test_where_one_call_attends_within_all_items_blocks_get_real_frames_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    tera, calls = load_upstream("tera", weights="random", **TINY), use_stand_in(monkeypatch)
+    x, frames, found = torch.randn(2, 9, 16), torch.tensor([9, 4]), []
+    for packed in (False, True):
+        monkeypatch.setattr("audiossl.upstreams.tera.model.suits", lambda x, num_heads, packed=packed: packed)
+        outputs = list[torch.Tensor]()
+        states = tera.contextualize(x, frames, 3, ffn_outputs=outputs)  # type: ignore[operator]
+        found.append(torch.stack([*states, *outputs])[:, torch.arange(9) < frames[:, None]])
+    torch.testing.assert_close(found[0], found[1], rtol=1e-4, atol=1e-5)
+    assert [call.starts for call in calls] == [[0, 9, 13]] * 3
+    tera.layout = "padded"  # type: ignore[assignment]
+    tera.contextualize(x, frames, 3)  # type: ignore[operator]
+    assert len(calls) == 3
 
 
 def test_shared_layers_use_one_block() -> None:
