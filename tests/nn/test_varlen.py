@@ -117,3 +117,17 @@ def test_no_frames_are_no_call(calls: list[Call]) -> None:
     made = Block(12, 3, 20, pre_norm=True)(torch.zeros(0, 12), Packed.of(torch.tensor([0, 0])))
     assert made.shape == (0, 12)
     assert calls == []
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+def test_torch_takes_what_it_is_called_with_and_gives_a_gradient(dropout: float) -> None:
+    """Without a card on tensors without data, for which torch says shapes and types alone."""
+    pytest.importorskip("torch.nn.attention.varlen")
+    qkv = torch.empty(10, 3, 4, 64, device="meta", dtype=torch.bfloat16, requires_grad=True)
+    starts = torch.tensor([0, 4, 10], dtype=torch.int32, device="meta")
+    q, k, v = qkv.unbind(1)
+    made = varlen.varlen_attention(q, k, v, starts, 6, dropout)
+    assert (made.shape, made.dtype) == (q.shape, q.dtype)
+    made.sum().backward()
+    assert qkv.grad is not None
+    assert qkv.grad.shape == qkv.shape
