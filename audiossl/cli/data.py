@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from audiossl.cli.tables import add_row, console, new_table
-from audiossl.core.untrusted import json_text, shown
+from audiossl.core.untrusted import json_text, printable, shown
 
 if TYPE_CHECKING:
     from lhotse import CutSet
@@ -113,6 +113,61 @@ def from_annotations(
 
 
 @app.command()
+def shards(
+    manifests: Manifests,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the tars, their index and their manifests.")],
+    shard_s: Annotated[float, typer.Option(help="Most seconds of sound in a tar.")] = 3600.0,
+    rows: Annotated[int | None, typer.Option(help="Most rows in a tar, instead of seconds.")] = None,
+    form: Annotated[str, typer.Option("--format", help="flac or wav, of samples that are integers.")] = "flac",
+    shuffle: Annotated[
+        int | None, typer.Option(help="Seed by which rows are put in random order first.", show_default="as they are")
+    ] = None,
+    skip_bad: Annotated[bool, typer.Option(help="Leave out sound that cannot be read, and name it.")] = False,
+    workers: Annotated[int, typer.Option(help="Threads that read and encode.")] = 1,
+) -> None:
+    """Write the rows of manifests as shards (tars of about an hour). Run again, it goes on where it was stopped."""
+    from audiossl.core.errors import ManifestError
+    from audiossl.core.outputs import check_out
+    from audiossl.data.shards import ShardSettings, write_shards
+
+    splits = {_split_of(path): path for path in manifests}
+    if len(splits) < len(manifests):
+        raise ManifestError(
+            "Two of the manifests have one name, and would be one split; rename one, or write it apart."
+        )
+    for split in splits:
+        check_out(out / f"{split}.jsonl.gz", "file", manifests)
+    settings = ShardSettings(shard_s, rows, form, shuffle, skip_bad, workers)  # type: ignore[arg-type]
+    report = write_shards(splits, out, settings)
+    _print_left_out(report.left_out)
+    kept = f" ({report.num_kept} were there)" if report.num_kept else ""
+    typer.echo(f"Shards: {report.num_shards}{kept}. Rows: {report.num_rows}. Hours: {report.seconds / 3600:.2f}.")
+    for path in report.manifests.values():
+        typer.echo(f"Wrote {path}")
+
+
+@app.command("from-shards")
+def from_shards(
+    places: Annotated[list[str], typer.Argument(help="Folders, tars, and URLs of both.")],
+    out_dir: Annotated[Path, typer.Option("--out", help="Folder to write <split>.jsonl.gz into.")],
+    skip_bad: Annotated[bool, typer.Option(help="Leave out samples that cannot be read, and name them.")] = False,
+) -> None:
+    """Make manifests of shards where they are: those of `data shards`, and WebDataset's tars (wav, flac, json, txt)."""
+    from audiossl.core.files import is_url
+    from audiossl.core.outputs import check_out
+    from audiossl.data.shard_members import ADDRESSES
+    from audiossl.data.shard_sources import cuts_from_shards
+
+    check_out(out_dir, "folder", places)
+    _check(out_dir)
+    found = cuts_from_shards(places, skip_bad=skip_bad)
+    _print_left_out(found.left_out)
+    _write(found.splits, out_dir)
+    for place in filter(is_url, places):
+        typer.echo(f"Rows behind {place} are read where {ADDRESSES} names it, in the environment.")
+
+
+@app.command()
 def split(
     manifests: Manifests,
     out_dir: Annotated[Path, typer.Option("--out", help="Folder to write <split>.jsonl.gz into.")],
@@ -167,7 +222,7 @@ def stats(
     from audiossl.data.checks import stats as count
     from audiossl.data.manifests import read_manifest
 
-    names = [path.name.removesuffix(".gz").removesuffix(".jsonl") for path in manifests]
+    names = [_split_of(path) for path in manifests]
     unique = len(set(names)) == len(names)
     keys = names if unique else [str(path) for path in manifests]
     counted = count({key: read_manifest(path) for key, path in zip(keys, manifests, strict=True)})
@@ -175,6 +230,17 @@ def stats(
         typer.echo(json_text(counted, indent=2))
     else:
         _print_stats(counted)
+
+
+def _split_of(manifest: Path) -> str:
+    return manifest.name.removesuffix(".gz").removesuffix(".jsonl")
+
+
+def _print_left_out(left_out: Mapping[str, str]) -> None:
+    for name, why in left_out.items():
+        typer.echo(f"Left out {printable(name)}: {printable(why)}", err=True)
+    if left_out:
+        typer.echo(f"Left out: {len(left_out)}.", err=True)
 
 
 def _check(out_dir: Path, *inputs: Path) -> None:

@@ -16,6 +16,7 @@ import soundfile
 
 from audiossl.core.errors import AudioError, AudiosslError, first_line
 from audiossl.data.local import check_sources
+from audiossl.data.shard_members import PlaceError
 from audiossl.data.sound_file import Wave, opened
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ def read_assembled(cut: Cut) -> Wave:
         cause: BaseException | None = error
         while cause is not None and not isinstance(cause, AudiosslError):
             cause = cause.__cause__ or cause.__context__
+        if isinstance(cause, PlaceError):
+            raise cause from error  # nothing is wrong with the row
         reason = str(cause).rstrip(".") if cause is not None else first_line(error)
         raise AudioError(f"The manifest row {cut.id} cannot be read ({reason}).") from error
     finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Literal
 
 from audiossl.core.errors import ConfigError
 from audiossl.core.ranges import Count, CountOrZero, NonNegative, Positive, Range, Share, check_ranges
@@ -40,6 +40,14 @@ class LoaderConfig:
     speeds: list[Annotated[float, Range(0.5, 2)]] = field(default_factory=list)
     """In training, each row is played at one of these speeds, drawn anew in every epoch, [0.9, 1.0, 1.1] for instance.
     Pitch changes with it (speed perturbation, Ko et al., 2015). Empty for none."""
+    order: Literal["random", "shards"] = "random"
+    """How the rows of a training epoch follow each other: all at random, or as their shards do, which come in random
+    order and are read one after another. 'shards' needs rows that `audiossl data shards` has written."""
+    window_shards: Count = 8
+    """With order=shards, how many shards at a time are mixed. What is read in between stays among these."""
+    skip_bad: bool = False
+    """In training on sound, recordings that cannot be read are left out of their batches, and each is named once. False
+    for an error."""
     num_workers: CountOrZero = 0
     """Processes that read sound ahead. 0 for none."""
 

@@ -45,6 +45,8 @@ _AU_HEADER_BYTES = 24
 _PIECE_BYTES = 1 << 20
 _SLACK_BYTES = 2048  # by which encoders miscount a stream: about a frame
 
+Content = mmap.mmap | bytes
+
 
 class Part(NamedTuple):
     """Bytes start to stop of a file, behind `header`, are a sound file of their own."""
@@ -54,11 +56,28 @@ class Part(NamedTuple):
     header: bytes = b""
 
 
+class HeldFile(NamedTuple):
+    """A file that is in memory.
+
+    name: what messages call it.
+    content: all of it.
+    """
+
+    name: str
+    content: bytes
+
+    def __str__(self) -> str:
+        return self.name
+
+
+FileSource = str | HeldFile  # a path, or what is in memory already
+
+
 class PartReader(io.RawIOBase):
     """A part of a file as a file, for libsndfile."""
 
-    def __init__(self, path: str, part: Part) -> None:
-        self._file = open(path, "rb")  # noqa: SIM115 (closed by close)
+    def __init__(self, source: FileSource, part: Part) -> None:
+        self._file = open_source(source)
         self._part, self._place = part, 0
         self._size = len(part.header) + part.stop - part.start
 
@@ -93,6 +112,11 @@ class PartReader(io.RawIOBase):
         super().close()
 
 
+def open_source(source: FileSource) -> io.BufferedReader | io.BytesIO:
+    """A file to read from, which whoever asks closes."""
+    return io.BytesIO(source.content) if isinstance(source, HeldFile) else open(source, "rb")
+
+
 class _Frame(NamedTuple):
     """What the header of an MPEG frame says. `kind` is equal for frames of one stream."""
 
@@ -101,7 +125,7 @@ class _Frame(NamedTuple):
     table_at: int
 
 
-def mp3_parts(path: str, num_samples: int) -> tuple[Part, ...]:
+def mp3_parts(path: FileSource, num_samples: int) -> tuple[Part, ...]:
     """The streams of an MP3 file that libsndfile holds for `num_samples` long, () where that is true.
 
     Raises AudioError for a file that was cut off.
@@ -127,7 +151,7 @@ def mp3_parts(path: str, num_samples: int) -> tuple[Part, ...]:
     return tuple(stream.part for stream in streams)
 
 
-def ogg_parts(path: str) -> tuple[Part, ...]:
+def ogg_parts(path: FileSource) -> tuple[Part, ...]:
     """The chained streams of an Ogg file, () where it has one."""
     starts, place, opening = [0], 0, True
     with _mapped(path) as data:
@@ -144,7 +168,7 @@ def ogg_parts(path: str) -> tuple[Part, ...]:
     return () if len(starts) == 1 else tuple(map(Part, starts, stops))
 
 
-def marked_parts(path: str, form: str) -> tuple[Part, ...]:
+def marked_parts(path: FileSource, form: str) -> tuple[Part, ...]:
     """The streams of FLAC or CAF files that were joined, () where there is one.
 
     Each begins with its mark and with what always follows it: eight bytes that no sound has by chance.
@@ -155,7 +179,7 @@ def marked_parts(path: str, form: str) -> tuple[Part, ...]:
         return _between(starts, len(data))
 
 
-def au_parts(path: str) -> tuple[Part, ...]:
+def au_parts(path: FileSource) -> tuple[Part, ...]:
     """The streams of AU files that were joined, () where there is one."""
     starts, place = [], 0
     with _mapped(path) as data:
@@ -168,7 +192,7 @@ def au_parts(path: str) -> tuple[Part, ...]:
         return _between(starts, len(data))
 
 
-def _places_of(data: mmap.mmap, mark: bytes) -> Iterator[int]:
+def _places_of(data: Content, mark: bytes) -> Iterator[int]:
     """Where a mark stands. In pieces, as bytes are searched much faster than a map."""
     for begin in range(0, len(data), _PIECE_BYTES):
         piece = data[begin : begin + _PIECE_BYTES + len(mark) - 1]
@@ -183,7 +207,7 @@ def _between(starts: Sequence[int], end: int) -> tuple[Part, ...]:
     return tuple(Part(start, stop) for start, stop in pairwise([*starts, end])) if len(starts) > 1 else ()
 
 
-def unfinished_wav(path: str) -> Part | None:
+def unfinished_wav(path: FileSource) -> Part | None:
     """The sound of a WAV file whose header says that there is none, None where there is indeed none."""
     with _mapped(path) as data:
         place, end = 12, len(data)
@@ -199,7 +223,7 @@ def unfinished_wav(path: str) -> Part | None:
     return None
 
 
-def _is_chunks(data: mmap.mmap, place: int) -> bool:
+def _is_chunks(data: Content, place: int) -> bool:
     end = len(data)
     while place + 8 <= end:
         name, size = struct.unpack_from("<4sI", data, place)
@@ -210,8 +234,11 @@ def _is_chunks(data: mmap.mmap, place: int) -> bool:
 
 
 @contextmanager
-def _mapped(path: str) -> Iterator[mmap.mmap]:
-    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+def _mapped(source: FileSource) -> Iterator[Content]:
+    if isinstance(source, HeldFile):
+        yield source.content
+        return
+    with open(source, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         yield data
 
 
@@ -239,7 +266,7 @@ def _frame_of(header: bytes) -> _Frame | None:
     return _Frame(size, (version, layer, rate_hz, mono), 4 + side)
 
 
-def _frame_at(data: mmap.mmap, place: int) -> _Frame | None:
+def _frame_at(data: Content, place: int) -> _Frame | None:
     return _frame_of(data[place : place + 4])
 
 
@@ -252,7 +279,7 @@ class _Table(NamedTuple):
     size: int
 
 
-def _table_of(data: mmap.mmap, place: int, frame: _Frame) -> _Table | None:
+def _table_of(data: Content, place: int, frame: _Frame) -> _Table | None:
     """The table that a frame holds instead of sound, None for one that holds sound."""
     at = place + frame.table_at
     if data[at : at + 4] in (b"Xing", b"Info") and not any(data[place + 4 : at]):
@@ -298,7 +325,7 @@ class _Mp3Stream:
         return Part(begin, self.stop, _xing(self.first, self.num_frames))
 
 
-def _mp3_streams(data: mmap.mmap, place: int) -> Iterator[_Mp3Stream]:
+def _mp3_streams(data: Content, place: int) -> Iterator[_Mp3Stream]:
     """The streams of whole frames in a file from a place on. A table, a tag or another kind of frame begins one."""
     stream: _Mp3Stream | None = None
     for at, frame, after_tag in _mp3_frames(data, place):
@@ -313,7 +340,7 @@ def _mp3_streams(data: mmap.mmap, place: int) -> Iterator[_Mp3Stream]:
         yield stream
 
 
-def _mp3_frames(data: mmap.mmap, place: int) -> Iterator[tuple[int, _Frame, bool]]:
+def _mp3_frames(data: Content, place: int) -> Iterator[tuple[int, _Frame, bool]]:
     """(place, frame, whether a tag stands before it) of each whole frame."""
     end, after_tag, expected = len(data), False, -1
     kind: tuple[int, int, int, bool] | None = None
@@ -333,13 +360,13 @@ def _mp3_frames(data: mmap.mmap, place: int) -> Iterator[tuple[int, _Frame, bool
             place = data.find(b"\xff", place + 1)
 
 
-def _is_followed(data: mmap.mmap, place: int, frame: _Frame) -> bool:
+def _is_followed(data: Content, place: int, frame: _Frame) -> bool:
     after = _after_tags(data, place + frame.size)
     following = _frame_at(data, after)
     return after >= len(data) or (following is not None and following.kind == frame.kind)
 
 
-def _after_tags(data: mmap.mmap, place: int) -> int:
+def _after_tags(data: Content, place: int) -> int:
     """The first byte from `place` on that is no part of an ID3 or APE tag."""
     while True:
         if data[place : place + 3] == b"ID3":

@@ -1,8 +1,9 @@
 """What is drawn in an epoch of training: the order of the rows, which come again, their speeds and their crops.
 
-An epoch is a permutation of the whole manifest. Where rows are grouped by how long they last, the grouping is noisy:
-of rows that last alike, chance alone decides which come together, and what the manifest is sorted by (labels, speakers)
-is in no batch more than elsewhere. Everything follows from the seed, the epoch and the row.
+An epoch is a permutation of the whole manifest, or of some shards after others (`order`). Where rows are grouped by how
+long they last, the grouping is noisy: of rows that last alike, chance alone decides which come together, and what the
+manifest is sorted by (labels, speakers) is in no batch more than elsewhere. Everything follows from the seed, the
+epoch and the row.
 """
 
 from __future__ import annotations
@@ -11,15 +12,17 @@ import logging
 import random
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from audiossl.core.errors import ManifestError
 from audiossl.data.config import LoaderConfig
 from audiossl.data.fields import read_field
 from audiossl.data.mixing import Composition, Group
+from audiossl.data.reading import path_of
 from audiossl.data.row_store import RowStore
+from audiossl.data.shard_members import ShardMember
 
 if TYPE_CHECKING:
     from lhotse.cut import Cut
@@ -61,6 +64,8 @@ class EpochDraws:
         self._numbers: dict[str, list[int]] = defaultdict(list)  # by the value to balance by
         self._composition = Composition(config.shares) if config.shares else None
         self._members: dict[Group, list[int]] = defaultdict(list)  # by the values to compose by
+        self._shards = array("L")  # by their numbers, only where they say the order
+        self._shard_numbers: dict[str, int] = {}
         left_out = 0
         for cut in rows:
             number = len(self._rows)
@@ -84,12 +89,33 @@ class EpochDraws:
         self._rates_hz.append(cut.sampling_rate)
         if self.config.speeds:
             self._ids.append(cut.id)
+        if self.config.order == "shards":
+            self._shards.append(self._shard_numbers.setdefault(_shard_of(cut), len(self._shard_numbers)))
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def order(self, epoch: int) -> list[Use]:
-        """The rows of an epoch in random order, such that neighbours last about the same if there are buckets."""
+        """The rows of an epoch, such that neighbours last about the same if there are buckets."""
+        return [use for window in self.windows(epoch) for use in window]
+
+    def windows(self, epoch: int) -> Iterator[list[Use]]:
+        """The rows of an epoch in parts that follow each other: all at random, or those of some shards at a time."""
+        drawn = self._drawn(epoch)
+        if self.config.order == "random":
+            yield arranged(drawn, self._num_classes(len(drawn)), random.Random(f"{self.seed} {epoch}"))
+            return
+        members: dict[int, list[Use]] = defaultdict(list)
+        for use in drawn:
+            members[self._shards[use.row]].append(use)
+        shards = sorted(members)
+        random.Random(f"{self.seed} {epoch} shards").shuffle(shards)
+        for number, window in enumerate(in_windows(shards, self.config.window_shards)):
+            uses = [use for shard in window for use in members[shard]]
+            yield arranged(uses, self._num_classes(len(uses)), random.Random(f"{self.seed} {epoch} window {number}"))
+
+    def _drawn(self, epoch: int) -> list[Use]:
+        """The rows of an epoch in the order of the manifest, or as they are balanced or composed."""
         config, uses = self.config, Counter[int]()
         numbers: Sequence[int] = range(len(self))
         if config.balance:
@@ -103,7 +129,7 @@ class EpochDraws:
             draw = uses[number] if again else 0
             uses[number] += 1 if again else 0  # a row that is drawn again is changed otherwise
             drawn.append(Use(number, draw, self._lasts_s(number, epoch, draw)))
-        return arranged(drawn, self._num_classes(len(drawn)), random.Random(f"{self.seed} {epoch}"))
+        return drawn
 
     def cut(self, use: Use, epoch: int) -> Cut:
         """A row as it is used in an epoch: played at its speed, and cropped."""
@@ -151,6 +177,18 @@ def arranged(uses: list[Use], num_classes: int, rng: random.Random) -> list[Use]
     size = -(-len(ordered) // num_classes)
     edges = [0, *range(rng.randint(1, size), len(ordered), size), len(ordered)]
     return [use for first, last in pairwise(edges) for use in rng.sample(ordered[first:last], last - first)]
+
+
+def in_windows(shards: Sequence[int], most: int) -> list[Sequence[int]]:
+    """Shards in parts of `most` at most, and of about equal size.
+
+    >>> in_windows(range(9), 8)
+    [range(0, 5), range(5, 9)]
+    """
+    count = -(-len(shards) // most)
+    size, longer = divmod(len(shards), count or 1)
+    edges = [0, *accumulate(size + (number < longer) for number in range(count))]
+    return [shards[first:last] for first, last in pairwise(edges)]
 
 
 def balanced(numbers: Mapping[str, Sequence[int]], seed: str) -> list[int]:
@@ -215,3 +253,14 @@ def _value_of(cut: Cut, field: str) -> str:
             f"leave data.balance out."
         )
     return value
+
+
+def _shard_of(cut: Cut) -> str:
+    path = path_of(cut)
+    member = None if path is None else ShardMember.parse(path)
+    if member is None:
+        raise ManifestError(
+            f"Row {cut.id} ({path}) is in no shard, and data.order=shards reads one shard after another; write shards "
+            f"of the manifest with `audiossl data shards`, or leave data.order out."
+        )
+    return member.tar

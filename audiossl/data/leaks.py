@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from audiossl.core.errors import ManifestError
 from audiossl.data.fields import read_field
 from audiossl.data.reading import path_of
+from audiossl.data.shard_members import ShardMember
 
 if TYPE_CHECKING:
     from lhotse.cut import Cut
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
 
 def source_of(cut: Cut) -> str:
     """The source recording of a row: its column `recording`, which rows cut from one tape share, else its file."""
-    return read_field(cut, "recording") or path_of(cut) or cut.id
+    named, path = read_field(cut, "recording"), path_of(cut)
+    if not named and path and ShardMember.parse(path):
+        return str(cut.recording.id)  # each part of a recording is a member of its own
+    return named or path or cut.id
 
 
 def recording_name(cut: Cut) -> str:

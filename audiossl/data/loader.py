@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -12,11 +13,15 @@ from torch.utils.data import DataLoader, Dataset
 from audiossl.core.errors import AudioError, AudiosslError, ManifestError
 from audiossl.core.types import Batch, Position
 from audiossl.data.reading import path_of, read_cut
+from audiossl.data.shard_members import PlaceError
 from audiossl.data.stream import BatchStream, Item, StreamPlan
 
 if TYPE_CHECKING:
     from lhotse import CutSet
     from lhotse.cut import Cut
+
+_log = logging.getLogger(__name__)
+_MOST_EMPTY = 100  # batches on end of which nothing could be read
 
 
 def collate(
@@ -45,14 +50,15 @@ def collate(
 def make_loader(cuts: CutSet, plan: StreamPlan) -> DataLoader[Batch]:
     """A loader of `Batch`es that are ready for the network, for the process that `plan` is for.
 
-    Raises ManifestError at once for rows that cannot be used, AudioError for sound that cannot when it is read.
+    Raises ManifestError at once for rows that cannot be used, AudioError for sound that cannot when it is read. In
+    training with `skip_bad`, such sound is left out.
     """
     check_longest(cuts, plan)
     workers: dict[str, Any] = {}
     if plan.config.num_workers:
         workers = {"num_workers": plan.config.num_workers, "persistent_workers": plan.train, "prefetch_factor": 4}
     return _Loader(
-        _Reader(plan.sample_rate_hz, plan.min_samples),
+        _Reader(plan),
         sampler=BatchStream(cuts, plan),
         batch_size=None,
         pin_memory=torch.cuda.is_available(),
@@ -83,25 +89,70 @@ def check_longest(cuts: Iterable[Cut], plan: StreamPlan) -> None:
         )
 
 
+class _Reading(NamedTuple):
+    """What is read of one batch of the stream, and (id, why) of each row that is left out of it."""
+
+    batch: Batch | None
+    left_out: Sequence[tuple[str, str]] = ()
+
+
 class _Reader(Dataset[Any]):
     """Reads one batch of the stream.
 
     The stream itself stays in the main process, so the order never depends on the number of workers.
     """
 
-    def __init__(self, sample_rate_hz: int, min_samples: int) -> None:
-        self.sample_rate_hz, self.min_samples = sample_rate_hz, min_samples
+    def __init__(self, plan: StreamPlan) -> None:
+        self.sample_rate_hz, self.min_samples = plan.sample_rate_hz, plan.min_samples
+        self.skip_bad = plan.train and plan.config.skip_bad
 
-    def __getitem__(self, item: Item) -> Batch | AudiosslError:
+    def __getitem__(self, item: Item) -> _Reading | AudiosslError:
         try:
-            return collate(item.cuts, self.sample_rate_hz, min_samples=self.min_samples, position=item.position)
+            return _Reading(self._batch(item.cuts, item.position))
         except AudiosslError as error:
-            return error  # raised by _Loader: torch would wrap it in the worker's traceback
+            # Raised by _Loader: torch would wrap it in the worker's traceback.
+            return self._without_bad(item) if self.skip_bad and _is_bad(error) else error
+
+    def _batch(self, cuts: Sequence[Cut], position: Position) -> Batch:
+        return collate(cuts, self.sample_rate_hz, min_samples=self.min_samples, position=position)
+
+    def _without_bad(self, item: Item) -> _Reading | AudiosslError:
+        kept, left_out = [], []
+        for cut in item.cuts:
+            try:
+                self._batch([cut], item.position)
+                kept.append(cut)
+            except AudiosslError as error:
+                if not _is_bad(error):
+                    return error
+                left_out.append((cut.id, str(error)))
+        return _Reading(self._batch(kept, item.position) if kept else None, left_out)
+
+
+def _is_bad(error: AudiosslError) -> bool:
+    """Whether it is the recording that cannot be read, and not the place where it should be."""
+    return isinstance(error, AudioError) and not isinstance(error, PlaceError)
 
 
 class _Loader(DataLoader[Batch]):
+    """Batches as they were read. Each row that is left out is named once, and a batch without any is passed over."""
+
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
-        for batch in super().__iter__():
-            if isinstance(batch, AudiosslError):
-                raise batch
-            yield batch
+        named: set[str] = set()
+        num_empty = 0
+        for reading in super().__iter__():
+            if isinstance(reading, AudiosslError):
+                raise reading
+            assert isinstance(reading, _Reading)
+            for name, why in reading.left_out:
+                if name not in named:
+                    _log.warning("Left out of training, row %s: %s", name, why)
+                named.add(name)
+            num_empty = 0 if reading.batch is not None else num_empty + 1
+            if num_empty == _MOST_EMPTY:
+                raise AudioError(
+                    f"Of {num_empty} batches on end no recording can be read, and data.skip_bad leaves out all; see to "
+                    f"the last of them: {reading.left_out[-1][1]}"
+                )
+            if reading.batch is not None:
+                yield reading.batch

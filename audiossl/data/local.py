@@ -1,8 +1,9 @@
-"""A manifest row reads files of this machine and nothing else.
+"""A manifest row reads files, and members of shards, and nothing else.
 
 lhotse's rows may also name a shell command, an address, a pickle or a Kaldi pipe, and lhotse runs or opens what it is
 given. A manifest that somebody else has made, alone or inside a run folder, could then do anything. What may be read is
-therefore listed here, and everything else is refused, wherever in a row it stands.
+therefore listed here, and everything else is refused, wherever in a row it stands. A tar may lie
+behind a URL, which is opened only where the environment allows it (`audiossl.data.shard_members`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from audiossl.core.errors import ManifestError
+from audiossl.data.shard_members import anchored
 
 if TYPE_CHECKING:
     from lhotse.array import TemporalArray
@@ -29,14 +31,17 @@ _ARRAY_FILES = (
 )
 
 
-def only_files(fields: dict[str, Any]) -> dict[str, Any]:
-    """The fields of an object of a manifest, as they are: an `object_hook` for JSON, called at every depth.
+def only_files(fields: dict[str, Any], folder: str = "") -> dict[str, Any]:
+    """The fields of an object of a manifest: an `object_hook` for JSON, called at every depth.
 
+    folder: of the manifest, a path or a URL, in which tars without a folder of their own lie.
     Raises ManifestError for sound that is no file, and for an array that is in none.
     """
     for source in fields.get("sources") or ():
         if isinstance(source, dict) and source.get("type") != "file":
             raise ManifestError(_refusal("sound", source.get("type"), source.get("source")))
+        if folder and isinstance(source, dict) and isinstance(source.get("source"), str):
+            source["source"] = anchored(source["source"], folder)
     if "storage_type" in fields and fields["storage_type"] not in _ARRAY_FILES:
         raise ManifestError(_refusal("an array", fields["storage_type"], fields.get("storage_path")))
     return fields
@@ -70,7 +75,7 @@ def load_array(stored: TemporalArray) -> Any:
 
 
 def _refusal(what: str, kind: object, place: object) -> str:
-    return (
-        f"has {what} of the type {kind!r} ({str(place)[:60]!r}), which is neither run nor opened; write it to a file, "
-        f"and name that."
-    )
+    fix = "write it to a file, and name that"
+    if kind == "shar":
+        fix = "make manifests of the folder of its tars with `audiossl data from-shards`"
+    return f"has {what} of the type {kind!r} ({str(place)[:60]!r}), which is neither run nor opened; {fix}."

@@ -11,6 +11,7 @@ import gzip
 import json
 import zlib
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,9 +46,11 @@ def write_manifests(splits: Mapping[str, CutSet], out_dir: str | Path) -> dict[s
     return paths
 
 
-def read_manifest(path: str | Path) -> CutSet:
+def read_manifest(path: str | Path, *, shards_at: str = "") -> CutSet:
     """A manifest file, read row by row whenever it is iterated.
 
+    path: of the file.
+    shards_at: the folder or URL of shards that rows name without one. '' for the folder of the manifest.
     Raises ManifestError if it is missing, empty or not JSONL of cuts, for the first row at once, else when it is met.
     """
     from lhotse import CutSet
@@ -58,7 +61,7 @@ def read_manifest(path: str | Path) -> CutSet:
         others = manifests_beside(place)
         there = f" (that folder has {', '.join(others)})" if others else ""
         raise ManifestError(f"{what}{there}; make manifests with `audiossl data from-csv` or a recipe's prepare step.")
-    rows = _Rows(place)
+    rows = _Rows(place, shards_at or str(place.parent.absolute()))
     if next(iter(rows), None) is None:
         raise ManifestError(f"{place} is empty: it has no row; make it again from the table or the recordings.")
     return CutSet(rows)
@@ -72,8 +75,8 @@ def manifests_beside(path: Path) -> list[str]:
 class _Rows:
     """The cuts of a manifest file, which each iteration reads afresh."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, shards_at: str) -> None:
+        self.path, self._hook = path, partial(only_files, folder=shards_at)
         self._length: int | None = None
 
     def __len__(self) -> int:
@@ -87,7 +90,7 @@ class _Rows:
 
         for number, line in self._lines():
             try:
-                told = json.loads(line, object_hook=only_files)
+                told = json.loads(line, object_hook=self._hook)
                 if isinstance(told, dict) and "audio_filepath" in told:
                     raise ManifestError(_OF_NEMO)
                 if "\\u" in line:

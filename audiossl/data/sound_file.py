@@ -21,7 +21,19 @@ import numpy.typing as npt
 import soundfile
 
 from audiossl.core.errors import AudioError
-from audiossl.data.containers import Part, PartReader, au_parts, marked_parts, mp3_parts, ogg_parts, unfinished_wav
+from audiossl.data.containers import (
+    FileSource,
+    HeldFile,
+    Part,
+    PartReader,
+    au_parts,
+    marked_parts,
+    mp3_parts,
+    ogg_parts,
+    open_source,
+    unfinished_wav,
+)
+from audiossl.data.shard_members import ShardMember
 
 Wave = npt.NDArray[np.float32]
 
@@ -61,8 +73,10 @@ _WHOLE = _Layout((), ())  # as libsndfile reads it
 class _Stream:
     """One handle of libsndfile that can read from any sample on."""
 
-    def __init__(self, path: str, part: Part | None = None) -> None:
-        self._source = path if part is None else PartReader(path, part)
+    def __init__(self, source: FileSource, part: Part | None = None) -> None:
+        self._source: Any = source if part is None else PartReader(source, part)
+        if isinstance(self._source, HeldFile):
+            self._source = open_source(self._source)
         self.file: Any = soundfile.SoundFile(self._source)
         self._place = 0
 
@@ -80,6 +94,8 @@ class _Stream:
             return
         if start < self._place:
             self.file.close()
+            if not isinstance(self._source, str):
+                self._source.seek(0)
             self.file, self._place = soundfile.SoundFile(self._source), 0
         while self._place < start:
             dropped = len(self.file.read(min(_DROPPED_AT_ONCE, start - self._place), dtype="float32"))
@@ -89,14 +105,14 @@ class _Stream:
 
     def close(self) -> None:
         self.file.close()
-        if isinstance(self._source, PartReader):
+        if not isinstance(self._source, str):
             self._source.close()
 
 
 class SoundFile:
     """A sound file, and how much sound there is in it.
 
-    path: of the file.
+    path: of the file, or what messages call it.
     num_samples: of each channel.
     sample_rate_hz: of the file.
     num_channels: of the file.
@@ -176,14 +192,16 @@ class SoundFile:
         warn_once("early end", f"{self.path} ends {1000 * seconds:.3g} ms early: what it holds is read")
 
     @classmethod
-    def of(cls, path: str, status: os.stat_result) -> Self:
-        """The open file. Raises AudioError for one that is not whole, and what libsndfile raises."""
-        whole = _Stream(path)
+    def of(cls, source: FileSource, status: os.stat_result | None) -> Self:
+        """The open file. status: of one that lies on a disk.
+
+        Raises AudioError for one that is not whole, and what libsndfile raises."""
+        path, whole = str(source), _Stream(source)
         try:
             missing_s, form, frames = _missing_s(whole.file, path), whole.file.format, whole.file.frames
             layout = _WHOLE
             if form in _MAY_BE_JOINED or frames == 0:
-                layout = _layout(path, (status.st_size, status.st_mtime_ns, status.st_ino), form, frames)
+                layout = _layout_of(source, status, form, frames)
             if layout is _WHOLE and frames == 0:
                 raise AudioError(f"{path} is empty: it holds no samples; copy or download it again, or leave it out.")
         except BaseException:
@@ -192,7 +210,7 @@ class SoundFile:
         if layout is _WHOLE:
             return cls(path, [whole], [frames], missing_s)
         whole.close()
-        return cls(path, [_Stream(path, part) for part in layout.parts], layout.counts, missing_s)
+        return cls(path, [_Stream(source, part) for part in layout.parts], layout.counts, missing_s)
 
     def close(self) -> None:
         for stream in self._streams:
@@ -201,7 +219,31 @@ class SoundFile:
 
 @contextmanager
 def opened(path: str | os.PathLike[str]) -> Iterator[SoundFile]:
-    """A sound file, open. Raises AudioError for one that is missing, empty, no sound file or visibly cut off."""
+    """A sound file, open: one of its own, or a member of a shard.
+
+    Raises AudioError for one that is missing, empty, no sound file, visibly cut off or not what a shard is to hold.
+    """
+    name = os.fspath(path)
+    member = ShardMember.parse(name)
+    with held(member.read()) if member else _on_disk(name) as file:
+        yield file
+
+
+@contextmanager
+def held(source: FileSource, status: os.stat_result | None = None) -> Iterator[SoundFile]:
+    """A sound file that is in memory, open, or with `status` one on a disk. Raises AudioError."""
+    try:
+        file = SoundFile.of(source, status)
+    except (soundfile.LibsndfileError, OSError, TypeError) as error:  # TypeError: headerless .raw wants its format
+        raise AudioError(f"{source} cannot be read as sound ({_reason(error)}); convert it to WAV or FLAC.") from error
+    try:
+        yield file
+    finally:
+        file.close()
+
+
+@contextmanager
+def _on_disk(path: str) -> Iterator[SoundFile]:
     try:
         status = os.stat(path)
     except (OSError, ValueError):  # ValueError: a NUL in the path
@@ -211,14 +253,8 @@ def opened(path: str | os.PathLike[str]) -> Iterator[SoundFile]:
         raise AudioError(f"{path} {what}; correct the path, or put the file there.")
     if status.st_size == 0:
         raise AudioError(f"{path} is empty (0 bytes); copy or download it again, or leave it out.")
-    try:
-        file = SoundFile.of(os.fspath(path), status)
-    except (soundfile.LibsndfileError, OSError, TypeError) as error:  # TypeError: headerless .raw wants its format
-        raise AudioError(f"{path} cannot be read as sound ({_reason(error)}); convert it to WAV or FLAC.") from error
-    try:
+    with held(path, status) as file:
         yield file
-    finally:
-        file.close()
 
 
 def warn_once(kind: str, text: str) -> None:
@@ -250,11 +286,22 @@ class Levels:
         return self._kept / self._power if self._power else 1.0
 
 
-@lru_cache(maxsize=100_000)
-def _layout(path: str, identity: tuple[int, ...], form: str, num_samples: int) -> _Layout:
-    """How a file is to be read, looked up once.
+def _layout_of(source: FileSource, status: os.stat_result | None, form: str, num_samples: int) -> _Layout:
+    """How a file is to be read. That of one on a disk is looked up once."""
+    if status is None or isinstance(source, HeldFile):
+        return _layout(source, form, num_samples)
+    # A file that was replaced is looked at again.
+    return _kept_layout(source, (status.st_size, status.st_mtime_ns, status.st_ino), form, num_samples)
 
-    identity: by which a file that was replaced is looked at again.
+
+@lru_cache(maxsize=100_000)
+def _kept_layout(path: str, identity: tuple[int, ...], form: str, num_samples: int) -> _Layout:
+    return _layout(path, form, num_samples)
+
+
+def _layout(path: FileSource, form: str, num_samples: int) -> _Layout:
+    """How a file is to be read.
+
     form: that libsndfile found.
     num_samples: that libsndfile holds it to have.
     Raises AudioError for streams of different rates or channels.

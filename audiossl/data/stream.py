@@ -149,9 +149,12 @@ class BatchStream(Sampler[Item]):
         start, config = self.plan.start, self.plan.config
         first, skipped = (start.epoch, start.batch + 1) if start else (0, 0)
         for epoch in count(first):
-            batches = pack(self._draws.order(epoch), config, lambda use: use.lasts_s)
-            # Classes of duration come in any order.
-            random.Random(f"{self.plan.seed} {epoch} batches").shuffle(batches)
+            batches: list[list[Use]] = []
+            for place, window in enumerate(self._draws.windows(epoch)):
+                packed = pack(window, config, lambda use: use.lasts_s)
+                # Classes of duration come in any order.
+                random.Random(f"{self.plan.seed} {epoch} batches{f' {place}' if place else ''}").shuffle(packed)
+                batches += packed
             for number in range(skipped if epoch == first else 0, len(batches)):
                 yield epoch, number, batches[number]
 

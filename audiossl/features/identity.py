@@ -13,7 +13,8 @@ The number of the device is no part of it: it differs between machines that shar
 Two cases remain. A file that was written an instant ago could be written again within the same tick of the clock, so
 its state is taken a moment later. A file that changes while it is read is not stored (`Utterances.unchanged`). File
 systems that keep no time of change (some mounted object stores) give the guarantee of size and time of modification
-alone. `audiossl cache verify --audio` compares the sound itself.
+alone. A member of a shard is known by its content, wherever its tar lies: it is checked whenever it is read.
+`audiossl cache verify --audio` compares the sound itself.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ import torch
 
 from audiossl.data.local import sources_in
 from audiossl.data.reading import path_of
+from audiossl.data.shard_members import ShardMember
 from audiossl.encoders.upstream import Upstream
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ _SHARED_CODE = (
     "audiossl.data.reading",
     "audiossl.data.sound_file",
     "audiossl.data.containers",
+    "audiossl.data.shard_members",
     "audiossl.data.assembled",
     "audiossl.data.loader",
     "audiossl.encoders.upstream",
@@ -181,6 +184,8 @@ class Utterances:
 
 
 def _state(file: str) -> list[Any]:
+    if (member := ShardMember.parse(file)) is not None:
+        return ["member", member.digest, member.size]  # which is asserted whenever it is read
     path = os.path.realpath(file)
     status = os.stat(path)
     age_s = time.time() - max(status.st_mtime, status.st_ctime)

@@ -6,7 +6,6 @@ import base64
 import io
 import logging
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import soundfile
@@ -42,7 +41,7 @@ class Players:
         """A player of a part of a file, or a remark where there can be none."""
         if self.left <= 0:
             return Shown("text", "", "no room for more players")
-        path, start_s = Path(str(place["path"])), float(place.get("start_s") or 0.0)
+        path, start_s = str(place["path"]), float(place.get("start_s") or 0.0)
         duration_s = place.get("duration_s")
         cut = duration_s is None or float(duration_s) > MOST_PLAYED_S
         # A report is often made later and elsewhere: sound that is gone is no error.

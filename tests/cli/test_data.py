@@ -110,3 +110,38 @@ def test_tables_without_a_row(table, day, tmp_path) -> None:  # type: ignore[no-
     assert re.search(r"day1\.Table\.1\.selections\.txt: no annotation there", str(calls.exception))
     assert CliRunner().invoke(app, [*options, "--rows", "windows"]).exit_code == 0
     assert [read_labels(cut, "label") for cut in read_manifest(tmp_path / "out" / "all.jsonl.gz")] == [[], [], []]
+
+
+def test_shards_are_written_moved_and_read(own_corpus, tmp_path, audiossl):
+    train, out = own_corpus / "train.jsonl.gz", tmp_path / "shards"
+    made = audiossl("data", "shards", train, own_corpus / "dev.jsonl.gz", "--out", out, "--rows", "4")
+    assert made.code == 0, made.err
+    assert "Shards: 3. Rows: 9. Hours: 0.00." in made.out
+    again = audiossl("data", "shards", train, own_corpus / "dev.jsonl.gz", "--out", out, "--rows", "4")
+    assert "Shards: 3 (3 were there). Rows: 9." in again.out
+    assert audiossl("data", "validate", out / "train.jsonl.gz").code == 0
+    moved = audiossl("data", "from-shards", out, "--out", tmp_path / "manifests")
+    assert moved.code == 0, moved.err
+    assert len(read_manifest(tmp_path / "manifests" / "train.jsonl.gz")) == 6
+    for arguments, message in (
+        (("shards", train, "--out", own_corpus), "is an input of this command"),
+        (("shards", train, train, "--out", tmp_path / "x"), "Two of the manifests have one name"),
+        (("shards", train, "--out", out), "is there already, of other rows"),
+        (("from-shards", out, "--out", out), "is an input of this command"),
+        (("from-shards", tmp_path / "none", "--out", tmp_path / "x"), "There is no"),
+    ):
+        found = audiossl("data", *arguments)
+        assert (found.code, found.err.count("\n")) == (2, 1), found.err
+        assert message in found.err
+
+
+def test_what_no_shard_can_have_is_named(own_corpus, tmp_path, audiossl):
+    bad = sorted((own_corpus.parent / "audio" / "train").glob("*.wav"))[0]
+    bad.write_bytes(b"RIFF")
+    train = own_corpus / "train.jsonl.gz"
+    assert audiossl("data", "shards", train, "--out", tmp_path / "out").code == 2
+    found = audiossl("data", "shards", train, "--out", tmp_path / "out", "--skip-bad")
+    assert found.code == 0
+    assert "Shards: 1. Rows: 5." in found.out
+    assert "cannot be read as sound" in found.err
+    assert "Left out: 1." in found.err

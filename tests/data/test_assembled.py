@@ -13,6 +13,7 @@ from toys.joined import RATE_HZ, noise, repeated
 from audiossl.core.errors import AudioError
 from audiossl.data.assembled import read_assembled
 from audiossl.data.reading import read_cut
+from audiossl.data.shard_members import PlaceError
 from audiossl.data.sources import cuts_from_files
 
 
@@ -58,3 +59,9 @@ def test_our_sentence_comes_through(tmp_path):
     ):
         read_cut(cut.perturb_speed(1.1), RATE_HZ)
     assert get_current_audio_backend() is before
+
+
+def test_a_shard_that_is_missing_is_no_fault_of_the_row(row, tmp_path):
+    place = f"{tmp_path}/none.tar#512+9:{'0' * 32}:a.flac"
+    with pytest.raises(PlaceError, match=r"none\.tar is missing"):
+        read_assembled(row("a", 8000, path=place).perturb_speed(1.1))

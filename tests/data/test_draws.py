@@ -9,7 +9,7 @@ import pytest
 
 from audiossl.core.errors import ManifestError
 from audiossl.data.config import LoaderConfig
-from audiossl.data.draws import EpochDraws, Use, arranged, balanced
+from audiossl.data.draws import EpochDraws, Use, arranged, balanced, in_windows
 
 
 @pytest.mark.parametrize(
@@ -55,3 +55,47 @@ def test_one_class_is_a_random_order():
 def test_a_row_that_cannot_be_balanced_is_named(row):
     with pytest.raises(ManifestError, match=r"Row r0 has nothing in the field 'speaker'.*data\.balance"):
         EpochDraws([row("r0", 8000)], LoaderConfig(balance="speaker"), seed=0)
+
+
+def in_shards(row, sizes):
+    """Rows of so many in each shard, interleaved so that the manifest's order is not theirs."""
+    digest = "0" * 32
+    places = [(shard, number) for shard, size in enumerate(sizes) for number in range(size)]
+    random.Random(0).shuffle(places)
+    return [
+        row(
+            f"s{shard}-{number}",
+            8000 + 10 * number,
+            path=f"/x/{shard}.tar#{512 * number + 512}+9:{digest}:{number}.flac",
+        )
+        for shard, number in places
+    ]
+
+
+def test_shards_follow_each_other_and_a_window_of_them_is_mixed(row):
+    rows = in_shards(row, [7, 5, 6, 8, 5])
+    config = LoaderConfig(batch_size=3, order="shards", window_shards=2)
+    draws = EpochDraws(rows, config, seed=1)
+    epochs = []
+    for epoch in (0, 1):
+        windows = [[rows[use.row].id for use in window] for window in draws.windows(epoch)]
+        shards = [{name.partition("-")[0] for name in window} for window in windows]
+        assert sorted(map(len, shards)) == [1, 2, 2]
+        assert sorted(name for window in windows for name in window) == sorted(cut.id for cut in rows)
+        assert len(set().union(*shards)) == 5 == sum(map(len, shards))  # none comes back
+        epochs.append(windows)
+    assert epochs[0] != epochs[1]
+    again = EpochDraws(rows, config, seed=1)
+    assert [[rows[use.row].id for use in window] for window in again.windows(1)] == epochs[1]
+    other = EpochDraws(rows, config, seed=2)
+    assert [[rows[use.row].id for use in window] for window in other.windows(1)] != epochs[1]
+
+
+def test_a_row_in_no_shard_has_no_place_in_their_order(row):
+    with pytest.raises(ManifestError, match=r"Row a \(a\.wav\) is in no shard.*audiossl data shards"):
+        EpochDraws([row("a", 8000, path="a.wav")], LoaderConfig(order="shards"), seed=0)
+
+
+def test_windows_are_about_equal():
+    assert [len(window) for window in in_windows(range(17), 8)] == [6, 6, 5]
+    assert [len(window) for window in in_windows(range(3), 8)] == [3]

@@ -48,3 +48,11 @@ def test_shared_values_of_each_pair_are_sorted_and_rows_without_one_count_for_no
     assert shared_values(parts, speaker) == {"train & dev": ["s0"], "train & test": ["s1", "s2"]}
     assert shared_values(parts, lambda cut: None) == {}
     assert check_leaks({"train": rows[:4], "test": rows[4:]}, "speaker") == []
+
+
+def test_parts_of_a_recording_in_shards_are_of_that_recording(rows_of: Callable[..., list[Cut]]) -> None:
+    rows = rows_of(2)
+    for number, cut in enumerate(rows):
+        cut.recording.sources[0].source = f"/x/train-0.tar#{512 * number + 512}+9:{'0' * 32}:{number}.flac"
+    assert [source_of(cut) for cut in rows] == [str(cut.recording.id) for cut in rows]
+    assert len({source_of(cut) for cut in rows}) == 12

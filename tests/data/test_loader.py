@@ -146,3 +146,32 @@ def test_rows_that_are_too_long_are_all_counted_before_any_is_read(row):
     with pytest.raises(ManifestError, match="1 of 1 rows"):
         check_longest([row("d", 9000)], StreamPlan.of(encoder, slow, train=True))
     check_longest(cuts[:1], StreamPlan.of(encoder, slow, train=False))
+
+
+def test_bad_sound_is_left_out_of_training_when_asked_and_named_once(manifest, tmp_path, caplog):
+    (tmp_path / "r3.wav").write_bytes(b"no sound")
+    for options, train in (({}, True), ({"skip_bad": True}, False)):
+        with pytest.raises(AudioError, match=r"r3\.wav cannot be read as sound"):
+            list(islice(make_loader(manifest, plan_of(train, **options)), 6))
+    for num_workers in (0, 2):
+        caplog.clear()
+        loader = make_loader(manifest, plan_of(True, skip_bad=True, num_workers=num_workers))
+        batches = list(islice(loader, 6))
+        assert [batch.position for batch in batches] == [Position(n // 3, n % 3) for n in range(6)]
+        assert sorted(cut.id for batch in batches for cut in batch.cuts).count("r3") == 0
+        assert sum(map(len, batches)) == 22
+        assert [line.getMessage()[:30] for line in caplog.records] == ["Left out of training, row r3: "]
+
+
+def test_a_batch_of_bad_sound_alone_is_passed_over_and_a_hundred_are_an_error(manifest, tmp_path):
+    (tmp_path / "r3.wav").write_bytes(b"no sound")
+    loader = make_loader(manifest, plan_of(True, skip_bad=True, batch_size=1))
+    assert len({cut.id for batch in islice(loader, 11) for cut in batch.cuts}) == 11
+    for number in range(12):
+        (tmp_path / f"r{number}.wav").write_bytes(b"no sound")
+    with pytest.raises(AudioError, match="Of 100 batches on end no recording can be read"):
+        next(iter(make_loader(manifest, plan_of(True, skip_bad=True, batch_size=1))))
+
+
+def plan_of(train, **options):
+    return StreamPlan(LoaderConfig(**{"batch_size": 4, **options}), sample_rate_hz=16000, seed=1, train=train)

@@ -384,3 +384,27 @@ def test_another_epoch_has_other_batches_and_keeps_rows_of_a_length_together():
     assert rows_together_again(items) < 0.2  # 7 of 399 by chance, 1 of 1 in batches that never change
     spread = [max(lasting) / min(lasting) for lasting in ([cut.duration for cut in item.cuts] for item in items)]
     assert np.median(spread) < 1.5  # 3 to 8 without classes
+
+
+def test_shards_in_order_are_shared_by_processes_and_resumed():
+    digest = "0" * 32
+    cuts = rows_lasting([500 + 7 * number for number in range(60)])
+    for number, cut in enumerate(cuts):
+        cut.recording.sources[0].source = f"/x/{number // 10}.tar#{512 * number + 512}+9:{digest}:{number}.flac"
+    config = LoaderConfig(batch_size=None, max_duration_s=3.0, order="shards", window_shards=2)
+
+    def stream(count, **place):
+        return ids(islice(BatchStream(cuts, training(config, seed=3, **place)), count))
+
+    whole = stream(60)
+    epoch = [batch for position, batch in whole if position.epoch == 0]
+    assert sorted(name for batch in epoch for name in batch) == [cut.id for cut in cuts]
+    shards = [{int(name[1:]) // 10 for name in batch} for batch in epoch]
+    order = [shard for batch in shards for shard in sorted(batch)]
+    for shard in range(6):  # between the first and the last batch of a shard there are those of one other at most
+        first, last = order.index(shard), len(order) - 1 - order[::-1].index(shard)
+        assert len(set(order[first : last + 1])) <= 2
+    one, two = stream(20, rank=0, world_size=2), stream(20, rank=1, world_size=2)
+    assert [item for pair in zip(one, two, strict=True) for item in pair] == whole[:40]
+    for stop in (0, 7, len(epoch) - 1, len(epoch) + 3):
+        assert stream(5, start=whole[stop][0]) == whole[stop + 1 : stop + 6]

@@ -16,6 +16,7 @@ import toys.core
 from lhotse import CutSet
 from toys.cache import assert_fresh, encoder, path_of, rewritten, source_in
 from toys.core import RATE_HZ, ToyConfig, ToyUpstream, sound_of
+from toys.shards import rows_in, shards_of
 
 from audiossl.core.errors import ManifestError
 from audiossl.core.tensors import fingerprint
@@ -186,3 +187,14 @@ def test_a_link_that_points_elsewhere_now_is_another_place(tmp_path: Path, own_c
     (tmp_path / "data").unlink()
     (tmp_path / "data").symlink_to(tmp_path / "other")
     assert utterance_of(cut) != before
+
+
+def test_a_member_of_a_shard_is_known_by_its_content_wherever_it_lies(own_corpus: Path, tmp_path: Path) -> None:
+    folder = shards_of(own_corpus, tmp_path / "shards")
+    before = [utterance_of(cut) for cut in rows_in(folder)]
+    moved = Path(shutil.move(folder, tmp_path / "moved"))
+    packed_otherwise = shards_of(moved, tmp_path / "again", rows=2, shuffle=3)
+    assert [utterance_of(cut) for cut in rows_in(moved)] == before
+    assert {utterance_of(cut) for cut in rows_in(packed_otherwise)} == set(before)
+    assert len(set(before)) == len(before)
+    assert utterance_of(rows_in(moved)[0].truncate(duration=0.1)) not in before

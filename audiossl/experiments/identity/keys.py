@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from audiossl.core.errors import ManifestError, first_line
+from audiossl.data.shard_members import ShardMember
 from audiossl.encoders.kept import Identified
 from audiossl.experiments.config import Experiment
 from audiossl.experiments.folder import RunFacts
@@ -166,6 +167,8 @@ def _sources(row: Any) -> Iterator[dict[str, Any]]:
 
 def _state_of(path: str) -> list[Any]:
     """The last two parts of a path, and the size and time of change of the file. A corpus may have been moved whole."""
+    if (member := ShardMember.parse(path)) is not None:
+        return [member.name, member.size, member.digest]
     name = "/".join(Path(path).parts[-2:])
     try:
         status = os.stat(path)
