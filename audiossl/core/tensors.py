@@ -44,6 +44,13 @@ def save_safetensors(tensors: Mapping[str, Tensor], path: Path, metadata: Mappin
         raise OSError(first_line(error)) from error
 
 
+def whole(tensor: Tensor) -> Tensor:
+    """A tensor of which each process holds a part, gathered: all of them have to ask. Any other as it is."""
+    gather: Any = getattr(tensor, "full_tensor", None)
+    made: Tensor = tensor if gather is None else gather()
+    return made
+
+
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """What `write_tensors` wrote, or the tensors of any other safetensors file with {} for its description.
 

@@ -41,6 +41,7 @@ def place(upstream: Upstream, device: torch.device | str | None = None) -> torch
     One that is there already is not touched, since an engine forgets its graph whenever it is moved.
     """
     wanted, there = torch.device(device or best_device_for(upstream)), device_of(upstream)
-    if wanted.type != there.type or wanted.index not in (None, there.index):
+    elsewhere = wanted.type != "cpu" and wanted.index not in (None, there.index)  # accelerate numbers CPUs by process
+    if wanted.type != there.type or elsewhere:
         upstream.to(wanted)
     return device_of(upstream)

@@ -65,6 +65,14 @@ class Upstream(nn.Module, ABC):
         return len(self.widths)
 
     @property
+    def reused_parts(self) -> Sequence[nn.Module]:
+        """Parts of blocks that the encoder also calls outside of their block, as `module(...)`. None by default.
+
+        Where processes share parameters, such a part is gathered by itself.
+        """
+        return ()
+
+    @property
     def min_samples(self) -> int:
         """The shortest input that has a frame (mirroring needs one sample more than it mirrors)."""
         return self.edge + 1 if self.edge else self.receptive_field

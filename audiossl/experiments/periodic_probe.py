@@ -42,12 +42,13 @@ class ProbingEvaluator(Evaluator):
         due = step % self.config.every == 0 or step == context.config.steps
         if due and context.accelerator.is_main_process and isinstance(context.task, Objective):
             metrics |= self.probe(context.task.upstream, context.device)
+            context.task.train(context.task.training)
         return metrics
 
     def probe(self, upstream: Upstream, device: torch.device | str) -> dict[str, Metric]:
         """`probe_accuracy` on dev of the layer that is best there, and its number as `probe_layer`.
 
-        upstream: in eval mode afterwards, as the trainer sets it before each step anyway.
+        upstream: in eval mode afterwards.
         device: where it is.
         """
         layers = parse_layers(self.config.layers, upstream.num_layers)

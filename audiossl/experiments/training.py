@@ -160,6 +160,8 @@ def pretrain(config: PretrainExperiment, out: Path, *, resume: bool = False, ove
         say_if_nothing_was_left(run, before, state.step)
         # The encoder alone, as it was best on dev: the objective's heads stay in the checkpoints.
         if accelerator.is_main_process:
+            if trainer.context.is_sharded:
+                task = build_objective(config)  # the trained one stays in parts
             run.restore(task, "best")
             best = state.best[0] if state.best else None
             card = {"name": config.name, "step": best.step if best else state.step, "seed": config.seed}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 
 from audiossl.core.errors import TrainingError
 from audiossl.core.files import remove_parts
-from audiossl.core.tensors import read_tensors, write_tensors
+from audiossl.core.tensors import read_tensors, whole, write_tensors
 from audiossl.core.types import Position
 from audiossl.training.optimizer import flatten_optimizer, unflatten_optimizer
 from audiossl.training.task import Task
@@ -73,6 +73,8 @@ class Checkpoints:
     def keep(self, task: Task, new: BestWeights, best: Sequence[BestWeights], *, gained: bool) -> list[BestWeights]:
         """Keep the weights of the task where a new evaluation is among the best, and forget those that no longer are.
 
+        All processes have to call it, as for `save`.
+
         task: as it was evaluated.
         new: the evaluation, whose value is not NaN.
         best: those that were the best before.
@@ -82,11 +84,13 @@ class Checkpoints:
         sign = -1 if task.monitor.mode == "max" else 1
         ranked = sorted([*best, new], key=lambda one: (not math.isfinite(one.value), sign * one.value, one.step))
         kept, lost = ranked[: max(self.num_averaged, 1)], ranked[max(self.num_averaged, 1) :]
+        wanted = gained or (self.num_averaged > 1 and new in kept)
+        state = self._gathered(task.trainable_state()) if wanted else {}
         if self.active and gained:
-            write_tensors(self.path("best"), task.trainable_state(), new._asdict())
+            write_tensors(self.path("best"), state, new._asdict())
         if self.active and self.num_averaged > 1:
             if new in kept:
-                write_tensors(self._of_step(new), task.trainable_state(), new._asdict())
+                write_tensors(self._of_step(new), state, new._asdict())
             for one in lost:
                 self._of_step(one).unlink(missing_ok=True)
         return kept
@@ -105,10 +109,14 @@ class Checkpoints:
             remove_parts(self.run / "checkpoints")
 
     def save(self, task: Task, optimizer: Any, state: TrainingState) -> None:
-        """Weights, optimizer state and progress in one file, so that a kill at any moment leaves a whole one."""
+        """Weights, optimizer state and progress in one file, so that a kill at any moment leaves a whole one.
+
+        All processes have to call it, as those that share parameters gather them for the one that writes.
+        """
+        tensors = {f"model/{name}": value for name, value in task.trainable_state().items()}
+        tensors |= flatten_optimizer(optimizer.state_dict())
+        tensors = self._gathered(tensors)
         if self.active:
-            tensors = {f"model/{name}": value for name, value in task.trainable_state().items()}
-            tensors |= flatten_optimizer(optimizer.state_dict())
             write_tensors(self.path("last"), tensors, state.as_json())
 
     def restore(self, task: Task, optimizer: Optimizer) -> TrainingState:
@@ -120,6 +128,15 @@ class Checkpoints:
         task.load_trainable_state(model)
         optimizer.load_state_dict(unflatten_optimizer(tensors, optimizer.state_dict()))
         return TrainingState.from_json(described)
+
+    def _gathered(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Whole tensors, {} in a process that does not write. What was in parts is gathered one by one, on the CPU."""
+        found = {}
+        for name, value in tensors.items():
+            full = whole(value)
+            if self.active:
+                found[name] = value if full is value else full.cpu()
+        return found
 
     def _of_step(self, one: BestWeights) -> Path:
         return self.path(f"kept-{one.step}")

@@ -39,6 +39,9 @@ class TrainerConfig:
     """Numbers of the forward and backward pass. The parameters themselves stay fp32."""
     device: Literal["auto", "cpu"] = "auto"
     """Where it is computed: 'auto' for a GPU (CUDA, ROCm, Apple's or Intel's) where there is one, or 'cpu'."""
+    sharding: Literal["none", "full"] = "none"
+    """What several processes share beside the batches: 'none' for nothing, or 'full' for parameters, gradients and the
+    optimizer's state, of which each holds a part (FSDP, for pre-training)."""
     eval_every: CountOrZero = 200
     """Steps between evaluations on dev. 0 for one at the end only."""
     save_every: Count = 200

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,10 @@ from audiossl.core.processes import world_size
 from audiossl.encoders.devices import best_device
 from audiossl.training.config import TrainerConfig
 from audiossl.training.optimizer import build_optimizer
+from audiossl.training.sharding import check_sharding, gathered, shard
 from audiossl.training.task import Task
 
-# Checkpoints hold parameters as a task has them, which then are parts of themselves.
+# Ways of sharing parameters that are not `trainer.sharding`, under which checkpoints would hold parts of them.
 _SHARDED = (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM)
 
 
@@ -33,8 +35,8 @@ def accelerator_of(config: TrainerConfig, *, may_skip_parameters: bool = False) 
     accelerator = Accelerator(cpu=where.type == "cpu", kwargs_handlers=[parallel])
     if accelerator.distributed_type in _SHARDED:
         raise ConfigError(
-            f"Training with {accelerator.distributed_type.value}, which shards parameters, is not supported; start the "
-            f"processes with torchrun, or take it out of accelerate's configuration."
+            f"{accelerator.distributed_type.value} by accelerate's configuration is not supported; take it out, start "
+            f"the processes with torchrun, and set trainer.sharding=full where they are to share parameters."
         )
     world = accelerator.num_processes
     if world != world_size():
@@ -64,12 +66,22 @@ class TrainingContext:
         self.world: int = self.accelerator.num_processes
         self.rank: int = self.accelerator.process_index
         self.device: torch.device = self.accelerator.device
+        if self.is_sharded:
+            check_sharding(task, self.world)
         self.optimizer = build_optimizer(task, config)
         self.stopping = False
         self._prepared: tuple[Any, Any] | None = None
 
+    @property
+    def is_sharded(self) -> bool:
+        """Whether processes share the parameters."""
+        return self.config.sharding == "full"
+
     def prepare(self) -> tuple[Any, Any]:
-        """Model and optimizer as accelerate wraps them, on the device."""
+        """Model and optimizer, on the device, as accelerate wraps them or sharded."""
+        if self._prepared is None and self.is_sharded:
+            shard(self.task, self.optimizer, self.device)
+            self._prepared = self.task, self.optimizer
         if self._prepared is None:
             model, optimizer = self.accelerator.prepare(self.task, self.optimizer)
             plain = type(optimizer) is AcceleratedOptimizer and optimizer.scaler is None
@@ -77,6 +89,10 @@ class TrainingContext:
                 optimizer = self.optimizer  # the wrapper would only look for other packages in every step
             self._prepared = model, optimizer
         return self._prepared
+
+    def whole(self) -> AbstractContextManager[None]:
+        """All parameters are whole in each process, as an evaluation needs."""
+        return gathered(self.task) if self.is_sharded else nullcontext()
 
     def autocast(self) -> Any:
         """The precision in which the task runs, as a context."""

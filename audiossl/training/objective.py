@@ -174,6 +174,30 @@ class Objective(Task):
         names = [cut.id for cut in batch.cuts] or [str(number) for number in range(len(batch))]
         return [keyed_generator(seed, epoch, name, *key) for name in names]
 
+    @property
+    def drops_blocks(self) -> bool:
+        """Whether blocks of the encoder are skipped at random in training."""
+        return float(getattr(getattr(self.upstream, "config", None), "layer_drop", 0.0)) > 0
+
+    @property
+    def may_skip_parameters(self) -> bool:
+        return self.drops_blocks
+
+    def sharded_modules(self) -> list[nn.Module]:
+        """The Transformer blocks of its encoders, of averaged teachers too, and before them what is a part of some.
+
+        Raises ConfigError for layer drop.
+        """
+        if self.drops_blocks:
+            raise ConfigError(
+                "trainer.sharding=full needs the same blocks in all processes, and layer drop skips others in each; "
+                "set upstream_options.layer_drop=0, or trainer.sharding=none."
+            )
+        encoders = [module for module in self.modules() if isinstance(module, Upstream)]
+        parts = [part for encoder in encoders for part in encoder.reused_parts]
+        blocks = [block for encoder in encoders for block in getattr(encoder, "blocks", ())]
+        return list(dict.fromkeys([*parts, *blocks]))
+
     def gradient_parts(self) -> dict[str, list[nn.Parameter]]:
         """The Transformer blocks, what lies before them, and the heads of the loss."""
         blocks = {id(p) for module in getattr(self.upstream, "blocks", ()) for p in module.parameters()}

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from audiossl.core.tensors import whole
 from audiossl.core.types import Batch, Position
 from audiossl.training.context import TrainingContext
 from audiossl.training.optimizer import schedule_factor, set_learning_rates
@@ -86,7 +87,10 @@ def _scale(optimizer: Any, scale: Tensor) -> None:
 
 def _clip(optimizer: Any, most: float) -> float:
     """Clip the joint L2 norm of the gradients to `most` (0: any). Returns the norm before."""
-    return float(torch.nn.utils.clip_grad_norm_(_with_gradient(optimizer), most or math.inf))
+    parameters = _with_gradient(optimizer)
+    norm = whole(torch.nn.utils.get_total_norm([parameter.grad for parameter in parameters]))
+    torch.nn.utils.clip_grads_with_norm_(parameters, most or math.inf, norm)
+    return float(norm)
 
 
 def _with_gradient(optimizer: Any) -> list[Any]:
@@ -96,6 +100,6 @@ def _with_gradient(optimizer: Any) -> list[Any]:
 def _norms(parts: Mapping[str, Sequence[Tensor]]) -> dict[str, float]:
     """L2 norm of the gradients of each part that has any, as `grad_norm_<name>`, read back from the device together."""
     gradients = {name: [p.grad for p in part if p.grad is not None] for name, part in parts.items()}
-    norms = {name: torch.nn.utils.get_total_norm(part) for name, part in gradients.items() if part}
+    norms = {name: whole(torch.nn.utils.get_total_norm(part)) for name, part in gradients.items() if part}
     values = torch.stack([*norms.values()]).tolist() if norms else []
     return {f"grad_norm_{name}": value for name, value in zip(norms, values, strict=True)}

@@ -100,6 +100,14 @@ class Task(nn.Module, ABC):
         """True where a step may leave something trainable without a gradient: several processes must expect it."""
         return False
 
+    def sharded_modules(self) -> list[nn.Module]:
+        """Modules that are gathered one by one where processes share parameters (`trainer.sharding`). None by default.
+
+        Every process calls them alike, as `module(...)`. A part of another comes before it.
+        Raises ConfigError where that cannot be.
+        """
+        return []
+
     def trainable_state(self) -> dict[str, Tensor]:
         """The tensors that a checkpoint must hold: everything but frozen weights with a name to load them by."""
         return self.state_dict()

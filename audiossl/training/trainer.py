@@ -139,10 +139,11 @@ class Trainer:
     def _evaluate(self, log: RunLog, dev_batches: BatchSource) -> None:
         """Score dev, and keep the weights if they are among the best."""
         task, state = self.task, self.state
-        metrics = self.evaluator.score(self.context, dev_batches, state.step)
-        value = _monitored(metrics, task)
-        log.write(state.step, "dev", {name: metric.value for name, metric in metrics.items()})
-        pictures = self.evaluator.snapshot(self.context, dev_batches, self.folder / "figures")
+        with self.context.whole():
+            metrics = self.evaluator.score(self.context, dev_batches, state.step)
+            value = _monitored(metrics, task)
+            log.write(state.step, "dev", {name: metric.value for name, metric in metrics.items()})
+            pictures = self.evaluator.snapshot(self.context, dev_batches, self.folder / "figures")
         for title, path in pictures.items():
             log.picture(state.step, title, path)
         gained = task.monitor.better(value, state.best[0].value if state.best else None)

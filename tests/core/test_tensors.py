@@ -16,7 +16,7 @@ from torch import nn
 from toys.tera import tiny
 
 from audiossl.core.errors import CheckpointError, OutputError
-from audiossl.core.tensors import fingerprint, load_strict, read_tensors, write_tensors
+from audiossl.core.tensors import fingerprint, load_strict, read_tensors, whole, write_tensors
 
 
 def test_the_error_lists_what_is_missing_what_is_unexpected_and_what_has_another_shape() -> None:
@@ -45,6 +45,11 @@ def test_the_fingerprint_is_that_of_weights_and_configuration() -> None:
         next(same.parameters()).view(-1)[0].add_(1e-6)
     assert fingerprint(one) != fingerprint(same)
     assert len(fingerprint(nn.BatchNorm1d(2))) == 64  # has a tensor without dimensions
+
+
+def test_a_tensor_that_nobody_shares_is_whole() -> None:
+    tensor = torch.zeros(2)
+    assert whole(tensor) is tensor
 
 
 @pytest.mark.parametrize("failure", [OSError(errno.ENOSPC, "No space left on device"), SafetensorError("I/O error")])

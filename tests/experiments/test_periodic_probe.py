@@ -23,8 +23,10 @@ def tera(corpus: Path, *overrides: str) -> PretrainExperiment:
 
 
 def test_its_accuracy_is_logged_and_training_is_as_without_it(corpus: Path, tmp_path: Path) -> None:
+    """Dropout too goes on after a probe, also where the objective has nothing to draw of dev."""
+    settings = ["trainer.steps=6", "objective=best_rq", "objective_options={num_codes: 8, mask_span: 3}"]
     runs = [
-        pretrain(tera(corpus, *probe), tmp_path / str(number))
+        pretrain(tera(corpus, *settings, *probe), tmp_path / str(number))
         for number, probe in enumerate([[], ["probe.every=4", f"probe.dir={corpus}"]])
     ]
     plain, probed = (read_log(run) for run in runs)

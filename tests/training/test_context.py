@@ -105,12 +105,13 @@ def test_processes_that_would_train_apart_are_an_error(monkeypatch: pytest.Monke
         accelerator_of(TrainerConfig())
 
 
-def test_sharded_parameters_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", [DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM])
+def test_other_ways_of_sharing_parameters_are_refused(kind: DistributedType, monkeypatch: pytest.MonkeyPatch) -> None:
     class Sharding(Accelerator):
-        distributed_type = DistributedType.FSDP  # type: ignore[assignment]
+        distributed_type = kind  # type: ignore[assignment]
 
     monkeypatch.setattr(context, "Accelerator", Sharding)
-    with pytest.raises(ConfigError, match="Training with FSDP, which shards parameters, is not supported; start the"):
+    with pytest.raises(ConfigError, match=f"^{kind.value} by accelerate's .* set trainer.sharding=full where they are"):
         accelerator_of(TrainerConfig(device="cpu"))
 
 
@@ -129,7 +130,9 @@ def test_model_and_optimizer_are_prepared_once() -> None:
     model, optimizer = context.prepare()
     assert context.prepare() == (model, optimizer)
     assert optimizer is context.optimizer  # no wrapper around it, on one CPU
-    assert model is context.task
+    assert model is context.task and not context.is_sharded
+    with context.whole():
+        assert type(context.task) is ToyTask
     assert (context.rank, context.world, context.device.type, context.stopping) == (0, 1, "cpu", False)
 
 

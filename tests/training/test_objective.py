@@ -10,12 +10,14 @@ import pytest
 import torch
 from torch import nn
 from toys.core import ToyConfig, ToyUpstream
+from toys.pretraining import TINY_WAVES
 from toys.words import tone_batch
 
-from audiossl import OBJECTIVES, load_objective
+from audiossl import OBJECTIVES, load_objective, load_upstream
 from audiossl.core.errors import ConfigError, UnknownNameError
 from audiossl.core.types import Batch, Loss, Position
 from audiossl.encoders.upstream import Upstream
+from audiossl.nn.ema import EmaTeacher
 from audiossl.training.objective import Objective
 from audiossl.training.task import Monitor
 
@@ -80,6 +82,20 @@ def test_each_item_has_its_share_of_the_weight_of_its_batch() -> None:
     assert [row["id"] for row in rows] == [cut.id for cut in batch.cuts]
     assert {row["loss"] for row in rows} == {float(loss.total)}
     assert sum(row["weight"] for row in rows) == pytest.approx(float(loss.weight))
+
+
+def test_blocks_are_what_processes_share_unless_some_are_dropped() -> None:
+    """Averaged copies have blocks too. A block that one process skips and another needs would never be gathered."""
+    made, dropping = (load_upstream("hubert", weights="random", **{**TINY_WAVES, "layer_drop": p}) for p in (0.0, 0.1))
+    task = Flat(made, Flat.Config())
+    task.teacher = EmaTeacher(made)
+    assert task.sharded_modules() == [*made.blocks, *task.teacher.model.blocks]  # type: ignore[operator, misc]
+    assert not task.may_skip_parameters
+    assert Flat(encoder(), Flat.Config()).sharded_modules() == []
+    task = Flat(dropping, Flat.Config())
+    assert task.may_skip_parameters
+    with pytest.raises(ConfigError, match="layer drop skips others in each; set upstream_options.layer_drop=0, or tr"):
+        task.sharded_modules()
 
 
 def test_the_score_is_the_mean_by_weight() -> None:

@@ -116,6 +116,10 @@ class MelTransformer(Upstream):
         self.register_buffer("slopes", alibi_slopes(config.num_heads), persistent=False)
 
     @property
+    def reused_parts(self) -> Sequence[nn.Module]:
+        return [cast(Block, block).attention_norm for block in self.blocks]
+
+    @property
     def min_samples(self) -> int:
         return self.frontend.edge + 1  # as much as is mirrored, and one more
 
@@ -258,7 +262,7 @@ class MelTransformer(Upstream):
     ) -> list[Tensor]:
         """Hidden states 0 to `last` of frames with positions, in `layout`."""
         # Of one scale, so that a sum over layers hears them all: the residual's sum grows from block to block.
-        norms: list[nn.Module] = [*(cast(Block, block).attention_norm for block in self.blocks), self.norm]
+        norms = [*self.reused_parts, self.norm]
         states = [norms[0](x)]
         for block, norm in zip(self.blocks[:last], norms[1:], strict=False):
             x = block(x, layout, ffn_outputs=ffn_outputs)

@@ -124,7 +124,11 @@ class DistilObjective(Objective):
     def may_skip_parameters(self) -> bool:
         """Layers above the last that predicts have no gradient, nor has a mask embedding where nothing is masked."""
         unused = bool(self.upstream.training_only) and not self.config.mask_prob
-        return unused or max(student for student, _ in self.pairs) < self.upstream.num_layers - 1
+        return (
+            super().may_skip_parameters
+            or unused
+            or max(student for student, _ in self.pairs) < self.upstream.num_layers - 1
+        )
 
     @property
     def frame_ratio(self) -> float:

@@ -70,7 +70,7 @@ def test_where_and_how_fast_does_not_count(config: Any, toy: ToySuite) -> None:
         config,
         cache=replace(config.cache, dir=str(toy.path / "elsewhere")),
         data=replace(config.data, num_workers=3),
-        trainer=replace(config.trainer, device="cpu", save_every=7, log_every=1),
+        trainer=replace(config.trainer, device="cpu", sharding="full", save_every=7, log_every=1),
         upstream="another_name_of_the_same_weights",
     )
     assert key_of(identity(moved, toy)) == key_of(before)
