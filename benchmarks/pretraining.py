@@ -1,11 +1,13 @@
-"""Steps of wav2vec 2.0 pre-training: ours against `Wav2Vec2ForPreTraining` of transformers in a plain loop.
+"""Steps of pre-training: ours against the models that transformers and torchaudio have for it, in a plain loop.
 
-    python -m benchmarks.pretraining --data CORPORA [--device cuda --copies 6] [--write]
+    python -m benchmarks.pretraining --data CORPORA [--objectives hubert] [--device cuda --copies 6] [--write]
 
-Both have base size, the same first weights, the same batch of recordings of mixed lengths, half of the frames masked,
-100 distractors, dropout as published and no layer skipped. Theirs gets its masks and distractors for nothing, as from
-workers, ours draws them within the step, scales the stem's gradient and has a feature penalty. A step is the forward
-and backward pass, clipping and the update by Adam. They take turns.
+wav2vec 2.0 beside `Wav2Vec2ForPreTraining` of transformers: both have base size, the same first weights, the same batch
+of recordings of mixed lengths, half of the frames masked, 100 distractors, dropout as published and no layer skipped.
+Theirs gets its masks and distractors for nothing, as from workers, ours draws them within the step, scales the stem's
+gradient and has a feature penalty. HuBERT beside torchaudio's model for its pre-training: what is equal,
+`benchmarks.hubert_steps` says. A step is the forward and backward pass, clipping and the update by Adam. They take
+turns.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import itertools
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,7 @@ from audiossl.training.config import TrainerConfig
 from benchmarks.common import LARGE_STYLE, RATE_HZ, hf_prepared, interleaved, parser, publish, sample_mask, table
 from benchmarks.forward import sounds
 from benchmarks.gpu_training import Step, stepping
+from benchmarks.hubert_steps import HUBERT, hubert_step
 from benchmarks.session import Session, mib, sentence_of, spread
 
 STYLES: Mapping[str, dict[str, Any]] = {"base style": {}, "large style": LARGE_STYLE}
@@ -40,6 +43,7 @@ THEIRS = ("transformers, eager", "transformers, SDPA")
 OURS = {"audiossl": "auto"}  # and how frames lie in it
 # On a GPU in half precision: masked throughout, or real frames alone in the Transformer (what it does by itself).
 OURS_IN_HALF = {"audiossl, padded": "padded", "audiossl, packed (varlen)": "auto"}
+TITLES = {"wav2vec2": "wav2vec 2.0", "hubert": "HuBERT"}
 LR = 1e-5
 
 
@@ -50,9 +54,14 @@ def main() -> None:
         _run_twice(name, style, precision, arguments)
         return
     parts = []
-    for style, precision in itertools.product(arguments.styles, arguments.precisions):
-        parts += [f"## {style}, {precision}", _compared(style, precision, arguments)]
-    publish(arguments, "Pre-training, steps of wav2vec 2.0", _setting(arguments), *parts)
+    for objective, style, precision in itertools.product(arguments.objectives, arguments.styles, arguments.precisions):
+        if objective == "hubert" and style != "base style":  # of which torchaudio's base model is
+            continue
+        ours = OURS_IN_HALF if arguments.device == "cuda" and precision == "bf16" else OURS
+        contestants = HUBERT if objective == "hubert" else [*THEIRS, *ours]
+        title = f"## {TITLES[objective]}, {style}, {precision}"
+        parts += [title, _compared(contestants, style, precision, arguments)]
+    publish(arguments, "Pre-training, steps", _setting(arguments), *parts)
 
 
 def measure_wav2vec2(session: Session) -> None:
@@ -97,6 +106,7 @@ def _options() -> argparse.Namespace:
     made = parser(__doc__)
     made.set_defaults(rounds=5)
     made.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    made.add_argument("--objectives", nargs="+", default=list(TITLES), choices=list(TITLES))
     made.add_argument("--styles", nargs="+", default=["base style"], choices=list(STYLES))
     made.add_argument("--precisions", nargs="+", default=["fp32", "bf16"], choices=["fp32", "bf16"])
     made.add_argument("--copies", type=int, default=1, help="how often the recordings are in the batch")
@@ -118,10 +128,8 @@ def _setting(arguments: argparse.Namespace) -> str:
     )
 
 
-def _compared(style: str, precision: str, arguments: argparse.Namespace) -> str:
-    """The table of one style and precision."""
-    ours = OURS_IN_HALF if arguments.device == "cuda" and precision == "bf16" else OURS
-    contestants = [*THEIRS, *ours]
+def _compared(contestants: Sequence[str], style: str, precision: str, arguments: argparse.Namespace) -> str:
+    """The table of one objective, style and precision."""
     peaks = {name: _peak_mib(name, style, precision, arguments) for name in contestants}
     with tempfile.TemporaryDirectory() as scratch:
         steps = {name: _built(name, style, precision, Path(scratch), arguments) for name in contestants}
@@ -156,10 +164,12 @@ def _built(name: str, style: str, precision: str, folder: Path, arguments: argpa
     """One update of a contestant, with the weights that are in the folder."""
     torch.manual_seed(0)
     options = _options_of(style, arguments)
+    device = "cpu" if arguments.device == "cpu" else "auto"
+    config = TrainerConfig(precision=precision, lr=LR, optimizer="adamw", device=device)  # type: ignore[arg-type]
+    if name in HUBERT:
+        return hubert_step(name, options, config, _batch(arguments), torch.device(arguments.device))
     if name not in THEIRS:
         experiment = PretrainExperiment(upstream="wav2vec2", upstream_options=options, objective="wav2vec2")
-        device = "cpu" if arguments.device == "cpu" else "auto"
-        config = TrainerConfig(precision=precision, lr=LR, optimizer="adamw", device=device)  # type: ignore[arg-type]
         task: Any = build_objective(experiment)
         task.upstream.layout = {**OURS, **OURS_IN_HALF}[name]
         return stepping(task, config, [_batch(arguments)])
