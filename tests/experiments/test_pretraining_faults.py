@@ -1,26 +1,19 @@
-"""Pre-training with a teacher that is averaged: killed, in two processes, with blocks computed twice."""
+"""Pre-training with an averaged teacher: killed, with blocks computed twice. In two processes: test_sharding.py."""
 
 from __future__ import annotations
 
-import json
-import os
 import random
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from toys.core import ROOT
 from toys.heads import log_of
 from toys.miniatures import TOY
 from toys.tera import short_pretraining
 
 from audiossl import Batch, load_upstream
-from audiossl.core.config import save_yaml
 from audiossl.core.tensors import read_tensors
-from audiossl.data.manifests import read_manifest, write_manifests
 from audiossl.encoders.testing import noise, pad
 from audiossl.experiments.building import build_objective
 from audiossl.experiments.config import PretrainExperiment
@@ -77,37 +70,6 @@ def test_killed_at_twenty_random_steps_it_has_the_losses_of_one_that_was_not(
     assert log_of(out) == log_of(tmp_path / "straight")
     assert log_of(out, "dev") == log_of(tmp_path / "straight", "dev")
     assert same_tensors(out, tmp_path / "straight")
-
-
-@pytest.mark.slow
-def test_two_processes_give_the_losses_of_one(tmp_path: Path, corpus: Path) -> None:
-    overrides = (*DATA2VEC, "trainer.device=cpu", "trainer.eval_every=6", f"data.mix={mix_of(corpus)}")
-    config = short_pretraining(corpus, *overrides)
-    pretrain(config, tmp_path / "one")
-    save_yaml(config, tmp_path / "recipe.yaml")
-    launcher = ["torch.distributed.run", "--nproc-per-node", "2", "--standalone", "--module"]
-    command = [sys.executable, "-m", *launcher, "audiossl", "pretrain", str(tmp_path / "recipe.yaml")]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [*command, "--out", str(tmp_path / "two")], env=environment, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert json.loads((tmp_path / "two" / "run.json").read_text())["processes"] == 2
-    for split, number in (("train", 12), ("dev", 2)):
-        one, two = log_of(tmp_path / "one", split), log_of(tmp_path / "two", split)
-        assert len(one) == len(two) == number
-        for first, second in zip(one, two, strict=True):
-            assert second["loss"] == pytest.approx(first["loss"], rel=1e-6, abs=1e-6)
-    teachers = [read_tensors(RunFolder(tmp_path / name).checkpoint("best"))[0] for name in ("one", "two")]
-    for name in (name for name in teachers[0] if name.startswith("teacher.")):
-        torch.testing.assert_close(teachers[0][name], teachers[1][name], rtol=1e-5, atol=1e-6)
-
-
-def mix_of(corpus: Path) -> str:
-    """Two parts of the training rows, so that what is mixed is shared by processes as well."""
-    rows = list(read_manifest(corpus / "train.jsonl.gz"))
-    write_manifests({"first": rows[::2], "second": rows[1::2]}, corpus.parent / "mixed")
-    return "{" + ", ".join(f"{corpus.parent / 'mixed' / name}.jsonl.gz: 0.5" for name in ("first", "second")) + "}"
 
 
 def gradients_of(config: PretrainExperiment, batch: Any) -> tuple[float, list[torch.Tensor]]:

@@ -21,6 +21,7 @@ from audiossl import load_upstream
 from audiossl.core.config import save_yaml
 from audiossl.core.errors import ConfigError
 from audiossl.core.tensors import read_tensors
+from audiossl.data.manifests import read_manifest, write_manifests
 from audiossl.experiments.folder import RunFolder
 from audiossl.experiments.training import pretrain
 from audiossl.training.config import TrainerConfig
@@ -128,9 +129,22 @@ def check(runs: Mapping[str, Sequence[str]], corpus: Path, folder: Path, *more: 
             torch.testing.assert_close(one[key], two[key], rtol=0.1, atol=0.01, msg=key)
 
 
+def mix_of(corpus: Path) -> str:
+    """Two parts of the training rows, so that what is mixed is shared by processes as well."""
+    rows = list(read_manifest(corpus / "train.jsonl.gz"))
+    write_manifests({"first": rows[::2], "second": rows[1::2]}, corpus.parent / "mixed")
+    return "{" + ", ".join(f"{corpus.parent / 'mixed' / name}.jsonl.gz: 0.5" for name in ("first", "second")) + "}"
+
+
 @pytest.mark.slow
 def test_two_processes_give_the_losses_of_one(corpus: Path, tmp_path: Path) -> None:
-    check(RUNS, corpus, tmp_path)
+    mixed = [*RUNS["data2vec"], "trainer.sharding=none", f"data.mix={mix_of(corpus)}"]
+    check({**RUNS, "mixed": mixed}, corpus, tmp_path)
+    for name in ("data2vec", "mixed"):
+        states = [read_tensors(RunFolder(tmp_path / run).checkpoint("best"))[0] for run in (f"{name}_one", name)]
+        for key in (key for key in states[0] if key.startswith("teacher.")):
+            torch.testing.assert_close(states[0][key], states[1][key], rtol=1e-5, atol=1e-6)
+    assert json.loads((tmp_path / "mixed" / "run.json").read_text())["processes"] == 2
 
 
 @pytest.mark.slow
