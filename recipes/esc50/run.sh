@@ -3,7 +3,7 @@
 set -euo pipefail
 recipe=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 corpus=esc50
-upstreams=(tera_mini log_mel fbank)
+upstreams=(distil_mini tera_mini log_mel fbank)
 tasks=(sounds)
 source "$recipe/../common.sh"
 

@@ -3,7 +3,7 @@
 set -euo pipefail
 recipe=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 corpus=LibriSpeech
-upstreams=(tera_mini log_mel)
+upstreams=(distil_mini tera_mini log_mel)
 tasks=(asr)
 source "$recipe/../common.sh"
 

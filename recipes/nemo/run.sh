@@ -3,7 +3,7 @@
 set -euo pipefail
 recipe=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 corpus=nemo_mini
-upstreams=(tera_mini log_mel fbank)
+upstreams=(distil_mini tera_mini log_mel fbank)
 tasks=(emotion)
 source "$recipe/../common.sh"
 

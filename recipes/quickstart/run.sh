@@ -3,7 +3,7 @@
 set -euo pipefail
 recipe=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 corpus=fsdd
-upstreams=(log_mel tera_mini)
+upstreams=(log_mel distil_mini)
 tasks=(keyword_spotting)
 source "$recipe/../common.sh"
 

@@ -3,7 +3,7 @@
 set -euo pipefail
 recipe=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 corpus=speech_commands
-upstreams=(tera_mini log_mel fbank)
+upstreams=(distil_mini tera_mini log_mel fbank)
 tasks=(keyword_spotting)
 source "$recipe/../common.sh"
 

@@ -3,7 +3,7 @@
 set -euo pipefail
 recipe=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 corpus=voxceleb1
-upstreams=(tera_mini log_mel)
+upstreams=(distil_mini tera_mini log_mel)
 tasks=(speaker_verification)
 source "$recipe/../common.sh"
 
