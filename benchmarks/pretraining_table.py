@@ -1,15 +1,16 @@
 """What pre-trained encoders are worth, beside their random initialisation, log_mel and tera_mini, on small tasks.
 
-    python -m benchmarks.pretraining_table --data "$AUDIOSSL_DATA" --encoder hubert_mini=runs/pretrain/hubert_mini/seed0
+    python -m benchmarks.pretraining_table --data "$AUDIOSSL_DATA" --encoder mini=runs/seed0,runs/seed1,runs/seed2
 
-Heads, rates, seeds and intervals are those of `benchmarks.tera_mini`. Each encoder named is compared with the first one
-of `--against` by paired differences over test items or speakers.
+Heads, rates, seeds and intervals are those of `benchmarks.tera_mini`. Where several runs are named, each seed of the
+head has the next of them. Each encoder is compared with that of `--against` by paired differences over test items or
+speakers. At last speakers are verified, without a head.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,10 +21,7 @@ from audiossl import Upstream, load_upstream
 from audiossl.data.sources import cuts_from_csv
 from audiossl.metrics.ratios import across_seeds, paired_difference
 from benchmarks import voices
-from benchmarks.tera_mini import Problem, correct_on_test, few, in_order, spread
-
-Loader = Callable[[int], Upstream]
-"""An encoder for a seed, which only random ones depend on."""
+from benchmarks.tera_mini import Problem, correct_on_test, few, in_order, spread, verify
 
 
 def problems(data: Path, num_seeds: int) -> list[Problem]:
@@ -44,12 +42,12 @@ def problems(data: Path, num_seeds: int) -> list[Problem]:
     return [*made, Problem("Speakers never heard, 2 labels of 1 s", drawn, parts.dev, parts.test, "speaker", True)]
 
 
-def loader(reference: str) -> tuple[Loader, bool]:
-    """What loads NAME or NAME:random, and whether it depends on the seed."""
+def draws_of(reference: str, seeds: int) -> list[Upstream]:
+    """What NAME, NAME,NAME or NAME:random loads: one encoder, one for each name, or one for each seed."""
     name, random = reference.removesuffix(":random"), reference.endswith(":random")
-    if not random:
-        return (lambda seed: load_upstream(name)), False
-    return (lambda seed: load_upstream(name, weights="random", seed=seed)), True
+    if random:
+        return [load_upstream(name, weights="random", seed=seed) for seed in range(seeds)]
+    return [load_upstream(each) for each in name.split(",")]
 
 
 def table(problem: Problem, correct: dict[str, np.ndarray], against: str) -> list[str]:
@@ -68,10 +66,7 @@ def table(problem: Problem, correct: dict[str, np.ndarray], against: str) -> lis
 
 def measure(encoders: dict[str, str], data: Path, seeds: int, steps: int, against: str) -> list[str]:
     """The tables of all tasks."""
-    loaded = {}
-    for name, reference in encoders.items():
-        load, depends = loader(reference)
-        loaded[name] = [load(seed) for seed in range(seeds if depends else 1)]
+    loaded = {name: draws_of(reference, seeds) for name, reference in encoders.items()}
     means: dict[str, list[dict[str, torch.Tensor]]] = {name: [{} for _ in each] for name, each in loaded.items()}
     lines = []
     for problem in problems(data, seeds):
@@ -80,7 +75,7 @@ def measure(encoders: dict[str, str], data: Path, seeds: int, steps: int, agains
             correct[name] = correct_on_test(upstreams, problem, steps, means[name])
             print(f"{problem.name} | {name}: {100 * correct[name].mean():.1f}", flush=True)
         lines += table(problem, correct, against)
-    return lines
+    return lines + verify(data, loaded, against)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
