@@ -144,7 +144,7 @@ class Chosen:
         """Frames in `layout` -> (B, T, D), zero where none was chosen."""
         if self.order is None:
             spread = x.new_zeros((self.chosen.numel(), x.shape[-1]))
-            return spread.index_copy_(0, self.places, x).unflatten(0, self.chosen.shape)
+            return spread.index_copy_(0, self.places, x).view(*self.chosen.shape, x.shape[-1])
         spread = x.new_zeros((*self.chosen.shape, x.shape[-1]))
         whole = spread.scatter(1, self.order[..., None].expand(-1, -1, x.shape[-1]), x)
         return torch.where(self.chosen[..., None], whole, whole.new_zeros(()))

@@ -11,6 +11,7 @@ from importlib.util import find_spec
 
 import torch
 from torch import Tensor
+from torch.amp.autocast_mode import is_autocast_available
 
 _HALVES = (torch.float16, torch.bfloat16)
 # Numbers in a head: a multiple of 8, and no more than what can be trained on every card that has the kernel.
@@ -38,7 +39,7 @@ def suits(x: Tensor, num_heads: int) -> bool:
     if torch.compiler.is_compiling():
         return False
     kind = x.device.type
-    autocast = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+    autocast = is_autocast_available(kind) and torch.is_autocast_enabled(kind)
     # The type of queries, keys and values, which linear layers give.
     dtype = torch.get_autocast_dtype(kind) if autocast else x.dtype
     return has_kernel(x.device, dtype, x.shape[-1] // num_heads)
