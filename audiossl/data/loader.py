@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from audiossl.core.errors import AudioError, AudiosslError, ManifestError
 from audiossl.core.types import Batch, Position
-from audiossl.data.reading import path_of, read_cut
+from audiossl.data.reading import place_of, read_cut
 from audiossl.data.shard_members import PlaceError
 from audiossl.data.stream import BatchStream, Item, StreamPlan
 
@@ -39,7 +39,7 @@ def collate(
     for cut, sound in zip(cuts, sounds, strict=True):
         if len(sound) < min_samples:
             raise AudioError(
-                f"{path_of(cut) or cut.id} is too short: row {cut.id} has {len(sound)} samples at {sample_rate_hz} Hz, "
+                f"{place_of(cut)} is too short: row {cut.id} has {len(sound)} samples at {sample_rate_hz} Hz, "
                 f"and {min_samples} are needed; leave it out, or set the loader's min_duration_s in training."
             )
     lengths = torch.tensor([len(sound) for sound in sounds], dtype=torch.int64)
@@ -83,7 +83,7 @@ def check_longest(cuts: Iterable[Cut], plan: StreamPlan) -> None:
         first = too_long[0]
         raise ManifestError(
             f"{len(too_long)} of {num_rows} rows last longer than the {most_s:g} s that this encoder reads, the first "
-            f"is {first.id} ({path_of(first)}) with {first.duration:g} s; cut such recordings into parts, set "
+            f"is {first.id} ({place_of(first)}) with {first.duration:g} s; cut such recordings into parts, set "
             f"data.max_crop_s={most_s:g} in training, or let the states of a frozen encoder be kept (features=auto), "
             f"for which long recordings are encoded chunk by chunk."
         )

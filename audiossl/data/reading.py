@@ -16,6 +16,7 @@ import soxr
 
 from audiossl.core.errors import AudioError
 from audiossl.data.assembled import read_assembled
+from audiossl.data.shard_members import ShardMember
 from audiossl.data.sound_file import LEAST_SHARE, ROUNDING_S, Levels, SoundFile, Wave, opened, warn_once
 
 if TYPE_CHECKING:
@@ -156,8 +157,8 @@ def _file_of(cut: Cut) -> Iterator[SoundFile]:
     with opened(path) as file:
         if file.sample_rate_hz != rate:
             raise AudioError(
-                f"{path} is sampled at {file.sample_rate_hz} Hz, but its manifest row {cut.id} says {rate} Hz; make "
-                f"the manifest again from the files as they are."
+                f"{place_of(cut)} is sampled at {file.sample_rate_hz} Hz, but its manifest row {cut.id} says {rate} "
+                f"Hz; make the manifest again from the files as they are."
             )
         yield file
 
@@ -165,7 +166,7 @@ def _file_of(cut: Cut) -> Iterator[SoundFile]:
 def _of_channel(frames: Wave, cut: Cut) -> Wave:
     """(S, channels) -> (S,): the row's channel, or their mean. Raises AudioError for a channel that is not there."""
     column = channel_of(cut, frames.shape[1])
-    return _mean(frames, path_of(cut) or cut.id) if column is None else frames[:, column]
+    return _mean(frames, place_of(cut)) if column is None else frames[:, column]
 
 
 def channel_of(cut: Cut, num_channels: int) -> int | None:
@@ -178,7 +179,7 @@ def channel_of(cut: Cut, num_channels: int) -> int | None:
     channels, wanted = cut.recording.channel_ids or [0], cut.channel
     if len(channels) > 1 and num_channels != len(channels):
         raise AudioError(
-            f"{path_of(cut)} has {num_channels} channel(s), and its manifest row {cut.id} lists {len(channels)}; make "
+            f"{place_of(cut)} has {num_channels} channel(s), and its manifest row {cut.id} lists {len(channels)}; make "
             f"the manifest again from the files as they are."
         )
     if isinstance(wanted, int) and wanted not in channels:
@@ -195,6 +196,13 @@ def path_of(cut: Cut) -> str | None:
         return None
     source = recording.sources[0]
     return str(source.source) if source.type == "file" else None
+
+
+def place_of(cut: Cut) -> str:
+    """What messages call the sound of a row: its file, its member of a shard, or its own id."""
+    path = path_of(cut)
+    member = None if path is None else ShardMember.parse(path)
+    return f"{member.name} in {member.tar}" if member else path or str(cut.id)
 
 
 def resample(samples: Wave, from_hz: int, to_hz: int) -> Wave:

@@ -26,7 +26,7 @@ from audiossl.core.errors import ConfigError, ManifestError
 from audiossl.core.types import Position
 from audiossl.data.config import LoaderConfig
 from audiossl.data.draws import EpochDraws, Use
-from audiossl.data.reading import path_of
+from audiossl.data.reading import place_of
 
 if TYPE_CHECKING:
     from lhotse import CutSet
@@ -208,12 +208,12 @@ def _usable_rows(cuts: Iterable[Cut], plan: StreamPlan) -> Iterator[Cut]:
         least_s, most_s = cut.duration / fastest, cut.duration / slowest
         if least_s < plan.shortest_s:
             raise ManifestError(
-                f"Row {cut.id} ({path_of(cut)}) lasts {least_s:g} s{_at(fastest)}, too short for this encoder, which "
+                f"Row {cut.id} ({place_of(cut)}) lasts {least_s:g} s{_at(fastest)}, too short for this encoder, which "
                 f"needs {plan.shortest_s:g} s; leave it out, or set the loader's min_duration_s in training."
             )
         if not config.fits(1, min(most_s, config.max_crop_s or most_s) if train else most_s):
             raise ManifestError(
-                f"Row {cut.id} ({path_of(cut)}) lasts {most_s:g} s{_at(slowest)}, longer than max_duration_s="
+                f"Row {cut.id} ({place_of(cut)}) lasts {most_s:g} s{_at(slowest)}, longer than max_duration_s="
                 f"{config.max_duration_s:g}; raise that, set max_crop_s in training, or cut the recording into parts."
             )
         yield cut

@@ -19,7 +19,7 @@ from audiossl.core.terminal import progress
 from audiossl.core.types import Batch, Features
 from audiossl.data.config import LoaderConfig
 from audiossl.data.loader import collate, make_loader
-from audiossl.data.reading import path_of
+from audiossl.data.reading import place_of
 from audiossl.data.stream import StreamPlan
 from audiossl.encoders.devices import place
 from audiossl.encoders.layers import last_layer
@@ -140,7 +140,7 @@ def check_finite(batch: Batch, features: Features) -> None:
         if all(bool(states.isfinite().all()) for states in features.item(index)):
             continue
         peak = float(batch.wavs[index].abs().max())
-        row = f"row {batch.cuts[index].id} ({path_of(batch.cuts[index])})" if batch.cuts else f"item {index}"
+        row = f"row {batch.cuts[index].id} ({place_of(batch.cuts[index])})" if batch.cuts else f"item {index}"
         mend = "scale the recording, or leave it out" if peak > 1 else "check its weights, and compute in fp32"
         reach = f"samples reach {peak:.3g} (sound lies in [-1, 1])"
         raise AudioError(f"The encoder makes NaN or infinity of {row}, whose {reach}; {mend}.")

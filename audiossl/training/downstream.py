@@ -13,7 +13,7 @@ from torch import Tensor
 
 from audiossl.core.errors import AudioError, AudiosslError, TrainingError
 from audiossl.core.types import Batch, Features
-from audiossl.data.reading import path_of
+from audiossl.data.reading import place_of
 from audiossl.encoders.devices import device_of
 from audiossl.encoders.finetuning import FinetuneConfig, make_trainable, set_training_mode
 from audiossl.encoders.long_audio import longest_whole_s
@@ -120,7 +120,7 @@ class Downstream(Task):
             held = 4 * num_frames * sum(upstream.widths[layer] for layer in layers)
             if num_frames > MOST_FRAMES or held > MOST_BYTES:
                 raise AudioError(
-                    f"{path_of(cut) or cut.id} lasts {cut.duration / 60:.0f} minutes, of which this head needs all "
+                    f"{place_of(cut)} lasts {cut.duration / 60:.0f} minutes, of which this head needs all "
                     f"{num_frames} frames at once ({held / 1e9:.1f} GB); cut it into parts (the columns start and end "
                     f"of a table), or train a head that needs no more than the mean over time."
                 )

@@ -12,7 +12,7 @@ from lhotse import MonoCut, Recording
 
 from audiossl.core.errors import AudioError
 from audiossl.data.checks import validate
-from audiossl.data.reading import audio_facts, path_of, read_audio, read_cut
+from audiossl.data.reading import audio_facts, path_of, place_of, read_audio, read_cut
 
 
 def test_a_segment_is_read_exactly(sound):
@@ -168,3 +168,10 @@ def test_a_channel_that_is_not_there(sound, row, channel, listed, num_channels, 
         read_cut(cut, 16000)
     (problem,) = validate([cut], read_audio=False)
     assert re.search(message, problem.message)
+
+
+def test_a_message_calls_a_member_by_its_name_and_tar(row):
+    digest = "0" * 32
+    assert place_of(row("a", 8, path=f"/x/1.tar#512+9:{digest}:a.flac")) == "a.flac in /x/1.tar"
+    assert place_of(row("a", 8, path="b.wav")) == "b.wav"
+    assert place_of(row("a", 8).append(row("b", 8))) != ""
