@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Pre-train `tera_mini` on freely licensed speech: 0 pool, 1 prepare, 2 pre-train, 4 report with reconstructions.
-# Another encoder: --task distil_mini --upstream mel_transformer, for instance.
+# Another encoder: --task distil_mini_first --task distil_mini --upstream mel_transformer, for instance.
 set -euo pipefail
 recipe=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 corpus=ssl_union
@@ -19,8 +19,11 @@ settings_of() {
         tera_mini_views) echo "init=$(run_folder tera_mini "$2" "$3")" ;;
         tera_mini_voices) echo "init=$(run_folder tera_mini_views "$2" "$3")" ;;
         tera_mini_last) echo "init=$(run_folder tera_mini_voices "$2" "$3")" ;;
-        distil_mini) teacher objective_options.terms.words.options.teacher ;;
-        distil_mini_gpu) teacher objective_options.terms.distil.options.teacher ;;
+        distil_mini_first) teacher objective_options.teacher ;;
+        distil_mini)
+            echo "init=$(run_folder distil_mini_first "$2" "$3")"
+            teacher objective_options.terms.words.options.teacher
+            ;;
     esac
 }
 
