@@ -114,13 +114,24 @@ def test_packed_layouts_are_measured_where_one_call_attends_within_all_items() -
     assert layouts_of("hubert, base", "float32") == layouts_of("wavlm, base", "bfloat16") == {"audiossl": "auto"}
 
 
-# All but the step of wav2vec 2.0, whose draws transformers makes one by one.
+def measured_on_cpu(folder: Path, *parts: str) -> Session:
+    quick = ("--device", "cpu", "--quick", "--rounds", "2", "--budget-s", "3000")
+    session = gpu.main(["--out", str(folder), *quick, *(("--only", *parts) if parts else ())])
+    assert [each.what for each in session.checks if not each.passed] == []
+    return session
+
+
 @pytest.mark.slow
 def test_it_runs_without_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    parts = ("checks", "varlen", "forward", "fine-tuning", "pretraining", "heads")
-    quick = ("--device", "cpu", "--quick", "--rounds", "2", "--budget-s", "3000")
-    session = gpu.main(["--out", str(tmp_path), *quick, "--only", *parts])
-    assert [each.what for each in session.checks if not each.passed] == []
-    assert set(session.numbers) >= {"forward", "fine_tuning", "pretraining", "heads"}
+    session = measured_on_cpu(tmp_path, "pretraining", "heads")
+    assert set(session.numbers) >= {"pretraining", "heads"}
+
+
+@pytest.mark.slow
+@pytest.mark.long
+def test_all_of_it_runs_without_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    session = measured_on_cpu(tmp_path)
+    assert set(session.numbers) >= {"forward", "fine_tuning", "pretraining", "wav2vec2", "heads"}
     assert all(f"Forward pass: {style}" in session.sections for style in STYLES)
