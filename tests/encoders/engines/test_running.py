@@ -74,9 +74,10 @@ def test_openvino(kind: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["base", pytest.param("wavlm", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["base", "wavlm"])
 def test_compile(kind: str, cache: Path) -> None:
-    """In a process of its own: torch's compiler crashes in some that have loaded much else before."""
+    """In a process of its own, and not beside all other tests: torch's compiler crashes where much else was loaded."""
     process = get_context("spawn").Process(target=check_compiled, args=(kind, cache))
     process.start()
     process.join(300)
