@@ -1,6 +1,6 @@
 """How fast a student is beside its teacher and tera_mini: recordings of several lengths, one at a time.
 
-    python -m benchmarks.teacher_speed --teacher hf:FOLDER --write
+python -m benchmarks.teacher_speed --teacher hf:FOLDER --write
 """
 
 from __future__ import annotations
