@@ -40,7 +40,7 @@ def test_fit_apply_and_stats(audiossl: Run, corpus: Path, tmp_path: Path) -> Non
     ctm.write_text(f"{name} 1 0 0.1 a\n{name} 1 0.1 0.1 b\n")
     found = json.loads(audiossl("units", "stats", out, "--labels", ctm, "--json").out)
     assert (found["num_recordings"], found["num_labels"]) == (1, 2)
-    assert 0 < found["metrics"]["pnmi"]["value"] <= 1
+    assert 0 <= found["metrics"]["pnmi"]["value"] <= 1  # of twenty frames: 0 where both halves have the same units
     also = json.loads(audiossl("units", "stats", units, "--manifest", dev, "--labels", ctm, "--json").out)
     assert also["metrics"]["pnmi"]["value"] == found["metrics"]["pnmi"]["value"]
     by_speaker = audiossl("units", "stats", units, "--group", "speaker")
