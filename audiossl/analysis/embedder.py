@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from audiossl.core.errors import AudioError, ConfigError
 from audiossl.core.tensors import fingerprint
 from audiossl.data.sources import cuts_from_files
+from audiossl.encoders.devices import device_of
 from audiossl.encoders.layers import parse_layers
 from audiossl.encoders.loading import load_upstream
 from audiossl.encoders.upstream import Upstream
@@ -68,7 +69,7 @@ class AudioEmbedder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def transform(self, X: Any) -> Vectors:  # noqa: N803
         """(N, D) of N recordings, in their order.
 
-        Raises AudioError for what is no recording or cannot be read, with its place in the list.
+        Raises AudioError for what is no recording, with its place in the list, and for a file that cannot be read.
         """
         check_is_fitted(self)
         recordings = _listed(X)
@@ -103,17 +104,19 @@ class AudioEmbedder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         )
         cuts = list(cuts_from_files([Path(path) for path in paths], paths))
         source.extract(cuts)
-        return [self._joined(source.batch([cut]).features.layers, 0) for cut in cuts]  # type: ignore[union-attr]
+        return [self._joined(source.batch([cut]).features.layers) for cut in cuts]  # type: ignore[union-attr]
 
     @torch.inference_mode()
     def _of_sound(self, sound: Vectors) -> Vectors:
-        features = self.encoder_(torch.from_numpy(sound)[None], up_to_layer=self.layers_[-1])
+        wavs = torch.from_numpy(sound)[None].to(device_of(self.encoder_))
+        features = self.encoder_(wavs, up_to_layer=self.layers_[-1])
         if self.pool == "mean":
-            return self._joined([layer.mean(1, keepdim=True) for layer in features.layers], 0)
-        return self._joined([statistics_of(layer, features.lengths)[:, None] for layer in features.layers], 0)
+            return self._joined([layer.mean(1, keepdim=True) for layer in features.layers])
+        return self._joined([statistics_of(layer, features.lengths)[:, None] for layer in features.layers])
 
-    def _joined(self, layers: Sequence[torch.Tensor], item: int) -> Vectors:
-        parts = [layers[layer][item, 0].float().cpu().numpy() for layer in self.layers_]
+    def _joined(self, layers: Sequence[torch.Tensor]) -> Vectors:
+        """Layers (1, 1, D_l) of one recording, pooled -> (D,)."""
+        parts = [layers[layer][0, 0].float().cpu().numpy() for layer in self.layers_]
         return np.concatenate(parts)
 
 

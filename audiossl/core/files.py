@@ -9,8 +9,9 @@ import os
 import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from audiossl.core.errors import AudiosslError, OutputError, first_line
@@ -76,6 +77,23 @@ def unwritable(path: Path, error: Exception) -> OutputError:
     made = OutputError(f"{path} {sentence}")
     made.errno, made.strerror = number, reason
     return made
+
+
+class AtomicWriter:
+    """A context in which `out` is written bit by bit. What `_stack` holds is closed when it ends, well or not.
+
+    Raises OutputError where there is no room for a part.
+    """
+
+    def __init__(self, out: str | Path) -> None:
+        self.out, self._stack = Path(out), ExitStack()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
+        if isinstance(error, OSError) and error.filename is None and not isinstance(error, AudiosslError):
+            raise unwritable(self.out, error) from error
 
 
 def is_url(text: str) -> bool:

@@ -10,10 +10,8 @@ from __future__ import annotations
 import csv
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,8 +19,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from audiossl.core.errors import AudiosslError, ConfigError, ManifestError
-from audiossl.core.files import atomic_write, unwritable
+from audiossl.core.errors import ConfigError, ManifestError
+from audiossl.core.files import AtomicWriter, atomic_write
 from audiossl.encoders.spans import FrameSpan, Spans
 
 TABLE_SUFFIXES: Mapping[str, bytes] = {".csv": b"id,file,", ".parquet": b"PAR1"}
@@ -43,7 +41,7 @@ class Place(NamedTuple):
     duration_s: float
 
 
-class TableWriter:
+class TableWriter(AtomicWriter):
     """Writes the rows of recordings in the order of `places`, each as soon as it is its turn.
 
     Those that come before their turn wait in memory. The file appears when the block has ended well.
@@ -55,8 +53,9 @@ class TableWriter:
     """
 
     def __init__(self, out: str | Path, layers: Sequence[int], spans: Spans, places: Mapping[str, Place]) -> None:
-        self.out, self.layers, self.spans, self.places = Path(out), tuple(layers), spans, places
-        self._stack, self._seen = ExitStack(), set[str]()
+        super().__init__(out)
+        self.layers, self.spans, self.places = tuple(layers), spans, places
+        self._seen = set[str]()
         self._turns, self._waiting, self._whole = deque(places), dict[str, list[_Row]](), set[str]()
         self._kind: type[_CsvFile | _ParquetFile] = _CsvFile
         if self.out.suffix == ".parquet":
@@ -68,13 +67,6 @@ class TableWriter:
         self._sink = self._kind(temporary)
         self._stack.callback(self._sink.close)
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stack.__exit__(kind, error, trace)
-        if isinstance(error, OSError) and error.filename is None and not isinstance(error, AudiosslError):
-            raise unwritable(self.out, error) from error
 
     def write(self, name: str, states: Sequence[Tensor]) -> None:
         """A whole recording: (T, D) of each layer, of any type and on any device."""

@@ -14,24 +14,22 @@ import shutil
 import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from audiossl.core.errors import AudiosslError, ManifestError
-from audiossl.core.files import atomic_write, unwritable
+from audiossl.core.errors import ManifestError
+from audiossl.core.files import AtomicWriter, atomic_write
 from audiossl.core.untrusted import FileNames
 
 ARCHIVE_SUFFIX = ".npz"
 Array = npt.NDArray[np.float32]
 
 
-class NpzWriter:
+class NpzWriter(AtomicWriter):
     """Writes each recording as it comes.
 
     out: one archive if it ends in .npz, which appears when the block has ended well, or a folder for one file each.
@@ -43,8 +41,8 @@ class NpzWriter:
     """
 
     def __init__(self, out: str | Path, layers: Sequence[int], *, pool: str = "none") -> None:
-        self.out, self.layers, self.pool = Path(out), tuple(layers), pool
-        self._stack = ExitStack()
+        super().__init__(out)
+        self.layers, self.pool = tuple(layers), pool
         self._files, self._members = FileNames(ARCHIVE_SUFFIX), set[str]()
         self._archive: zipfile.ZipFile | None = None
         self._temporary: Path | None = None
@@ -54,13 +52,6 @@ class NpzWriter:
             temporary = self._stack.enter_context(atomic_write(self.out))
             self._archive = self._stack.enter_context(zipfile.ZipFile(temporary, "w"))
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stack.__exit__(kind, error, trace)
-        if isinstance(error, OSError) and error.filename is None and not isinstance(error, AudiosslError):
-            raise unwritable(self.out, error) from error  # of a part that had no room
 
     def write(self, name: str, states: Sequence[Tensor]) -> None:
         """A whole recording: (T, D_l) of each layer, of any type and on any device."""
