@@ -17,6 +17,7 @@ from audiossl.data.config import LoaderConfig
 from audiossl.data.folds import FoldsConfig
 from audiossl.data.manifests import read_manifest
 from audiossl.data.mixing import CORPUS, check_shares, read_mixed
+from audiossl.data.subsets import read_amount, subset
 from audiossl.encoders.encoder_file import has_encoder_file
 from audiossl.encoders.finetuning import FinetuneConfig
 from audiossl.features.config import CacheConfig, FeaturesSetting
@@ -100,10 +101,30 @@ class DataConfig(LoaderConfig):
     disjoint: str = ""
     """A field of the rows (speaker, ...) of which no two splits may share a value. 'recording' makes an error of what
     else is a warning. Empty for none."""
+    subset: str = ""
+    """How much of the training rows is used: a time such as 10min or 1h, or a share such as 10% or 0.1, of each speaker
+    in proportion. A smaller part lies within a larger one. Empty for all."""
+    subset_draw: CountOrZero = 0
+    """Which of many parts of that size. It depends on nothing else but the ids of the rows."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.subset:
+            read_amount(self.subset, "data.subset")
 
     def path(self, split: str) -> Path:
         """The manifest of a split. Beside train, dev, test and all, it is the file `<split>.jsonl.gz` in `dir`."""
         return Path(self.dir) / getattr(self, split, f"{split}.jsonl.gz")
+
+    def rows(self, split: str) -> CutSet:
+        """The rows of a split: of train, those of `subset`. Raises ManifestError."""
+        rows = self._all_rows(split)
+        if not self.subset or split != "train":
+            return rows
+        return subset(rows, self.subset, self.subset_draw, where=str(self.path(split)))
+
+    def _all_rows(self, split: str) -> CutSet:
+        return read_manifest(self.path(split))
 
 
 @dataclass(frozen=True)
@@ -176,8 +197,8 @@ class PretrainData(DataConfig):
     def shares(self) -> Mapping[str, Mapping[str, float]]:
         return {CORPUS: self.mix, **self.compose} if self.mix else self.compose
 
-    def rows(self, split: str) -> CutSet:
-        """The rows of a split, of all manifests that are mixed. Raises ManifestError."""
+    def _all_rows(self, split: str) -> CutSet:
+        """The rows of a split, of all manifests that are mixed."""
         return read_mixed(self.mixed_paths) if self.mix and split == "train" else read_manifest(self.path(split))
 
     @property

@@ -14,7 +14,7 @@ from audiossl.experiments.folder import RunFolder
 _log = logging.getLogger(__name__)
 # Settings of the data on which it depends which rows are in a batch.
 _ORDER = {"batch_size", "max_duration_s", "num_buckets", "min_duration_s", "max_crop_s", "balance", "speeds"}
-_ORDER |= {"mix", "compose", "order", "window_shards"}
+_ORDER |= {"mix", "compose", "order", "window_shards", "subset", "subset_draw"}
 
 
 def begin_again(run: RunFolder, config: Any) -> int:

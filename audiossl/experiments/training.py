@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from audiossl.core.errors import CheckpointError
-from audiossl.data.manifests import read_manifest
 from audiossl.encoders.encoder_file import EncoderFile
 from audiossl.encoders.kept import load_identified
 from audiossl.encoders.weights import save_upstream
@@ -48,7 +47,7 @@ def train_one(config: Experiment, out: Path, *, resume: bool = False, overwrite:
     run = RunFolder(out)
     with run.writing(resume=resume, overwrite=overwrite, inputs=inputs_of(config)):
         before = begin_again(run, config) if resume else None
-        cuts = {split: read_manifest(config.data.path(split)) for split in ("train", "dev")}
+        cuts = {split: config.data.rows(split) for split in ("train", "dev")}
         asked, config = config, complete_config(config, cuts["train"])
         # The fingerprint is of the weights as they come, before anything is added to them.
         upstream, upstream_fingerprint = encoder = load_identified(config.upstream, config.upstream_options)

@@ -16,7 +16,6 @@ from rich.console import Console
 
 from audiossl.core.errors import ConfigError, TrainingError
 from audiossl.core.processes import world_size
-from audiossl.data.manifests import read_manifest
 from audiossl.encoders.kept import load_identified
 from audiossl.encoders.upstream import Upstream
 from audiossl.experiments.building import (
@@ -61,7 +60,7 @@ def train_sweep(config: Experiment, out: Path, *, resume: bool = False, overwrit
             raise ConfigError(f"{out} is a run of its own and cannot become a sweep; choose another folder with --out.")
         if resume and config.sweep.budget:
             _check_same_plan(config, out)
-        cuts = {split: read_manifest(config.data.path(split)) for split in ("train", "dev")}
+        cuts = {split: config.data.rows(split) for split in ("train", "dev")}
         upstream, mark = encoder = load_identified(config.upstream, config.upstream_options)
         identity = identity_facts(config, encoder, RunFolder(out).facts if resume else None)
         members = _members(config, out, cuts, upstream, resume)
