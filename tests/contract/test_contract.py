@@ -1,6 +1,6 @@
 """Every registered plug-in passes its contract, and every upstream x interface x task trains and saves at toy size.
 
-By default all pairs of an upstream, an interface and a task; the whole product is slow.
+By default, and in CI, all pairs of an upstream, an interface and a task; the whole product is long.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ PAIRS = [(n, i, d) for n, i, d in EVERYTHING if (n == "tera") + (i == INTERFACE)
 
 @pytest.mark.parametrize(
     ("name", "interface", "downstream"),
-    [pytest.param(*case, marks=[] if case in PAIRS else pytest.mark.slow) for case in EVERYTHING],
+    [pytest.param(*case, marks=[] if case in PAIRS else [pytest.mark.slow, pytest.mark.long]) for case in EVERYTHING],
 )
 def test_everything_fits_everything(name: str, interface: str, downstream: str) -> None:
     upstream = toy(name)

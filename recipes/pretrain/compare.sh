@@ -1,0 +1,93 @@
+#!/usr/bin/env bash
+# Two questions of papers, asked of small encoders on one pool: which alterations of TERA help, and whether units or frames
+# are the better input of BERT. Started again, it goes on: what is finished is not done again.
+set -euo pipefail
+recipe=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+manifests=data/pretrain asterisk=data/asterisk out=runs/compare steps=400 batch_s=24 tuning=500 overrides=() question=""
+
+usage() {
+    cat <<EOF
+Usage: $recipe/compare.sh tera|bert [flag ...] [key=value ...]
+
+  tera               alterations of time (T), frequency (F) and magnitude (M), parts of the pool, 6 blocks in place of 3
+  bert               BERT on units and on log mel frames, then fine-tuned by CTC with 10 % and all of asterisk's labels
+  --manifests DIR    the pool's train.jsonl.gz and dev.jsonl.gz (default: $manifests, from run.sh --stage 1 --stop-stage 1)
+  --asterisk DIR     asterisk's manifests (default: $asterisk, from recipes/asterisk/run.sh --stage 1 --stop-stage 1)
+  --steps N          of every pre-training (default: $steps)
+  --batch_s N        seconds of sound in a batch of a pre-training (default: $batch_s)
+  --tuning N         steps of every fine-tuning (default: $tuning)
+  --out DIR          folder of the runs (default: $out)
+  key=value          settings for every \`audiossl pretrain\`
+EOF
+}
+
+while (($#)); do
+    case $1 in
+        -h | --help) usage && exit 0 ;;
+        tera | bert) question=$1 && shift && continue ;;
+        *=*) overrides+=("$1") && shift && continue ;;
+        --manifests | --asterisk | --steps | --batch_s | --tuning | --out)
+            (($# > 1)) || { echo "error: $1 needs a value." >&2 && exit 2; } ;;
+        *) echo "error: '$1' is no question, no flag and no key=value setting." >&2 && usage >&2 && exit 2 ;;
+    esac
+    declare "${1#--}=$2"
+    shift 2
+done
+[[ -n $question ]] || { echo "error: name a question, tera or bert." >&2 && usage >&2 && exit 2; }
+needed=("$manifests")
+[[ $question == tera ]] || needed+=("$asterisk")
+for folder in "${needed[@]}"; do
+    [[ -f $folder/train.jsonl.gz ]] || { echo "error: there is no $folder/train.jsonl.gz; see --help." >&2 && exit 1; }
+done
+
+python=${PYTHON:-python3}
+audiossl() { "$python" -m audiossl "$@"; }
+
+# pretrained NAME YAML [key=value ...]
+pretrained() {
+    local run=$out/$question/$1 setting=$2
+    shift 2
+    if [[ -f $run/upstream.safetensors ]]; then
+        echo "$run is finished."
+    elif compgen -G "$run/checkpoints/*" >/dev/null; then
+        audiossl pretrain --resume "$run"
+    else
+        audiossl pretrain "$recipe/$setting.yaml" "data.dir=$manifests" "trainer.steps=$steps" trainer.eval_every=100 \
+            trainer.warmup_steps=50 "data.max_duration_s=$batch_s" "$@" "${overrides[@]}" --out "$run" --overwrite
+    fi
+}
+
+# recognised NAME UPSTREAM YAML SUBSET [key=value ...]: trained, and evaluated on test.
+recognised() {
+    local run=$out/$question/asr/$1
+    [[ ! -d $run/test ]] || { echo "$run is finished." && return; }
+    audiossl train "$recipe/../asterisk/$3.yaml" "upstream=$2" "data.dir=$asterisk" "data.subset='$4'" \
+        "trainer.steps=$tuning" "${@:5}" --out "$run" --overwrite
+    audiossl evaluate "$run"
+}
+
+if [[ $question == tera ]]; then
+    pretrained T tera_mini_first objective_options.frequency=0 objective_options.magnitude=0
+    pretrained F tera_mini_first objective_options.time=0 objective_options.magnitude=0
+    pretrained M tera_mini_first objective_options.time=0 objective_options.frequency=0 objective_options.magnitude=1
+    pretrained T+F tera_mini_first objective_options.magnitude=0
+    pretrained T+F+M tera_mini_first
+    pretrained 25% tera_mini_first data.subset=25%
+    pretrained 50% tera_mini_first data.subset=50%
+    pretrained 6-blocks tera_mini_first upstream_options.num_layers=6
+else
+    units=$out/bert/units
+    [[ -f $units/units.json ]] || audiossl units fit mfcc --clusters 200 "$manifests/train.jsonl.gz" --out "$units"
+    pretrained units-encoder bert_units_mini "upstream_options.units=$units"
+    pretrained frames-encoder bert_frames_mini
+    ctc=(task.head.kind=linear upstream_options.dropout=0.1)
+    for part in 100% 10%; do
+        for input in units frames; do
+            recognised "$input-ctc-$part" "$out/bert/$input-encoder" finetuning "$part" "${ctc[@]}"
+        done
+        recognised "random-ctc-$part" "$out/bert/frames-encoder" finetuning "$part" "${ctc[@]}" upstream_options.weights=random
+    done
+    for input in units frames; do
+        recognised "$input-frozen-100%" "$out/bert/$input-encoder" asr 100%
+    done
+fi
