@@ -132,7 +132,7 @@ class BatchStream(Sampler[Item]):
         # What fits into the pool is read from its file once, not in every pass.
         held = list(islice(cuts, pool_size + 1))
         self._cuts: Iterable[Cut] = held if len(held) <= pool_size else cuts
-        deque(_usable_rows(self._cuts, plan), maxlen=0)
+        check_usable(self._cuts, plan)
 
     def __iter__(self) -> Iterator[Item]:
         start, place = self.plan.start, (self.plan.rank, None, self.plan.world_size)
@@ -188,6 +188,11 @@ def pack(rows: Iterable[T], config: LoaderConfig, duration_of: Callable[[T], flo
             batches.append([row])
             longest_s = lasts_s
     return batches
+
+
+def check_usable(cuts: Iterable[Cut], plan: StreamPlan) -> None:
+    """Raise ManifestError for rows of which no batch can be made, in one pass over them."""
+    deque(_usable_rows(cuts, plan), maxlen=0)
 
 
 def _usable_rows(cuts: Iterable[Cut], plan: StreamPlan) -> Iterator[Cut]:

@@ -22,7 +22,7 @@ from audiossl.data.draws import at_speed
 from audiossl.data.leaks import check_leaks
 from audiossl.data.loader import check_longest, make_loader
 from audiossl.data.manifests import read_manifest
-from audiossl.data.stream import StreamPlan
+from audiossl.data.stream import StreamPlan, check_usable
 from audiossl.encoders.building import build_upstream
 from audiossl.encoders.loading import load_upstream
 from audiossl.encoders.long_audio import LONGEST_WHOLE_S
@@ -145,6 +145,8 @@ def batch_source(
     plan = StreamPlan.of(upstream, data, seed=config.seed, train=split == "train")
     if stored is None:  # before the first step, and before anything is written
         check_longest(cuts[split], plan)
+        if split != "train":  # else found at the first evaluation
+            check_usable(cuts[split], plan)
         _warn_of_long(cuts[split], data, split)
     return stored or (lambda start, rank, world: make_loader(cuts[split], plan.at(start, rank, world)))
 

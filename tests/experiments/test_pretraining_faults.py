@@ -13,6 +13,7 @@ from toys.miniatures import TOY
 from toys.tera import short_pretraining
 
 from audiossl import Batch, load_upstream
+from audiossl.core.errors import ManifestError
 from audiossl.core.tensors import read_tensors
 from audiossl.encoders.testing import noise, pad
 from audiossl.experiments.building import build_objective
@@ -114,3 +115,10 @@ def test_bfloat16_stays_near_single_precision(corpus: Path, tmp_path: Path) -> N
     single, half = ([line["loss"] for line in log_of(run)] for run in runs)
     assert half == pytest.approx(single, rel=0.05)
     assert half != single
+
+
+def test_a_dev_row_that_no_batch_can_hold_is_named_before_the_first_step(corpus: Path, tmp_path: Path) -> None:
+    config = short_pretraining(corpus, "data.max_duration_s=0.3", "data.max_crop_s=0.2")
+    with pytest.raises(ManifestError, match=r"lasts .* s, longer than max_duration_s=0\.3"):
+        pretrain(config, tmp_path / "run")
+    assert not (tmp_path / "run" / "log.jsonl").exists()
