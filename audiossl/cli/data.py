@@ -70,12 +70,12 @@ def from_kaldi(
 
 @app.command("from-annotations")
 def from_annotations(
-    tables: Annotated[list[Path], typer.Argument(help="Raven selection tables, Audacity label tracks or CSV tables.")],
+    tables: Annotated[list[Path], typer.Argument(help="Tables of Raven, Audacity, CSV or RTTM.")],
     out_dir: Annotated[Path, typer.Option("--out", help="Folder to write <split>.jsonl.gz into.")],
     rows: Annotated[str, typer.Option(help="calls (a row for each annotation) or windows (over whole recordings).")],
     audio_root: Annotated[Path, typer.Option(help="What the tables' paths are relative to.")] = Path(),
     audio: Annotated[Optional[Path], typer.Option(help="The recording of a table that names none.")] = None,  # noqa: UP045
-    kind: Annotated[str, typer.Option(help="raven, audacity or csv; default: told by the content.")] = "",
+    kind: Annotated[str, typer.Option(help="raven, audacity, csv or rttm; default: told by the content.")] = "",
     column: Annotated[list[str] | None, typer.Option(help="The table's own name, as in label=Species.")] = None,
     encoding: Annotated[str, typer.Option(help="Of the tables.")] = "utf-8",
     window_s: Annotated[float, typer.Option(help="Length of a window.")] = 1.0,

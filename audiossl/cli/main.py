@@ -201,14 +201,23 @@ def report(
         ),
     ],
     to: Annotated[Path, typer.Option("--out", help="Folder of the report.")] = Path("report"),
+    table: Annotated[
+        Path | None, typer.Option("--table", help="A .csv, .md or .tex that gets the table of figures.")
+    ] = None,
 ) -> None:
     """Compare runs in one HTML page: table with intervals, layer weights, confusion, learning curves."""
     from audiossl.report import build_report, summary_note, summary_table
+    from audiossl.report.tables import check_table, write_table
 
+    if table:
+        check_table(table)
     made = build_report(runs, to)
     console().print(summary_table(runs))
     if note := summary_note(runs):
         console().print(shown(note))
+    if table:
+        write_table(runs, table)
+        print(f"Table: {table}")
     print(f"Report: {made}")
 
 

@@ -259,12 +259,13 @@ def _inside(row: Annotation, facts: AudioFacts) -> Annotation:
 
 
 def _below(path: str, root: Path, where: str) -> Path:
-    """A path of a table: as it is, below the root, or by its name alone anywhere below the root."""
+    """A path of a table: as it is, below the root, or by its name alone, with or without its ending, below the root."""
     name = local_path(path, root)
     for place in (root / name, Path(name)):
         if place.is_file():
             return place
-    found = sorted(root.rglob(Path(name).name))
+    found = sorted(root.rglob(glob.escape(Path(name).name)))
+    found = found or [each for each in sounds_below(root) if each.stem == Path(name).name]
     if len(found) == 1:
         return found[0]
     what = f"{len(found)} files have that name" if found else "there is no such sound file"

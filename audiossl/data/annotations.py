@@ -1,6 +1,6 @@
 """Annotation tables: where in a recording something is heard, and what.
 
-Three kinds are read and written:
+Four kinds are read and written:
 
 raven     selection tables of Raven: tabs between columns, `Begin Time (s)`, `End Time (s)`, frequencies in Hz, and one
           column with the label. A selection that is listed for the waveform and for the spectrogram counts once.
@@ -9,6 +9,8 @@ audacity  label tracks of Audacity: start, tab, end, tab, label. A line that beg
           the highest frequency of the label above it.
 csv       a header with a path, a start, an end and a label, with commas, semicolons or tabs between the columns. Every
           other column is kept.
+rttm      lines of NIST's Rich Transcription, `SPEAKER file channel start duration <NA> <NA> label score <NA>`, as
+          diarisation has them. The file is named without its ending. Lines of other types say nothing of when somebody speaks.
 
 `audiossl.data.annotated` makes manifests of them.
 """
@@ -27,8 +29,8 @@ from audiossl.core.errors import ManifestError, did_you_mean
 from audiossl.core.files import atomic_write
 from audiossl.data.tables import Numbers, numbered_lines, parse_table, read_text
 
-Kind = Literal["raven", "audacity", "csv"]
-KINDS: tuple[Kind, ...] = ("raven", "audacity", "csv")
+Kind = Literal["raven", "audacity", "csv", "rttm"]
+KINDS: tuple[Kind, ...] = ("raven", "audacity", "csv", "rttm")
 # What a column is called where the user does not say, in the order in which they are looked for, in any case.
 _RAVEN = {
     "start": ("Begin Time (s)",),
@@ -52,6 +54,9 @@ _CSV = {
 }
 _NEEDED = ("start", "end", "label")
 _OF_VIEWS = ("Selection", "View")  # Raven's own bookkeeping
+_RTTM_TYPE = re.compile(
+    r"SPEAKER|SPKR-INFO|SEGMENT|LEXEME|NON-LEX|NON-SPEECH|NOSCORE|NO_RT_METADATA|FILLER|EDIT|IP|SU|CB|A/P"
+)
 _NUMBER = re.compile(r"\s*[-+]?[\d.,]+(?:[eE][-+]?\d+)?\s*")
 
 
@@ -101,16 +106,20 @@ def read_annotations(
     kind = kind or kind_of(text)
     if kind not in KINDS:
         raise ManifestError(f"{kind!r} is no kind of annotation table. {did_you_mean(kind, KINDS)}")
-    if kind == "audacity":
+    if kind in ("audacity", "rttm"):
         if columns:
-            raise ManifestError(f"{place} is a label track of Audacity, which has no named columns; leave them out.")
-        return list(_audacity(place, text))
+            what = "a label track of Audacity" if kind == "audacity" else "an RTTM file"
+            raise ManifestError(f"{place} is {what}, which has no named columns; leave them out.")
+        return list(_audacity(place, text) if kind == "audacity" else _rttm(place, text))
     return list(_by_columns(place, text, kind, dict(columns or {})))
 
 
 def kind_of(text: str) -> Kind:
-    """By the first line: two numbers are Audacity's, a header with tabs and Raven's times is Raven's, else CSV."""
-    cells = next((line for _, line in numbered_lines("", text)), "").split("\t")
+    """By the first line: RTTM's begins with a type, Audacity's with two numbers, Raven's has its times, else CSV."""
+    first = next((line for _, line in numbered_lines("", text)), "")
+    if first.startswith(";;") or (len(words := first.split()) in (9, 10) and _RTTM_TYPE.fullmatch(words[0])):
+        return "rttm"
+    cells = first.split("\t")
     if len(cells) >= 2 and all(_NUMBER.fullmatch(cell) for cell in cells[:2]):
         return "audacity"
     return "raven" if "Begin Time (s)" in (cell.strip() for cell in cells) else "csv"
@@ -125,14 +134,17 @@ def write_annotations(
     annotations: all that it holds. Audacity's tracks name no file, so they must be of one recording.
     kind: what the table is.
     highest_hz: the upper end of those that state no band, which Raven needs.
-    Raises ManifestError for a label with a tab or a line break, which Raven and Audacity cannot hold.
+    Raises ManifestError for a label with a tab or a line break, which Raven and Audacity cannot hold, and for a label or
+    a file's name with any space, which RTTM cannot.
     """
     rows = list(annotations)
-    if kind != "csv":
+    if kind in ("raven", "audacity"):
         for row in rows:
             if any(sign in row.label for sign in "\t\r\n"):
                 raise ManifestError(f"The label {row.label!r} has a tab or a line break; write a CSV table instead.")
-    made = {"raven": _raven_text, "audacity": _audacity_text, "csv": _csv_text}[kind](rows, highest_hz)
+    made = {"raven": _raven_text, "audacity": _audacity_text, "csv": _csv_text, "rttm": _rttm_text}[kind](
+        rows, highest_hz
+    )
     with atomic_write(Path(path)) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
         file.write(made)
     return Path(path)
@@ -162,6 +174,27 @@ def _audacity(table: Path, text: str) -> Iterator[Annotation]:
             )
         yield _checked(
             Annotation(start_s, end_s, "\t".join(cells[2:]).strip(), low_hz=band[0], high_hz=band[1], where=where)
+        )
+
+
+def _rttm(table: Path, text: str) -> Iterator[Annotation]:
+    read = Numbers(" ")
+    for where, line in numbered_lines(table, text):
+        cells = line.split()
+        if not cells or cells[0].startswith(";;") or (cells[0] != "SPEAKER" and _RTTM_TYPE.fullmatch(cells[0])):
+            continue
+        if cells[0] != "SPEAKER" or len(cells) not in (9, 10):
+            raise ManifestError(
+                f"{where} is not `SPEAKER file channel start duration <NA> <NA> label <NA> <NA>`; correct it."
+            )
+        start_s, lasts_s = (
+            read(where, name, cell) for name, cell in zip(("start", "duration"), cells[3:5], strict=True)
+        )
+        channel = None if cells[2] in ("<NA>", "1") else _channel(where, read(where, "channel", cells[2]))
+        score = None if cells[8] == "<NA>" else read(where, "score", cells[8])
+        label = "" if cells[7] == "<NA>" else cells[7]
+        yield _checked(
+            Annotation(start_s, start_s + lasts_s, label, cells[1], channel=channel, score=score, where=where)
         )
 
 
@@ -236,12 +269,7 @@ def _annotation(
         inside_s = read(where, "File Offset (s)", offset)
         start_s, end_s = inside_s, inside_s + end_s - start_s
     low_hz, high_hz = (read(where, name, own[name]) if own.get(name) else None for name in ("low_hz", "high_hz"))
-    channel = read(where, "channel", own["channel"]) if own.get("channel") else None
-    if channel is not None and (channel < 1 or channel != int(channel)):
-        raise ManifestError(
-            f"{where}: the channel {channel:g} is no whole number from 1; correct it, or leave the column out with "
-            f"--column channel=."
-        )
+    channel = _channel(where, read(where, "channel", own["channel"])) if own.get("channel") else None
     return Annotation(
         start_s,
         end_s,
@@ -249,10 +277,19 @@ def _annotation(
         own.get("path", ""),
         low_hz,
         high_hz,
-        None if channel is None else int(channel),
+        channel,
         where=where,
         fields=others,
     )
+
+
+def _channel(where: str, channel: float) -> int:
+    if channel < 1 or channel != int(channel):
+        raise ManifestError(
+            f"{where}: the channel {channel:g} is no whole number from 1; correct it, or leave the column out with "
+            f"--column channel=."
+        )
+    return int(channel)
 
 
 def _checked(annotation: Annotation) -> Annotation:
@@ -311,6 +348,18 @@ def _csv_text(rows: Sequence[Annotation], highest_hz: float) -> str:
             [row.path, *times, row.label, *band, _score(row), *(row.fields.get(name, "") for name in others)]
         )
     return file.getvalue()
+
+
+def _rttm_text(rows: Sequence[Annotation], highest_hz: float) -> str:
+    lines = []
+    for row in rows:
+        file = Path(row.path).stem
+        for word, what in ((row.label, "label"), (file, "file name")):
+            if len(word.split()) != 1:
+                raise ManifestError(f"The {what} {word!r} is not one word, as RTTM needs; write a CSV table instead.")
+        times = f"{row.start_s:.3f} {row.end_s - row.start_s:.3f}"
+        lines.append(f"SPEAKER {file} {row.channel or 1} {times} <NA> <NA> {row.label} {_score(row) or '<NA>'} <NA>\n")
+    return "".join(lines)
 
 
 def _score(row: Annotation) -> str:

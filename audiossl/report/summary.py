@@ -16,20 +16,20 @@ from audiossl.core.untrusted import shown
 from audiossl.metrics.formatting import PERCENT, interval_written, intervals_note, with_unit, written
 from audiossl.report.runs import Evaluation, RunSummary, read_runs
 
-_FIXED = ("run", "upstream", "interface", "task", "split", "items")
+FIXED = ("run", "upstream", "interface", "task", "split", "items")  # columns beside the figures
 
 
 def summary_table(runs: Sequence[Path], title: str | None = None) -> Table:
     """A rich table with one line a run: its test figures (else dev) with their 95 % intervals."""
-    header, rows = _summary(runs)
+    header, rows = summary_rows(runs)
     # What all runs share is said once, above: a terminal has room for the names and the figures.
-    same = [column for column in _FIXED[2:] if len({row[header.index(column)] for row in rows}) == 1]
+    same = [column for column in FIXED[2:] if len({row[header.index(column)] for row in rows}) == 1]
     shared = ", ".join(f"{column} {rows[0][header.index(column)]}" for column in same)
     table = Table(title=shown(title or shared) or None, title_justify="left", box=None, pad_edge=False)
     named = ["upstream"] if all(upstream in name for name, upstream, *_ in rows) else []
     kept = [number for number, column in enumerate(header) if column not in same + named]
     for column in (header[number] for number in kept):
-        fixed = column in _FIXED[:5]
+        fixed = column in FIXED[:5]
         table.add_column(column, justify="left" if fixed else "right", overflow="fold", min_width=8)
     for row in rows:
         table.add_row(*(shown(row[number]) for number in kept))
@@ -57,8 +57,8 @@ def interval_notes(runs: Sequence[RunSummary]) -> list[str]:
 
 def summary_markdown(runs: Sequence[Path]) -> str:
     """The same lines as a Markdown table, without a trailing newline."""
-    header, rows = _summary(runs)
-    rule = ["---" if column in _FIXED[:5] else "---:" for column in header]
+    header, rows = summary_rows(runs)
+    rule = ["---" if column in FIXED[:5] else "---:" for column in header]
     lines = [header, rule, *([cell.replace("|", "\\|") for cell in row] for row in rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
@@ -80,10 +80,11 @@ def upstream_written(run: RunSummary) -> str:
     return f"{run.upstream} ({remarks})" if remarks else run.upstream or "-"
 
 
-def _summary(paths: Sequence[Path]) -> tuple[list[str], list[list[str]]]:
+def summary_rows(paths: Sequence[Path]) -> tuple[list[str], list[list[str]]]:
+    """Titles and cells of the table as they are written: a line a run, then a line for the mean of several seeds."""
     runs = read_runs(paths)
     names = metric_names(run.best_evaluation for run in runs)
-    header = [*_FIXED, *map(with_unit, names)]
+    header = [*FIXED, *map(with_unit, names)]
     return header, [*(_row(run, names) for run in runs), *_means_over_seeds(runs, names)]
 
 
@@ -96,7 +97,7 @@ def _means_over_seeds(runs: Sequence[RunSummary], names: Sequence[str]) -> list[
     rows = []
     for name, same in _of_seeds(runs):
         cells = [_mean_cell(each, [run.best_evaluation for run in same]) for each in names]
-        rows.append([f"{name}, mean of {len(same)} seeds", *_row(same[0], names)[1 : len(_FIXED)], *cells])
+        rows.append([f"{name}, mean of {len(same)} seeds", *_row(same[0], names)[1 : len(FIXED)], *cells])
     return rows
 
 
@@ -123,12 +124,17 @@ def _mean_cell(name: str, evaluations: Sequence[Evaluation | None]) -> str:
 
 
 def _row(run: RunSummary, names: Sequence[str]) -> list[str]:
+    return [*fixed_cells(run), *_cells(run.best_evaluation, names)]
+
+
+def fixed_cells(run: RunSummary) -> list[str]:
+    """What a line says of a run beside its figures, in the order of `FIXED`."""
     evaluation = run.best_evaluation
     split, items = ("-" if run.is_pretraining else "not evaluated"), "-"
     if evaluation:
         split, items = evaluation.split, str(evaluation.num_items)
     task = run.downstream or "pre-training"
-    return [run.name, upstream_written(run), run.interface or "-", task, split, items, *_cells(evaluation, names)]
+    return [run.name, upstream_written(run), run.interface or "-", task, split, items]
 
 
 def _cells(evaluation: Evaluation | None, names: Sequence[str]) -> list[str]:

@@ -13,7 +13,7 @@ def annotate(
     run: Annotated[Path, typer.Argument(help="A run of the task bioacoustic_windows.")],
     inputs: Annotated[list[str], typer.Argument(help="Sound files, folders, patterns or manifests.")],
     to: Annotated[Path, typer.Option("--out", help="The table of one recording, or a folder for one table each.")],
-    kind: Annotated[str, typer.Option("--format", help="raven, audacity or csv.")] = "raven",
+    kind: Annotated[str, typer.Option("--format", help="raven, audacity, csv or rttm.")] = "raven",
     threshold: Annotated[
         Optional[float],  # noqa: UP045
         typer.Option(help="Least score, of all labels; default: that of each, as dev has it.", show_default=False),
@@ -73,7 +73,9 @@ def _places(to: Path, cuts: Sequence[Any], inputs: Sequence[str], kind: str, ove
         check_new(to, read, overwrite=overwrite)
         return [to]
     check_out(to, "folder", read)
-    places = [to / name for name in file_names([cut.id for cut in cuts], ".csv" if kind == "csv" else ".txt")]
+    places = [
+        to / name for name in file_names([cut.id for cut in cuts], f".{kind}" if kind in ("csv", "rttm") else ".txt")
+    ]
     for place in places:
         check_new(place, overwrite=overwrite)
     return places

@@ -49,6 +49,13 @@ def test_annotations_must_lie_in_a_recording(table, day, tmp_path, row, message)
         located(rows, root=tmp_path)
 
 
+def test_a_recording_is_found_by_its_name_without_the_ending(table, day, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    path = day("archive/day[1].wav")
+    rttm = table("all.rttm", "SPEAKER day[1] 1 0.5 1 <NA> <NA> anna <NA> <NA>\n")
+    (call,) = located(read_annotations(rttm), root=tmp_path)
+    assert call.path == str(path)
+
+
 def test_a_damaged_recording_is_named_with_the_line(table, tmp_path) -> None:  # type: ignore[no-untyped-def]
     (tmp_path / "day1.wav").write_bytes(b"no sound")
     with pytest.raises(AudioError, match=r"labels\.csv line 2: .*day1\.wav cannot be read as sound"):

@@ -102,7 +102,7 @@ times = st.integers(0, 10**7).map(lambda value: value / 1000)
 
 @given(st.lists(st.tuples(times, st.integers(1, 5000), labels, st.booleans()), min_size=1, max_size=5))
 @settings(max_examples=25, deadline=None)
-@pytest.mark.parametrize("kind", ["raven", "audacity", "csv"])
+@pytest.mark.parametrize("kind", ["raven", "audacity", "csv", "rttm"])
 def test_what_is_written_is_read(kind, tmp_path_factory, found) -> None:  # type: ignore[no-untyped-def]
     rows = [
         Annotation(
@@ -118,8 +118,29 @@ def test_what_is_written_is_read(kind, tmp_path_factory, found) -> None:  # type
     if kind == "raven":
         assert [row.high_hz for row in again] == [row.high_hz or 4000 for row in rows]
         assert again[0].fields["Score"] == "0.2500"
+    elif kind == "rttm":
+        assert {(row.path, row.score, row.high_hz) for row in again} == {("a", 0.25, None)}
     else:
         assert [row.high_hz for row in again] == [row.high_hz for row in rows]
+
+
+def test_rttm_of_others(table: Callable[..., Path]) -> None:
+    text = (
+        ";; made by a diariser\nSPKR-INFO day1 1 <NA> <NA> <NA> unknown anna <NA>\n"
+        "SPEAKER day1 1 0.50 1.25 <NA> <NA> anna <NA> <NA>\nSPEAKER day1 2 3 0.5 <NA> <NA> bert 0.75\n"
+    )
+    first, second = read_annotations(table("day1.rttm", text))
+    assert (first.start_s, first.end_s, first.label, first.path, first.channel) == (0.5, 1.75, "anna", "day1", None)
+    assert (second.start_s, second.end_s, second.channel, second.score) == (3, 3.5, 2, 0.75)
+
+
+def test_a_name_of_two_words_is_not_for_rttm(tmp_path: Path) -> None:
+    for row, what in (
+        (Annotation(0, 1, "great tit", "a.wav"), "label"),
+        (Annotation(0, 1, "x", "day 1.wav"), "file name"),
+    ):
+        with pytest.raises(ManifestError, match=f"The {what} '.*' is not one word"):
+            write_annotations(tmp_path / "t.rttm", [row], "rttm")
 
 
 def test_a_label_that_a_tab_separated_table_cannot_hold(tmp_path: Path) -> None:
@@ -161,6 +182,14 @@ def test_a_label_that_a_tab_separated_table_cannot_hold(tmp_path: Path) -> None:
         ("prose.txt", "0.1\t0.2\tx\ndear reader\n", {}, r"prose\.txt line 2 is not `start TAB end TAB label`"),
         ("c.txt", RAVEN.replace("\t1\t0.5", "\t0\t0.5"), {}, r"line 2: the channel 0 is no whole number from 1"),
         ("open.csv", 'path,start,end,label\na.wav,0,1,"x\n', {}, r"line 2: a quotation mark is not closed"),
+        (
+            "a.rttm",
+            "SPEAKER a 1 0 1 <NA> <NA> x <NA> <NA>\nSPEAKER a 1 0 1\n",
+            {},
+            r"line 2 is not `SPEAKER file channel",
+        ),
+        ("b.rttm", "SPEAKER a 1 0 0 <NA> <NA> x <NA> <NA>\n", {}, r"line 1: the end, 0 s, is not after the start"),
+        ("c.rttm", "SPEAKER a 0 0 1 <NA> <NA> x <NA> <NA>\n", {}, r"line 1: the channel 0 is no whole number"),
         ("a.csv", CSV, {"kind": "ravn"}, r"'ravn' is no kind of annotation table. Did you mean raven"),
     ],
 )

@@ -10,17 +10,14 @@ from typing import Literal, NamedTuple, cast, get_args
 
 from audiossl.core.errors import AudiosslError, ConfigError
 from audiossl.core.types import Metric
-from audiossl.core.untrusted import printable
 from audiossl.experiments.suites.results import ResultsFolder
 from audiossl.metrics.formatting import clusters_written, interval_written, with_unit, written
+from audiossl.report.markup import DAGGER, latex_table, latex_text, markdown_text
 from audiossl.report.suites.card import card
 from audiossl.report.suites.reading import SuiteResults, metric_title, read_results
 from audiossl.report.suites.standings import Standings, TaskStandings, standings
 
 Format = Literal["markdown", "latex", "csv", "card"]
-_DAGGER = r"$^\dagger$"
-_LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-_LATEX |= {character: f"\\{character}" for character in "&%$#_{}"}
 _CSV = (
     *("suite", "version", "upstream", "task", "metric", "mode", "value", "low", "high", "num_clusters", "cluster"),
     *("num_seeds", "seed_deviation", "num_items", "rank", "interface", "num_parameters", "seconds_per_hour"),
@@ -74,8 +71,8 @@ def markdown(results: SuiteResults, made: Standings) -> str:
     lines = [header, ["---", *["---:"] * (len(header) - 1)]]
     for name, cells in leaderboard_rows(results, made):
         lines.append([name, *(_markdown_cell(cell) for cell in cells)])
-    table = "\n".join("| " + " | ".join(_markdown_text(cell) for cell in line) + " |" for line in lines)
-    return "\n".join([table, "", *(f"{_markdown_text(note)}  " for note in table_notes(results, made, "**bold**"))])
+    table = "\n".join("| " + " | ".join(markdown_text(cell) for cell in line) + " |" for line in lines)
+    return "\n".join([table, "", *(f"{markdown_text(note)}  " for note in table_notes(results, made, "**bold**"))])
 
 
 def latex(results: SuiteResults, made: Standings) -> str:
@@ -84,28 +81,12 @@ def latex(results: SuiteResults, made: Standings) -> str:
     header = ["Upstream", "Score", "Rank", *(_column_title(task, "", "") for task in tasks)]
     arrows = ["", r"$\uparrow$", r"$\downarrow$"]
     arrows += [r"$\downarrow$" if task.definition.mode == "min" else r"$\uparrow$" for task in tasks]
-    titles = [f"{_latex_text(title)} {arrow}".strip() for title, arrow in zip(header, arrows, strict=True)]
+    titles = [f"{latex_text(title)} {arrow}".strip() for title, arrow in zip(header, arrows, strict=True)]
     rows = [
-        " & ".join([_latex_text(name), *(_latex_cell(cell) for cell in cells)]) + r" \\"
-        for name, cells in leaderboard_rows(results, made)
+        [latex_text(name), *(_latex_cell(cell) for cell in cells)] for name, cells in leaderboard_rows(results, made)
     ]
-    notes = " ".join(_latex_text(note) for note in table_notes(results, made, "bold"))
-    return "\n".join(
-        [
-            "% needs \\usepackage{booktabs}",
-            r"\begin{table}",
-            r"\centering",
-            rf"\caption{{{_latex_text(results.suite.title or results.suite.name)}. {notes}}}",
-            rf"\begin{{tabular}}{{l{'r' * (len(titles) - 1)}}}",
-            r"\toprule",
-            " & ".join(titles) + r" \\",
-            r"\midrule",
-            *rows,
-            r"\bottomrule",
-            r"\end{tabular}",
-            r"\end{table}",
-        ]
-    )
+    notes = " ".join(latex_text(note) for note in table_notes(results, made, "bold"))
+    return latex_table(titles, rows, f"{latex_text(results.suite.title or results.suite.name)}. {notes}")
 
 
 def csv_text(results: SuiteResults, made: Standings) -> str:
@@ -252,17 +233,7 @@ def _markdown_cell(cell: LeaderboardCell) -> str:
     return f"{value}{'†' if cell.marked else ''} {cell.interval}".strip()
 
 
-def _markdown_text(text: str) -> str:
-    """A cell: no bar ends it, and no name is markup."""
-    return printable(text).replace("|", "\\|").replace("<", "&lt;")
-
-
 def _latex_cell(cell: LeaderboardCell) -> str:
-    value = rf"\textbf{{{_latex_text(cell.value)}}}" if cell.best else _latex_text(cell.value)
+    value = rf"\textbf{{{latex_text(cell.value)}}}" if cell.best else latex_text(cell.value)
     interval = rf" {{\scriptsize {cell.interval}}}" if cell.interval else ""
-    return f"{value}{_DAGGER if cell.marked else ''}{interval}".strip()
-
-
-def _latex_text(text: str) -> str:
-    escaped = "".join(_LATEX.get(character, character) for character in printable(text))
-    return escaped.replace("†", _DAGGER)
+    return f"{value}{DAGGER if cell.marked else ''}{interval}".strip()
