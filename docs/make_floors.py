@@ -23,6 +23,7 @@ FLOORS = (
     "analysis",
     "interfaces objectives experiments upstreams",
     "report downstreams",
+    "demo",
     "cli",
 )  # from the lowest; an import goes down or stays in its room
 _WIDTH, _ROW, _BOX, _LEFT = 1240, 128, 92, 60

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from audiossl.cli import cache, config, data, encoders, probing, recipes, suite, units
+from audiossl.cli import cache, config, data, demo, encoders, probing, recipes, suite, units
 from audiossl.cli.options import AsJson, PredictionsFile, UpstreamOptions, upstream_options
 from audiossl.cli.tables import PlainFormatter, add_row, console, new_table
 from audiossl.core.errors import AudiosslError, ConfigError, os_error_sentence
@@ -221,6 +221,7 @@ def report(
     print(f"Report: {made}")
 
 
+app.command()(demo.demo)
 app.command()(probing.probe)
 
 

@@ -79,8 +79,7 @@ class Run:
 
     def predictions_of(self, split: str) -> list[Prediction]:
         """What `evaluate` writes: the rows of a split that are scored, sorted by id."""
-        path = self.config.data.path(split)
-        self._check_is_there(path)
+        path = self.manifest(split)
         cuts = read_manifest(path)
         self.task.check_cuts(cuts, str(path))
         self.task.check_split(cuts, split)
@@ -88,10 +87,14 @@ class Run:
         predictions = self.task.assemble(sorted(predicted, key=lambda row: row["id"]), split)
         return _with_audio(predictions, cuts)
 
-    def _check_is_there(self, manifest: Path) -> None:
-        """Raise ManifestError for a relative path that leads nowhere from here, and say from where it did."""
+    def manifest(self, split: str) -> Path:
+        """Where the rows of a split are.
+
+        Raises ManifestError for a relative path that leads nowhere from here, and says from where it did.
+        """
+        manifest = self.config.data.path(split)
         if manifest.exists() or manifest.is_absolute():
-            return
+            return manifest
         made = RunFolder(self.folder).facts.folder
         there = f"; the run was made in {made}, from where it may be found" if made else ""
         raise ManifestError(
