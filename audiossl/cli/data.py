@@ -10,6 +10,7 @@ import typer
 
 from audiossl.cli.tables import add_row, console, new_table
 from audiossl.core.untrusted import json_text, printable, shown
+from audiossl.data.bad_rows import BadRows
 
 if TYPE_CHECKING:
     from lhotse import CutSet
@@ -18,6 +19,12 @@ app = typer.Typer(no_args_is_help=True, help="Make manifests, check them and say
 
 OutDir = Annotated[Path, typer.Argument(help="Folder to write <split>.jsonl.gz into.")]
 Manifests = Annotated[list[Path], typer.Argument(help="Manifest files (.jsonl or .jsonl.gz).")]
+Out = Annotated[Path, typer.Option("--out", help="Folder to write <split>.jsonl.gz into.")]
+SkipBad = Annotated[bool, typer.Option(help="Leave out rows that cannot be used, and name them.")]
+Column = Annotated[
+    list[str] | None,
+    typer.Option(help="The source's own name for one of ours, as in label=species; split= leaves it out."),
+]
 
 
 @app.command("from-csv")
@@ -25,9 +32,8 @@ def from_csv(
     csv: Annotated[Path, typer.Argument(help="Table with a header row; its column `path` is needed.")],
     out_dir: OutDir,
     audio_root: Annotated[Path | None, typer.Option(help="What paths are relative to; the table's folder.")] = None,
-    column: Annotated[
-        list[str] | None, typer.Option(help="The table's own name, as in path=filename; split= leaves it out.")
-    ] = None,
+    column: Column = None,
+    skip_bad: SkipBad = False,
 ) -> None:
     """Make manifests from a table with commas, semicolons or tabs.
 
@@ -36,7 +42,8 @@ def from_csv(
     from audiossl.data.sources import cuts_from_csv
 
     _check(out_dir, csv)
-    _write(cuts_from_csv(csv, audio_root=audio_root, columns=_columns(column)), out_dir)
+    bad = BadRows(skip=skip_bad)
+    _write(cuts_from_csv(csv, audio_root=audio_root, columns=_columns(column), bad=bad), out_dir, bad)
 
 
 @app.command("from-folder")
@@ -47,31 +54,114 @@ def from_folder(
     test: Annotated[float | None, typer.Option(help="Share of each label for test.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the drawn splits.")] = 0,
     labels: Annotated[bool, typer.Option(help="Take the name of a file's folder for its label.")] = True,
+    skip_bad: SkipBad = False,
 ) -> None:
     """Make manifests from a folder. Subfolders named train, dev (or val, ...) and test become the splits."""
     from audiossl.data.sources import cuts_from_folder
 
     _check(out_dir)
     split = None if dev is None and test is None else (dev or 0.0, test or 0.0)
-    _write(cuts_from_folder(folder, labels_from_parent=labels, split=split, seed=seed), out_dir)
+    bad = BadRows(skip=skip_bad)
+    _write(cuts_from_folder(folder, labels_from_parent=labels, split=split, seed=seed, bad=bad), out_dir, bad)
 
 
 @app.command("from-kaldi")
 def from_kaldi(
     folder: Annotated[Path, typer.Argument(help="Kaldi data folder (wav.scp, ...), or a folder of them.")],
     out_dir: OutDir,
+    skip_bad: SkipBad = False,
 ) -> None:
     """Make manifests from Kaldi data folders."""
     from audiossl.data.sources import cuts_from_kaldi
 
     _check(out_dir)
-    _write(cuts_from_kaldi(folder), out_dir)
+    bad = BadRows(skip=skip_bad)
+    _write(cuts_from_kaldi(folder, bad=bad), out_dir, bad)
+
+
+@app.command("from-hf")
+def from_hf(
+    place: Annotated[str, typer.Argument(help="Repository (owner/name), or folder of save_to_disk, Parquet, ...")],
+    out_dir: Out,
+    column: Column = None,
+    split: Annotated[list[str] | None, typer.Option(help="One of its splits; all without this.")] = None,
+    config: Annotated[str, typer.Option(help="Its configuration, often a language.")] = "",
+    revision: Annotated[str, typer.Option(help="Commit, branch or tag of a repository.")] = "",
+    streaming: Annotated[bool, typer.Option(help="Read rows as they come, without a copy in datasets' cache.")] = False,
+    rows: Annotated[int | None, typer.Option(help="Most rows of each split.")] = None,
+    skip_bad: SkipBad = False,
+) -> None:
+    """Make manifests from a data set of Hugging Face's `datasets`. Sound that it holds is written to `audio` in --out.
+
+    Columns: its one column of sound, and as in tables label, speaker, text, language, start, end, split and id.
+    """
+    from audiossl.core.outputs import check_out
+    from audiossl.data.hugging_face import HuggingFaceSettings, cuts_from_hf
+
+    check_out(out_dir, "folder", [place])
+    _check(out_dir)
+    bad = BadRows(skip=skip_bad)
+    settings = HuggingFaceSettings(tuple(split or ()), config, revision, streaming, rows, _columns(column))
+    _write(cuts_from_hf(place, out_dir / "audio", settings, bad=bad), out_dir, bad)
+
+
+@app.command("from-nemo")
+def from_nemo(
+    manifests: Annotated[
+        list[Path], typer.Argument(help="JSON lines with audio_filepath; train_manifest.json is train.")
+    ],
+    out_dir: Out,
+    column: Column = None,
+    skip_bad: SkipBad = False,
+) -> None:
+    """Make manifests from those of NVIDIA NeMo: audio_filepath, offset, duration, text and any other field."""
+    from audiossl.data.nemo import cuts_from_nemo
+
+    _check(out_dir, *manifests)
+    bad = BadRows(skip=skip_bad)
+    _write(cuts_from_nemo(manifests, columns=_columns(column), bad=bad), out_dir, bad)
+
+
+@app.command("from-common-voice")
+def from_common_voice(
+    folder: Annotated[
+        Path, typer.Argument(help="Folder of one language, with clips/ and train.tsv, validated.tsv, ...")
+    ],
+    out_dir: Out,
+    split: Annotated[
+        list[str] | None, typer.Option(help="One of its tables; without this train, dev and test, else validated.")
+    ] = None,
+    skip_bad: SkipBad = False,
+) -> None:
+    """Make manifests from Mozilla Common Voice. A client_id is a speaker."""
+    from audiossl.data.common_voice import cuts_from_common_voice
+
+    _check(out_dir)
+    bad = BadRows(skip=skip_bad)
+    _write(cuts_from_common_voice(folder, split or (), bad=bad), out_dir, bad)
+
+
+@app.command("from-audiofolder")
+def from_audiofolder(
+    folder: Annotated[
+        Path, typer.Argument(help="Sound beside metadata.csv or metadata.jsonl, or in folders of labels.")
+    ],
+    out_dir: Out,
+    column: Column = None,
+    skip_bad: SkipBad = False,
+) -> None:
+    """Make manifests from an audiofolder of Hugging Face's. Folders named train, dev and test are splits."""
+    from audiossl.data.audiofolder import cuts_from_audiofolder
+
+    _check(out_dir)
+    bad = BadRows(skip=skip_bad)
+    _write(cuts_from_audiofolder(folder, columns=_columns(column), bad=bad), out_dir, bad)
 
 
 @app.command("from-annotations")
 def from_annotations(
     tables: Annotated[list[Path], typer.Argument(help="Tables of Raven, Audacity, CSV or RTTM.")],
-    out_dir: Annotated[Path, typer.Option("--out", help="Folder to write <split>.jsonl.gz into.")],
+    out_dir: Out,
     rows: Annotated[str, typer.Option(help="calls (a row for each annotation) or windows (over whole recordings).")],
     audio_root: Annotated[Path, typer.Option(help="What the tables' paths are relative to.")] = Path(),
     audio: Annotated[Optional[Path], typer.Option(help="The recording of a table that names none.")] = None,  # noqa: UP045
@@ -149,7 +239,7 @@ def shards(
 @app.command("from-shards")
 def from_shards(
     places: Annotated[list[str], typer.Argument(help="Folders, tars, and URLs of both.")],
-    out_dir: Annotated[Path, typer.Option("--out", help="Folder to write <split>.jsonl.gz into.")],
+    out_dir: Out,
     skip_bad: Annotated[bool, typer.Option(help="Leave out samples that cannot be read, and name them.")] = False,
 ) -> None:
     """Make manifests of shards where they are: those of `data shards`, and WebDataset's tars (wav, flac, json, txt)."""
@@ -170,7 +260,7 @@ def from_shards(
 @app.command()
 def split(
     manifests: Manifests,
-    out_dir: Annotated[Path, typer.Option("--out", help="Folder to write <split>.jsonl.gz into.")],
+    out_dir: Out,
     by: Annotated[
         str, typer.Option(help="What stays together: recording, speaker, another field, or item.")
     ] = "recording",
@@ -261,10 +351,11 @@ def _columns(pairs: list[str] | None) -> dict[str, str]:
     return dict(pair.split("=", 1) for pair in pairs or [])
 
 
-def _write(splits: Mapping[str, CutSet], out_dir: Path) -> None:
+def _write(splits: Mapping[str, CutSet], out_dir: Path, bad: BadRows | None = None) -> None:
     from audiossl.data.checks import stats as count
     from audiossl.data.manifests import write_manifests
 
+    _print_left_out(bad.left_out if bad else {})
     paths = write_manifests(splits, out_dir)
     _print_stats(count(splits))
     for path in paths.values():

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from audiossl.core.errors import AudioError, ManifestError
 from audiossl.data.annotations import Annotation, Kind, read_annotations
 from audiossl.data.fields import LABEL_SEPARATOR
-from audiossl.data.folders import SOUND_SUFFIXES, sounds_below
+from audiossl.data.folders import readable_suffixes, sounds_below
 from audiossl.data.reading import AudioFacts, audio_facts
 from audiossl.data.sound_file import ROUNDING_S
 from audiossl.data.sources import cuts_from_rows
@@ -279,7 +279,7 @@ def _file_of(table: Path | None, root: Path) -> Path:
     parts = table.name.split(".")
     for length in range(len(parts) - 1, 0, -1):
         stem = ".".join(parts[:length])
-        found = sorted(p for p in root.rglob(f"{glob.escape(stem)}.*") if p.suffix.lower() in SOUND_SUFFIXES)
+        found = sorted(p for p in root.rglob(f"{glob.escape(stem)}.*") if p.suffix.lower() in readable_suffixes())
         if len(found) == 1:
             return found[0]
         if found:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+import math
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lhotse.cut import Cut
@@ -11,6 +12,16 @@ if TYPE_CHECKING:
 SUPERVISION_FIELDS = ("speaker", "language", "text")
 _TABLE_COLUMNS = {"text": "transcript"}  # where a table calls it otherwise
 LABEL_SEPARATOR = "|"  # between the labels of a row that has several
+# What other programs call the columns of our tables, the most certain name first.
+OTHER_NAMES: Mapping[str, tuple[str, ...]] = {
+    "path": ("path", "audio", "file", "file_name", "filename", "audio_filepath"),
+    "start": ("start", "start_time", "offset"),
+    "end": ("end", "end_time"),
+    "sample_rate": ("sample_rate", "sampling_rate"),
+    "transcript": ("transcript", "text", "transcription", "sentence"),
+    "speaker": ("speaker", "speaker_id", "client_id"),
+    "language": ("language", "lang", "locale"),
+}
 
 
 def read_field(cut: Cut, name: str) -> str | None:
@@ -65,3 +76,49 @@ def read_labels(cut: Cut, name: str) -> list[str] | None:
     if text is None:
         return [] if name in (cut.supervisions[0].custom or {}) else None
     return sorted({label.strip() for label in text.split(LABEL_SEPARATOR)} - {""})
+
+
+class ColumnNames:
+    """Which columns of somebody's rows are ours.
+
+    of: somebody's name of each column of ours that they have.
+
+    >>> ColumnNames(["audio", "sentence", "age"], {"label": "age"}).of
+    {'path': 'audio', 'transcript': 'sentence', 'label': 'age'}
+    """
+
+    def __init__(self, theirs: Iterable[str], named: Mapping[str, str] | None = None) -> None:
+        """
+        theirs: all their names.
+        named: what the user has said, by our names. '' leaves a column out.
+        """
+        said = dict(named or {})
+        free = set(theirs) - set(said.values())
+        guessed = {ours: next((name for name in names if name in free), "") for ours, names in OTHER_NAMES.items()}
+        self.of = {ours: name for ours, name in {**guessed, **said}.items() if name}
+        self._taken = {*said, *self.of, *self.of.values()}
+
+    def fields(self, told: Mapping[str, Any]) -> dict[str, str]:
+        """What a row says in our columns, and in those that only they have, as text. What is no text is left out."""
+        others = {name: as_text(value) for name, value in told.items() if name not in self._taken}
+        ours = {name: as_text(told.get(theirs)) for name, theirs in self.of.items()}
+        return {name: text for name, text in {**others, **ours}.items() if text is not None}
+
+
+def as_text(value: Any) -> str | None:
+    """A value of a table in memory or of JSON, as a manifest has it. '' for none, None for what is no text.
+
+    >>> as_text("a"), as_text(2.5), as_text(float("nan")), as_text(["b", "c"]), as_text({"d": 1})
+    ('a', '2.5', '', 'b|c', None)
+    """
+    if hasattr(value, "item") and getattr(value, "ndim", 0) == 0:
+        value = value.item()  # a number of NumPy's
+    if value is None or (isinstance(value, float) and math.isnan(value)) or str(value) in ("<NA>", "NaT"):
+        return ""
+    if isinstance(value, str | int | float):
+        return str(value)
+    if isinstance(value, list | tuple):
+        texts = [as_text(each) for each in value]
+        plain = [text for text in texts if text is not None]
+        return LABEL_SEPARATOR.join(plain) if len(plain) == len(texts) else None
+    return None

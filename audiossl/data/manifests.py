@@ -24,10 +24,7 @@ if TYPE_CHECKING:
     from lhotse import CutSet
     from lhotse.cut import Cut
 
-_OF_NEMO = (
-    "is of a NeMo manifest (audio_filepath); write its rows as a table with the columns path, start, duration and "
-    "transcript, and make a manifest with `audiossl data from-csv`."
-)
+_OF_NEMO = "is of a NeMo manifest (audio_filepath); make a manifest of it with `audiossl data from-nemo`."
 
 
 def write_manifests(splits: Mapping[str, CutSet], out_dir: str | Path) -> dict[str, Path]:

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from audiossl.core.errors import AudioError, ManifestError, first_line
 from audiossl.core.files import is_url
 from audiossl.core.terminal import progress
-from audiossl.data.folders import SOUND_SUFFIXES
+from audiossl.data.fields import OTHER_NAMES
+from audiossl.data.folders import readable_suffixes
 from audiossl.data.local import only_files
 from audiossl.data.manifests import read_manifest
 from audiossl.data.row_store import RowStore
@@ -37,12 +38,8 @@ if TYPE_CHECKING:
 _HELD = 20000  # rows that are kept as they are
 _MANIFEST = ".jsonl.gz"
 _NUMBER = re.compile(r"[-_.]?\d+$")
-# What people call the fields of a row, by ours.
-_FIELDS = {
-    "text": ("text", "transcript", "transcription", "sentence"),
-    "speaker": ("speaker", "speaker_id"),
-    "language": ("language", "lang"),
-}
+# The fields of a supervision, by the columns of a table.
+_TEXTS = {"transcript": "text", "speaker": "speaker", "language": "language"}
 
 
 class ShardRows(NamedTuple):
@@ -125,7 +122,8 @@ def _own_rows(place: str, manifest: str) -> Iterator[Cut]:
 
 def _cut_of(tar: str, key: str, files: Mapping[str, TarFile]) -> Cut:
     """The row of one sample. files: by extension."""
-    sounds = [extension for extension in files if f".{extension.rpartition('.')[2]}" in SOUND_SUFFIXES]
+    suffixes = readable_suffixes()
+    sounds = [extension for extension in files if f".{extension.rpartition('.')[2]}" in suffixes]
     if len(sounds) != 1:
         raise ManifestError(
             f"{tar} has {len(sounds)} sound files of the sample {key} ({', '.join(files)}), and one is needed; write "
@@ -190,8 +188,9 @@ def _new_cut(name: str, sound: CheckedSound, told: Mapping[str, Any]) -> Cut:
 
     rate, num_samples = sound.sample_rate_hz, sound.num_samples
     lasts_s = num_samples / rate
-    known = {ours: next((told[each] for each in theirs if told.get(each)), None) for ours, theirs in _FIELDS.items()}
-    used = {each for theirs in _FIELDS.values() for each in theirs}
+    names = {ours: OTHER_NAMES[column] for column, ours in _TEXTS.items()}
+    known = {ours: next((told[each] for each in theirs if told.get(each)), None) for ours, theirs in names.items()}
+    used = {each for theirs in names.values() for each in theirs}
     custom = {field: str(value) for field, value in told.items() if field not in used and _is_plain(value)}
     texts = {field: str(value) for field, value in known.items() if value is not None}
     recording = Recording(name, [AudioSource("file", [0], sound.place)], rate, num_samples, lasts_s)

@@ -34,6 +34,7 @@ from audiossl.data.containers import (
     unfinished_wav,
 )
 from audiossl.data.shard_members import ShardMember
+from audiossl.data.video import decoded, format_of
 
 Wave = npt.NDArray[np.float32]
 
@@ -116,6 +117,7 @@ class SoundFile:
     num_samples: of each channel.
     sample_rate_hz: of the file.
     num_channels: of the file.
+    form: what libsndfile calls its format.
     missing_s: by how much it ends before what its header says.
     """
 
@@ -123,6 +125,7 @@ class SoundFile:
         file = streams[0].file
         self.path, self.missing_s = path, missing_s
         self.num_samples, self.sample_rate_hz, self.num_channels = sum(counts), file.samplerate, file.channels
+        self.form: str = file.format
         self._streams, self._counts = streams, counts
 
     def part(self, start: int, count: int, *, lenient: bool = False) -> Wave:
@@ -235,7 +238,10 @@ def held(source: FileSource, status: os.stat_result | None = None) -> Iterator[S
     try:
         file = SoundFile.of(source, status)
     except (soundfile.LibsndfileError, OSError, TypeError) as error:  # TypeError: headerless .raw wants its format
-        raise AudioError(f"{source} cannot be read as sound ({_reason(error)}); convert it to WAV or FLAC.") from error
+        if (film := format_of(source)) is None:
+            sentence = f"{source} cannot be read as sound ({_reason(error)}); convert it to WAV or FLAC."
+            raise AudioError(sentence) from error
+        file = SoundFile.of(decoded(source, film, _identity(status)), None)
     try:
         yield file
     finally:
@@ -291,7 +297,11 @@ def _layout_of(source: FileSource, status: os.stat_result | None, form: str, num
     if status is None or isinstance(source, HeldFile):
         return _layout(source, form, num_samples)
     # A file that was replaced is looked at again.
-    return _kept_layout(source, (status.st_size, status.st_mtime_ns, status.st_ino), form, num_samples)
+    return _kept_layout(source, _identity(status), form, num_samples)
+
+
+def _identity(status: os.stat_result | None) -> tuple[int, ...]:
+    return (status.st_size, status.st_mtime_ns, status.st_ino) if status else ()
 
 
 @lru_cache(maxsize=100_000)

@@ -9,13 +9,14 @@ import logging
 import os
 import random
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from audiossl.core.errors import AudioError, ManifestError, did_you_mean
 from audiossl.core.terminal import progress
+from audiossl.data.bad_rows import BadRows
 from audiossl.data.folders import no_sound_in, sounds_below
 from audiossl.data.kaldi import kaldi_rows
 from audiossl.data.reading import AudioFacts, audio_facts
@@ -48,7 +49,11 @@ def split_name(text: str) -> str:
 
 
 def cuts_from_csv(
-    csv_path: str | Path, *, audio_root: str | Path | None = None, columns: Mapping[str, str] | None = None
+    csv_path: str | Path,
+    *,
+    audio_root: str | Path | None = None,
+    columns: Mapping[str, str] | None = None,
+    bad: BadRows | None = None,
 ) -> dict[str, CutSet]:
     """Cut sets by split from a table with a header row: UTF-8, with commas, semicolons or tabs (see `parse_table`).
 
@@ -56,25 +61,34 @@ def cuts_from_csv(
     label, transcript, language, split (rows without one go to 'all', see `split_name`), start and end in seconds. Every
     other column is kept in `custom`.
 
+    csv_path: the table.
+    audio_root: what paths are relative to. None for the table's folder.
     columns: the table's own name for some of these, for instance {"path": "filename"}. '' leaves a column out.
+    bad: what becomes of rows that cannot be used. None for an error.
     Raises ManifestError or AudioError that names the table, the line and the fix.
     """
-    table = Path(csv_path)
-    found = parse_table(table, read_text(table, "table"))
+    table, bad = Path(csv_path), bad or BadRows()
+    found = parse_table(table, read_text(table, "table"), bad=bad)
     named = dict(columns or {})
-    _check_names(table, found.header, named)
+    check_names(table, found.header, named)
     left_out, numbers = {*named, *named.values()}, Numbers(found.delimiter)
     rows = []
     for where, row in found.rows:
         fields = {key: value for key, value in row.items() if key not in left_out}
         fields |= {column: row[own] for column, own in named.items() if own}
-        fields |= {key: repr(numbers(where, key, fields[key])) for key in _NUMBERS if fields.get(key)}
-        rows.append(SourceRow(where, "", fields))
-    return _cut_sets(rows, Path(audio_root) if audio_root is not None else table.parent, table)
+        with bad.of(where):
+            fields |= {key: repr(numbers(where, key, fields[key])) for key in _NUMBERS if fields.get(key)}
+            rows.append(SourceRow(where, "", fields))
+    return cuts_from_rows(rows, Path(audio_root) if audio_root is not None else table.parent, table, bad)
 
 
 def cuts_from_folder(
-    folder: str | Path, *, labels_from_parent: bool = True, split: tuple[float, float] | None = None, seed: int = 0
+    folder: str | Path,
+    *,
+    labels_from_parent: bool = True,
+    split: tuple[float, float] | None = None,
+    seed: int = 0,
+    bad: BadRows | None = None,
 ) -> dict[str, CutSet]:
     """Cut sets by split of all sound files below a folder.
 
@@ -82,6 +96,7 @@ def cuts_from_folder(
     labels_from_parent: whether the name of the folder that a file lies in is its label.
     split: the shares of dev and test in each label, where folders are not splits. None for all rows in 'all'.
     seed: of what is drawn.
+    bad: what becomes of files that cannot be read. None for an error.
     Raises ManifestError for a folder without sound, and for shares where its folders are splits.
     """
     top = Path(folder)
@@ -99,54 +114,60 @@ def cuts_from_folder(
         SourceRow(str(top / file), "", {"path": str(file), "label": label, "split": name})
         for file, name, label in zip(files, splits, labels, strict=True)
     ]
-    return _cut_sets(rows, top, top)
+    return cuts_from_rows(rows, top, top, bad)
 
 
-def cuts_from_kaldi(folder: str | Path) -> dict[str, CutSet]:
+def cuts_from_kaldi(folder: str | Path, *, bad: BadRows | None = None) -> dict[str, CutSet]:
     """Cut sets of a Kaldi data folder, as `kaldi_rows` reads it.
 
     A folder of such folders (train, dev, test) gives one split for each. A single one gives the split 'all'.
-    Relative paths are relative to the working directory, as Kaldi has it. Raises ManifestError, AudioError.
+    Relative paths are relative to the working directory, as Kaldi has it. `bad` says what becomes of recordings that
+    cannot be read, None for an error. Raises ManifestError, AudioError.
     """
     top = Path(folder)
     places = {path.parent.name: path.parent for path in sorted(top.glob("*/wav.scp"))}
     if (top / "wav.scp").is_file() or not places:
         places = {"all": top}
     rows = [row for split, place in places.items() for row in kaldi_rows(place, split)]
-    return _cut_sets(rows, Path(), top)
+    return cuts_from_rows(rows, Path(), top, bad)
 
 
 def cuts_from_files(paths: Sequence[Path], names: Sequence[str]) -> CutSet:
     """One cut for each whole file, with the given ids and nothing known but the sound. Raises AudioError."""
     rows = [SourceRow(str(path), name, {"path": str(path)}) for path, name in zip(paths, names, strict=True)]
-    return _cut_sets(rows, Path(), paths[0])["all"]
+    return cuts_from_rows(rows, Path(), paths[0])["all"]
 
 
-def cuts_from_rows(rows: Iterable[SourceRow], root: Path) -> dict[str, CutSet]:
+def cuts_from_rows(
+    rows: Iterable[SourceRow], root: Path, source: str | Path | None = None, bad: BadRows | None = None
+) -> dict[str, CutSet]:
     """Cut sets by split of rows, whose fields are the columns of `cuts_from_csv`.
 
     rows: all of them.
     root: what paths are relative to.
+    source: what messages call where they come from, `root` where it is left out.
+    bad: what becomes of rows that cannot be used. None for an error.
     Raises ManifestError, AudioError.
     """
-    return _cut_sets(list(rows), root, root)
-
-
-def _cut_sets(rows: Sequence[SourceRow], root: Path, source: Path) -> dict[str, CutSet]:
     from lhotse import CutSet
 
-    if not rows:
-        raise ManifestError(f"{source} has no row; nothing can be made of it.")
+    listed, name, bad = list(rows), Path(source or root), bad or BadRows()
+    if not listed:
+        raise ManifestError(f"{name} has no row; nothing can be made of it.")
     facts = lru_cache(maxsize=100_000)(audio_facts)
     places: dict[tuple[str, str], str] = {}
     spellings: dict[str, tuple[str, str]] = {}
     groups: dict[str, list[Cut]] = defaultdict(list)
-    for row in progress(rows, f"Reading {source.name}"):
-        split = _split_of(row, spellings)
-        cut = _cut(row, root, facts)
-        if (first := places.setdefault((split, cut.id), row.where)) != row.where:
-            raise ManifestError(f"{row.where}: {cut.id} is there already ({first}), a duplicate; keep one of them.")
-        groups[split].append(cut)
+    for row in progress(listed, f"Reading {name.name}"):
+        with bad.of(row.where):
+            split = _split_of(row, spellings)
+            cut = _cut(row, root, facts)
+            if (first := places.setdefault((split, cut.id), row.where)) != row.where:
+                raise ManifestError(f"{row.where}: {cut.id} is there already ({first}), a duplicate; keep one of them.")
+            groups[split].append(cut)
+    if not groups:
+        where, why = next(iter(bad.left_out.items()))
+        raise ManifestError(f"{name} has no row that can be used, the first: {where}: {why}")
     return {split: CutSet.from_cuts(cuts) for split, cuts in groups.items()}
 
 
@@ -173,7 +194,7 @@ def _cut(row: SourceRow, root: Path, facts: Callable[[Path], AudioFacts]) -> Cut
     from lhotse.audio import AudioSource
 
     where, fields = row.where, row.fields
-    if not fields["path"]:
+    if not fields.get("path"):
         raise ManifestError(f"{where} has no path; fill it in, or drop the row.")
     name = local_path(fields["path"], root)
     path = Path(os.path.realpath(root / name))  # which a circle of links is no error for, until it is opened
@@ -265,16 +286,19 @@ def _number(where: str, fields: Mapping[str, str], column: str) -> float | None:
     return Numbers()(where, column, text) if text else None
 
 
-def _check_names(table: Path, header: Sequence[str], columns: Mapping[str, str]) -> None:
+def check_names(
+    table: str | Path, header: Collection[str], columns: Mapping[str, str], known: Collection[str] = COLUMNS
+) -> None:
     """Raise ManifestError for a column that is named or needed, and is not there.
 
     table: for messages.
     header: its columns.
     columns: the table's own names for ours.
+    known: all of ours.
     """
     for column in columns:
-        if column not in COLUMNS:
-            raise ManifestError(f"{column!r} is no column that can be renamed. {did_you_mean(column, COLUMNS)}")
+        if column not in known:
+            raise ManifestError(f"{column!r} is no column that can be renamed. {did_you_mean(column, known)}")
     for own in dict.fromkeys((columns.get("path", "path"), *filter(None, columns.values()))):
         if own not in header:
             raise ManifestError(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import math
 import re
 from collections import Counter
@@ -15,7 +16,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from audiossl.core.errors import ManifestError
+from audiossl.core.errors import ManifestError, first_line
+from audiossl.data.bad_rows import BadRows
 
 _LINE_END = re.compile(r"\r\n|\r|\n")  # not what else Unicode calls a line end, which may be in a name or a transcript
 _QUOTED = re.compile(r'"[^"]*"')
@@ -85,7 +87,26 @@ def numbered_lines(path: str | Path, text: str) -> list[tuple[str, str]]:
     return [(f"{path} line {number}", line) for number, line in lines if line.strip()]
 
 
-def parse_table(path: str | Path, text: str, *, quotes: bool = True) -> TextTable:
+def json_rows(path: str | Path, what: str, bad: BadRows) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The place and the object of each line of JSON lines.
+
+    path: the file.
+    what: what it is, for messages.
+    bad: what becomes of a line that is no object.
+    Raises ManifestError.
+    """
+    for where, line in numbered_lines(path, read_text(path, what)):
+        with bad.of(where):
+            try:
+                told = json.loads(line)
+            except (ValueError, RecursionError) as error:
+                raise ManifestError(f"{where} is not JSON ({first_line(error)}); mend or remove it.") from error
+            if not isinstance(told, dict):
+                raise ManifestError(f"{where} must hold a JSON object, not a {type(told).__name__}; mend or remove it.")
+            yield where, told
+
+
+def parse_table(path: str | Path, text: str, *, quotes: bool = True, bad: BadRows | None = None) -> TextTable:
     """A table, by the delimiter that its header shows.
 
     Quotation marks are CSV's. With tabs, where most programs write them as any other sign, that holds only if the
@@ -94,6 +115,7 @@ def parse_table(path: str | Path, text: str, *, quotes: bool = True) -> TextTabl
     path: for messages.
     text: all of it.
     quotes: whether marks may be CSV's at all.
+    bad: what becomes of rows with another number of cells. None for an error.
     Raises ManifestError for a column that is there twice and, while rows are read, for one with another number of
     cells or with a quotation mark that nothing closes.
     """
@@ -105,7 +127,7 @@ def parse_table(path: str | Path, text: str, *, quotes: bool = True) -> TextTabl
     for name, count in Counter(header).items():
         if name and count > 1:  # a table may have several columns without a name, which nobody reads
             raise ManifestError(f"{path} has the column {name!r} {count} times; rename or delete all but one.")
-    return TextTable(header, delimiter, _by_column(lines, header, delimiter))
+    return TextTable(header, delimiter, _by_column(lines, header, delimiter, bad or BadRows()))
 
 
 class Numbers:
@@ -192,12 +214,13 @@ def _cells(path: str | Path, text: str, delimiter: str, quotes: bool) -> Iterato
 
 
 def _by_column(
-    lines: Iterator[tuple[str, list[str]]], header: list[str], delimiter: str
+    lines: Iterator[tuple[str, list[str]]], header: list[str], delimiter: str, bad: BadRows
 ) -> Iterator[tuple[str, dict[str, str]]]:
     for where, cells in lines:
-        if len(cells) != len(header):
-            raise ManifestError(
-                f"{where} does not have the {len(header)} fields of the header (it has {len(cells)}); put a field with "
-                f"a {_DELIMITERS[delimiter]} into quotation marks."
-            )
-        yield where, {name: cell.strip() for name, cell in zip(header, cells, strict=True)}
+        with bad.of(where):
+            if len(cells) != len(header):
+                raise ManifestError(
+                    f"{where} does not have the {len(header)} fields of the header (it has {len(cells)}); put a field "
+                    f"with a {_DELIMITERS[delimiter]} into quotation marks."
+                )
+            yield where, {name: cell.strip() for name, cell in zip(header, cells, strict=True)}

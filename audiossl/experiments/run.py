@@ -19,6 +19,7 @@ from audiossl.core.errors import ManifestError, OutputError
 from audiossl.core.files import write_json, write_jsonl
 from audiossl.core.outputs import check_out
 from audiossl.core.types import Metric, Table, metrics_as_json
+from audiossl.data.inputs import rows_of
 from audiossl.data.loader import make_loader
 from audiossl.data.manifests import read_manifest
 from audiossl.data.reading import path_of
@@ -54,16 +55,17 @@ class Run:
     device: torch.device
     fingerprint: str = ""
 
-    def predict(self, cuts: CutSet, *, check: bool = False, where: str = "the input") -> list[Prediction]:
+    def predict(self, cuts: Any, *, check: bool = False, where: str = "the input") -> list[Prediction]:
         """Predictions of all rows, longest first.
 
-        cuts: the rows.
+        cuts: the rows: a cut set, a pandas frame, a `datasets.Dataset`, or paths (see `rows_of`).
         check: insist on labels that were seen in training.
         where: what an error then calls the rows.
         """
-        if check:
-            self.task.check_cuts(cuts, where)
-        return self._predict(cuts, self._encoded)
+        with rows_of(cuts) as rows:
+            if check:
+                self.task.check_cuts(rows, where)
+            return self._predict(rows, self._encoded)
 
     def evaluate(self, split: str = "test") -> dict[str, Metric]:
         """Predict a split, write `<split>/predictions.jsonl` and `<split>/metrics.json`, and return the metrics.

@@ -47,6 +47,7 @@ _SHARED_CODE = (
     "audiossl.data.sound_file",
     "audiossl.data.containers",
     "audiossl.data.shard_members",
+    "audiossl.data.video",
     "audiossl.data.assembled",
     "audiossl.data.loader",
     "audiossl.encoders.upstream",

@@ -145,3 +145,25 @@ def test_what_no_shard_can_have_is_named(own_corpus, tmp_path, audiossl):
     assert "Shards: 1. Rows: 5." in found.out
     assert "cannot be read as sound" in found.err
     assert "Left out: 1." in found.err
+
+
+def test_what_other_tools_have_written(sound, tmp_path, audiossl):
+    sound("in/train/a.wav"), sound("clips/a.wav")
+    rows = ['{"audio_filepath": "in/train/a.wav", "text": "hi"}', '{"audio_filepath": "lost.wav"}']
+    (tmp_path / "test_manifest.json").write_text("\n".join(rows))
+    (tmp_path / "validated.tsv").write_text("client_id\tpath\tsentence\ns1\ta.wav\thi\ns2\tlost.mp3\thi\n")
+    (tmp_path / "t.csv").write_text("path,label\nin/train/a.wav,x\nlost.wav,y\n")
+    for command, split, kind in (
+        (("from-nemo", tmp_path / "test_manifest.json", "--out", tmp_path / "nemo"), "nemo/test", "error"),
+        (("from-common-voice", tmp_path, "--out", tmp_path / "cv"), "cv/validated", "error"),
+        (("from-csv", tmp_path / "t.csv", tmp_path / "csv"), "csv/all", "error"),
+        (("from-audiofolder", tmp_path / "in", "--out", tmp_path / "af"), "af/train", ""),
+    ):
+        found = audiossl("data", *command)
+        assert (found.code, "is missing; correct the path" in found.err) == ((2, True) if kind else (0, False))
+        found = audiossl("data", *command, "--skip-bad")
+        assert found.code == 0, found.err
+        assert len(read_manifest(tmp_path / f"{split}.jsonl.gz")) == 1
+        assert ("Left out: 1." in found.err) == bool(kind)
+    refused = audiossl("data", "from-hf", tmp_path, "--out", tmp_path)
+    assert "is an input of this command" in refused.err

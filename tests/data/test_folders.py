@@ -9,12 +9,26 @@ import pytest
 import soundfile
 
 from audiossl.core.errors import AudioError, ManifestError
-from audiossl.data.folders import SOUND_SUFFIXES, UNREADABLE_SUFFIXES, no_sound_in, sounds_below, unreadable
+from audiossl.data import folders
+from audiossl.data.folders import (
+    SOUND_SUFFIXES,
+    UNREADABLE_SUFFIXES,
+    VIDEO_SUFFIXES,
+    no_sound_in,
+    sounds_below,
+    unreadable,
+)
 from audiossl.data.inputs import cuts_of
 from audiossl.data.reading import audio_facts
 from audiossl.data.sources import cuts_from_folder
 
 SOUND = np.zeros(800, np.float32)
+MEND = "convert them to WAV or FLAC, or run `pip install audiossl-toolkit[video]` for films and M4A, to use them."
+
+
+@pytest.fixture(autouse=True)
+def without_av(monkeypatch):
+    monkeypatch.setattr(folders, "find_spec", lambda name: None)
 
 
 @pytest.fixture
@@ -34,14 +48,12 @@ def test_every_listed_suffix_can_be_read(tmp_path, suffix, form):
     assert suffix in SOUND_SUFFIXES
     soundfile.write(tmp_path / f"a{suffix}", SOUND, 8000, format=form)
     assert audio_facts(tmp_path / f"a{suffix}") == (800, 8000, 1)
-    assert not set(SOUND_SUFFIXES) & set(UNREADABLE_SUFFIXES)
+    assert not set(SOUND_SUFFIXES) & {*UNREADABLE_SUFFIXES, *VIDEO_SUFFIXES}
 
 
 def test_what_is_left_out_is_said(mixed, caplog):
     assert sounds_below(mixed) == [mixed / "a.WAV", mixed / "deeper" / "d.caf"]
-    assert caplog.messages == [
-        f"{mixed}: 3 files were left out: 2 .m4a, 1 .wma; convert them to WAV or FLAC to use them."
-    ]
+    assert caplog.messages == [f"{mixed}: 3 files were left out: 2 .m4a, 1 .wma; {MEND}"]
     caplog.clear()
     assert len(cuts_of([str(mixed)])) == 2
     assert len(cuts_from_folder(mixed)["all"]) == 2
@@ -69,3 +81,9 @@ def test_the_command_says_it(audiossl, mixed, tmp_path, caplog):
     found = audiossl("data", "from-folder", mixed, tmp_path / "out", "--no-labels")
     assert found.code == 0
     assert "3 files were left out: 2 .m4a, 1 .wma" in caplog.text
+
+
+def test_films_are_found_where_they_can_be_read(mixed, monkeypatch):
+    monkeypatch.setattr(folders, "find_spec", lambda name: object())
+    assert [path.name for path in sounds_below(mixed)] == ["a.WAV", "c.m4a", "d.caf", "f.wma", "e.M4A"]
+    assert unreadable([Path("a.m4a"), Path("b.wac")]) == "1 file was left out: 1 .wac"

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from audiossl.core.errors import AudioError
-from audiossl.data.inputs import cuts_of
-from audiossl.data.manifests import write_manifests
+from audiossl.core.errors import AudioError, ConfigError, OutputError
+from audiossl.data.inputs import cuts_of, rows_of, write_rows
+from audiossl.data.manifests import read_manifest, write_manifests
+from audiossl.data.reading import path_of
 
 
 def test_files_folders_and_patterns_in_their_order(sound: Callable[..., Path], tmp_path: Path) -> None:
@@ -47,3 +48,35 @@ def test_what_holds_no_sound_is_named(tmp_path: Path) -> None:
         cuts_of([str(tmp_path / "empty")])
     with pytest.raises(AudioError, match=r"No file matches .*\*\.wav; check the pattern"):
         cuts_of([str(tmp_path / "*.wav")])
+
+
+def test_rows_given_in_python(sound: Callable[..., Path], tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    path = sound("a.wav")
+    frame = pandas.DataFrame({"audio": [path.read_bytes()], "split": ["train"], "label": ["x"]})
+    with rows_of(frame) as rows:
+        (cut,) = rows
+        written = Path(path_of(cut) or "")
+        assert written.read_bytes() == path.read_bytes()
+    assert not written.exists()
+    for given in (str(path), path, [path], (str(path),), cuts_of([str(path)])):
+        with rows_of(given) as rows:
+            assert [cut.id for cut in rows] == ["a"]
+
+
+def test_rows_become_the_manifests_of_a_configuration(sound: Callable[..., Path], tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    path, places = (
+        sound("a.wav"),
+        {"train": tmp_path / "rows" / "words.jsonl.gz", "dev": tmp_path / "rows/dev.jsonl.gz"},
+    )
+    frame = pandas.DataFrame({"audio": [path.read_bytes()], "label": ["x"]})
+    for _ in range(2):  # equal rows are no others
+        write_rows({"train": frame, "dev": [path]}, places)
+    assert {file.name for file in (tmp_path / "rows").iterdir()} == {"words.jsonl.gz", "dev.jsonl.gz", "audio"}
+    (cut,) = read_manifest(places["train"])
+    assert Path(path_of(cut) or "").is_relative_to(tmp_path / "rows" / "audio")
+    with pytest.raises(OutputError, match=r"words\.jsonl\.gz is there already, with other rows"):
+        write_rows({"train": [path]}, places)
+    with pytest.raises(ConfigError, match="rows has 'trian', which is no split here"):
+        write_rows({"trian": frame}, places)

@@ -44,7 +44,7 @@ def test_a_failed_write_leaves_the_old_manifest(row, tmp_path):
     ("name", "content", "message"),
     [
         ("lost.jsonl", None, r"There is no .*lost\.jsonl; make"),
-        ("nemo.jsonl", b'{"audio_filepath": "a.wav"}\n', r"nemo\.jsonl line 1 is of a NeMo manifest .*from-csv"),
+        ("nemo.jsonl", b'{"audio_filepath": "a.wav"}\n', r"nemo\.jsonl line 1 is of a NeMo manifest .*from-nemo"),
         ("bare.jsonl", b"", r"bare\.jsonl is empty"),
         ("bare.jsonl.gz", gzip.compress(b"\n", mtime=0), r"bare\.jsonl\.gz is empty"),
         ("prose.jsonl", b"dear reader\n", r"prose\.jsonl line 1 is not a manifest row as JSON"),

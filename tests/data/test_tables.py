@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from audiossl.core.errors import ManifestError
-from audiossl.data.tables import Numbers, local_path, numbered_lines, parse_table, read_text
+from audiossl.data.bad_rows import BadRows
+from audiossl.data.tables import Numbers, json_rows, local_path, numbered_lines, parse_table, read_text
 
 Write = Callable[..., Path]
 
@@ -88,3 +89,15 @@ def test_what_is_no_text(
         read_text(path, "list", encoding)
     with pytest.raises(ManifestError, match=r"The list .* cannot be read \(Is a directory\)"):
         read_text(tmp_path, "list")
+
+
+def test_bad_rows_are_left_out_where_that_is_asked_for(table: Write) -> None:
+    path = table("rows.jsonl", '{"a": 1}\n\n[2]\n{"a": \n{"a": "\u2028"}\n')
+    bad = BadRows(skip=True)
+    assert [told for _, told in json_rows(path, "list", bad)] == [{"a": 1}, {"a": "\u2028"}]
+    assert [where.rpartition(" ")[2] for where in bad.left_out] == ["3", "4"]
+    with pytest.raises(ManifestError, match="line 3 must hold a JSON object, not a list"):
+        list(json_rows(path, "list", BadRows()))
+    found = parse_table("t", "a,b\n1,2\n3\n4,5\n", bad=bad)
+    assert [row["b"] for _, row in found.rows] == ["2", "5"]
+    assert "t line 3" in bad.left_out

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from lhotse import CutSet
 
 from audiossl.core.errors import AudiosslError, ConfigError, TrainingError
 from audiossl.core.files import read_json, read_jsonl, write_jsonl
 from audiossl.core.typed_json import check_types
 from audiossl.core.types import Cell, Metric, Table
+from audiossl.data.inputs import rows_of
 from audiossl.encoders.encoder_file import EncoderFile
 from audiossl.experiments.config import Experiment, parse_settings
 from audiossl.experiments.folder import RunFolder
@@ -73,15 +73,16 @@ class FoldedRun(Run):
     folds: Mapping[str, Run] = dataclasses.field(default_factory=dict)
     chosen: Mapping[str, MemberRecord] = dataclasses.field(default_factory=dict)
 
-    def predict(self, cuts: CutSet, *, check: bool = False, where: str = "the input") -> list[Prediction]:
+    def predict(self, cuts: Any, *, check: bool = False, where: str = "the input") -> list[Prediction]:
         """What the heads of all folds say together, sorted by id. Raises AudiosslError for a task without such a way.
 
         Recordings of the corpus itself were trained on by all folds but one. `evaluate` is for them.
         """
         found: dict[str, list[Prediction]] = {}
-        for run in self.folds.values():
-            for row in run.predict(cuts, check=check, where=where):
-                found.setdefault(row["id"], []).append(row)
+        with rows_of(cuts) as rows:
+            for run in self.folds.values():
+                for row in run.predict(rows, check=check, where=where):
+                    found.setdefault(row["id"], []).append(row)
         return [self.task.ensemble(found[name]) for name in sorted(found)]
 
     def evaluate(self, split: str = "test") -> dict[str, Metric]:
