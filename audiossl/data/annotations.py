@@ -10,7 +10,8 @@ audacity  label tracks of Audacity: start, tab, end, tab, label. A line that beg
 csv       a header with a path, a start, an end and a label, with commas, semicolons or tabs between the columns. Every
           other column is kept.
 rttm      lines of NIST's Rich Transcription, `SPEAKER file channel start duration <NA> <NA> label score <NA>`, as
-          diarisation has them. The file is named without its ending. Lines of other types say nothing of when somebody speaks.
+          diarisation has them. The file is named without its ending. Lines of other types say nothing of when somebody
+          speaks.
 
 `audiossl.data.annotated` makes manifests of them.
 """
@@ -54,9 +55,8 @@ _CSV = {
 }
 _NEEDED = ("start", "end", "label")
 _OF_VIEWS = ("Selection", "View")  # Raven's own bookkeeping
-_RTTM_TYPE = re.compile(
-    r"SPEAKER|SPKR-INFO|SEGMENT|LEXEME|NON-LEX|NON-SPEECH|NOSCORE|NO_RT_METADATA|FILLER|EDIT|IP|SU|CB|A/P"
-)
+_RTTM_TYPES = {"SPEAKER", "SPKR-INFO", "SEGMENT", "LEXEME", "NON-LEX", "NON-SPEECH", "NOSCORE", "NO_RT_METADATA"}
+_RTTM_TYPES |= {"FILLER", "EDIT", "IP", "SU", "CB", "A/P"}
 _NUMBER = re.compile(r"\s*[-+]?[\d.,]+(?:[eE][-+]?\d+)?\s*")
 
 
@@ -117,7 +117,7 @@ def read_annotations(
 def kind_of(text: str) -> Kind:
     """By the first line: RTTM's begins with a type, Audacity's with two numbers, Raven's has its times, else CSV."""
     first = next((line for _, line in numbered_lines("", text)), "")
-    if first.startswith(";;") or (len(words := first.split()) in (9, 10) and _RTTM_TYPE.fullmatch(words[0])):
+    if first.startswith(";;") or (len(words := first.split()) in (9, 10) and words[0] in _RTTM_TYPES):
         return "rttm"
     cells = first.split("\t")
     if len(cells) >= 2 and all(_NUMBER.fullmatch(cell) for cell in cells[:2]):
@@ -134,17 +134,16 @@ def write_annotations(
     annotations: all that it holds. Audacity's tracks name no file, so they must be of one recording.
     kind: what the table is.
     highest_hz: the upper end of those that state no band, which Raven needs.
-    Raises ManifestError for a label with a tab or a line break, which Raven and Audacity cannot hold, and for a label or
-    a file's name with any space, which RTTM cannot.
+    Raises ManifestError for a label with a tab or a line break, which Raven and Audacity cannot hold, and for a label
+    or a file's name with any space, which RTTM cannot.
     """
     rows = list(annotations)
     if kind in ("raven", "audacity"):
         for row in rows:
             if any(sign in row.label for sign in "\t\r\n"):
                 raise ManifestError(f"The label {row.label!r} has a tab or a line break; write a CSV table instead.")
-    made = {"raven": _raven_text, "audacity": _audacity_text, "csv": _csv_text, "rttm": _rttm_text}[kind](
-        rows, highest_hz
-    )
+    writers = {"raven": _raven_text, "audacity": _audacity_text, "csv": _csv_text, "rttm": _rttm_text}
+    made = writers[kind](rows, highest_hz)
     with atomic_write(Path(path)) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
         file.write(made)
     return Path(path)
@@ -181,15 +180,13 @@ def _rttm(table: Path, text: str) -> Iterator[Annotation]:
     read = Numbers(" ")
     for where, line in numbered_lines(table, text):
         cells = line.split()
-        if not cells or cells[0].startswith(";;") or (cells[0] != "SPEAKER" and _RTTM_TYPE.fullmatch(cells[0])):
+        if not cells or cells[0].startswith(";;") or (cells[0] != "SPEAKER" and cells[0] in _RTTM_TYPES):
             continue
         if cells[0] != "SPEAKER" or len(cells) not in (9, 10):
             raise ManifestError(
                 f"{where} is not `SPEAKER file channel start duration <NA> <NA> label <NA> <NA>`; correct it."
             )
-        start_s, lasts_s = (
-            read(where, name, cell) for name, cell in zip(("start", "duration"), cells[3:5], strict=True)
-        )
+        start_s, lasts_s = read(where, "start", cells[3]), read(where, "duration", cells[4])
         channel = None if cells[2] in ("<NA>", "1") else _channel(where, read(where, "channel", cells[2]))
         score = None if cells[8] == "<NA>" else read(where, "score", cells[8])
         label = "" if cells[7] == "<NA>" else cells[7]
