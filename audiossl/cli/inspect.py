@@ -24,6 +24,8 @@ _EXTRAS = {
     "openvino": "openvino",
     "transformers": "hf",
     "peft": "lora",
+    "datasets": "datasets",
+    "av": "video",
     "submitit": "slurm",
     "ray": "ray",
 }

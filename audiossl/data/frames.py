@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from audiossl.core.errors import AudioError, AudiosslError, ManifestError, first_line
+from audiossl.core.errors import AudioError, ManifestError, first_line
 from audiossl.data.bad_rows import BadRows
 from audiossl.data.fields import ColumnNames, as_text
 from audiossl.data.sound_folder import SoundFolder, numbered_name
@@ -54,7 +54,9 @@ class TableReading:
 
     def rows(self, table: Any, called: str, split: str) -> list[SourceRow]:
         """As `cuts`, which are made of them."""
-        sound, header, records = _of_dataset(table, called, self.columns) if is_dataset(table) else _of_frame(table)
+        sound, header, records = (
+            _of_dataset(table, called, self.columns) if is_dataset(table) else _of_frame(table, called)
+        )
         guessed = ColumnNames(header, self.columns).of
         named = {"path": sound or guessed.get("path", "path"), **self.columns}
         check_names(called, header, named, known=(*COLUMNS, _ID))
@@ -95,15 +97,14 @@ def _is_a(value: Any, package: str, name: str) -> bool:
 _Read = tuple[str, list[str], Iterable[Mapping[str, Any]]]  # the column of sound, all columns, the rows
 
 
-def _of_frame(frame: Any) -> _Read:
+def _of_frame(frame: Any, called: str) -> _Read:
     # opensoundscape keeps file, start_time and end_time in the index.
-    table = frame.reset_index() if any(name is not None for name in frame.index.names) else frame
-    table = table.rename(columns=str)
-    return (
-        "",
-        list(table.columns),
-        (dict(zip(table.columns, row, strict=True)) for row in table.itertuples(False, None)),
-    )
+    levels = [name for name in frame.index.names if name is not None and name not in frame.columns]
+    table = (frame.reset_index(level=levels) if levels else frame).rename(columns=str)
+    header = list(table.columns)
+    if doubled := next((name for name in header if header.count(name) > 1), None):
+        raise ManifestError(f"{called} has the column {doubled!r} twice; rename or drop one of them.")
+    return "", header, (dict(zip(header, row, strict=True)) for row in table.itertuples(index=False, name=None))
 
 
 def _of_dataset(dataset: Any, called: str, columns: Mapping[str, str]) -> _Read:
@@ -152,8 +153,6 @@ def _records(dataset: Any, called: str, features: Mapping[str, Any]) -> Iterator
         for told in dataset:
             yield {name: _named(features[name], value) for name, value in told.items()}
             number += 1
-    except AudiosslError:
-        raise
     except Exception as error:  # each of the formats behind `datasets` has errors of its own
         raise ManifestError(
             f"{called} row {number} cannot be read ({first_line(error)}); copy the data again."

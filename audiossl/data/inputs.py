@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from audiossl.core.errors import AudioError, ConfigError, OutputError, did_you_mean
+from audiossl.core.errors import AudioError, ConfigError, ManifestError, OutputError, did_you_mean
 from audiossl.data.folders import no_sound_in, sounds_below
 from audiossl.data.frames import TableReading, is_table
 from audiossl.data.manifests import read_manifest, write_manifests
@@ -20,6 +20,8 @@ from audiossl.data.sources import cuts_from_files
 
 if TYPE_CHECKING:
     from lhotse import CutSet
+
+_MANIFEST = ".jsonl.gz"  # as `write_manifests` names it
 
 
 def cuts_of(inputs: Sequence[str]) -> CutSet:
@@ -61,7 +63,9 @@ def write_rows(given: Mapping[str, Any], places: Mapping[str, Path]) -> None:
         if split not in places:
             raise ConfigError(f"rows has {split!r}, which is no split here. {did_you_mean(split, places)}")
         path = places[split]
-        name, folder = path.name.removesuffix(".gz").removesuffix(".jsonl"), path.parent
+        name, folder = path.name.removesuffix(_MANIFEST), path.parent
+        if name == path.name:
+            raise ConfigError(f"data.{split}={path} cannot be written; give it a name that ends in {_MANIFEST}.")
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".rows-", dir=folder) as new:
             (made,) = write_manifests({name: _cuts_in(rows, folder / "audio", split)}, new).values()
@@ -71,14 +75,20 @@ def write_rows(given: Mapping[str, Any], places: Mapping[str, Path]) -> None:
 
 
 def _cuts_in(given: Any, sounds: Path, called: str) -> CutSet:
+    from lhotse import CutSet
+
     if is_table(given):
         # All rows are asked for, whatever split the table says they are of.
         return TableReading(SoundFolder(sounds), {"split": ""}).cuts(given, called)["all"]
     paths = [given] if isinstance(given, str | os.PathLike) else given
     if isinstance(paths, list | tuple) and all(isinstance(path, str | os.PathLike) for path in paths):
         return cuts_of([os.fspath(path) for path in paths])
-    cuts: CutSet = given
-    return cuts
+    if not isinstance(given, CutSet):
+        raise ManifestError(
+            f"{called} is a {type(given).__name__}; give a cut set, a pandas frame, a datasets.Dataset (one split), or "
+            f"paths."
+        )
+    return given
 
 
 def _expand(name: str) -> Iterator[tuple[Path, str]]:

@@ -18,7 +18,7 @@ import soundfile
 from audiossl.core.errors import AudioError, first_line
 from audiossl.data.containers import FileSource, HeldFile, open_source
 
-_MOST_BYTES = 1 << 31  # of samples: an hour and a half of stereo at 48 kHz
+_MOST_BYTES = 1 << 30  # of samples: 46 minutes of stereo at 48 kHz, of which there are three copies for a moment
 _PADDING = 4096  # samples by which the last frame of a codec may go beyond the end
 _SLACK_S = 0.1  # by which a film may end before what it states
 
@@ -63,19 +63,15 @@ def format_of(source: FileSource) -> _Format | None:
     return next((each for each in _FORMATS if begin[each.place :].startswith(each.mark)), None)
 
 
+@lru_cache(maxsize=1)  # a recording is often opened several times on end: its facts, then its parts
 def decoded(source: FileSource, found: _Format, identity: tuple[int, ...]) -> HeldFile:
     """The first sound track of a film as a WAV file of floats. That which was asked for last is kept.
 
     source: the film.
     found: what it is.
-    identity: changes where a file on a disk is replaced.
-    Raises AudioError where PyAV is not installed, and for a film that is damaged, cut off, silent or too long.
+    identity: of a file on a disk, another one where it was replaced.
+    Raises AudioError where PyAV is not installed, and for a film that is damaged, cut off, without sound or too long.
     """
-    return _decoded(source, found, identity)
-
-
-@lru_cache(maxsize=1)  # a recording is often opened several times on end: its facts, then its parts
-def _decoded(source: FileSource, found: _Format, _: tuple[int, ...]) -> HeldFile:
     av = _load_av(source, found)
     try:
         with open_source(source) as file, av.open(file, format=found.demultiplexer) as film:
@@ -85,7 +81,9 @@ def _decoded(source: FileSource, found: _Format, _: tuple[int, ...]) -> HeldFile
             frames = np.concatenate([np.zeros((0, track.channels), np.float32), *_blocks(av, film, track, source)])
             stated_s = _stated_s(film, track) if found.says_length else None
             rate_hz = int(track.rate)
-    except av.FFmpegError as error:
+    except AudioError:
+        raise
+    except (av.FFmpegError, ValueError, TypeError) as error:  # those of PyAV itself where a header makes no sense
         raise AudioError(
             f"{source} is {found.name} that cannot be decoded ({first_line(error)}); copy or download it again."
         ) from error

@@ -95,6 +95,9 @@ def test_columns_that_are_not_there(tmp_path):
         reading(tmp_path, id="key").cuts(pandas.DataFrame({"path": ["a.wav"]}), "the table")
     with pytest.raises(ManifestError, match="'lable' is no column"):
         reading(tmp_path, lable="x").cuts(pandas.DataFrame({"path": ["a.wav"]}), "the table")
+    twice = pandas.DataFrame([["a.wav", 1, 2]], columns=["path", "label", "label"])
+    with pytest.raises(ManifestError, match="the table has the column 'label' twice"):
+        reading(tmp_path).cuts(twice, "the table")
     with pytest.raises(ManifestError, match="the table has no row"):
         reading(tmp_path).cuts(pandas.DataFrame({"path": []}), "the table")
     assert not is_table([1])

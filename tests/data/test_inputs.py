@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from audiossl.core.errors import AudioError, ConfigError, OutputError
+from audiossl.core.errors import AudioError, ConfigError, ManifestError, OutputError
 from audiossl.data.inputs import cuts_of, rows_of, write_rows
 from audiossl.data.manifests import read_manifest, write_manifests
 from audiossl.data.reading import path_of
@@ -78,5 +78,9 @@ def test_rows_become_the_manifests_of_a_configuration(sound: Callable[..., Path]
     assert Path(path_of(cut) or "").is_relative_to(tmp_path / "rows" / "audio")
     with pytest.raises(OutputError, match=r"words\.jsonl\.gz is there already, with other rows"):
         write_rows({"train": [path]}, places)
+    with pytest.raises(ConfigError, match=r"data\.dev=.*rows\.jsonl cannot be written; give it a name that ends in"):
+        write_rows({"dev": frame}, {"dev": tmp_path / "rows.jsonl"})
+    with pytest.raises(ManifestError, match="train is a Series; give a cut set, a pandas frame"):
+        write_rows({"train": frame["audio"]}, places)
     with pytest.raises(ConfigError, match="rows has 'trian', which is no split here"):
         write_rows({"trian": frame}, places)
