@@ -40,30 +40,43 @@ def embed(
 
 
 def export(
-    upstream: UpstreamName,
-    form: Annotated[str, typer.Option("--format", help="onnx or torch-export.")],
+    source: Annotated[str, typer.Argument(help="An encoder by name, path or reference, or the folder of a run.")],
     to: Annotated[Path, typer.Option("--out", help="The file to write.")],
+    form: Annotated[str, typer.Option("--format", help="onnx or, of an encoder, torch-export.")] = "onnx",
+    encoder_only: Annotated[
+        bool, typer.Option("--encoder-only", help="Of a run, leave out interface and head.")
+    ] = False,
     up_to_layer: Annotated[
         Optional[int],  # noqa: UP045
-        typer.Option(help="Leave out the layers after this one.", show_default=False),
+        typer.Option(help="Leave out the layers of an encoder after this one.", show_default=False),
     ] = None,
     precision: Precision = "fp32",
     option: UpstreamOptions = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write an encoder as a graph from wav (1, S) to its layers, checked against the encoder itself."""
+    """Write an encoder, or a whole run, as a graph that runs without audiossl, checked against the original."""
+    from audiossl.core.errors import ConfigError
     from audiossl.encoders.engines.export import export as write
     from audiossl.encoders.loading import load_upstream
+    from audiossl.experiments.exporting import export_run, is_exported_whole
 
-    loaded = load_upstream(upstream, **{"precision": precision, **upstream_options(option)})
-    made = write(loaded, to, form, up_to_layer=up_to_layer)
+    if not encoder_only and is_exported_whole(Path(source)):
+        if form != "onnx" or up_to_layer is not None or precision != "fp32" or option:
+            raise ConfigError(
+                f"{source} is a run, which is exported whole, as onnx; for its encoder alone add --encoder-only."
+            )
+        made = export_run(Path(source), to)
+    else:
+        loaded = load_upstream(source, **{"precision": precision, **upstream_options(option)})
+        made = write(loaded, to, form, up_to_layer=up_to_layer)
     if as_json:
         print(json.dumps(made))
-    else:
-        print(
-            f"{made['layers']} layer(s), inputs of {made['min_samples']} samples or more -> {to}; they differ from "
-            f"eager by at most {made['largest_difference']:.1e} (relative L2)"
-        )
+        return
+    also = f" and {', '.join(made['outputs'])} of {made['task']}" if "outputs" in made else ""
+    print(
+        f"{made['layers']} layer(s){also}, inputs of {made['min_samples']} samples or more -> {to}; they differ from "
+        f"eager by at most {made['largest_difference']:.1e} (relative L2)"
+    )
 
 
 def convert(

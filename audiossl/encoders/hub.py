@@ -144,6 +144,23 @@ def _require_asked(reference: str, namer: str) -> None:
         )
 
 
+def require_run_before(path: Path, sha256: str, namer: str) -> None:
+    """Raise CheckpointError where a folder names a program that no user has ever named here.
+
+    path: of the program, for the error.
+    sha256: of the program.
+    namer: as for `local_path`. What a user names is written down.
+    """
+    with _ledger() as ledger:
+        known = ledger.setdefault("programs", {})
+        if namer and sha256 not in known:
+            raise CheckpointError(
+                f"{namer} names the program {path}, which nobody has run here, and no code runs because a folder says "
+                f"so; if you trust it, run `audiossl describe torchscript:{path}` and come again."
+            )
+        known.setdefault(sha256, path.name)
+
+
 def fetch_bundle(name: str, namer: str = "") -> Path:
     """A torchaudio bundle's weights, with the arguments of its model in a JSON file beside them.
 
@@ -291,4 +308,6 @@ SOURCES: Mapping[str, tuple[str, ...]] = {
     "s3prl": ("s3prl", "fairseq", "microsoft", "state_dict"),
     "torchaudio": ("torchaudio", "state_dict"),
     "hf": ("huggingface",),
+    "onnx": ("onnx",),
+    "torchscript": ("torchscript",),
 }

@@ -17,6 +17,7 @@ from audiossl.core.tensors import config_of, fingerprint, load_strict, read_tens
 from audiossl.encoders.building import build_upstream, passed_on, require_shapes
 from audiossl.encoders.encoder_file import RUN_NAME, UPSTREAM_NAME, EncoderFile, has_encoder_file, read_encoder_file
 from audiossl.encoders.engines.running import with_engine
+from audiossl.encoders.exported.loading import KINDS, load_exported
 from audiossl.encoders.finetuning import FinetuneConfig, make_trainable, merge_lora
 from audiossl.encoders.formats.loading import load_original
 from audiossl.encoders.hub import local_path, packaged_weights, published
@@ -38,7 +39,8 @@ def load_upstream(
     """An encoder by name, in eval mode.
 
     name: a name of `audiossl list upstreams`, the path of a checkpoint of audiossl or of another toolkit, or one of
-    `hf:<repository or folder>`, `fairseq:<file>`, `s3prl:<file>`, `torchaudio:<bundle or file>`.
+    `hf:<repository or folder>`, `fairseq:<file>`, `s3prl:<file>`, `torchaudio:<bundle or file>`, `onnx:<file>`,
+    `torchscript:<file>`. The options of the latter two are the fields of `audiossl.encoders.exported.config`.
     weights: 'pretrained', or 'random' for a baseline: the same architecture with parameters drawn afresh. Statistics of
     the training data, such as a global mean, stay.
     seed: of random weights.
@@ -137,7 +139,10 @@ def load_from_reference(reference: str, options: Mapping[str, Any], *, random_in
     seed: of these parameters.
     Raises CheckpointError, ConfigError.
     """
-    path, source = local_path(reference, namer_of(reference))
+    namer = namer_of(reference)
+    path, source = local_path(reference, namer)
+    if kind := source if source in KINDS else "onnx" if not source and path.suffix.lower() == ".onnx" else "":
+        return load_exported(kind, path, options, namer=namer, random_init=random_init)
     # The folder of a run, before its pre-training has written the whole encoder.
     if not source and path.is_dir() and not (path / UPSTREAM_NAME).is_file():
         if has_encoder_file(path):

@@ -111,7 +111,10 @@ def chunk_frames(upstream: Upstream, chunk_s: float, overlap_s: float) -> tuple[
 
 def _samples_of(upstream: Upstream, num_frames: int) -> int:
     """A length with exactly so many frames. What it has beyond the last frame's samples is of no consequence."""
-    return (2 * num_frames - upstream.num_frames(num_frames * upstream.stride)) * upstream.stride
+    enough = (2 * num_frames - upstream.num_frames(num_frames * upstream.stride)) * upstream.stride
+    # Where a last window may be partly empty, fewer samples than it has room for would cut it.
+    whole = (num_frames - 1) * upstream.stride + upstream.receptive_field
+    return max(enough, whole) if upstream.num_frames(whole) == num_frames else enough
 
 
 def longest_whole_s(upstream: Upstream) -> float:
@@ -121,10 +124,11 @@ def longest_whole_s(upstream: Upstream) -> float:
 
 
 def fitting_chunks(upstream: Upstream) -> tuple[float, float]:
-    """`chunk_s` and `overlap_s` where nobody has said how: 30 s and 5 s, or what the encoder can read."""
+    """`chunk_s` and `overlap_s` where nobody has said how: 30 s and 5 s, what it can read, or a few windows."""
     most = upstream.max_samples
     if most is None:
-        return 30.0, 5.0
+        window_s = upstream.receptive_field / upstream.sample_rate_hz
+        return max(30.0, 8 * window_s), max(5.0, window_s)
     size = upstream.num_frames(most)
     while _samples_of(upstream, size) > most:
         size -= 1

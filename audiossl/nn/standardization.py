@@ -69,7 +69,7 @@ class Standardization(nn.Module):
 
     def forward(self, layers: Sequence[Tensor]) -> list[Tensor]:
         """L tensors (B, T, D_l) -> the same, in the type in which they came, computed in float32."""
-        if self.needs_fit:
+        if not torch.compiler.is_compiling() and self.needs_fit:  # of what is traced, no value is known
             raise TrainingError(
                 "The standardisation of layers has not been fitted: call `fit` of the task on training batches, or "
                 "load a checkpoint that was saved after it."

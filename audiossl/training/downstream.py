@@ -11,7 +11,7 @@ import torch
 from lhotse.cut import Cut
 from torch import Tensor
 
-from audiossl.core.errors import AudioError, AudiosslError, TrainingError
+from audiossl.core.errors import AudioError, AudiosslError, ConfigError, TrainingError
 from audiossl.core.types import Batch, Features
 from audiossl.data.reading import place_of
 from audiossl.encoders.devices import device_of
@@ -190,6 +190,28 @@ class Downstream(Task):
         if batch.features is not None:  # kept in half precision, and passed on so by an interface that only chooses
             sequence = sequence.float()
         return sequence, features.lengths
+
+    @property
+    def min_frames(self) -> int:
+        """The fewest frames that the head can use."""
+        return 1
+
+    def outputs(self, sequence: Tensor, lengths: Tensor) -> dict[str, Tensor]:
+        """What predictions are made of, by name: what `audiossl export` gives a graph of the task as outputs.
+
+        sequence: (B, T, interface.width).
+        lengths: (B,) frames.
+        Tensors (B, ...), computed of these and of the parameters alone, and nothing of them is read back.
+        Raises ConfigError for a task that has none.
+        """
+        raise ConfigError(
+            f"The predictions of {type(self).__name__} are no outputs of one graph, so that it cannot be exported; use "
+            f"`audiossl predict`, or export the encoder with --encoder-only."
+        )
+
+    def output_facts(self) -> dict[str, Any]:
+        """What a reader of `outputs` must know, as JSON: `labels` in the order of the last dimension, for instance."""
+        return {}
 
     @property
     def needs_fit(self) -> bool:

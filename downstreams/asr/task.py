@@ -173,6 +173,15 @@ class Asr(Downstream):
             return Loss(losses.sum() / units.sum(), units.sum())
         return Loss((losses / units).mean(), units.new_tensor(float(len(units))))
 
+    def outputs(self, sequence: Tensor, lengths: Tensor) -> dict[str, Tensor]:
+        """The emissions: `log_probs` (B, T', C) of the blank and the units, of which `predict` takes the best path."""
+        return {"log_probs": self.head.log_probs(sequence, lengths)[0]}
+
+    def output_facts(self) -> dict[str, Any]:
+        """The classes as `labels`, '' for the blank and for the end of a sentence, and the seconds of a step."""
+        labels = ["", *self.config.text.symbols, *([""] if self.config.append_eos else [])]
+        return {"labels": labels, "step_s": self.head.joined / self.upstream.frame_rate_hz}
+
     def predict(self, batch: Batch) -> list[Prediction]:
         """An item each, as in `prediction`."""
         with torch.no_grad():

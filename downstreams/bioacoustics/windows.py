@@ -142,6 +142,15 @@ class BioacousticWindows(UtteranceClassification):
         )
         return Loss(losses.mean(), torch.tensor(float(len(batch)), device=logits.device))
 
+    def outputs(self, sequence: Tensor, lengths: Tensor) -> dict[str, Tensor]:
+        """The `logits` (B, C), and the `scores` (B, C) of a prediction."""
+        logits = self.classify(sequence, lengths).float()
+        scale, offset = self.get_buffer("calibration").unbind(dim=-1)[:2]
+        return {"logits": logits, "scores": (scale * logits + offset).sigmoid()}
+
+    def output_facts(self) -> dict[str, Any]:
+        return {**super().output_facts(), "thresholds": self.thresholds.tolist(), "window_s": self.config.window_s}
+
     def predict(self, batch: Batch) -> list[Prediction]:
         """id, target and predicted (lists of labels), scores (C), speaker, group, recording, start_s, end_s, calls.
 

@@ -185,9 +185,20 @@ class SpeakerVerification(Downstream):
         if self.head.min_frames > 1:
             for cut, frames in zip(batch.cuts, lengths.tolist(), strict=True):
                 self._check_frames(cut, frames, "drop it, or set data.min_duration_s in training")
-        sequence = sequence.to(self.criterion.weight.dtype)  # an encoder may run in half precision, the head does not
-        compared, trained = self.head(sequence, lengths)
+        return self._embedded(sequence, lengths)
+
+    def _embedded(self, sequence: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        # An encoder may run in half precision, the head does not.
+        compared, trained = self.head(sequence.to(self.criterion.weight.dtype), lengths)
         return compared, trained
+
+    @property
+    def min_frames(self) -> int:
+        return self.head.min_frames
+
+    def outputs(self, sequence: Tensor, lengths: Tensor) -> dict[str, Tensor]:
+        """The `embedding` (B, E) of a prediction."""
+        return {"embedding": self._embedded(sequence, lengths)[0].float()}
 
     def loss(self, batch: Batch) -> Loss:
         """The margin loss of the speakers, a mean over the items. Logs the accuracy without the margin."""

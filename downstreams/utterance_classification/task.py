@@ -135,7 +135,10 @@ class UtteranceClassification(Downstream):
 
     def logits(self, batch: Batch) -> Tensor:
         """(B, C)."""
-        sequence, lengths = self.sequence(batch)
+        return self.classify(*self.sequence(batch))
+
+    def classify(self, sequence: Tensor, lengths: Tensor) -> Tensor:
+        """(B, T, D), (B,) frames -> (B, C)."""
         sequence = sequence.to(self.classifier.weight.dtype)  # an encoder may run in half precision, the head does not
         if self.config.pooling == "mean":  # mean(W x + b) = W mean(x) + b: the same head, T times cheaper
             pooled = self.projector(self.pooling(sequence, lengths))
@@ -143,6 +146,17 @@ class UtteranceClassification(Downstream):
             pooled = self.pooling(self.projector(sequence), lengths)
         logits: Tensor = self.classifier(self.dropout(pooled))
         return logits
+
+    def outputs(self, sequence: Tensor, lengths: Tensor) -> dict[str, Tensor]:
+        """The `logits` (B, C), and the `scores` (B, C) of a prediction."""
+        logits, weights = self.classify(sequence, lengths).float(), self.get_buffer("class_weights")
+        temperature, helps = self.get_buffer("calibration").unbind()
+        # As `_probabilities`, which needs no tensors: logits without class weights, over the temperature if it helps.
+        mended = (logits - torch.where(weights > 0, weights, 1.0).log()) / temperature
+        return {"logits": logits, "scores": torch.where(helps > 0.5, mended, logits).softmax(dim=-1)}
+
+    def output_facts(self) -> dict[str, Any]:
+        return {"labels": list(self.config.labels)}
 
     def loss(self, batch: Batch) -> Loss:
         """Cross entropy, a mean over the items. Logs the accuracy."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import shutil
 import tempfile
@@ -15,7 +14,8 @@ from torch import Tensor
 
 from audiossl.core.errors import ConfigError
 from audiossl.core.outputs import check_out
-from audiossl.encoders.engines.graph import require, traced, write_onnx
+from audiossl.encoders.engines.graph import layer_names, onnx_session, require, traced, write_onnx
+from audiossl.encoders.exported.describing import metadata_of
 from audiossl.encoders.layers import last_layer
 from audiossl.encoders.testing import noise, relative_distance
 from audiossl.encoders.upstream import Upstream
@@ -25,7 +25,7 @@ FORMATS = {"onnx": b"\x08", "torch-export": b"PK"}  # and how a file of each beg
 # Between the graph and eager: rounding in another order, at 24 and at 8 bits.
 TOLERANCES = {torch.float32: 1e-4, torch.bfloat16: 5e-2}
 
-_SECONDS = (0.5, 1.0, 2.7, 12.3)
+SECONDS = (0.5, 1.0, 2.7, 12.3)
 
 
 def export(upstream: Upstream, path: Path, form: str, *, up_to_layer: int | None = None) -> dict[str, Any]:
@@ -47,31 +47,25 @@ def export(upstream: Upstream, path: Path, form: str, *, up_to_layer: int | None
     if form == "onnx":
         if dtype != torch.float32:
             raise ConfigError("ONNX Runtime, which checks the file, has no bfloat16 on a CPU; export in fp32.")
-        for package in ("onnx", "onnxscript", "onnxruntime"):
-            require(package, "onnx")
+        require_onnx()
     program = traced(upstream, last)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # In a folder of its own: large weights lie in a second file, whose name is written in the first.
-    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    try:
-        made = folder / path.name
+    shortest, names = shortest_input(upstream), layer_names(last + 1)
+
+    def write(made: Path) -> None:
         if form == "onnx":
-            write_onnx(program, made)
+            write_onnx(program, made, names, metadata_of(upstream, names, shortest))
         else:
             # By its file object: torch would insist on its own suffix.
             with open(made, "wb") as file:
                 torch.export.save(program, file)
-        shortest = shortest_input(upstream)
-        error = largest_difference(upstream, _loaded(made, form), last, shortest)
-        if not error <= TOLERANCES[dtype]:
-            raise ConfigError(
-                f"The {form} graph of {upstream.display_name} differs from eager by {error:.1e}, "
-                f"more than {TOLERANCES[dtype]:g}, so nothing was written; use the encoder itself, and report this."
-            )
-        for file_path in sorted(folder.iterdir(), reverse=True):  # the weights before the graph that names them
-            os.replace(file_path, path.parent / file_path.name)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+
+    error = place_checked(
+        path,
+        write,
+        lambda made: largest_difference(upstream, _loaded(made, form), last, shortest),
+        tolerance=TOLERANCES[dtype],
+        what=f"The {form} graph of {upstream.display_name}",
+    )
     return {
         "out": str(path),
         "format": form,
@@ -82,10 +76,47 @@ def export(upstream: Upstream, path: Path, form: str, *, up_to_layer: int | None
     }
 
 
-def shortest_input(upstream: Upstream) -> int:
-    """The fewest samples that give two frames. A graph is for no fewer."""
+def place_checked(
+    path: Path, write: Callable[[Path], None], difference: Callable[[Path], float], *, tolerance: float, what: str
+) -> float:
+    """Write a graph, and put it in its place if it gives what eager gives.
+
+    path: where it is to be, with files beside it that `write` makes.
+    write: writes it to a path of the same name in another folder.
+    difference: of the graph at such a path from eager.
+    tolerance: the most that it may be.
+    what: the graph, for the error.
+    Returns the difference. Raises ConfigError, and nothing is in the place then that was not there before.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # In a folder of its own: large weights lie in a second file, whose name is written in the first.
+    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        made = folder / path.name
+        write(made)
+        error = difference(made)
+        if not error <= tolerance:
+            raise ConfigError(
+                f"{what} differs from eager by {error:.1e}, more than {tolerance:g}, so nothing was written; use the "
+                f"encoder itself, and report this."
+            )
+        for file_path in sorted(folder.iterdir(), reverse=True):  # the weights before the graph that names them
+            os.replace(file_path, path.parent / file_path.name)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return error
+
+
+def require_onnx() -> None:
+    """Raise ConfigError, naming the extra, where a package is missing that writes or checks ONNX."""
+    for package in ("onnx", "onnxscript", "onnxruntime"):
+        require(package, "onnx")
+
+
+def shortest_input(upstream: Upstream, num_frames: int = 2) -> int:
+    """The fewest samples that give so many frames. A graph is for two or more."""
     samples = upstream.min_samples
-    while upstream.num_frames(samples) < 2:
+    while upstream.num_frames(samples) < num_frames:
         samples += 1
     return samples
 
@@ -101,7 +132,7 @@ def largest_difference(
     shortest: the fewest samples that it takes.
     """
     largest = 0.0
-    wavs = noise(upstream, _SECONDS)
+    wavs = noise(upstream, SECONDS)
     for wav in [wavs[-1][:shortest], wavs[-1][: shortest + 1], *(w for w in wavs if len(w) >= shortest)]:
         with torch.no_grad():
             expected = upstream(wav[None], up_to_layer=last).layers
@@ -114,8 +145,7 @@ def largest_difference(
 
 def _loaded(path: Path, form: str) -> Callable[[Tensor], Sequence[Tensor]]:
     if form == "onnx":
-        runtime = importlib.import_module("onnxruntime")
-        session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        session = onnx_session(path)
         name = session.get_inputs()[0].name
         return lambda wav: [torch.from_numpy(array) for array in session.run(None, {name: wav.numpy()})]
     with open(path, "rb") as file:

@@ -11,11 +11,11 @@ import os
 import shutil
 import sys
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +28,8 @@ from audiossl.encoders.upstream import Upstream
 from audiossl.nn.position import PositionConv
 
 _log = logging.getLogger(__name__)
+
+M = TypeVar("M", bound=nn.Module)
 
 
 class Graph(nn.Module):
@@ -56,14 +58,14 @@ class _FoldedPositionConv(PositionConv):
         return whole
 
 
-def folded(upstream: Upstream) -> Upstream:
-    """A twin of the encoder on the same weights, but for weight-normalised convolutions, which are folded."""
-    shared = {id(tensor): tensor for tensor in [*upstream.parameters(), *upstream.buffers()]}
-    twin = copy.deepcopy(upstream, shared)  # type: ignore[arg-type]
-    for module in twin.modules():
-        for name, child in module.named_children():
+def folded(module: M) -> M:
+    """A twin of an encoder, or of what has one, on the same weights, but for weight-normalised convolutions, folded."""
+    shared = {id(tensor): tensor for tensor in [*module.parameters(), *module.buffers()]}
+    twin = copy.deepcopy(module, shared)  # type: ignore[arg-type]
+    for part in twin.modules():
+        for name, child in part.named_children():
             if isinstance(child, PositionConv):
-                setattr(module, name, _FoldedPositionConv(child))
+                setattr(part, name, _FoldedPositionConv(child))
     return twin.eval()
 
 
@@ -77,9 +79,35 @@ def require(package: str, extra: str) -> None:
         ) from error
 
 
-def traced(upstream: Upstream, last: int, statistics: Sequence[Tensor] = ()) -> Any:
+def require_modules(upstream: Upstream) -> None:
+    """Raise ConfigError for an encoder that is a graph already, of which torch knows no modules."""
+    if program := getattr(upstream, "program", None):
+        raise ConfigError(
+            f"{program} is a graph already and runs as it is, in float32; leave engine, precision and export out."
+        )
+
+
+def onnx_session(path: Path) -> Any:
+    """An ONNX file in ONNX Runtime on the CPU, with as many threads as torch has. Raises the runtime's own errors."""
+    runtime = importlib.import_module("onnxruntime")
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 3
+    return runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def layer_names(count: int) -> list[str]:
+    """What the outputs of a graph are called that are layers."""
+    return [f"layer_{number}" for number in range(count)]
+
+
+def traced(upstream: Upstream, last: int, statistics: Sequence[Tensor] = (), graph: nn.Module | None = None) -> Any:
     """A torch.export program of `Graph` for any number of samples that gives two frames or more.
 
+    upstream: the encoder.
+    last: the last layer of the graph.
+    statistics: those of a whole recording where the graph takes them, else empty.
+    graph: what is traced instead of the encoder's layers alone.
     Raises ConfigError for an encoder whose code depends on values of a tensor.
     """
     # Two seconds and a rest: a length that is a special case (one frame, a multiple of anything) would be taken for
@@ -90,21 +118,34 @@ def traced(upstream: Upstream, last: int, statistics: Sequence[Tensor] = ()) -> 
     shapes: tuple[Any, ...] = ({1: torch.export.Dim.DYNAMIC},)
     if given:
         shapes += (tuple({} for _ in given),)
-    graph = Graph(upstream, last)
+    require_modules(upstream)
     try:
         with torch.no_grad():
+            graph = Graph(upstream, last) if graph is None else graph
             return torch.export.export(graph, (wav, *given), dynamic_shapes=shapes, strict=False)
     except Exception as error:  # torch.export raises errors of many kinds
+        what = (
+            upstream.display_name if graph is None or isinstance(graph, Graph) else f"A head on {upstream.display_name}"
+        )
         raise ConfigError(
-            f"{upstream.display_name} cannot be written as a graph ({first_line(error)}); use engine eager or compile."
+            f"{what} cannot be written as a graph ({first_line(error)}); use engine eager or compile."
         ) from error
 
 
-def write_onnx(program: Any, path: Path) -> None:
-    """A traced program as ONNX. Above a gigabyte and a half of weights, these go into PATH.data beside it."""
-    outputs = [f"layer_{number}" for number, _ in enumerate(program.graph_signature.user_outputs)]
-    exported = torch.onnx.export(program, (), dynamo=True, verbose=False, output_names=outputs)
+def write_onnx(
+    program: Any, path: Path, outputs: Sequence[str] = (), metadata: Mapping[str, str] | None = None
+) -> None:
+    """A traced program as ONNX. Above a gigabyte and a half of weights, these go into PATH.data beside it.
+
+    program: of `traced`.
+    path: of the file.
+    outputs: their names. () for layer_0, layer_1 and so on.
+    metadata: what the file says of itself, text by key.
+    """
+    names = list(outputs) or layer_names(len(program.graph_signature.user_outputs))
+    exported = torch.onnx.export(program, (), dynamo=True, verbose=False, input_names=["wav"], output_names=names)
     assert exported is not None
+    exported.model.metadata_props.update(metadata or {})
     num_bytes = sum(tensor.numel() * tensor.element_size() for tensor in program.state_dict.values())
     exported.save(str(path), external_data=num_bytes > 1.5e9)
 

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any, overload
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from audiossl.core.errors import ConfigError
-from audiossl.encoders.engines.graph import cached, require, write_compiled, write_onnx
+from audiossl.encoders.engines.graph import cached, onnx_session, require, require_modules, write_compiled, write_onnx
+from audiossl.encoders.items import join_items
 from audiossl.encoders.upstream import Upstream
 
 ENGINES = ("eager", "compile", "onnx", "openvino")
@@ -40,6 +40,7 @@ def with_engine(upstream: Upstream, engine: str, precision: str) -> Upstream:
             f"engine={engine!r}, precision={precision!r}: the engines are {', '.join(ENGINES)}, the precisions "
             f"{', '.join(PRECISIONS)}."
         )
+    require_modules(upstream)
     if engine == "onnx" and precision == "bf16":
         raise ConfigError("ONNX Runtime computes in float32 on a CPU; for bf16 choose engine openvino or compile.")
     if precision == "bf16" and not any(True for _ in upstream.parameters()):
@@ -128,12 +129,8 @@ class EngineUpstream(Upstream):
     def encode(self, wavs: Tensor, lengths: Tensor, last: int) -> Sequence[Tensor]:
         if torch.is_grad_enabled() and any(parameter.requires_grad for parameter in self.parameters()):
             raise _frozen(self)
-        frames = self.num_frames(wavs.shape[1])
         items = [self._item(wav[None, :n], last, ()) for wav, n in zip(wavs, lengths.tolist(), strict=True)]
-        if len(items) == 1 and items[0][0].shape[1] == frames:
-            return items[0]
-        padded = [[F.pad(state, (0, 0, 0, frames - state.shape[1])) for state in item] for item in items]
-        return [torch.cat(layer) for layer in zip(*padded, strict=True)]
+        return join_items(items, self.num_frames(wavs.shape[1]))
 
     def encode_even(self, wavs: Tensor, last: int, statistics: Sequence[Tensor] = ()) -> Sequence[Tensor]:
         items = [self._item(wav[None], last, statistics) for wav in wavs]
@@ -215,11 +212,7 @@ class OnnxUpstream(_ArrayUpstream):
     packages = ("onnx", "onnxscript", "onnxruntime")
 
     def session(self, path: Path) -> Callable[[list[Any]], Sequence[Any]]:
-        runtime = importlib.import_module("onnxruntime")
-        options = runtime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
-        options.log_severity_level = 3
-        session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        session = onnx_session(path)
         names = [value.name for value in session.get_inputs()]
         return lambda inputs: session.run(None, dict(zip(names, inputs, strict=True)))
 

@@ -58,7 +58,10 @@ def read_pickled(path: Path) -> Mapping[str, Any]:
     if not path.is_file():
         raise CheckpointError(f"There is no checkpoint {path}.")
     if _is_program(path):
-        raise CheckpointError(f"{path} is a TorchScript program, not weights; save its state_dict() and give that.")
+        raise CheckpointError(
+            f"{path} is a TorchScript program, not weights; save its state_dict() and give that, or name "
+            f"it torchscript:{path} if you trust its code."
+        )
     named: set[str] = set()
     try:
         named = _named_classes(path)

@@ -29,7 +29,7 @@ from audiossl.nn.span_masks import span_mask
 from audiossl.nn.transformer import Block, Chosen, Packed, Padded
 from audiossl.nn.varlen import suits
 
-_NORMALIZE_EPS = {"layer_norm": 1e-5, "huggingface": 1e-7}
+NORMALIZE_EPS = {"layer_norm": 1e-5, "huggingface": 1e-7}
 
 
 @dataclass(frozen=True)
@@ -209,7 +209,7 @@ class WaveformEncoder(Upstream):
         if kind == "none":
             offset, scale = torch.zeros_like(offset), torch.ones_like(offset)
         else:
-            scale = torch.rsqrt(variance + _NORMALIZE_EPS[kind])
+            scale = torch.rsqrt(variance + NORMALIZE_EPS[kind])
         found = [offset, scale]
         if stem.norm == "group":
             found += sums.of_convolution(cast(nn.Conv1d, stem.convs[0]), offset, scale)
@@ -224,7 +224,7 @@ class WaveformEncoder(Upstream):
         count = lengths[:, None]
         centred = torch.where(inside, wavs - wavs.sum(1, keepdim=True) / count, 0.0)
         variance = centred.square().sum(1, keepdim=True) / count
-        return (centred * torch.rsqrt(variance + _NORMALIZE_EPS[kind])).to(self.dtype)
+        return (centred * torch.rsqrt(variance + NORMALIZE_EPS[kind])).to(self.dtype)
 
     def _encode_packed(self, wavs: Tensor, lengths: Tensor, last: int) -> list[Tensor]:
         """Items one by one through the convolutions, then the real frames of all together, without padding."""

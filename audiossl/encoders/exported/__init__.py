@@ -1,0 +1,1 @@
+"""Encoders that another framework has exported: frozen, and run as they are."""
