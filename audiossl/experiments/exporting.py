@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 from lhotse.cut import MonoCut
 from torch import Tensor, nn
 
-from audiossl.core.errors import ConfigError
+from audiossl.core.errors import ConfigError, first_line
 from audiossl.core.outputs import check_out
 from audiossl.core.types import Batch, Features
 from audiossl.encoders.engines.export import FORMATS, SECONDS, TOLERANCES, place_checked, require_onnx, shortest_input
@@ -48,29 +49,35 @@ def export_run(folder: Path, path: Path) -> dict[str, Any]:
             f"{folder} is a cross-validation, whose predictions are means over its folds; export one of {folder}/folds."
         )
     run = load_run(folder, device="cpu")
-    task = _plain(run.task)
+    said = {"task": run.config.downstream, "interface": run.config.interface}
+    return export_task(run.task, path, said, f"The graph of {folder}")
+
+
+def export_task(task: Downstream, path: Path, said: Mapping[str, Any], what: str) -> dict[str, Any]:
+    """As `export_run`, of a task in memory.
+
+    task: on the CPU. LoRA is merged into it, and it is in eval mode afterwards.
+    path: of the file.
+    said: what the metadata say of it beyond its outputs and their facts.
+    what: the graph, for an error.
+    """
+    task = _plain(task)
     upstream, last = task.upstream, last_layer(task.interface.up_to_layer, task.upstream.num_layers)
     shortest = shortest_input(upstream, max(2, task.min_frames))
     layers, outputs = layer_names(last + 1), list(_expected(task, torch.zeros(1, shortest), last)[1])
-    said = {
-        "task": run.config.downstream,
-        "outputs": outputs,
-        "interface": run.config.interface,
-        **task.output_facts(),
-    }
     program = traced(upstream, last, graph=RunGraph(task, last))
-    metadata = metadata_of(upstream, layers, shortest, said)
+    metadata = metadata_of(upstream, layers, shortest, {**said, "outputs": outputs, **task.output_facts()})
     error = place_checked(
         path,
         lambda made: write_onnx(program, made, [*layers, *outputs], metadata),
         lambda made: _difference(task, made, last, shortest),
         tolerance=TOLERANCES[torch.float32],
-        what=f"The graph of {folder}",
+        what=what,
     )
     return {
         "out": str(path),
         "format": "onnx",
-        "task": run.config.downstream,
+        "task": said.get("task", ""),
         "layers": last + 1,
         "outputs": outputs,
         "sample_rate_hz": upstream.sample_rate_hz,
@@ -134,7 +141,13 @@ def _difference(task: Downstream, made: Path, last: int, shortest: int) -> float
     for wav in [wavs[-1][:shortest], wavs[-1][: shortest + 1], *(w for w in wavs if len(w) >= shortest)]:
         layers, outputs = _expected(task, wav[None], last)
         expected = [*layers, *outputs.values()]
-        found = [torch.from_numpy(array) for array in session.run(None, {"wav": wav[None].numpy()})]
+        try:
+            found = [torch.from_numpy(array) for array in session.run(None, {"wav": wav[None].numpy()})]
+        except Exception as error:  # the runtime's own, where a number of frames was taken for a constant
+            raise ConfigError(
+                f"ONNX Runtime cannot run the graph on {len(wav)} samples ({first_line(error)}), so nothing was "
+                f"written; export the encoder with --encoder-only, and report this."
+            ) from error
         if [one.shape for one in found] != [one.shape for one in expected]:
             return float("inf")
         largest = max([largest, *(relative_distance(a, b) for a, b in zip(found, expected, strict=True))])

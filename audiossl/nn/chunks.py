@@ -23,7 +23,8 @@ def by_chunks(fuse: Callable[[Sequence[Tensor]], Tensor], layers: Sequence[Tenso
         raise ConfigError(f"chunk_frames={chunk_frames}: at least one frame at a time is needed.")
     batch, frames = layers[0].shape[:2]
     flat = [layer.flatten(0, 1) for layer in layers]  # each (B T, D_l)
-    if batch * frames <= chunk_frames:
+    # A graph is for any number of frames, of which no number of chunks follows.
+    if torch.compiler.is_compiling() or batch * frames <= chunk_frames:
         fused = [fuse(flat)]
     else:
         chunks = zip(*(layer.split(chunk_frames) for layer in flat), strict=True)

@@ -56,7 +56,7 @@ def join_frames(x: Tensor, lengths: Tensor, count: int) -> tuple[Tensor, Tensor]
         return x, lengths
     batch, frames, width = x.shape
     x = torch.where(valid_frames(lengths, frames)[..., None], x, x.new_zeros(()))
-    steps = -(-frames // count)
+    steps = (frames + count - 1) // count  # graphs round negative quotients otherwise
     x = nn.functional.pad(x, (0, 0, 0, steps * count - frames))
     return x.reshape(batch, steps, count * width), (lengths + count - 1) // count
 

@@ -142,6 +142,7 @@ def write_onnx(
     outputs: their names. () for layer_0, layer_1 and so on.
     metadata: what the file says of itself, text by key.
     """
+    logging.getLogger("onnxscript").setLevel(logging.ERROR)  # of what its optimiser leaves as it is
     names = list(outputs) or layer_names(len(program.graph_signature.user_outputs))
     exported = torch.onnx.export(program, (), dynamo=True, verbose=False, input_names=["wav"], output_names=names)
     assert exported is not None

@@ -39,7 +39,7 @@ class ExportedUpstream(Upstream):
         assert config.sample_rate_hz is not None
         self.sample_rate_hz = config.sample_rate_hz
         if config.window_s is not None:
-            self.receptive_field = round(config.window_s * self.sample_rate_hz)
+            self.receptive_field = max(1, round(config.window_s * self.sample_rate_hz))
             self.stride = max(1, round((config.hop_s or config.window_s) * self.sample_rate_hz))
         else:
             assert config.receptive_field is not None and config.stride is not None

@@ -77,12 +77,14 @@ def _external_files(path: Path) -> list[Path]:
         raise CheckpointError(
             f"{path} ({path.stat().st_size} bytes) is not a whole ONNX file; copy or download it again."
         ) from error
-    folder, found = path.parent.resolve(), {}
+    folder = path.parent.resolve()
+    found: dict[Path, None] = {}
     for tensor in _messages(model, onnx.TensorProto):
         for entry in tensor.external_data:
             if entry.key != "location" or tensor.data_location != onnx.TensorProto.EXTERNAL:
                 continue
-            place = (folder / entry.value).resolve() if "\0" not in entry.value else Path()
+            # ONNX Runtime takes a name with asterisks for a place in memory.
+            place = (folder / entry.value).resolve() if not {"\0", "*"} & {*entry.value} else Path()
             if Path(entry.value).is_absolute() or not place.is_relative_to(folder):
                 raise CheckpointError(
                     f"{path} keeps weights in {entry.value!r}, outside of its folder, where nothing is opened; put "

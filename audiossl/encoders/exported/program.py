@@ -43,7 +43,7 @@ class Program:
     def said(self) -> dict[str, Any]:
         """Fields of an `ExportedConfig` that the metadata have. Raises CheckpointError for what is no JSON object."""
         if METADATA in self.metadata:
-            return read_metadata(self.metadata[METADATA], str(self)).get("encoder", {})
+            return dict(read_metadata(self.metadata[METADATA], str(self)).get("encoder", {}))
         rates = [self.metadata[key] for key in _RATES if key in self.metadata]
         return {"sample_rate_hz": int(rates[0])} if rates and rates[0].strip().isdecimal() else {}
 

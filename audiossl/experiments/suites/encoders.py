@@ -139,7 +139,9 @@ def _state_of(choice: EncoderChoice) -> str:
         card = UPSTREAMS.card(choice.name)
         facts += [card.as_json(), state_of_package(card.target.split(".")[0])]
     path = Path(choice.name.partition(":")[2] or choice.name)
-    facts += [list(_files(path)), list(_files(Path(str(choice.options.get("encoder", "")))))]
+    beside = path.parent.glob(f"{path.name}?*") if path.suffix == ".onnx" else ()  # weights outside of the graph
+    facts += [list(_files(path)), [list(_files(file)) for file in sorted(beside)]]
+    facts += [list(_files(Path(str(choice.options.get("encoder", "")))))]
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:32]
 
 

@@ -62,7 +62,7 @@ class ClsPooling(Interface):
         """L tensors (N, D_l) -> (N, width)."""
         aligned = [project(linear, layer) for linear, layer in zip(self.alignment, layers, strict=True)]
         states = torch.stack(in_dtype_of(self.cls, aligned), dim=1) + self.layer_embedding  # (N, L, D)
-        query = self.cls.expand(len(states), 1, -1)
+        query = self.cls.expand(states.shape[0], 1, -1)
         tokens = torch.cat([query, states], dim=1)  # (N, 1 + L, D): [CLS] attends to itself as well
         attended, _ = self.attention(query, tokens, tokens, need_weights=False)
         x = self.attention_norm(query + self.dropout(attended)).squeeze(1)  # (N, D)
