@@ -54,6 +54,8 @@ if TYPE_CHECKING:
     from audiossl.experiments.config import read_experiment
     from audiossl.experiments.folder import RunFolder
     from audiossl.experiments.loading import load_run
+    from audiossl.experiments.publishing.options import PushOptions
+    from audiossl.experiments.publishing.pretrained import from_pretrained, push_to_hub, save_pretrained
     from audiossl.experiments.start import train
     from audiossl.experiments.training import pretrain
     from audiossl.features.access import cached_batches, open_source
@@ -108,6 +110,7 @@ _HOME = {
     "ParameterGroup": "training.task",
     "Position": "core.types",
     "Prediction": "training.task",
+    "PushOptions": "experiments.publishing.options",
     "RunFolder": "experiments.folder",
     "StreamPlan": "data.stream",
     "Table": "core.types",
@@ -146,6 +149,7 @@ _HOME = {
     "fingerprint": "core.tensors",
     "fit_units": "features.units.fitting",
     "frame_labels_of": "data.frame_labels",
+    "from_pretrained": "experiments.publishing.pretrained",
     "keyed_generator": "nn.draws",
     "linear_or_identity": "nn.linear",
     "load_interface": "training.interface",
@@ -160,6 +164,7 @@ _HOME = {
     "paired_difference": "metrics.ratios",
     "pretrain": "experiments.training",
     "project": "nn.linear",
+    "push_to_hub": "experiments.publishing.pretrained",
     "read_audio": "data.reading",
     "read_cut": "data.reading",
     "read_experiment": "experiments.config",
@@ -168,6 +173,7 @@ _HOME = {
     "read_jsonl": "core.files",
     "read_manifest": "data.manifests",
     "read_unit_rows": "data.unit_files",
+    "save_pretrained": "experiments.publishing.pretrained",
     "save_upstream": "encoders.weights",
     "score_mean": "metrics.ratios",
     "score_ratio": "metrics.ratios",
@@ -207,6 +213,7 @@ __all__ = [
     "ParameterGroup",
     "Position",
     "Prediction",
+    "PushOptions",
     "RunFolder",
     "StreamPlan",
     "Table",
@@ -244,6 +251,7 @@ __all__ = [
     "fingerprint",
     "fit_units",
     "frame_labels_of",
+    "from_pretrained",
     "keyed_generator",
     "linear_or_identity",
     "load_interface",
@@ -258,6 +266,7 @@ __all__ = [
     "paired_difference",
     "pretrain",
     "project",
+    "push_to_hub",
     "read_audio",
     "read_cut",
     "read_experiment",
@@ -266,6 +275,7 @@ __all__ = [
     "read_jsonl",
     "read_manifest",
     "read_unit_rows",
+    "save_pretrained",
     "save_upstream",
     "score_mean",
     "score_ratio",

@@ -15,6 +15,7 @@ import soundfile
 from lhotse import MonoCut, Recording
 from lhotse.audio import AudioSource
 from toys.core import TrainedToy, write_corpus
+from toys.hub import Hub, serving
 
 from audiossl.core.registry import UPSTREAMS
 from audiossl.experiments.config import Experiment, read_experiment
@@ -139,6 +140,14 @@ def table(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """A stand-in of the Hugging Face hub, and a cache folder of the test's own."""
+    monkeypatch.setenv("AUDIOSSL_CACHE", str(tmp_path / "cache"))
+    with serving(monkeypatch, tmp_path / "huggingface") as made:
+        yield made
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from audiossl.cli import cache, config, data, demo, encoders, probing, recipes, suite, units
+from audiossl.cli import cache, config, data, demo, encoders, probing, push, recipes, suite, units
 from audiossl.cli.options import AsJson, PredictionsFile, UpstreamOptions, upstream_options
 from audiossl.cli.tables import PlainFormatter, add_row, console, new_table
 from audiossl.core.errors import AudiosslError, ConfigError, os_error_sentence
@@ -34,6 +34,7 @@ app.add_typer(units.app, name="units", help="Discrete units: clusters of frames,
 Overrides = Annotated[Optional[list[str]], typer.Argument(help="Settings as key=value.", show_default=False)]  # noqa: UP045
 OutFolder = Annotated[Optional[Path], typer.Option("--out", help="The run folder.", show_default=False)]  # noqa: UP045
 Resume = Annotated[Optional[Path], typer.Option(help="Go on with this run, exactly.", show_default=False)]  # noqa: UP045
+RunPlace = Annotated[Path, typer.Argument(help="What `audiossl train` wrote, or hf:<owner>/<name>.")]
 Overwrite = Annotated[bool, typer.Option(help="Replace a run that is there.")]
 
 
@@ -97,6 +98,7 @@ app.command("config")(config.config)
 app.command()(encoders.embed)
 app.command()(encoders.export)
 app.command()(encoders.convert)
+app.command()(push.push)
 app.command()(cache.extract)
 
 
@@ -130,7 +132,7 @@ def pretrain(
 
 @app.command()
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="What `audiossl train` wrote.")],
+    run: RunPlace,
     split: Annotated[str, typer.Option(help="train, dev, test or another manifest of the data folder.")] = "test",
     checkpoint: Annotated[str, typer.Option(help="best, last or averaged; default: as configured.")] = "",
     overrides: Annotated[Optional[list[str]], typer.Argument(help="data.* settings.", show_default=False)] = None,  # noqa: UP045
@@ -147,7 +149,8 @@ def evaluate(
 
         evaluate_sweep(run, split, checkpoint, overrides or [], as_json=as_json)
         return
-    metrics = load_run(run, checkpoint, overrides=overrides or []).evaluate(split)
+    loaded = load_run(run, checkpoint, overrides=overrides or [])
+    metrics = loaded.evaluate(split)
     if as_json:
         print(json.dumps(metrics_as_json(metrics)))
         return
@@ -157,11 +160,13 @@ def evaluate(
     console().print(made)
     if note := intervals_note(metrics):
         console().print(shown(note))
+    if str(run).startswith("hf:"):
+        print(f"Predictions: {loaded.folder / split}")
 
 
 @app.command()
 def predict(
-    run: Annotated[Path, typer.Argument(help="What `audiossl train` wrote.")],
+    run: RunPlace,
     inputs: Annotated[list[str], typer.Argument(help="Sound files, folders, patterns or manifests.")],
     to: PredictionsFile = None,
     as_json: AsJson = False,

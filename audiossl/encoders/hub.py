@@ -10,7 +10,9 @@ import importlib
 import importlib.resources
 import importlib.util
 import json
-from collections.abc import Iterator, Mapping
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,21 +21,27 @@ from audiossl.core.cards import Card
 from audiossl.core.errors import AudiosslError, CheckpointError, did_you_mean, first_line
 from audiossl.core.files import atomic_write, cache_folder, file_sha256, read_json
 from audiossl.core.locks import lock_file
+from audiossl.encoders.listed import LIST_NAME, is_listed, read_list, require_whole
 
+OF_RUN = "run"  # the prefix of what lies in the folder of the run that names it
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 
 
 def local_path(reference: str, namer: str = "") -> tuple[Path, str]:
     """The file or folder that a reference names, fetched if need be, and the toolkit before its colon ('' for none).
 
+    A repository that `audiossl push` made, a run or an encoder, is a folder of no other toolkit.
+
     reference: a path, '<toolkit>:<path>', 'hf:<repository>[@<revision>]', 'torchaudio:<bundle>' or
-    '<toolkit>:https://...'.
+    '<toolkit>:https://...'. In a run, 'run:<file>' is what lies in its folder.
     namer: the folder that names it, '' for the user. What a folder names is not fetched, only found where it was.
     Raises CheckpointError.
     """
     if "\0" in reference:
         raise CheckpointError(f"{reference!r} is no path: it has a character of code 0 in it.")
     prefix, _, rest = reference.partition(":")
+    if prefix == OF_RUN and namer:
+        return _of_run(rest, namer), ""
     if Path(reference).exists() or not rest:
         return Path(reference), ""
     if prefix in ("https", "http"):
@@ -46,7 +54,8 @@ def local_path(reference: str, namer: str = "") -> tuple[Path, str]:
     if rest.startswith(("https://", "http://")):
         return fetch_url(rest, namer), prefix
     if prefix == "hf" and rest.count("/") == 1 and not rest.startswith((".", "/")):
-        return fetch_repository(rest, namer), prefix
+        folder = fetch_repository(rest, namer)
+        return folder, "" if is_listed(folder) else prefix
     if prefix == "torchaudio" and rest.isidentifier():
         return fetch_bundle(rest, namer), prefix
     raise CheckpointError(f"{reference!r}: there is no file or folder {rest}.")
@@ -59,9 +68,10 @@ def packaged_weights(card: Card, owner: str) -> Path:
 
 
 def fetch_repository(repository: str, namer: str = "") -> Path:
-    """Configuration and weights of `<owner>/<name>[@<revision>]` from the Hugging Face hub, as a local folder.
+    """What `<owner>/<name>[@<revision>]` of the Hugging Face hub has of use, as a local folder.
 
-    Without a revision, the one that was met first is taken from then on. namer: as for `local_path`.
+    That is the configuration and weights of transformers, or all that `audiossl push` lists. Without a revision, the
+    one that was met first is taken from then on. namer: as for `local_path`.
     """
     named = f"hf:{repository}"
     repository, _, revision = repository.partition("@")
@@ -73,15 +83,54 @@ def fetch_repository(repository: str, namer: str = "") -> Path:
         revision = revision or pinned["revision"]
         # What is pinned and, all of it, in the hub's cache needs no network.
         files = _download(repository, revision, local=True) if revision and revision == pinned["revision"] else []
-        if not pinned["files"].keys() <= {file.name for file in files} or not files:
+        if not pinned["files"].keys() <= _names_of(files) or not files:
             _require_asked(named, namer)
             files = _download(repository, revision)
         folder = files[0].parent
+        # What does not match its own list is not pinned.
+        made = _own_copy(repository, files) if files[0].name == LIST_NAME else folder
         entry = known.setdefault(repository, {"revision": folder.name, "files": {}})
         if folder.name == entry["revision"]:
             for file in files:
-                _check(entry["files"], file.name, file, f"{repository} at revision {folder.name}")
+                name = file.relative_to(folder).as_posix()
+                _check(entry["files"], name, file, f"{repository} at revision {folder.name}")
+    return made
+
+
+def _names_of(files: Sequence[Path]) -> set[str]:
+    """The paths of files relative to the folder of the first."""
+    return {file.relative_to(files[0].parent).as_posix() for file in files}
+
+
+def _own_copy(repository: str, files: Sequence[Path]) -> Path:
+    """A folder with these files, the first of which is their list: the hub's cache has links, a run must have none.
+
+    Raises CheckpointError where they are not as listed.
+    """
+    source = files[0].parent
+    folder = cache_folder() / "hub" / repository / source.name
+    missing = [file for file in files if not (folder / file.relative_to(source)).is_file()]
+    for file in missing:
+        with atomic_write(folder / file.relative_to(source)) as temporary:
+            temporary.unlink()
+            try:
+                os.link(os.path.realpath(file), temporary)
+            except OSError:  # another disk, or one without such links
+                shutil.copyfile(file, temporary)
+    if missing:
+        try:
+            require_whole(folder)
+        except CheckpointError:
+            shutil.rmtree(folder)
+            raise
     return folder
+
+
+def _of_run(name: str, folder: str) -> Path:
+    """A file that lies in the folder of a run. Raises CheckpointError for a path that leads anywhere else."""
+    if Path(name).name != name or name == "..":
+        raise CheckpointError(f"{folder} names {OF_RUN}:{name}, which is no file in it; get the run again.")
+    return Path(folder) / name
 
 
 def fetch_url(url: str, namer: str = "") -> Path:
@@ -186,7 +235,7 @@ def fetch_bundle(name: str, namer: str = "") -> Path:
 
 
 def _download(repository: str, revision: str, *, local: bool = False) -> list[Path]:
-    """config.json, the preprocessor's (if any) and the weights, whole or in shards.
+    """The list of `audiossl push` and what it lists, or config.json, the preprocessor's (if any) and the weights.
 
     local: from the hub's cache alone. The list is empty if it does not have them all.
     """
@@ -207,6 +256,8 @@ def _download(repository: str, revision: str, *, local: bool = False) -> list[Pa
             return []
 
     try:
+        if listed := get_if_any(LIST_NAME):
+            return [*listed, *map(get, read_list(listed[0]).files)]
         files = [get("config.json"), *get_if_any("preprocessor_config.json")]
         for weights in _WEIGHTS:
             if index := get_if_any(f"{weights}.index.json"):
@@ -218,8 +269,7 @@ def _download(repository: str, revision: str, *, local: bool = False) -> list[Pa
     except Exception as error:  # the hub client raises its own, http and os errors
         if local:
             return []
-        fix = "fetch the folder elsewhere and give its path, as hf:<folder>"
-        raise _not_fetched(f"the Hugging Face repository {repository}", error, fix) from error
+        raise _not_on_hub(repository, revision, error) from error
     if local:
         return []
     raise CheckpointError(f"The Hugging Face repository {repository} has no weights ({' or '.join(_WEIGHTS)}).")
@@ -246,6 +296,36 @@ def read_described(path: Path) -> dict[str, Any]:
         return read_json(path)
     except AudiosslError as error:
         raise CheckpointError(str(error)) from error
+
+
+def _not_on_hub(repository: str, revision: str, error: Exception) -> CheckpointError:
+    """Why a repository, a revision of it or a file in it could not be had, in a sentence."""
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    what = f"the Hugging Face repository {repository}"
+    if isinstance(error, RepositoryNotFoundError):
+        return CheckpointError(
+            f"{what[0].upper()}{what[1:]} does not exist, or it is private and your token may not read it; mend the "
+            f"name, or log in by `hf auth login`."
+        )
+    if isinstance(error, RevisionNotFoundError):
+        return CheckpointError(
+            f"{what[0].upper()}{what[1:]} has no revision {revision!r}; give a branch, tag or commit."
+        )
+    if isinstance(error, HFValidationError):
+        return CheckpointError(f"{repository!r} is no name of a repository; write hf:<owner>/<name>.")
+    if isinstance(error, EntryNotFoundError) and not isinstance(error, LocalEntryNotFoundError):
+        return CheckpointError(
+            f"{what[0].upper()}{what[1:]} lacks a file ({first_line(error)}): it holds neither what `audiossl push` "
+            f"sends nor an encoder of transformers."
+        )
+    return _not_fetched(what, error, "fetch the folder elsewhere and give its path, as hf:<folder>")
 
 
 def _not_fetched(what: str, error: Exception, fix: str) -> CheckpointError:

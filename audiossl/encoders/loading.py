@@ -21,6 +21,7 @@ from audiossl.encoders.exported.loading import KINDS, load_exported
 from audiossl.encoders.finetuning import FinetuneConfig, make_trainable, merge_lora
 from audiossl.encoders.formats.loading import load_original
 from audiossl.encoders.hub import local_path, packaged_weights, published
+from audiossl.encoders.listed import is_listed, require_whole
 from audiossl.encoders.naming import named_by, namer_of
 from audiossl.encoders.upstream import Upstream
 from audiossl.encoders.weights import described_encoder, load_state, load_upstream_weights
@@ -40,7 +41,8 @@ def load_upstream(
 
     name: a name of `audiossl list upstreams`, the path of a checkpoint of audiossl or of another toolkit, or one of
     `hf:<repository or folder>`, `fairseq:<file>`, `s3prl:<file>`, `torchaudio:<bundle or file>`, `onnx:<file>`,
-    `torchscript:<file>`. The options of the latter two are the fields of `audiossl.encoders.exported.config`.
+    `torchscript:<file>`. The options of the latter two are the fields of `audiossl.encoders.exported.config`. A
+    repository is one of transformers, or an encoder or a run that `audiossl push` has sent.
     weights: 'pretrained', or 'random' for a baseline: the same architecture with parameters drawn afresh. Statistics of
     the training data, such as a global mean, stay.
     seed: of random weights.
@@ -143,6 +145,8 @@ def load_from_reference(reference: str, options: Mapping[str, Any], *, random_in
     path, source = local_path(reference, namer)
     if kind := source if source in KINDS else "onnx" if not source and path.suffix.lower() == ".onnx" else "":
         return load_exported(kind, path, options, namer=namer, random_init=random_init)
+    if not source and is_listed(path):
+        require_whole(path)
     # The folder of a run, before its pre-training has written the whole encoder.
     if not source and path.is_dir() and not (path / UPSTREAM_NAME).is_file():
         if has_encoder_file(path):

@@ -1,0 +1,1 @@
+"""Runs and encoders as folders for others: what is sent, the model card, the hub."""
