@@ -58,7 +58,8 @@ def local_path(reference: str, namer: str = "") -> tuple[Path, str]:
         return folder, "" if is_listed(folder) else prefix
     if prefix == "torchaudio" and rest.isidentifier():
         return fetch_bundle(rest, namer), prefix
-    raise CheckpointError(f"{reference!r}: there is no file or folder {rest}.")
+    repository = "; a repository is hf:<owner>/<name>" if prefix == "hf" else ""
+    raise CheckpointError(f"{reference!r}: there is no file or folder {rest}{repository}.")
 
 
 def packaged_weights(card: Card, owner: str) -> Path:
@@ -128,7 +129,7 @@ def _own_copy(repository: str, files: Sequence[Path]) -> Path:
 
 def _of_run(name: str, folder: str) -> Path:
     """A file that lies in the folder of a run. Raises CheckpointError for a path that leads anywhere else."""
-    if Path(name).name != name or name == "..":
+    if not name or Path(name).name != name or name == "..":
         raise CheckpointError(f"{folder} names {OF_RUN}:{name}, which is no file in it; get the run again.")
     return Path(folder) / name
 
@@ -325,7 +326,8 @@ def _not_on_hub(repository: str, revision: str, error: Exception) -> CheckpointE
             f"{what[0].upper()}{what[1:]} lacks a file ({first_line(error)}): it holds neither what `audiossl push` "
             f"sends nor an encoder of transformers."
         )
-    return _not_fetched(what, error, "fetch the folder elsewhere and give its path, as hf:<folder>")
+    fix = "fetch the folder elsewhere and give its path, as hf:<folder> where it is one of transformers"
+    return _not_fetched(what, error, fix)
 
 
 def _not_fetched(what: str, error: Exception, fix: str) -> CheckpointError:

@@ -7,16 +7,24 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from toys.hub import Hub
 
+from audiossl.downstreams.utterance_classification.task import UtteranceClassification
 from audiossl.experiments.start import train
 
 Cli = Callable[..., Any]
 
 
 def test_push_predict_evaluate_embed(
-    audiossl: Cli, experiment: Callable[..., Any], hub: Hub, corpus: Path, tmp_path: Path
+    audiossl: Cli,
+    experiment: Callable[..., Any],
+    hub: Hub,
+    corpus: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(UtteranceClassification, "figures", lambda *_: {})  # they take most of the time
     run = train(experiment("upstream=log_mel", "trainer.steps=2", "trainer.eval_every=2"), tmp_path / "run")
     dry = audiossl("push", run, "me/tones", "--dry-run", tmp_path / "sent", "--licence", "mit")
     assert dry.code == 0

@@ -13,7 +13,7 @@ from toys import miniatures as mini
 from audiossl import load_upstream
 from audiossl.core.errors import CheckpointError
 from audiossl.core.tensors import fingerprint
-from audiossl.encoders.hub import shards_of
+from audiossl.encoders.hub import local_path, shards_of
 from audiossl.encoders.waveform.to_transformers import write_folder
 
 
@@ -204,3 +204,12 @@ def test_a_ledger_that_is_damaged_is_one_sentence(text: str, cache: Path) -> Non
     (cache / "checksums.json").write_text(text)
     with pytest.raises(CheckpointError, match=r"checksums\.json is damaged: delete it to record checksums anew"):
         load_upstream("https://example.org/x.pt")
+
+
+@pytest.mark.parametrize("name", ["../x", "/x", "a/x", "..", "", "."])
+def test_what_a_run_has_in_its_folder_lies_there(name: str, tmp_path: Path) -> None:
+    assert local_path("run:encoder.safetensors", str(tmp_path)) == (tmp_path / "encoder.safetensors", "")
+    with pytest.raises(CheckpointError, match="which is no file in it; get the run again"):
+        local_path(f"run:{name}", str(tmp_path))
+    with pytest.raises(CheckpointError, match="unknown source 'run'"):
+        local_path("run:encoder.safetensors")

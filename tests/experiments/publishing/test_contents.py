@@ -32,6 +32,7 @@ def files_in(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_of_a_sweep_the_best_member_without_what_only_resuming_needs(experiment: Make, tmp_path: Path) -> None:
     run = train(experiment(*SHORT, "sweep.lr=[0.01,0.02]", "checkpoint=last"), tmp_path / "run")
     assert write_published(run, tmp_path / "sent", "me/x", OPTIONS) == "run"

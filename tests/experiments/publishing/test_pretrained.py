@@ -139,7 +139,7 @@ def test_what_cannot_be_loaded_is_a_sentence_each(hub: Hub, monkeypatch: pytest.
     for name, words in {
         "hf:me/none": "me/none does not exist, or it is private and your token may not read it",
         "hf:me/a--b": "is no name of a repository; write hf:<owner>/<name>|does not exist",
-        "hf:me": "there is no file or folder me",
+        "hf:me": "there is no file or folder me; a repository is hf:<owner>/<name>",
     }.items():
         with pytest.raises(AudiosslError, match=words) as caught:
             load_run(name)
