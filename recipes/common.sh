@@ -86,7 +86,7 @@ find_python() {
             return
         fi
     done
-    fail "audiossl is not installed; run \`pip install -e .\` in the repository, or \`make quickstart\`, which does."
+    fail "audiossl is not installed for ${PYTHON:-python3}; name the Python that has it, as in PYTHON=.venv/bin/python."
 }
 
 # $data: what --data says (the corpus, or a folder of corpora), else AUDIOSSL_DATA's, else the downloaded one, else "".

@@ -134,15 +134,15 @@ def test_the_wheel_holds_every_plugin_and_every_file_that_it_needs(tmp_path: Pat
     with zipfile.ZipFile(wheel) as archive:
         held = set(archive.namelist())
         entry_points = next(archive.read(name).decode() for name in held if name.endswith("entry_points.txt"))
-    suffixes = (".py", ".sh", ".yaml", ".md", ".html", ".css", ".js", ".csv", ".safetensors", "py.typed")
+    suffixes = (".py", ".sh", ".yaml", ".md", ".html", ".css", ".js", ".csv", ".safetensors", ".ogg", "py.typed")
     folders = ("audiossl/", "upstreams/", "downstreams/", "recipes/")
-    not_shipped = ("recipes/README.md", "recipes/quickstart/corpus")
     expected = {
         re.sub("^(upstreams|downstreams|recipes)/", r"audiossl/\1/", name)
         for name in files
-        if name.startswith(folders) and name.endswith(suffixes) and not name.startswith(not_shipped)
+        if name.startswith(folders) and name.endswith(suffixes) and name != "recipes/README.md"
     }
     assert {"audiossl/recipes/common.sh", "audiossl/recipes/esc10/prepare.py"} <= expected  # suites prepare with these
+    assert sum(name.endswith(".ogg") for name in expected) == 480  # of the quick start
     assert {"audiossl/upstreams/tera/model.py", "audiossl/report/template.html", "audiossl/py.typed"} <= expected
     assert {"audiossl/interfaces/pca/README.md", "audiossl/objectives/tera/README.md"} <= expected
     assert not expected - held

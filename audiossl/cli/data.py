@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
+from audiossl.cli.croissant import croissant
 from audiossl.cli.tables import add_row, console, new_table
 from audiossl.core.untrusted import json_text, printable, shown
 from audiossl.data.bad_rows import BadRows
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from lhotse import CutSet
 
 app = typer.Typer(no_args_is_help=True, help="Make manifests, check them and say what is in them.")
+app.command()(croissant)
 
 OutDir = Annotated[Path, typer.Argument(help="Folder to write <split>.jsonl.gz into.")]
 Manifests = Annotated[list[Path], typer.Argument(help="Manifest files (.jsonl or .jsonl.gz).")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +12,7 @@ from audiossl.core.files import unwritable
 from audiossl.experiments.suites.definition import RECIPES
 
 _SHARED = "common.sh"  # what every run.sh reads, one folder above it
+_BESIDE = re.compile(r"\$recipe/\.\./(\w+)/")  # a recipe that another one's script reads
 
 
 class RecipeFolder(NamedTuple):
@@ -36,7 +38,7 @@ def recipe_readme(name: str) -> str:
 
 
 def copy_recipe(name: str, to: Path) -> Path:
-    """Copy a recipe, and what its run.sh reads beside it, into a folder.
+    """Copy a recipe, and what its scripts read beside it, into a folder. Other recipes that are there stay as they are.
 
     name: of the recipe.
     to: the folder that is to hold it, made where it is not there.
@@ -49,9 +51,10 @@ def copy_recipe(name: str, to: Path) -> Path:
     if shared.exists() and shared.read_bytes() != theirs:
         raise OutputError(f"{shared} is there and is not this version's; name another folder, or move it away.")
     try:
-        shutil.copytree(source, made, ignore=shutil.ignore_patterns("__pycache__"))
+        for each in [source, *(_folder(beside) for beside in _read_beside(source) if not (to / beside).exists())]:
+            shutil.copytree(each, to / each.name, ignore=shutil.ignore_patterns("__pycache__"))
+            (to / each.name / "run.sh").chmod(0o755)  # a wheel may have lost it
         shared.write_bytes(theirs)
-        (made / "run.sh").chmod(0o755)  # a wheel may have lost it
     except OSError as error:
         raise unwritable(made, error) from error
     return made / "run.sh"
@@ -62,6 +65,11 @@ def _folder(name: str) -> Path:
     if name not in known:
         raise UnknownNameError(f"There is no recipe {name!r}. {did_you_mean(name, sorted(known))}")
     return RECIPES / name
+
+
+def _read_beside(folder: Path) -> list[str]:
+    texts = [path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.sh"))]
+    return sorted({name for text in texts for name in _BESIDE.findall(text)})
 
 
 def _described(folder: Path) -> RecipeFolder:

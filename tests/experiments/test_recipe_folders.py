@@ -26,6 +26,16 @@ def test_a_copy_runs_beside_another(tmp_path: Path) -> None:
         assert done.stdout.startswith(f"Usage: {tmp_path / 'mine' / name}/run.sh")
 
 
+def test_a_recipe_comes_with_what_its_scripts_read(tmp_path: Path) -> None:
+    copy_recipe("quickstart", tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["common.sh", "fsdd", "quickstart"]
+    assert len(list(tmp_path.glob("quickstart/corpus/audio/*/*.ogg"))) == 480
+    (tmp_path / "fsdd" / "mine.txt").touch()
+    copy_recipe("pretrain", tmp_path)
+    assert (tmp_path / "asterisk" / "run.sh").is_file()
+    assert (tmp_path / "fsdd" / "mine.txt").is_file()
+
+
 def test_nothing_of_the_users_own_is_replaced(tmp_path: Path) -> None:
     with pytest.raises(UnknownNameError, match="There is no recipe 'fsd'. Did you mean fsdd"):
         copy_recipe("fsd", tmp_path)
