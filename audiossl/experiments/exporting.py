@@ -121,17 +121,19 @@ def _plain(task: Downstream) -> Downstream:
 
 
 def _expected(task: Downstream, wav: Tensor, last: int) -> tuple[tuple[Tensor, ...], dict[str, Tensor]]:
-    """Layers and outputs of a wav (1, S), the latter as a prediction has them where it does."""
+    """Layers and outputs of a wav (1, S). Raises ConfigError where a prediction has other values under their names."""
     length = torch.tensor([wav.shape[1]])
     cut = MonoCut("noise", 0.0, wav.shape[1] / task.upstream.sample_rate_hz, 0)
     with torch.no_grad():
-        batch = Batch(wav, length, (cut,))
         features = task.upstream(wav, length, up_to_layer=last)
         outputs = task.outputs(task.interface(features), features.lengths)
-        (row,) = task.predict(batch)
-    return features.layers, {
-        name: torch.tensor(row[name])[None] if name in row else value for name, value in outputs.items()
-    }
+        (row,) = task.predict(Batch(wav, length, (cut,)))
+    for name, value in outputs.items():  # of which predictions have six decimals
+        if name in row and not torch.allclose(torch.tensor(row[name]), value[0].cpu(), rtol=1e-4, atol=1e-5):
+            raise ConfigError(
+                f"{type(task).__name__} predicts other {name} than its outputs are, so nothing was written; report it."
+            )
+    return features.layers, outputs
 
 
 def _difference(task: Downstream, made: Path, last: int, shortest: int) -> float:

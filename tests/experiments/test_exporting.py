@@ -85,18 +85,18 @@ def test_a_run_as_the_command_exports_it(
 ) -> None:
     runtime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
-    folder = train(experiment("trainer.steps=4", "upstream=log_mel"), tmp_path / "run")
+    folder = train(experiment("trainer.steps=10", "upstream=distil_mini"), tmp_path / "run")
     file = tmp_path / "run.onnx"
     done = audiossl("export", folder, "--out", file)
     assert done.code == 0, done.err
-    assert "1 layer(s) and logits, scores of utterance_classification, inputs of" in done.out
+    assert "layer(s) and logits, scores of utterance_classification, inputs of" in done.out
     run, session = load_run(folder, device="cpu"), runtime.InferenceSession(str(file))
     cuts = read_manifest(corpus / "test.jsonl.gz")
     rows = {row["id"]: row for row in run.predict(cuts)}
     for cut in cuts:
         logits, scores = session.run(["logits", "scores"], {"wav": read_cut(cut, 16000)[None]})
         for found, name in ((logits, "logits"), (scores, "scores")):
-            assert relative_distance(torch.tensor(found[0]), torch.tensor(rows[cut.id][name])) < 1e-4
+            torch.testing.assert_close(found[0].tolist(), rows[cut.id][name], rtol=1e-4, atol=1e-4)
     said = json.loads(session.get_modelmeta().custom_metadata_map["audiossl"])
     assert (said["labels"], said["fingerprint"]) == (sorted(LABELS), run.fingerprint)
     assert load_upstream(f"onnx:{file}").num_frames(16000) == run.task.upstream.num_frames(16000)
