@@ -207,7 +207,7 @@ class Tera(Upstream):
         if self.config.normalize == "utterance":
             return filterbank.normalize_utterance(x, frames)
         if self.config.normalize == "global":
-            if self.needs_statistics:
+            if not torch.compiler.is_compiling() and self.needs_statistics:  # of what is traced, no value is known
                 raise CheckpointError(
                     "This TERA normalises by the mean of its training data and has none yet: pre-train it, load a "
                     "checkpoint, or set normalize=utterance."
