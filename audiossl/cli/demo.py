@@ -28,4 +28,5 @@ def demo(
         try:
             server.serve_forever()
         except KeyboardInterrupt:
+            made.end()
             print("Ended.")

@@ -15,11 +15,12 @@ from audiossl.data.reading import cut_blocks
 from audiossl.experiments.run import Run
 from audiossl.training.task import Prediction
 
-MOST_S = 1800.0  # of a recording: what is answered while somebody waits
+MOST_S = 300.0  # of a recording: what is answered while somebody waits
 NUM_PEAKS = 500
 MOST_CLASSES = 10  # in the list of scores
 _MOST_LINES = 4  # over the waveform
-_MOST_WINDOWS = 40
+_MOST_WINDOWS = 100
+_AT_ONCE_S = 30.0  # of windows in memory
 
 
 class Timeline(NamedTuple):
@@ -94,7 +95,10 @@ def timeline(run: Run, cut: Cut, prediction: Prediction, labels: Sequence[str]) 
         cut.truncate(offset=start, duration=end - start).drop_supervisions().with_id(f"{number:04d}")
         for number, (start, end) in enumerate(spans)
     ]
-    rows = sorted(run.predict(CutSet.from_cuts(parts)), key=lambda row: str(row["id"]))
+    size, rows = max(1, int(_AT_ONCE_S / parts[0].duration)), []
+    for first in range(0, len(parts), size):
+        rows += run.predict(CutSet.from_cuts(parts[first : first + size]))
+    rows.sort(key=lambda row: str(row["id"]))
     scores = np.array([row["scores"] for row in rows], dtype=np.float64)
     forced = "; one in which nothing is said gets a class as well" if "probability" in prediction else ""
     note = f"of {spans[0][1] - spans[0][0]:.3g} s, each predicted by itself{forced}"
@@ -105,8 +109,9 @@ def _windows(run: Run, duration_s: float) -> Windows:
     """A quarter of a recording, but no more than a second, unless there would be too many windows."""
     upstream = run.task.upstream
     shortest_s = max(0.25, 1.1 * upstream.min_samples / upstream.sample_rate_hz)
-    window_s = max(min(1.0, duration_s / 4), shortest_s, 2 * duration_s / _MOST_WINDOWS)
-    return Windows(window_s, window_s / 2, short="keep")
+    window_s = max(min(1.0, duration_s / 4), shortest_s, duration_s / _MOST_WINDOWS)
+    # Of a long recording each second is heard once more, of a short one twice.
+    return Windows(window_s, window_s / 2 if 2 * duration_s <= window_s * _MOST_WINDOWS else window_s, short="keep")
 
 
 def _drawn(spans: Sequence[tuple[float, float]], scores: Any, labels: Sequence[str], note: str) -> Timeline:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from random import Random
-from threading import Lock, Thread
+from threading import Event, Lock, Thread
 from typing import NamedTuple
 
 import numpy as np
@@ -66,12 +66,18 @@ class Neighbours:
         self._why_not = "" if most else "The page was started without training items (--items 0)."
         self._note = ""
         self._ready = False
+        self._stopping = Event()
+        self._thread = Thread(target=self.compute, name="training items", daemon=True)
 
-    def start(self) -> Thread:
-        """Embed the items in a thread that ends with the program."""
-        thread = Thread(target=self.compute, name="training items", daemon=True)
-        thread.start()
-        return thread
+    def start(self) -> None:
+        """Embed the items in the background."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End what was started, after the item in progress. What is computed by then stays in the cache."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join()
 
     @property
     def is_settled(self) -> bool:
@@ -152,7 +158,9 @@ class Neighbours:
         try:
             kept, vectors, last = [], [], None
             for cut in self.items:
-                # One by one, so that whoever asks for a prediction waits for one recording at most.
+                # One by one, with a pause, so that whoever asks for a prediction waits for one recording at most.
+                if self._stopping.wait(0.001):
+                    return
                 try:
                     with self._using:
                         vectors.append(self._pooled(source.batch([cut])))

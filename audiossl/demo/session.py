@@ -15,7 +15,7 @@ from lhotse.cut import Cut
 
 from audiossl.core.errors import AudiosslError
 from audiossl.data.inputs import cuts_of
-from audiossl.demo.answers import check_length, labels_of, peaks, ranked, timeline
+from audiossl.demo.answers import MOST_S, check_length, labels_of, peaks, ranked, timeline
 from audiossl.demo.neighbours import Neighbours
 from audiossl.demo.uploads import Upload
 from audiossl.downstreams.speaker_verification.task import SpeakerVerification
@@ -63,6 +63,7 @@ class Demo:
             "task": config.downstream.replace("_", " "),
             "compares": self.compares,
             "max_mb": self.max_mb,
+            "max_minutes": round(MOST_S / 60),
             "layers": interface.layer_weights(),
             "wants_items": bool(self.neighbours.most),
         }
@@ -90,6 +91,11 @@ class Demo:
             for upload in uploads:
                 sentence = sentence.replace(str(upload.path), upload.name).replace(repr(upload.path.name), upload.name)
             raise AudiosslError(sentence) from error
+
+    def end(self) -> None:
+        """Let nothing run the encoder any more, after what runs it now: torch aborts a program that ends in between."""
+        self.neighbours.stop()
+        self._using.acquire()
 
     def nearest(self, token: str) -> dict[str, Any]:
         """The nearest training items to a recording that was answered, or how far their preparation is.

@@ -56,9 +56,20 @@ def test_before_they_are_ready_a_sentence_says_so(demo_run: Run) -> None:
     assert not waiting.is_settled
     assert "are being encoded" in waiting.sentence
     assert (waiting.nearest(np.ones(80)), waiting.sound(0)) == ([], None)
-    waiting.start().join()
+    waiting.compute()
     assert waiting.is_settled
     assert (waiting.sentence, len(waiting.items)) == ("", 3)
+
+
+def test_what_is_stopped_ends_before_the_next_item(demo_run: Run) -> None:
+    using = Lock()
+    stopped = Neighbours(demo_run, 6, using)
+    stopped.stop()  # before it has begun
+    with using:
+        stopped.start()
+    stopped.stop()
+    assert not stopped.is_settled
+    assert "(0 of 6)" in stopped.sentence
 
 
 def test_vectors_are_kept_in_the_feature_cache(demo: Demo) -> None:

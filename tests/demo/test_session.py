@@ -137,3 +137,10 @@ def test_of_a_cross_validation_all_folds_predict(demo_run: Run, upload: Callable
     answer = folded.answer([upload(sound_of("high", 7, 1.5), "a.wav")])
     assert (answer["columns"][0][1], len(answer["timeline"]["spans"])) == ("high", 7)
     assert len(folded.nearest(answer["token"])["rows"]) == 2
+
+
+def test_after_its_end_nothing_runs_the_encoder(demo_run: Run) -> None:
+    ended = Demo(demo_run, 3)
+    ended.neighbours.start()
+    ended.end()
+    assert ended._using.locked()
