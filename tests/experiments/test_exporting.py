@@ -96,7 +96,8 @@ def test_a_run_as_the_command_exports_it(
     for cut in cuts:
         logits, scores = session.run(["logits", "scores"], {"wav": read_cut(cut, 16000)[None]})
         for found, name in ((logits, "logits"), (scores, "scores")):
-            torch.testing.assert_close(found[0].tolist(), rows[cut.id][name], rtol=1e-4, atol=1e-4)
+            # Pure tones: the bands beside them are rounding, of which a logarithm makes much.
+            torch.testing.assert_close(found[0].tolist(), rows[cut.id][name], rtol=2e-3, atol=2e-3)
     said = json.loads(session.get_modelmeta().custom_metadata_map["audiossl"])
     assert (said["labels"], said["fingerprint"]) == (sorted(LABELS), run.fingerprint)
     assert load_upstream(f"onnx:{file}").num_frames(16000) == run.task.upstream.num_frames(16000)
