@@ -7,6 +7,7 @@ one that is asked for. Each stop layer is a graph of its own, so that nothing be
 
 from __future__ import annotations
 
+import functools
 import importlib
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
@@ -224,7 +225,7 @@ class OpenVinoUpstream(_ArrayUpstream):
     packages = ("onnx", "onnxscript", "openvino")
 
     def session(self, path: Path) -> Callable[[list[Any]], Sequence[Any]]:
-        core = importlib.import_module("openvino").Core()
+        core = _openvino_core()
         settings = {
             "INFERENCE_PRECISION_HINT": "bf16" if self.precision == "bf16" else "f32",
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
@@ -243,6 +244,16 @@ class OpenVinoUpstream(_ArrayUpstream):
             return [tensor.data.copy() for tensor in request.output_tensors]
 
         return run
+
+
+@functools.cache
+def _openvino_core() -> Any:
+    """The one of this process, which lasts as long as it.
+
+    Each sets a stack for signals, and takes back what it found when it goes. Of several, the second finds that of the
+    first: once both are gone, the next signal that has a handler (Ctrl-C, for instance) ends the process.
+    """
+    return importlib.import_module("openvino").Core()
 
 
 def _last_line(error: Exception) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from toys.core import ROOT
 from toys.engines import ENCODERS, TINY, check_compiled, check_engine, load
 
 from audiossl import load_upstream
@@ -77,11 +79,7 @@ def test_openvino(kind: str) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("kind", ["base", "wavlm"])
 def test_compile(kind: str, cache: Path) -> None:
-    """In a process of its own, and not beside all other tests: torch's compiler crashes where much else was loaded."""
-    process = get_context("spawn").Process(target=check_compiled, args=(kind, cache))
-    process.start()
-    process.join(300)
-    assert process.exitcode == 0
+    check_compiled(kind, cache)
 
 
 class Doubled(OnnxUpstream):
@@ -137,6 +135,38 @@ def test_an_engine_is_frozen() -> None:
 def test_what_cannot_be_is_one_sentence(name: str, how: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load_upstream(name, weights="random", **how)
+
+
+TWO_SESSIONS = """
+import faulthandler, gc, os, signal, sys
+from types import SimpleNamespace
+import onnx
+from onnx import TensorProto, helper
+from audiossl.encoders.engines.running import OpenVinoUpstream
+faulthandler.enable()
+x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 8]) for name in "xy")
+graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", [x], [y])
+onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), sys.argv[1])
+like = SimpleNamespace(precision="fp32", display_name="toy")
+first, second = (OpenVinoUpstream.session(like, sys.argv[1]) for _ in range(2))
+del first
+gc.collect()
+del second
+gc.collect()
+signal.signal(signal.SIGUSR1, lambda *_: print("handled", flush=True))
+os.kill(os.getpid(), signal.SIGUSR1)
+"""
+
+
+@pytest.mark.slow
+def test_signals_are_handled_after_the_last_openvino_encoder_is_gone(tmp_path: Path) -> None:
+    pytest.importorskip("openvino")
+    pytest.importorskip("onnx")
+    command = [sys.executable, "-c", TWO_SESSIONS, str(tmp_path / "x.onnx")]
+    done = subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "handled\n"), done.stderr
 
 
 @pytest.mark.parametrize(("engine", "package"), [("onnx", "onnxruntime"), ("openvino", "openvino")])
