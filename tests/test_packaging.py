@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import ast
+import configparser
 import importlib
 import os
 import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from toys.core import ROOT
 
 KINDS = ("upstreams", "downstreams", "audiossl/interfaces", "audiossl/objectives")
@@ -148,3 +152,66 @@ def test_the_wheel_holds_every_plugin_and_every_file_that_it_needs(tmp_path: Pat
     assert not expected - held
     assert not [name for name in held if name.startswith(("upstreams/", "downstreams/", "tests/", "recipes/"))]
     assert "audiossl = audiossl.cli.main:main" in entry_points
+
+
+def setup() -> configparser.ConfigParser:
+    read = configparser.ConfigParser()
+    read.read(ROOT / "setup.cfg", encoding="utf-8")
+    return read
+
+
+def pins() -> list[str]:
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    return sorted(line for line in lines if line and not line.startswith("#"))
+
+
+def toml(name: str) -> dict[str, Any]:
+    return tomllib.loads((ROOT / name).read_text(encoding="utf-8"))
+
+
+def test_how_it_is_cited_is_how_it_is_packaged() -> None:
+    cited, metadata = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8")), setup()["metadata"]
+    assert (cited["cff-version"], cited["type"]) == ("1.2.0", "software")
+    assert {"message", "title"} <= cited.keys()
+    assert (cited["version"], cited["license"]) == (metadata["version"], metadata["license"])
+    assert [author["name"] for author in cited["authors"]] == [metadata["author"]]
+    assert cited["keywords"] == metadata["keywords"].split(", ")
+
+
+def test_what_uv_reads_is_what_pip_reads() -> None:
+    project = toml("pyproject.toml")
+    assert project["project"]["name"] == setup()["metadata"]["name"]
+    assert project["project"]["requires-python"] == setup()["options"]["python_requires"]
+    assert sorted(project["tool"]["uv"]["constraint-dependencies"]) == pins()
+
+
+def test_the_lock_has_the_tested_pair_and_names_no_private_place() -> None:
+    lock = toml("uv.lock")
+    assert sorted(each["name"] + each["specifier"] for each in lock["manifest"]["constraints"]) == pins()
+    locked = {(each["name"], each.get("version")) for each in lock["package"]}
+    assert {tuple(pin.split("==")) for pin in pins()} <= locked
+    needed = re.findall(r"^[\w-]+", setup()["options"]["install_requires"], re.MULTILINE)
+    assert {name.replace("_", "-") for name in needed} <= {name for name, _ in locked}, "run `uv lock`"
+    addresses = set(re.findall(r"https?://[^/\"]+", (ROOT / "uv.lock").read_text(encoding="utf-8")))
+    assert addresses == {"https://pypi.org", "https://files.pythonhosted.org"}
+
+
+def test_an_image_is_made_of_what_is_here() -> None:
+    text = (ROOT / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")
+    sources = [name for line in re.findall(r"^COPY (.+) \S+$", text, re.MULTILINE) for name in line.split()]
+    sources += re.findall(r"type=bind,source=([^/]\S+),target", text)
+    assert {"setup.cfg", "constraints.txt", "audiossl", "recipes"} <= set(sources)
+    assert [name for name in sources if not (ROOT / name).exists()] == []
+    rules = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    assert {f"!{name}" for name in sources} == {rule for rule in rules if rule.startswith("!")}
+    stages = dict(re.findall(r"^FROM \S+ AS (\w+)\n(.*?)(?=^FROM|\Z)", text, re.MULTILINE | re.DOTALL))
+    for target in ("cpu", "cuda"):
+        assert re.search(r"^USER [1-9]\d*$", stages[target], re.MULTILINE)
+        assert {'ENTRYPOINT ["audiossl"]', "VOLUME /cache"} <= set(stages[target].splitlines())
+    assert text.count("pip install") == text.count("pip install --constraint /constraints.txt") == 3
+
+
+def test_an_image_has_the_versions_that_are_tested() -> None:
+    said = dict(re.findall(r"^ARG (\w+)=(.+)$", (ROOT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE))
+    assert f"Python :: {said['PYTHON']}\n" in setup()["metadata"]["classifiers"]
+    assert set(said["EXTRAS"].split(",")) <= setup()["options.extras_require"].keys()
