@@ -128,6 +128,7 @@ def test_what_is_not_exported_says_so(
     assert (done.code, "is a cross-validation, whose predictions are means" in done.err) == (2, True), done.err
 
 
+@pytest.mark.slow
 def test_an_exported_encoder_takes_part(experiment: Make, corpus: Path, tmp_path: Path) -> None:
     """A graph that somebody else made: in training, evaluation and probes, its states from the feature cache."""
     pytest.importorskip("onnxruntime")

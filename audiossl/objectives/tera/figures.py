@@ -16,8 +16,10 @@ def draw_reconstructions(panels: Sequence[tuple[NDArray[np.float32], ...]], path
     from matplotlib.figure import Figure
 
     # One row of three pictures an utterance, on the scale of its clean input.
-    figure = Figure(figsize=(11, 2.4 * len(panels) + 0.4), layout="constrained")
-    axes = figure.subplots(len(panels), 3, squeeze=False)
+    height = 2.4 * len(panels) + 0.8  # inches
+    figure = Figure(figsize=(11, height))
+    places = {"left": 0.05, "right": 0.99, "bottom": 0.5 / height, "top": 1 - 0.3 / height, "wspace": 0.1}
+    axes = figure.subplots(len(panels), 3, squeeze=False, gridspec_kw=places)
     for row, (images, axis_row) in enumerate(zip(panels, axes, strict=True)):
         low, high = np.percentile(images[0], [1, 99])
         for title, image, axis in zip(("input", "altered input", "reconstruction"), images, axis_row, strict=True):
@@ -28,9 +30,9 @@ def draw_reconstructions(panels: Sequence[tuple[NDArray[np.float32], ...]], path
                 axis.set_title(title)
             axis.label_outer()
         axis_row[0].set_ylabel("band")
-        figure.colorbar(shown, ax=axis_row.tolist(), label="normalised log power")
+        figure.colorbar(shown, ax=axis_row.tolist(), label="normalised log power", fraction=0.05, pad=0.02)
     # Time below the last row alone.
     for axis in axes[-1]:
         axis.set_xlabel("time (s)")
-    save_figure(figure, path, dpi=110)
+    save_figure(figure, path, dpi=90)
     return path
