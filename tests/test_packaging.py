@@ -154,7 +154,7 @@ def test_the_wheel_holds_every_plugin_and_every_file_that_it_needs(tmp_path: Pat
     assert "audiossl = audiossl.cli.main:main" in entry_points
 
 
-def setup() -> configparser.ConfigParser:
+def setup_cfg() -> configparser.ConfigParser:
     read = configparser.ConfigParser()
     read.read(ROOT / "setup.cfg", encoding="utf-8")
     return read
@@ -170,7 +170,7 @@ def toml(name: str) -> dict[str, Any]:
 
 
 def test_how_it_is_cited_is_how_it_is_packaged() -> None:
-    cited, metadata = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8")), setup()["metadata"]
+    cited, metadata = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8")), setup_cfg()["metadata"]
     assert (cited["cff-version"], cited["type"]) == ("1.2.0", "software")
     assert {"message", "title"} <= cited.keys()
     assert (cited["version"], cited["license"]) == (metadata["version"], metadata["license"])
@@ -180,8 +180,8 @@ def test_how_it_is_cited_is_how_it_is_packaged() -> None:
 
 def test_what_uv_reads_is_what_pip_reads() -> None:
     project = toml("pyproject.toml")
-    assert project["project"]["name"] == setup()["metadata"]["name"]
-    assert project["project"]["requires-python"] == setup()["options"]["python_requires"]
+    assert project["project"]["name"] == setup_cfg()["metadata"]["name"]
+    assert project["project"]["requires-python"] == setup_cfg()["options"]["python_requires"]
     assert sorted(project["tool"]["uv"]["constraint-dependencies"]) == pins()
 
 
@@ -190,7 +190,7 @@ def test_the_lock_has_the_tested_pair_and_names_no_private_place() -> None:
     assert sorted(each["name"] + each["specifier"] for each in lock["manifest"]["constraints"]) == pins()
     locked = {(each["name"], each.get("version")) for each in lock["package"]}
     assert {tuple(pin.split("==")) for pin in pins()} <= locked
-    needed = re.findall(r"^[\w-]+", setup()["options"]["install_requires"], re.MULTILINE)
+    needed = re.findall(r"^[\w-]+", setup_cfg()["options"]["install_requires"], re.MULTILINE)
     assert {name.replace("_", "-") for name in needed} <= {name for name, _ in locked}, "run `uv lock`"
     addresses = set(re.findall(r"https?://[^/\"]+", (ROOT / "uv.lock").read_text(encoding="utf-8")))
     assert addresses == {"https://pypi.org", "https://files.pythonhosted.org"}
@@ -213,5 +213,5 @@ def test_an_image_is_made_of_what_is_here() -> None:
 
 def test_an_image_has_the_versions_that_are_tested() -> None:
     said = dict(re.findall(r"^ARG (\w+)=(.+)$", (ROOT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE))
-    assert f"Python :: {said['PYTHON']}\n" in setup()["metadata"]["classifiers"]
-    assert set(said["EXTRAS"].split(",")) <= setup()["options.extras_require"].keys()
+    assert f"Python :: {said['PYTHON']}\n" in setup_cfg()["metadata"]["classifiers"]
+    assert set(said["EXTRAS"].split(",")) <= setup_cfg()["options.extras_require"].keys()

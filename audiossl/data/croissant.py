@@ -95,7 +95,7 @@ class DatasetDescription(NamedTuple):
     licence: a URL or a name. '' for those that the rows have in a column `licence` or `license`.
     url: the page of the data.
     citation: of their publication, at best as BibTeX.
-    creator: a person or an organisation.
+    creator: the name of a person.
     published: a date such as 2026-11-27.
     version: of the data, such as 1.0.0.
     """
@@ -118,6 +118,7 @@ class CroissantReport(NamedTuple):
     fields: the names of the fields, of any split.
     left_out: columns whose values are neither text, numbers nor truth values.
     lacking: properties that Croissant asks for and nobody has said.
+    licences: what rows say of theirs.
     """
 
     path: Path
@@ -125,6 +126,7 @@ class CroissantReport(NamedTuple):
     fields: list[str]
     left_out: list[str]
     lacking: list[str]
+    licences: list[str]
 
 
 class _Survey:
@@ -206,6 +208,8 @@ def write_croissant(folder: str | Path, told: DatasetDescription, out: str | Pat
     place = Path(folder)
     target = Path(out) if out else place / "croissant.json"
     _check_told(told)
+    if not place.is_dir():
+        raise ManifestError(f"There is no folder {place}; name the one that holds the manifests.")
     paths = [place / name for name in manifests_beside(place / "any") if name != INDEX]
     if not paths:
         raise ManifestError(f"{place} has no manifest (.jsonl or .jsonl.gz); make some with `audiossl data`.")
@@ -224,6 +228,7 @@ def write_croissant(folder: str | Path, told: DatasetDescription, out: str | Pat
         list(fields),
         sorted(set().union(*(each.left_out() for each in found))),
         [name for name, said in asked.items() if not said],
+        _licences_of(found),
     )
 
 
@@ -269,8 +274,12 @@ def _licences(found: list[_Survey], told: DatasetDescription) -> str | list[str]
             f"Under which licence are the data? {lacking} of {num_rows} rows do not say it in a column `licence`; give "
             f"it with --licence, for instance https://creativecommons.org/licenses/by/4.0/."
         )
-    names = sorted(set().union(*(each.licences for each in found)))
+    names = _licences_of(found)
     return names[0] if len(names) == 1 else names
+
+
+def _licences_of(found: list[_Survey]) -> list[str]:
+    return sorted(set().union(*(each.licences for each in found)))
 
 
 def _counted(found: Iterable[_Survey]) -> str:
@@ -293,10 +302,7 @@ def _file(path: Path, target: Path) -> Mapping[str, str]:
 
 
 def _splits(names: list[str]) -> dict[str, Any]:
-    """The set of the splits, by which loaders know what is for training."""
-    rows: list[dict[str, str]] = [{f"{_SPLITS}/name": name} for name in names]
-    if all(name in _KINDS for name in names):
-        rows = [row | {f"{_SPLITS}/url": _KINDS[row[f"{_SPLITS}/name"]]} for row in rows]
+    """The set of the splits, by which loaders know what is for training. Those of other names have no URL."""
     types = {f"{_SPLITS}/name": "sc:Text", f"{_SPLITS}/url": "sc:URL"}
     return {
         "@type": "cr:RecordSet",
@@ -305,9 +311,10 @@ def _splits(names: list[str]) -> dict[str, Any]:
         "dataType": "cr:Split",
         "key": {"@id": f"{_SPLITS}/name"},
         "field": [
-            {"@type": "cr:Field", "@id": key, "name": key.split("/")[1], "dataType": types[key]} for key in rows[0]
+            {"@type": "cr:Field", "@id": key, "name": key.split("/")[1], "dataType": kind}
+            for key, kind in types.items()
         ],
-        "data": rows,
+        "data": [{f"{_SPLITS}/name": name, f"{_SPLITS}/url": _KINDS.get(name)} for name in names],
     }
 
 

@@ -72,7 +72,8 @@ def test_a_file_is_valid_and_gives_the_rows(mlcroissant: Any, corpus: Path, tmp_
                 "speaker": [cut.supervisions[0].speaker.encode()],
                 "label": [cut.supervisions[0].custom["label"].encode()],
             }
-    assert {record["splits/name"] for record in dataset.records("splits")} == {"train", "dev", "test"}
+    kinds = {record["splits/name"]: record["splits/url"] for record in dataset.records("splits")}
+    assert kinds == {"dev": "cr:ValidationSplit", "test": "cr:TestSplit", "train": "cr:TrainingSplit"}
 
 
 def test_files_have_sizes_and_checksums_and_equal_manifests_give_an_equal_file(corpus: Path, tmp_path: Path) -> None:
@@ -104,6 +105,8 @@ def test_any_column_is_a_field(mlcroissant: Any, row: Row, tmp_path: Path) -> No
 
 
 def test_what_nobody_says_is_asked_for(row: Row, tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match="There is no folder"):
+        write_croissant(tmp_path / "nowhere", TOLD)
     with pytest.raises(ManifestError, match="has no manifest"):
         write_croissant(tmp_path, TOLD)
     manifest_of(row, tmp_path, licence="CC0-1.0")
@@ -112,6 +115,7 @@ def test_what_nobody_says_is_asked_for(row: Row, tmp_path: Path) -> None:
         write_croissant(tmp_path, DatasetDescription())
     manifest_of(row, tmp_path, "test", license="CC-BY-4.0")
     assert read(write_croissant(tmp_path, DatasetDescription()).path)["license"] == ["CC-BY-4.0", "CC0-1.0"]
+    assert write_croissant(tmp_path, TOLD).licences == ["CC-BY-4.0", "CC0-1.0"]
     with pytest.raises(ConfigError, match="The date '27.11.2026' is none"):
         write_croissant(tmp_path, TOLD._replace(published="27.11.2026"))
     with pytest.raises(ConfigError, match="The url 'here' is none"):
