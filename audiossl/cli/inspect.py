@@ -26,6 +26,7 @@ _EXTRAS = {
     "peft": "lora",
     "datasets": "datasets",
     "av": "video",
+    "audiomentations": "augment",
     "submitit": "slurm",
     "ray": "ray",
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from audiossl.core.errors import ConfigError
 from audiossl.core.ranges import Count, CountOrZero, NonNegative, Positive, Range, Share, check_ranges
@@ -40,6 +40,9 @@ class LoaderConfig:
     speeds: list[Annotated[float, Range(0.5, 2)]] = field(default_factory=list)
     """In training, each row is played at one of these speeds, drawn anew in every epoch, [0.9, 1.0, 1.1] for instance.
     Pitch changes with it (speed perturbation, Ko et al., 2015). Empty for none."""
+    augment: list[dict[str, Any]] = field(default_factory=list)
+    """In training, augmentations of the library audiomentations that change the sound of a row one after another, drawn
+    anew in every epoch, such as [{name: AddGaussianSNR, min_snr_db: 5, max_snr_db: 20, p: 0.5}]. Empty for none."""
     order: Literal["random", "shards"] = "random"
     """How the rows of a training epoch follow each other: all at random, or as their shards do, which come in random
     order and are read one after another. 'shards' needs rows that `audiossl data shards` has written."""
@@ -55,6 +58,11 @@ class LoaderConfig:
         check_ranges(self, "data")
         if self.batch_size is None and self.max_duration_s is None:
             raise ConfigError("The loader needs batch_size, max_duration_s or both; set batch_size=32, for instance.")
+        for place, each in enumerate(self.augment):
+            if not isinstance(each.get("name"), str):
+                raise ConfigError(
+                    f"data.augment[{place}]={each} has no name; write {{name: AddGaussianSNR, p: 0.5}}, for instance."
+                )
         for name, shares in self.compose.items():
             check_shares(shares, f"data.compose.{name}")
         if self.balance and self.shares:
@@ -64,6 +72,14 @@ class LoaderConfig:
     def shares(self) -> Mapping[str, Mapping[str, float]]:
         """Shares of the sound of an epoch, by field and value. Empty where each row comes once."""
         return self.compose
+
+    @property
+    def changed_sound(self) -> str:
+        """Which setting changes a recording in every epoch, as the beginning of a sentence. '' for none."""
+        if self.speeds:
+            return f"data.speeds={self.speeds} plays a recording at another speed in every epoch"
+        names = ", ".join(str(each["name"]) for each in self.augment)
+        return f"data.augment ({names}) changes the sound of a recording in every epoch" if names else ""
 
     def fits(self, num_rows: int, longest_s: float) -> bool:
         """Whether that many rows, the longest of which lasts `longest_s`, may be one batch."""

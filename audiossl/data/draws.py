@@ -140,7 +140,7 @@ class EpochDraws:
         return cut if longest_s is None else crop(cut, longest_s, self.seed, epoch, use.draw)
 
     def _speed(self, row: int, epoch: int, draw: int) -> float:
-        return _random_of(self._ids[row], self.seed, epoch, draw, " speed").choice(self.config.speeds)
+        return random_of(self._ids[row], self.seed, epoch, draw, " speed").choice(self.config.speeds)
 
     def _lasts_s(self, row: int, epoch: int, draw: int) -> float:
         """How long `cut` will last, without making it."""
@@ -224,7 +224,7 @@ def crop(cut: Cut, longest_s: float, seed: int, epoch: int, draw: int = 0) -> Cu
     kept = round(longest_s * rate)
     if cut.num_samples <= kept:
         return cut
-    first = _random_of(cut.id, seed, epoch, draw).randrange(cut.num_samples - kept + 1)
+    first = random_of(cut.id, seed, epoch, draw).randrange(cut.num_samples - kept + 1)
     return cut.truncate(offset=first / rate, duration=kept / rate, preserve_id=True)
 
 
@@ -233,7 +233,7 @@ def at_speed(cut: Cut, speed: float) -> Cut:
     return cut if speed == 1 else cut.perturb_speed(speed, affix_id=False)
 
 
-def _random_of(row: str, seed: int, epoch: int, draw: int, what: str = "") -> random.Random:
+def random_of(row: str, seed: int, epoch: int, draw: int, what: str = "") -> random.Random:
     """A generator of its own for what is drawn of a row.
 
     row: its id.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -12,8 +13,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from audiossl.core.errors import AudioError, AudiosslError, ManifestError
 from audiossl.core.types import Batch, Position
+from audiossl.data.augmenting import NamedAugmentations
 from audiossl.data.reading import place_of, read_cut
 from audiossl.data.shard_members import PlaceError
+from audiossl.data.sound_file import Wave
 from audiossl.data.stream import BatchStream, Item, StreamPlan
 
 if TYPE_CHECKING:
@@ -25,7 +28,12 @@ _MOST_EMPTY = 100  # batches on end of which nothing could be read
 
 
 def collate(
-    cuts: Sequence[Cut], sample_rate_hz: int, *, min_samples: int = 1, position: Position | None = None
+    cuts: Sequence[Cut],
+    sample_rate_hz: int,
+    *,
+    min_samples: int = 1,
+    position: Position | None = None,
+    change: Callable[[int, Wave], Wave] | None = None,
 ) -> Batch:
     """A batch of B rows: their sound, padded with zeros to the longest, as wavs (B, S) and lengths (B,).
 
@@ -33,9 +41,12 @@ def collate(
     sample_rate_hz: of the sound in the batch.
     min_samples: the least that a row must have at that rate.
     position: of the batch in the stream.
+    change: changes the sound of the row with a number, and not its length. None for sound as it is read.
     Raises AudioError for sound that cannot be read, or is too short.
     """
-    sounds = [torch.from_numpy(read_cut(cut, sample_rate_hz)) for cut in cuts]
+    read = [read_cut(cut, sample_rate_hz) for cut in cuts]
+    changed = read if change is None else [change(number, sound) for number, sound in enumerate(read)]
+    sounds = [torch.from_numpy(sound) for sound in changed]
     for cut, sound in zip(cuts, sounds, strict=True):
         if len(sound) < min_samples:
             raise AudioError(
@@ -89,6 +100,13 @@ def check_longest(cuts: Iterable[Cut], plan: StreamPlan) -> None:
         )
 
 
+def augmentations_of(plan: StreamPlan) -> NamedAugmentations | None:
+    """What changes the sound of training rows. None for nothing. Raises ConfigError for what cannot be used."""
+    if not (plan.train and plan.config.augment):
+        return None
+    return NamedAugmentations(plan.config.augment, plan.sample_rate_hz, plan.seed)
+
+
 class _Reading(NamedTuple):
     """What is read of one batch of the stream, and (id, why) of each row that is left out of it."""
 
@@ -105,28 +123,44 @@ class _Reader(Dataset[Any]):
     def __init__(self, plan: StreamPlan) -> None:
         self.sample_rate_hz, self.min_samples = plan.sample_rate_hz, plan.min_samples
         self.skip_bad = plan.train and plan.config.skip_bad
+        self._augmentations = augmentations_of(plan)
 
     def __getitem__(self, item: Item) -> _Reading | AudiosslError:
         try:
-            return _Reading(self._batch(item.cuts, item.position))
+            return _Reading(self._batch(item))
         except AudiosslError as error:
             # Raised by _Loader: torch would wrap it in the worker's traceback.
             return self._without_bad(item) if self.skip_bad and _is_bad(error) else error
 
-    def _batch(self, cuts: Sequence[Cut], position: Position) -> Batch:
-        return collate(cuts, self.sample_rate_hz, min_samples=self.min_samples, position=position)
+    def _batch(self, item: Item) -> Batch:
+        augment = self._augmentations
+        return collate(
+            item.cuts,
+            self.sample_rate_hz,
+            min_samples=self.min_samples,
+            position=item.position,
+            change=None if augment is None else partial(_augmented, augment, item),
+        )
 
     def _without_bad(self, item: Item) -> _Reading | AudiosslError:
         kept, left_out = [], []
-        for cut in item.cuts:
+        for cut, draw in zip(item.cuts, item.draws, strict=True):
             try:
-                self._batch([cut], item.position)
-                kept.append(cut)
+                self._batch(Item(item.position, [cut], [draw]))
+                kept.append((cut, draw))
             except AudiosslError as error:
                 if not _is_bad(error):
                     return error
                 left_out.append((cut.id, str(error)))
-        return _Reading(self._batch(kept, item.position) if kept else None, left_out)
+        if not kept:
+            return _Reading(None, left_out)
+        cuts, draws = zip(*kept, strict=True)
+        return _Reading(self._batch(Item(item.position, list(cuts), draws)), left_out)
+
+
+def _augmented(augment: NamedAugmentations, item: Item, number: int, sound: Wave) -> Wave:
+    """The changed sound of the row with a number in a batch."""
+    return augment(sound, item.cuts[number].id, item.position.epoch, item.draws[number])
 
 
 def _is_bad(error: AudiosslError) -> bool:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 import random
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from itertools import chain, count, islice
 from typing import TYPE_CHECKING, NamedTuple, Protocol, Self, TypeVar
@@ -109,10 +109,16 @@ class StreamPlan:
 
 
 class Item(NamedTuple):
-    """One batch before its sound is read."""
+    """One batch before its sound is read.
+
+    position: of the batch.
+    cuts: its rows.
+    draws: in training, how often the epoch had each of them before.
+    """
 
     position: Position
     cuts: list[Cut]
+    draws: Sequence[int] = ()
 
 
 class BatchStream(Sampler[Item]):
@@ -142,7 +148,8 @@ class BatchStream(Sampler[Item]):
             return
         # Only the rows of this process's batches are made.
         for epoch, number, uses in islice(self._drawn(), *place):
-            yield Item(Position(epoch, number), [self._draws.cut(use, epoch) for use in uses])
+            cuts = [self._draws.cut(use, epoch) for use in uses]
+            yield Item(Position(epoch, number), cuts, [use.draw for use in uses])
 
     def _drawn(self) -> Iterator[tuple[int, int, list[Use]]]:
         """Epoch, number and rows of the batches of all processes, from the one after `start`."""

@@ -20,7 +20,7 @@ from audiossl.core.types import Batch, BatchSource
 from audiossl.data.config import LoaderConfig
 from audiossl.data.draws import at_speed
 from audiossl.data.leaks import check_leaks
-from audiossl.data.loader import check_longest, make_loader
+from audiossl.data.loader import augmentations_of, check_longest, make_loader
 from audiossl.data.manifests import read_manifest
 from audiossl.data.stream import StreamPlan, check_usable
 from audiossl.encoders.building import build_upstream
@@ -145,6 +145,7 @@ def batch_source(
     plan = StreamPlan.of(upstream, data, seed=config.seed, train=split == "train")
     if stored is None:  # before the first step, and before anything is written
         check_longest(cuts[split], plan)
+        augmentations_of(plan)
         if split != "train":  # else found at the first evaluation
             check_usable(cuts[split], plan)
         _warn_of_long(cuts[split], data, split)

@@ -56,8 +56,8 @@ def why_not(task: Downstream, data: LoaderConfig) -> str:
         return f"finetune.mode={task.finetuning.mode} changes the encoder in every step"
     if data.max_crop_s is not None:
         return f"data.max_crop_s={data.max_crop_s:g} cuts another part of a recording in every epoch"
-    if data.speeds:
-        return f"data.speeds={data.speeds} plays a recording at another speed in every epoch"
+    if data.changed_sound:
+        return data.changed_sound
     if getattr(getattr(task.upstream, "config", None), "padding", "exact") != "exact":
         return "with legacy padding, hidden states depend on the batch that a recording is in"
     if task.reads_waveforms:

@@ -4,6 +4,7 @@ RUN/config.yaml        all settings, written last: it makes the folder one that 
 RUN/run.json           command, versions, sizes, fingerprint of the encoder (`RunFacts`)
 RUN/encoder.json       the encoder that the run leaves (`audiossl.encoders.encoder_file`)
 RUN/log.jsonl, tensorboard/, figures/, checkpoints/      what training writes
+RUN/trackers.json      the runs of trackers that follow the log
 RUN/interface.json     weights of the layers, written when a run is finished
 RUN/<split>/           predictions.jsonl, metrics.json and pictures of an evaluation
 RUN/sweep.json, RUN/<member>/                            of a sweep, with a run in each member

@@ -13,13 +13,14 @@ from audiossl.core.errors import AudiosslError
 from audiossl.core.files import read_json
 from audiossl.encoders.encoder_file import NAME as ENCODER_NAME
 from audiossl.encoders.encoder_file import RUN_NAME, UPSTREAM_NAME
+from audiossl.training.config import TRACKERS_NAME
 from audiossl.training.log import LOG_NAME
 
 CONFIG_NAME = "config.yaml"
 LOCK_NAME = ".lock"
 SWEEP_NAME = "sweep.json"
 FOLDS_NAME = "folds.json"
-_FILES = (ENCODER_NAME, LOG_NAME, UPSTREAM_NAME, "interface.json", SWEEP_NAME, FOLDS_NAME)
+_FILES = (ENCODER_NAME, LOG_NAME, TRACKERS_NAME, UPSTREAM_NAME, "interface.json", SWEEP_NAME, FOLDS_NAME)
 _PICTURES = ("*.png", "*.svg")
 _FOLDERS = {
     "checkpoints": ("last.safetensors", "best.safetensors", "averaged.safetensors", "kept-*.safetensors"),

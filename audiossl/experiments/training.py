@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from audiossl.core.config import as_dict
 from audiossl.core.errors import CheckpointError
 from audiossl.encoders.encoder_file import EncoderFile
 from audiossl.encoders.kept import load_identified
@@ -31,6 +32,7 @@ from audiossl.features.config import Form
 from audiossl.training.context import accelerator_of
 from audiossl.training.downstream import Downstream
 from audiossl.training.task import Task
+from audiossl.training.trackers import Trackers
 from audiossl.training.trainer import Trainer
 
 
@@ -60,7 +62,8 @@ def train_one(config: Experiment, out: Path, *, resume: bool = False, overwrite:
         accelerator = accelerator_of(config.trainer)
         with open_features([needs], accelerator, config.trainer, cuts) as (features,):
             sources = [batch_source(task, config, cuts, split, features) for split in ("train", "dev")]
-            trainer = Trainer(task, config.trainer, out, *sources, seed=config.seed)
+            trackers = Trackers(config.trainer, out, as_dict(config))
+            trainer = Trainer(task, config.trainer, out, *sources, seed=config.seed, trackers=trackers)
             # All that can be wrong before the first step was found: what an earlier run left may go.
             if accelerator.is_main_process:
                 facts = facts_of(task, accelerator.num_processes, upstream_fingerprint, features.form)
@@ -146,7 +149,8 @@ def pretrain(config: PretrainExperiment, out: Path, *, resume: bool = False, ove
         accelerator = accelerator_of(config.trainer)
         sources = [batch_source(task, config, cuts, split) for split in ("train", "dev")]
         evaluator = ProbingEvaluator(config.probe) if config.probe.every else None
-        trainer = Trainer(task, config.trainer, out, *sources, seed=config.seed, evaluator=evaluator)
+        trackers = Trackers(config.trainer, out, as_dict(config))
+        trainer = Trainer(task, config.trainer, out, *sources, seed=config.seed, evaluator=evaluator, trackers=trackers)
         with surroundings_of(config, cuts, accelerator) as surroundings:
             task.prepare(surroundings)
             # All that can be wrong before the first step was found: what an earlier run left may go.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from audiossl.core.ranges import Count, CountOrZero, NonNegative, Positive, Range, Share, ShareBelowOne, check_ranges
+
+TRACKERS_NAME = "trackers.json"  # in a run folder: its runs in trackers
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,10 @@ class TrainerConfig:
     """Steps between checkpoints that a run can go on from."""
     log_every: Count = 10
     """Steps between lines of the log."""
+    trackers: list[str] = field(default_factory=list)
+    """Trackers that follow the log, by accelerate's names: wandb, mlflow, trackio, and others. Empty for none."""
+    tracker_project: str = "audiossl"
+    """The project of the trackers, which MLflow calls an experiment."""
     average_best: CountOrZero = 0
     """Also write the mean of the weights of that many best evaluations. 0 for none."""
     patience: CountOrZero = 0

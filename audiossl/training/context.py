@@ -19,6 +19,7 @@ from audiossl.training.config import TrainerConfig
 from audiossl.training.optimizer import build_optimizer
 from audiossl.training.sharding import check_sharding, gathered, shard
 from audiossl.training.task import Task
+from audiossl.training.trackers import check_trackers
 
 # Ways of sharing parameters that are not `trainer.sharding`, under which checkpoints would hold parts of them.
 _SHARDED = (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM)
@@ -27,8 +28,10 @@ _SHARDED = (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEG
 def accelerator_of(config: TrainerConfig, *, may_skip_parameters: bool = False) -> Accelerator:
     """The devices and processes that training with `config` uses. All accelerators of a process share one state.
 
-    Raises ConfigError where the processes cannot share the batches of a step, or cannot train together at all.
+    Raises ConfigError where the processes cannot share the batches of a step, or cannot train together at all, and for
+    trackers that are not there.
     """
+    check_trackers(config.trackers)
     where = torch.device("cpu") if config.device == "cpu" else best_device()
     # Buffers are functions of weights or of the input (a table of positions grows with it), never to be averaged.
     parallel = DistributedDataParallelKwargs(broadcast_buffers=False, find_unused_parameters=may_skip_parameters)

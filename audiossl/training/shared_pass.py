@@ -27,6 +27,7 @@ from audiossl.training.prediction import predict_together
 from audiossl.training.stacked_heads import StackableStepper, Stacks
 from audiossl.training.step import Stepper
 from audiossl.training.task import Prediction, Task
+from audiossl.training.trackers import Trackers
 from audiossl.training.trainer import Trainer
 
 
@@ -118,6 +119,7 @@ class SharedHead(NamedTuple):
     folder: of its run.
     kind: heads of the same kind are computed as one, those without a kind take turns.
     resume: it goes on from its last checkpoint.
+    trackers: what gets the figures of its log. None for nothing.
     """
 
     task: Downstream
@@ -125,6 +127,7 @@ class SharedHead(NamedTuple):
     folder: Path
     kind: Hashable = None
     resume: bool = False
+    trackers: Trackers | None = None
 
 
 class SharedPass:
@@ -231,7 +234,7 @@ class SharedPass:
         stepper = Stepper() if head.kind is None else StackableStepper(head.kind)
         evaluator = SharedEvaluator(self._predicted)
         place = head.task, head.config, head.folder, self._batches.read, self._dev
-        trainer = Trainer(*place, seed=seed, stepper=stepper, evaluator=evaluator)
+        trainer = Trainer(*place, seed=seed, stepper=stepper, evaluator=evaluator, trackers=head.trackers)
         if head.resume:
             trainer.restore()
         return trainer

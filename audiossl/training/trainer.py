@@ -25,6 +25,7 @@ from audiossl.training.evaluation import Evaluator
 from audiossl.training.log import LOG_NAME, RunLog
 from audiossl.training.step import Stepper
 from audiossl.training.task import Task
+from audiossl.training.trackers import Trackers
 
 
 class Trainer:
@@ -37,6 +38,7 @@ class Trainer:
     dev_batches: likewise one pass over the held-out rows, or None.
     seed: what is random in a batch follows from it.
     stepper, evaluator: make the updates and score dev, where trainers share that. By default each does it by itself.
+    trackers: what gets the figures of the log. None for nothing.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Trainer:
         seed: int = 0,
         stepper: Stepper | None = None,
         evaluator: Evaluator | None = None,
+        trackers: Trackers | None = None,
     ) -> None:
         self.task, self.config, self.folder = task, config, folder
         self.context = TrainingContext(task, config, seed)
@@ -57,7 +60,7 @@ class Trainer:
         self.state = TrainingState()
         main = self.accelerator.is_main_process
         self.checkpoints = Checkpoints(folder, num_averaged=config.average_best, active=main)
-        self._train_batches, self._dev_batches = train_batches, dev_batches
+        self._train_batches, self._dev_batches, self._trackers = train_batches, dev_batches, trackers
 
     @property
     def accelerator(self) -> Accelerator:
@@ -85,7 +88,8 @@ class Trainer:
         self.context.prepare()
         batches = iter(self._train_batches(self.state.position, self.context.rank, self.context.world))
         bad_steps = 0
-        with RunLog(self.folder, start_step=self.state.step, active=self.accelerator.is_main_process) as log:
+        main = self.accelerator.is_main_process
+        with RunLog(self.folder, start_step=self.state.step, active=main, trackers=self._trackers) as log:
             finished = self._evaluate_if_due(log)  # a run that was stopped at an evaluation owes it
             while self.state.step < self.config.steps and not finished:
                 yield None

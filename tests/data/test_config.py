@@ -33,3 +33,8 @@ def test_a_batch_is_limited_by_rows_and_by_seconds_with_padding():
     assert both.fits(4, 2.5) and not both.fits(5, 1.0) and not both.fits(4, 2.6)
     assert LoaderConfig(batch_size=None, max_duration_s=10).fits(100, 0.1)
     assert LoaderConfig(batch_size=4).fits(4, 1e6)
+
+
+def test_an_augmentation_has_a_name():
+    with pytest.raises(ConfigError, match=r"data\.augment\[1\]=.* has no name; write"):
+        LoaderConfig(augment=[{"name": "Gain"}, {"p": 0.5}])

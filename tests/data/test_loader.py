@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import islice
 from types import SimpleNamespace
 
@@ -13,11 +14,11 @@ import torch
 from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
 from lhotse.audio import AudioSource
 
-from audiossl.core.errors import AudioError, ManifestError
+from audiossl.core.errors import AudioError, ConfigError, ManifestError
 from audiossl.core.types import Batch, Position
 from audiossl.data.config import LoaderConfig
 from audiossl.data.draws import at_speed, crop
-from audiossl.data.loader import check_longest, collate, make_loader
+from audiossl.data.loader import augmentations_of, check_longest, collate, make_loader
 from audiossl.data.manifests import read_manifest, write_manifests
 from audiossl.data.reading import read_audio
 from audiossl.data.stream import StreamPlan
@@ -90,6 +91,7 @@ def test_an_error_in_a_worker_is_the_same_sentence(manifest, tmp_path, num_worke
 
 SCRIPT = """
 import sys
+from dataclasses import replace
 sys.modules["torchaudio"] = None  # any import of it fails
 from pathlib import Path
 from audiossl.data.checks import stats, validate
@@ -175,3 +177,11 @@ def test_a_batch_of_bad_sound_alone_is_passed_over_and_a_hundred_are_an_error(ma
 
 def plan_of(train, **options):
     return StreamPlan(LoaderConfig(**{"batch_size": 4, **options}), sample_rate_hz=16000, seed=1, train=train)
+
+
+def test_augmentations_without_their_library_are_an_error_with_the_way_to_get_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "audiomentations", None)
+    plan = StreamPlan(LoaderConfig(augment=[{"name": "Gain"}]), sample_rate_hz=8000, train=True)
+    with pytest.raises(ConfigError, match=r"run `pip install audiossl-toolkit\[augment\]`"):
+        augmentations_of(plan)
+    assert augmentations_of(replace(plan, train=False)) is None

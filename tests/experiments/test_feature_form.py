@@ -60,6 +60,7 @@ def test_rows_are_not_walked_through_where_the_answer_is_known() -> None:
         (task(frozen=False), {}, r"finetune\.mode=lora changes the encoder"),
         (task(), {"max_crop_s": 2.0}, r"data\.max_crop_s=2 cuts another part"),
         (task(), {"speeds": [0.9]}, r"data\.speeds=\[0\.9\] plays a recording"),
+        (task(), {"augment": [{"name": "Gain"}]}, r"data\.augment \(Gain\) changes the sound of a recording"),
         (task(padding="legacy"), {}, "with legacy padding"),
         (task(wavs=True), {}, "also reads the waveform"),
     ],

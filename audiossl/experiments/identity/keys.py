@@ -29,7 +29,7 @@ _WHERE = {
     "cache": None,
     "upstream": None,
     "data": ("dir", "num_workers"),
-    "trainer": ("device", "sharding", "save_every", "log_every"),
+    "trainer": ("device", "sharding", "save_every", "log_every", "trackers", "tracker_project"),
 }
 
 

@@ -14,6 +14,7 @@ from accelerate import Accelerator
 from lhotse import CutSet
 from rich.progress import Progress
 
+from audiossl.core.config import as_dict
 from audiossl.core.terminal import Interrupted, on_signals, progress_bar
 from audiossl.core.types import BatchSource
 from audiossl.experiments.building import batch_source, fit_statistics
@@ -27,6 +28,7 @@ from audiossl.training.context import accelerator_of
 from audiossl.training.downstream import Downstream
 from audiossl.training.shared_pass import SharedHead, SharedPass
 from audiossl.training.stacked_heads import may_be_stacked
+from audiossl.training.trackers import Trackers
 
 Cuts = Mapping[str, CutSet]
 
@@ -114,7 +116,9 @@ class _Group(NamedTuple):
         for member in self.members:
             stacked = self.stack and may_be_stacked(member.task, member.config.trainer)
             kind = member.kind if stacked else None
-            heads.append(SharedHead(member.task, member.config.trainer, member.run.path, kind, member.begun))
+            place = member.task, member.config.trainer, member.run.path
+            trackers = Trackers(*place[1:], as_dict(member.config), live=False)
+            heads.append(SharedHead(*place, kind, member.begun, trackers))
         return heads
 
 

@@ -138,7 +138,8 @@ class DistilObjective(Objective):
     def prepare(self, surroundings: Surroundings) -> None:
         """Let the teacher's states be computed once, where that is asked for or changes nothing on a CPU."""
         config = self.config
-        unchanged = not surroundings.data.speeds and (not config.augment.changes or config.teacher_hears == "clean")
+        clean = not config.augment.changes or config.teacher_hears == "clean"
+        unchanged = clean and not surroundings.data.changed_sound
         auto = config.states == "auto" and unchanged and surroundings.device.type == "cpu"
         if auto or config.states == "cache":
             self.teacher.keep(surroundings)

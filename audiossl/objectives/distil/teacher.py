@@ -66,12 +66,12 @@ class Teacher:
     def keep(self, surroundings: Surroundings) -> None:
         """Compute the hidden states of all rows once, and read them from then on.
 
-        Raises ConfigError for rows that are played at other speeds in every epoch.
+        Raises ConfigError for rows that sound otherwise in every epoch.
         """
-        if surroundings.data.speeds:
+        if changed := surroundings.data.changed_sound:
             raise ConfigError(
-                "data.speeds plays recordings at other speeds in every epoch, of which the cache has no states of the "
-                "teacher; set objective_options.states=online, or leave the speeds out."
+                f"{changed}, of which the cache has no states of the teacher; set objective_options.states=online, or "
+                f"leave that setting out."
             )
         self._rows = {cut.id: cut for rows in surroundings.rows.values() for cut in rows}
         self._states_of = surroundings.keep_states(self.encoder, self.layers)
