@@ -12,6 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from audiossl.analysis.config import ProbeOptions
     from audiossl.analysis.embedder import AudioEmbedder
     from audiossl.core.cards import Card, UpstreamCard
     from audiossl.core.errors import (
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from audiossl.experiments.config import read_experiment
     from audiossl.experiments.folder import RunFolder
     from audiossl.experiments.loading import load_run
+    from audiossl.experiments.probe_runs import probe
     from audiossl.experiments.publishing.options import PushOptions
     from audiossl.experiments.publishing.pretrained import from_pretrained, push_to_hub, save_pretrained
     from audiossl.experiments.start import train
@@ -110,6 +112,7 @@ _HOME = {
     "ParameterGroup": "training.task",
     "Position": "core.types",
     "Prediction": "training.task",
+    "ProbeOptions": "analysis.config",
     "PushOptions": "experiments.publishing.options",
     "RunFolder": "experiments.folder",
     "StreamPlan": "data.stream",
@@ -163,6 +166,7 @@ _HOME = {
     "open_source": "features.access",
     "paired_difference": "metrics.ratios",
     "pretrain": "experiments.training",
+    "probe": "experiments.probe_runs",
     "project": "nn.linear",
     "push_to_hub": "experiments.publishing.pretrained",
     "read_audio": "data.reading",
@@ -213,6 +217,7 @@ __all__ = [
     "ParameterGroup",
     "Position",
     "Prediction",
+    "ProbeOptions",
     "PushOptions",
     "RunFolder",
     "StreamPlan",
@@ -265,6 +270,7 @@ __all__ = [
     "open_source",
     "paired_difference",
     "pretrain",
+    "probe",
     "project",
     "push_to_hub",
     "read_audio",

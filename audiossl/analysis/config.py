@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from audiossl.core.errors import ConfigError
 from audiossl.core.ranges import Seed, check_ranges
 
 
@@ -17,6 +18,8 @@ class ProbeOptions:
     """Of linear, knn, svm and mlp, with commas."""
     layers: str = "all"
     """all, last, or numbers and ranges such as 0,6-8 or -1."""
+    pooling: str = "statistics"
+    """What is read of a layer: statistics (its mean and deviation over time) or mean."""
     metric: str = "uar"
     """uar, accuracy or f1."""
     group: str = "recording"
@@ -26,3 +29,5 @@ class ProbeOptions:
 
     def __post_init__(self) -> None:
         check_ranges(self)
+        if self.pooling not in ("statistics", "mean"):
+            raise ConfigError(f"--pooling {self.pooling!r}: choose statistics or mean.")

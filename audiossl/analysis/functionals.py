@@ -41,6 +41,11 @@ class Functionals(NamedTuple):
     clusters: Clusters
     layers: dict[int, Vectors]
 
+    def means(self) -> Functionals:
+        """Without the deviations: vectors (N, D_l)."""
+        halves = {layer: vectors[:, : vectors.shape[1] // 2] for layer, vectors in self.layers.items()}
+        return self._replace(layers=halves)
+
 
 def functionals_of(
     encoder: Upstream | FeatureSource,

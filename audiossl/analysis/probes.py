@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from audiossl.analysis.functionals import Functionals, Vectors
 from audiossl.core.errors import ConfigError, LabelError, did_you_mean
@@ -34,11 +35,54 @@ class ProbeGrid(NamedTuple):
     make: Callable[[Any, int], Any]
 
 
+class Scaling(NamedTuple):
+    """What brings vectors to zero mean and unit variance over training.
+
+    mean, scale: (V,). The scale of a constant column is 1, so that it stays at zero.
+    """
+
+    mean: Vectors
+    scale: Vectors
+
+    @classmethod
+    def of(cls, train: Vectors) -> Scaling:
+        """Of the vectors (N, V) of training items."""
+        std = train.std(axis=0)
+        return cls(train.mean(axis=0), np.where(std > 1e-8, std, 1.0))
+
+    def scaled(self, vectors: Vectors) -> Vectors:
+        """(N, V) -> (N, V)."""
+        return ((vectors - self.mean) / self.scale).astype(np.float32)
+
+
+class LinearProbe(NamedTuple):
+    """A fitted logistic regression: its probabilities are softmax(weight scaled(vector) + bias).
+
+    labels: the C classes.
+    scaling: of the vectors.
+    weight, bias: (C, V) and (C,).
+    """
+
+    labels: tuple[str, ...]
+    scaling: Scaling
+    weight: NDArray[np.float64]
+    bias: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, model: Any, scaling: Scaling) -> LinearProbe:
+        """Of scikit-learn's model. For two classes that has one logit, whose halves are the two here."""
+        weight, bias = np.asarray(model.coef_, np.float64), np.asarray(model.intercept_, np.float64)
+        if len(weight) == 1:
+            weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
+        return cls(tuple(map(str, model.classes_)), scaling, weight, bias)
+
+
 class ProbeResult(NamedTuple):
     """One probe on one layer.
 
     setting, value: the name of the probe's setting, and the value that dev chose.
     dev, test: metrics by name.
+    linear: what was fitted. None for the other probes.
     """
 
     probe: str
@@ -47,6 +91,7 @@ class ProbeResult(NamedTuple):
     value: float
     dev: dict[str, Metric]
     test: dict[str, Metric]
+    linear: LinearProbe | None = None
 
 
 def _linear(value: float, seed: int) -> Any:
@@ -130,7 +175,8 @@ def check_labels(splits: Mapping[str, Functionals]) -> None:
 
 def _probe(name: str, layer: int, splits: Mapping[str, Functionals], metric: str, seed: int) -> ProbeResult:
     grid, train = PROBES[name], splits["train"]
-    vectors = _standardised({split: rows.layers[layer] for split, rows in splits.items()})
+    scaling = Scaling.of(train.layers[layer])
+    vectors = {split: scaling.scaled(rows.layers[layer]) for split, rows in splits.items()}
     best: tuple[float, float, Any, dict[str, Metric]] | None = None
     for value in grid.values:
         if name == "knn" and value > len(train.labels):
@@ -144,15 +190,11 @@ def _probe(name: str, layer: int, splits: Mapping[str, Functionals], metric: str
         if best is None or on_dev[metric].value > best[0]:
             best = (on_dev[metric].value, value, model, on_dev)
     assert best is not None
-    return ProbeResult(name, layer, grid.setting, best[1], best[3], _metrics(best[2], vectors["test"], splits["test"]))
+    _, value, model, on_dev = best
+    on_test = _metrics(model, vectors["test"], splits["test"])
+    linear = LinearProbe.of(model, scaling) if name == "linear" else None
+    return ProbeResult(name, layer, grid.setting, value, on_dev, on_test, linear)
 
 
 def _metrics(model: Any, vectors: Vectors, rows: Functionals) -> dict[str, Metric]:
     return classification_metrics(rows.labels, [str(label) for label in model.predict(vectors)], rows.clusters)
-
-
-def _standardised(vectors: Mapping[str, Vectors]) -> dict[str, Vectors]:
-    """Zero mean and unit variance over training. A constant column stays at zero."""
-    mean, std = vectors["train"].mean(axis=0), vectors["train"].std(axis=0)
-    scale = np.where(std > 1e-8, std, 1.0)
-    return {split: ((rows - mean) / scale).astype(np.float32) for split, rows in vectors.items()}

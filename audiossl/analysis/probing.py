@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from audiossl.analysis.config import ProbeOptions
 from audiossl.analysis.functionals import Functionals, functionals_of
@@ -14,20 +14,35 @@ from audiossl.analysis.probes import ProbeResult, best_layers, check_labels, run
 from audiossl.core.files import atomic_write, write_json
 from audiossl.core.outputs import check_out
 from audiossl.core.pictures import save_figure
-from audiossl.core.tensors import fingerprint
 from audiossl.core.types import metrics_as_json
 from audiossl.data.leaks import check_leaks
 from audiossl.data.manifests import read_manifest
+from audiossl.encoders.kept import Identified, load_identified
 from audiossl.encoders.layers import parse_layers
-from audiossl.encoders.loading import load_upstream
 from audiossl.encoders.upstream import Upstream
 from audiossl.features.access import open_source
 from audiossl.features.config import CacheConfig
 from audiossl.features.source import FeatureSource
 from audiossl.metrics.formatting import interval_written, intervals_note, with_unit, written
 
+if TYPE_CHECKING:
+    from lhotse import CutSet
+
 _log = logging.getLogger(__name__)
 _SPLITS = ("train", "dev", "test")
+
+
+class Probed(NamedTuple):
+    """What probing an encoder gives.
+
+    facts: what probes.json holds.
+    results: of all probes on all layers.
+    encoder: what was probed.
+    """
+
+    facts: dict[str, Any]
+    results: list[ProbeResult]
+    encoder: Identified
 
 
 def probe_upstream(
@@ -37,8 +52,8 @@ def probe_upstream(
     options: ProbeOptions,
     upstream_options: Mapping[str, Any] | None = None,
     cache: CacheConfig | None = None,
-) -> dict[str, Any]:
-    """Probe every chosen layer and write the results into `out`. Returns what probes.json holds.
+) -> Probed:
+    """Probe every chosen layer and write the results into `out`.
 
     name: of an encoder, as `load_upstream` takes it.
     data: a folder with the manifests train, dev and test.
@@ -50,14 +65,33 @@ def probe_upstream(
     """
     check_out(out, "folder", [name, data])
     upstream_options = dict(upstream_options or {})
-    upstream = load_upstream(name, **upstream_options)
-    layers = parse_layers(options.layers, upstream.num_layers)
+    encoder = load_identified(name, upstream_options)
     cuts = {split: read_manifest(data / f"{split}.jsonl.gz") for split in _SPLITS}
     for sentence in check_leaks(cuts):
         _log.warning("Warning: %s", sentence)
     # The encoder runs once for all probes. A cache keeps what it gave for the next time.
     began = time.perf_counter()
-    weights = fingerprint(upstream)
+    splits = _encoded(encoder, cuts, options, cache)
+    # All that can be wrong with labels is said before the first probe is fitted.
+    check_labels(splits)
+    encoded = time.perf_counter()
+    found = run_probes(splits, options.probes.split(","), metric=options.metric, seed=options.seed)
+    facts = {"upstream": name, "upstream_options": upstream_options, "upstream_fingerprint": encoder.fingerprint}
+    facts |= _facts(options, splits, found)
+    facts["seconds"] = {"encoding": round(encoded - began, 2), "probing": round(time.perf_counter() - encoded, 2)}
+    write_json(out / "probes.json", facts)
+    with atomic_write(out / "probes.md") as temporary:
+        temporary.write_text(probes_markdown(found, options.metric) + "\n", encoding="utf-8")
+    draw_curves(found, options.metric, out / "probes.png", chance=1 / len(set(splits["train"].labels)), title=name)
+    return Probed(facts, found, encoder)
+
+
+def _encoded(
+    encoder: Identified, cuts: Mapping[str, CutSet], options: ProbeOptions, cache: CacheConfig | None
+) -> dict[str, Functionals]:
+    """What the probes read of each split."""
+    upstream, weights = encoder
+    layers = parse_layers(options.layers, upstream.num_layers)
     source = _source(upstream, weights, cache, layers)
     try:
         splits = {
@@ -74,18 +108,7 @@ def probe_upstream(
     finally:
         if source is not None:
             source.store.close()
-    # All that can be wrong with labels is said before the first probe is fitted.
-    check_labels(splits)
-    encoded = time.perf_counter()
-    found = run_probes(splits, options.probes.split(","), metric=options.metric, seed=options.seed)
-    facts = {"upstream": name, "upstream_options": upstream_options, "upstream_fingerprint": weights}
-    facts |= _facts(options, splits, found)
-    facts["seconds"] = {"encoding": round(encoded - began, 2), "probing": round(time.perf_counter() - encoded, 2)}
-    write_json(out / "probes.json", facts)
-    with atomic_write(out / "probes.md") as temporary:
-        temporary.write_text(probes_markdown(found, options.metric) + "\n", encoding="utf-8")
-    draw_curves(found, options.metric, out / "probes.png", chance=1 / len(set(splits["train"].labels)), title=name)
-    return facts
+    return splits if options.pooling == "statistics" else {split: rows.means() for split, rows in splits.items()}
 
 
 def _source(
@@ -172,6 +195,7 @@ def _facts(options: ProbeOptions, splits: Mapping[str, Functionals], found: Sequ
     # All figures are there, so that another choice than that of dev can be looked at.
     return {
         "field": options.field,
+        "pooling": options.pooling,
         "metric": options.metric,
         "group": options.group,
         "seed": options.seed,

@@ -79,7 +79,8 @@ class RunFacts:
 
     `folder` is where the command was given, which relative paths of the configuration are relative to. `identity` is
     what decides the result (`audiossl.experiments.identity.keys`), and `key` the hash of it, by which a suite knows a
-    cell. Runs of members and runs whose parts had unlike identities have none.
+    cell. Runs of members and runs whose parts had unlike identities have none. `probe` says which probe became the
+    head of the run (`audiossl.experiments.probe_runs`), and what dev chose for it.
     """
 
     command: str = field(default_factory=this_command)
@@ -97,6 +98,7 @@ class RunFacts:
     identity: dict[str, Any] | None = None
     members: list[str] | None = None
     folds: list[str] | None = None
+    probe: dict[str, Any] | None = None
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> RunFacts:

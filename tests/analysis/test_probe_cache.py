@@ -131,6 +131,6 @@ def test_an_encoder_whose_states_depend_on_the_batch_is_probed_without(manifests
     cache = CacheConfig(dir=str(tmp_path / "kept"))
     chosen = ProbeOptions(probes="linear", layers="last")
     legacy = {**TINY, "weights": "random", "padding": "legacy"}
-    facts = probe_upstream("wav2vec2", manifests, tmp_path / "out", chosen, legacy, cache)
+    facts = probe_upstream("wav2vec2", manifests, tmp_path / "out", chosen, legacy, cache).facts
     assert {row["layer"] for row in facts["results"]} == {1}
     assert not (tmp_path / "kept").exists()

@@ -40,3 +40,18 @@ def test_command(tmp_path: Path) -> None:
     ]
     assert facts["chosen_on_dev"]["linear"]["test"]["uar"]["value"] == 1.0
     assert (out / "probes.png").is_file()
+
+
+def test_a_kept_probe_is_a_run(tmp_path: Path) -> None:
+    manifests, run = write_tones(tmp_path), tmp_path / "run"
+    add_commands_of_tasks()
+    command = ["probe", "tera_mini", "-o", "weights=random", "--data", str(manifests), "--out", str(tmp_path / "probe")]
+    keep = ["--probes", "linear", "--layers", "2", "--pooling", "mean", "--keep", str(run)]
+    done = CliRunner().invoke(app, [*command, *keep])
+    assert done.exit_code == 0, done.output
+    assert done.stdout.endswith(f"Run: {run}, the linear probe of layer 2\n")
+    done = CliRunner().invoke(app, ["predict", str(run), str(tmp_path / "0.wav"), str(tmp_path / "1.wav"), "--json"])
+    assert done.exit_code == 0, done.output
+    assert {row["id"]: row["predicted"] for row in map(json.loads, done.stdout.splitlines())} == {"0": "hi", "1": "lo"}
+    done = CliRunner().invoke(app, [*command, *keep])
+    assert "has a run already" in str(done.exception)

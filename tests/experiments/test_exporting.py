@@ -141,5 +141,5 @@ def test_an_exported_encoder_takes_part(experiment: Make, corpus: Path, tmp_path
     with pytest.raises(ConfigError, match="is a graph already"):
         export_run(folder, tmp_path / "again.onnx")
     asked = ProbeOptions(probes="linear")
-    facts = probe_upstream(f"onnx:{file}", corpus, tmp_path / "probe", asked, {"outputs": ["embedding"]})
+    facts = probe_upstream(f"onnx:{file}", corpus, tmp_path / "probe", asked, {"outputs": ["embedding"]}).facts
     assert [row["layer"] for row in facts["results"]] == [0]
