@@ -24,7 +24,8 @@ Precision = Annotated[str, typer.Option(help="fp32 or bf16.")]
 CacheFolder = Annotated[Path | None, typer.Option("--dir", help="Folder of the cache; $AUDIOSSL_CACHE/features.")]
 MaxGb = Annotated[float | None, typer.Option(help="Most gigabytes in the whole cache.")]
 StatesFile = Annotated[
-    Path, typer.Option("--out", help="One .npz, .csv or .parquet file, or a folder for one .npz a recording.")
+    Path,
+    typer.Option("--out", help="A .npz, .csv or .parquet file, a .zarr folder, or a folder for one .npz a recording."),
 ]
 PredictionsFile = Annotated[
     Path | None,

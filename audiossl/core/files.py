@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -56,6 +57,40 @@ def atomic_write(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """A new folder beside `path` that takes its place at the end. A failure leaves what was there.
+
+    Raises OutputError where it cannot be written.
+    """
+    path = Path(path)
+    try:
+        check_name(path)
+    except (OSError, ValueError) as error:
+        raise unwritable(path, error) from error
+    stem = f".{path.name[:32]}.{uuid.uuid4().hex[:8]}"
+    temporary, earlier = (path.parent / f"{stem}{ending}{_PART}" for ending in ("", ".old"))
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        with suppress(FileNotFoundError):
+            os.rename(path, earlier)
+        os.rename(temporary, path)
+    except OSError as error:
+        at = temporary if error.filename is None else Path(error.filename)
+        here = at in (path, *path.parents) or at.is_relative_to(temporary)
+        if isinstance(error, AudiosslError) or not here:
+            raise  # of what was to be written, not of where
+        raise unwritable(path, error) from error
+    finally:
+        if earlier.exists() and not path.exists():
+            os.rename(earlier, path)
+        for folder in (temporary, earlier):
+            if folder.is_symlink():
+                folder.unlink()
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def check_name(path: Path) -> None:

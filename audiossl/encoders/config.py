@@ -17,7 +17,7 @@ class EmbedOptions:
     pool: str = "none"
     """none (every frame) or mean (one vector a recording)."""
     window_s: NonNegative = 0.0
-    """Seconds in a row of a table, the mean over its frames (0: as --pool says)."""
+    """Seconds in a row, the mean over its frames (0: as --pool says)."""
     hop_s: NonNegative = 0.0
     """Seconds from the start of a window to that of the next (0: as long as a window)."""
     batch_size: Count = 8

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
-from audiossl.core.errors import ConfigError, ManifestError
+from audiossl.core.errors import ManifestError
 from audiossl.core.outputs import check_out
+from audiossl.core.tensors import fingerprint
 from audiossl.core.terminal import progress
 from audiossl.core.untrusted import file_names
 from audiossl.data.config import LoaderConfig
@@ -19,14 +20,15 @@ from audiossl.data.inputs import cuts_of
 from audiossl.data.reading import path_of
 from audiossl.encoders.config import EmbedOptions
 from audiossl.encoders.devices import device_of, place
-from audiossl.encoders.embedding_tables import TABLE_SUFFIXES, Place, TableWriter
+from audiossl.encoders.embedding_tables import TABLE_SUFFIXES, TableWriter
 from audiossl.encoders.encoding import encode_rows
 from audiossl.encoders.layers import parse_layers
 from audiossl.encoders.loading import load_upstream
 from audiossl.encoders.long_audio import chunk_frames, encode_long, plan, recording_of
 from audiossl.encoders.npz import ARCHIVE_SUFFIX, NpzWriter
-from audiossl.encoders.spans import Spans
+from audiossl.encoders.spans import Place, Spans
 from audiossl.encoders.upstream import Upstream
+from audiossl.encoders.zarr_folder import ZARR_SUFFIX, EncoderFacts, ZarrWriter, check_zarr
 
 if TYPE_CHECKING:
     from lhotse import CutSet
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 _LONG_S = 600.0
 _BEGINS = {ARCHIVE_SUFFIX: b"PK", **TABLE_SUFFIXES}
 _log = logging.getLogger(__name__)
+Writer = NpzWriter | TableWriter | ZarrWriter
 
 
 class Embedded(NamedTuple):
@@ -56,17 +59,18 @@ def embed_inputs(
 
     name: of an encoder, as `load_upstream` takes it.
     inputs: sound files, folders, patterns or manifests.
-    out: a .csv or .parquet table (`TableWriter`), else see `NpzWriter`.
+    out: a .csv or .parquet table (`TableWriter`), a .zarr folder (`ZarrWriter`), else see `NpzWriter`.
     options: which layers, how they are pooled, and how recordings are read.
     upstream_options: the encoder's own.
     Raises ConfigError, and what loading the encoder and reading the sound raise.
     """
     begins = _BEGINS.get(out.suffix)
     check_out(out, "file" if begins else "folder", inputs, begins=begins)
-    _check_windows(out, options)
+    if out.suffix == ZARR_SUFFIX:
+        check_zarr(out)
     settings = {"precision": options.precision, "engine": options.engine, **(upstream_options or {})}
     upstream, cuts = load_upstream(name, **settings), cuts_of(inputs)
-    if not begins:
+    if not begins and out.suffix != ZARR_SUFFIX:
         file_names([cut.id for cut in cuts], ARCHIVE_SUFFIX)  # known before anything is encoded
     return embed_rows(upstream, cuts, out, options)
 
@@ -83,13 +87,12 @@ def embed_rows(
 
     upstream: the encoder. It is moved to `device`.
     cuts: the rows.
-    out: a .csv or .parquet table (`TableWriter`), else see `NpzWriter`.
+    out: a .csv or .parquet table (`TableWriter`), a .zarr folder (`ZarrWriter`), else see `NpzWriter`.
     options: of which precision and engine say nothing here, since the encoder has its own.
     device: where the encoder runs, the best one where it is left out.
     Raises ConfigError, ManifestError, AudioError.
     """
     chosen = parse_layers(options.layer, upstream.num_layers, option="--layer")
-    _check_windows(Path(out), options)
     place(upstream, device)
     with _writer(upstream, cuts, Path(out), options, chosen) as writer:
         if options.chunk_s:
@@ -99,22 +102,18 @@ def embed_rows(
     return Embedded(num_recordings, chosen, str(out))
 
 
-def _check_windows(out: Path, options: EmbedOptions) -> None:
-    if options.window_s and out.suffix not in TABLE_SUFFIXES:
-        raise ConfigError(f"--window-s makes rows of a table; name a {' or '.join(TABLE_SUFFIXES)} file with --out.")
-
-
-def _writer(
-    upstream: Upstream, cuts: CutSet, out: Path, options: EmbedOptions, layers: Sequence[int]
-) -> NpzWriter | TableWriter:
-    if out.suffix not in TABLE_SUFFIXES:
-        return NpzWriter(out, layers, pool=options.pool)
+def _writer(upstream: Upstream, cuts: CutSet, out: Path, options: EmbedOptions, layers: Sequence[int]) -> Writer:
     spans = Spans(upstream, options.window_s, options.hop_s, whole=options.pool == "mean")
     places = {cut.id: Place(str(path_of(cut) or ""), cut.start, cut.duration) for cut in cuts}
-    return TableWriter(out, layers, spans, places)
+    if out.suffix in TABLE_SUFFIXES:
+        return TableWriter(out, layers, spans, places)
+    if out.suffix == ZARR_SUFFIX:
+        facts = EncoderFacts(upstream.display_name, fingerprint(upstream), upstream.frame_rate_hz)
+        return ZarrWriter(out, layers, spans, places, facts)
+    return NpzWriter(out, layers, pool=options.pool, windows=spans if options.window_s else None, places=places)
 
 
-def _embed_batches(upstream: Upstream, cuts: CutSet, options: EmbedOptions, writer: NpzWriter | TableWriter) -> int:
+def _embed_batches(upstream: Upstream, cuts: CutSet, options: EmbedOptions, writer: Writer) -> int:
     config = LoaderConfig(batch_size=options.batch_size)
     longest_s = max((cut.duration for cut in cuts), default=0.0)
     if longest_s > _LONG_S:
@@ -130,7 +129,7 @@ def _embed_batches(upstream: Upstream, cuts: CutSet, options: EmbedOptions, writ
     return num_recordings
 
 
-def _embed_chunks(upstream: Upstream, cuts: CutSet, options: EmbedOptions, writer: NpzWriter | TableWriter) -> int:
+def _embed_chunks(upstream: Upstream, cuts: CutSet, options: EmbedOptions, writer: Writer) -> int:
     """One recording after the other, chunk by chunk. What is held is one chunk."""
     size, shared = chunk_frames(upstream, options.chunk_s, options.overlap_s)
     ids = [cut.id for cut in cuts]

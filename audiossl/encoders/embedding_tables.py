@@ -9,36 +9,21 @@ from __future__ import annotations
 
 import csv
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
-import torch
 from torch import Tensor
 
 from audiossl.core.errors import ConfigError, ManifestError
 from audiossl.core.files import AtomicWriter, atomic_write
-from audiossl.encoders.spans import FrameSpan, Spans
+from audiossl.encoders.spans import FrameSpan, Means, Place, RowsInParts, Spans
 
 TABLE_SUFFIXES: Mapping[str, bytes] = {".csv": b"id,file,", ".parquet": b"PAR1"}
 """How the files of tables end, and with which bytes they begin."""
 _GROUP = 1024  # rows of a Parquet file that are held
-
-
-class Place(NamedTuple):
-    """Where the sound of a recording lies.
-
-    file: its path, empty where it has none.
-    start_s: at which second of the file it begins.
-    duration_s: how long it is.
-    """
-
-    file: str
-    start_s: float
-    duration_s: float
 
 
 class TableWriter(AtomicWriter):
@@ -79,7 +64,9 @@ class TableWriter(AtomicWriter):
         self._seen.add(name)
         place = self.places[name]
 
-        def give(span: FrameSpan, means: Sequence[npt.NDArray[np.float32]]) -> None:
+        def give(span: FrameSpan, means: Sequence[Means]) -> None:
+            if len({len(mean) for mean in means}) > 1:
+                raise ConfigError("The layers have different widths and are no one table; choose one with --layer.")
             times = [round(place.start_s + moment, 6) for moment in (span.start_s, span.end_s)]
             for layer, mean in zip(self.layers, means, strict=True):
                 of_layer = {"layer": layer} if len(self.layers) > 1 else {}
@@ -103,55 +90,9 @@ class TableWriter(AtomicWriter):
                 self._sink.add(*row)
 
 
-class RowsInParts:
-    """The rows of one recording on their way into a table: sums over the frames of those that are not whole yet.
-
-    spans: how it is cut into rows.
-    num_frames: how many frames will come.
-    duration_s: seconds of sound.
-    give: takes each row and the mean (D,) of each layer.
-    end: called after the last of them.
-    """
-
-    def __init__(
-        self,
-        spans: Spans,
-        num_frames: int,
-        duration_s: float,
-        give: Callable[[FrameSpan, Sequence[npt.NDArray[np.float32]]], None],
-        end: Callable[[], None],
-    ) -> None:
-        self._ahead, self._give, self._end = spans.of(num_frames, duration_s), give, end
-        self._num_frames = num_frames
-        self._next = next(self._ahead, None)
-        self._open: list[tuple[FrameSpan, list[Tensor]]] = []
-
-    def add(self, first: int, states: Sequence[Tensor]) -> None:
-        """States (t, D) of each layer, from frame `first` on. Each frame is given once, in their order."""
-        states = [state.float().cpu() for state in states]
-        if len({state.shape[-1] for state in states}) > 1:
-            raise ConfigError("The layers have different widths and are no one table; choose one with --layer.")
-        end = first + len(states[0])
-        while self._next is not None and self._next.first < end:
-            self._open.append((self._next, [torch.zeros(state.shape[-1], dtype=torch.float64) for state in states]))
-            self._next = next(self._ahead, None)
-        still = []
-        for span, sums in self._open:
-            part = slice(max(span.first - first, 0), span.stop - first)
-            for total, state in zip(sums, states, strict=True):
-                total += state[part].double().sum(0)
-            if span.stop > end:
-                still.append((span, sums))
-            else:
-                self._give(span, [(total / (span.stop - span.first)).float().numpy() for total in sums])
-        self._open = still
-        if end == self._num_frames:
-            self._end()
-
-
 class _Row(NamedTuple):
     named: Mapping[str, Any]
-    mean: npt.NDArray[np.float32]
+    mean: Means
 
 
 class _CsvFile:
@@ -162,7 +103,7 @@ class _CsvFile:
         self._rows = csv.writer(self._file, lineterminator="\n")
         self._begun = False
 
-    def add(self, named: Mapping[str, Any], mean: npt.NDArray[np.float32]) -> None:
+    def add(self, named: Mapping[str, Any], mean: Means) -> None:
         if not self._begun:
             self._rows.writerow(chain(named, range(len(mean))))
             self._begun = True
@@ -179,9 +120,9 @@ class _ParquetFile:
         self._arrow, self._path = load_pyarrow(), path
         self._file: Any = None
         self._named: list[Mapping[str, Any]] = []
-        self._means: list[npt.NDArray[np.float32]] = []
+        self._means: list[Means] = []
 
-    def add(self, named: Mapping[str, Any], mean: npt.NDArray[np.float32]) -> None:
+    def add(self, named: Mapping[str, Any], mean: Means) -> None:
         self._named.append(named)
         self._means.append(mean)
         if len(self._means) == _GROUP:

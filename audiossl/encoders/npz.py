@@ -24,9 +24,11 @@ from torch import Tensor
 from audiossl.core.errors import ManifestError
 from audiossl.core.files import AtomicWriter, atomic_write
 from audiossl.core.untrusted import FileNames
+from audiossl.encoders.spans import Place, RowsInParts, Spans, means_into
 
 ARCHIVE_SUFFIX = ".npz"
 Array = npt.NDArray[np.float32]
+AnyArray = npt.NDArray[np.floating]
 
 
 class NpzWriter(AtomicWriter):
@@ -35,14 +37,25 @@ class NpzWriter(AtomicWriter):
     out: one archive if it ends in .npz, which appears when the block has ended well, or a folder for one file each.
     layers: the numbers of the layers that every recording brings.
     pool: 'none', or 'mean' for the mean over time.
+    windows: how a recording is cut into windows, whose means are then written instead of frames. None for frames.
+    places: of the recordings, by their ids. For windows alone.
 
     A recording gives an array under its name: (L, T, D) for several layers, (T, D) for one, without T where pooled.
-    Layers of different widths cannot be one array: they are written as `<name>/layer_<number>`.
+    Layers of different widths cannot be one array: they are written as `<name>/layer_<number>`. Of windows,
+    `<name>/times` (T, 2) says where in the file they begin and end, in seconds.
     """
 
-    def __init__(self, out: str | Path, layers: Sequence[int], *, pool: str = "none") -> None:
+    def __init__(
+        self,
+        out: str | Path,
+        layers: Sequence[int],
+        *,
+        pool: str = "none",
+        windows: Spans | None = None,
+        places: Mapping[str, Place] | None = None,
+    ) -> None:
         super().__init__(out)
-        self.layers, self.pool = tuple(layers), pool
+        self.layers, self.pool, self.windows, self.places = tuple(layers), pool, windows, places or {}
         self._files, self._members = FileNames(ARCHIVE_SUFFIX), set[str]()
         self._archive: zipfile.ZipFile | None = None
         self._temporary: Path | None = None
@@ -55,28 +68,29 @@ class NpzWriter(AtomicWriter):
 
     def write(self, name: str, states: Sequence[Tensor]) -> None:
         """A whole recording: (T, D_l) of each layer, of any type and on any device."""
+        if self.windows is not None:
+            self.in_parts(name, len(states[0])).add(0, states)
+            return
         states = [state.float().cpu() for state in states]
-        self._add(name, self._arrays(name, [state.mean(0) for state in states] if self.pool == "mean" else states))
+        pooled = [state.mean(0) for state in states] if self.pool == "mean" else states
+        self._add(name, arrays_of(name, self.layers, pooled))
 
-    def in_parts(self, name: str, num_frames: int) -> RecordingInParts:
+    def in_parts(self, name: str, num_frames: int) -> RecordingInParts | RowsInParts:
         """A recording of `num_frames` frames that comes part by part. What is held in memory is one part."""
-        return RecordingInParts(self, name, num_frames)
+        if self.windows is None:
+            return RecordingInParts(self, name, num_frames)
+        place = self.places[name]
+        times = self.windows.times(name, num_frames, place)
+        rows = RecordingInParts(self, name, len(times), {f"{name}/times": times})
+        return means_into(rows, self.windows, num_frames, place.duration_s)
 
-    def _arrays(self, name: str, states: Sequence[Tensor]) -> dict[str, Array]:
-        """float32 tensors on the CPU, (..., D_l) of each layer, by the names under which they are written."""
-        if len(states) == 1:
-            return {name: states[0].numpy()}
-        if len({state.shape[-1] for state in states}) == 1:
-            return {name: torch.stack(list(states)).numpy()}
-        return {f"{name}/layer_{number}": state.numpy() for number, state in zip(self.layers, states, strict=True)}
-
-    def _add(self, name: str, arrays: Mapping[str, Array | Path]) -> None:
+    def _add(self, name: str, arrays: Mapping[str, AnyArray | Path]) -> None:
         if self._archive is not None:
-            if name in self._members:
+            if not self._members.isdisjoint(arrays):
                 raise ManifestError(
                     f"Two recordings have the id {name!r}; ids must be unique: make the manifest again."
                 )
-            self._members.add(name)
+            self._members.update(arrays)
             _add_members(self._archive, arrays)
             return
         with atomic_write(self.out / self._files.of(name)) as temporary, zipfile.ZipFile(temporary, "w") as own:
@@ -93,10 +107,18 @@ class NpzWriter(AtomicWriter):
 
 
 class RecordingInParts:
-    """One recording on its way into an archive: its states on disk, or their running sum where they are pooled."""
+    """One recording on its way into an archive: its states on disk, or their running sum where they are pooled.
 
-    def __init__(self, writer: NpzWriter, name: str, num_frames: int) -> None:
-        self.writer, self.name, self.num_frames = writer, name, num_frames
+    writer: of the archive.
+    name: the recording's id.
+    num_frames: how many frames (or windows) will come.
+    beside: what is written with them, by name.
+    """
+
+    def __init__(
+        self, writer: NpzWriter, name: str, num_frames: int, beside: Mapping[str, AnyArray] | None = None
+    ) -> None:
+        self.writer, self.name, self.num_frames, self.beside = writer, name, num_frames, beside or {}
         self._sums: list[Tensor] = []
         self._files: dict[str, _ArrayFile] = {}
 
@@ -112,10 +134,10 @@ class RecordingInParts:
         else:
             self._put(first, states)
         if first + len(states[0]) == self.num_frames:
-            self.writer._add(self.name, self._whole())
+            self.writer._add(self.name, {**self._whole(), **self.beside})
 
     def _put(self, first: int, states: Sequence[Tensor]) -> None:
-        for name, array in self.writer._arrays(self.name, states).items():
+        for name, array in arrays_of(self.name, self.writer.layers, states).items():
             if name not in self._files:
                 shape = (*array.shape[:-2], self.num_frames, array.shape[-1])
                 self._files[name] = self.writer._array_file(len(self._files), shape)
@@ -123,7 +145,8 @@ class RecordingInParts:
 
     def _whole(self) -> Mapping[str, Array | Path]:
         if self.writer.pool == "mean":
-            return self.writer._arrays(self.name, [(total / self.num_frames).float() for total in self._sums])
+            means = [(total / self.num_frames).float() for total in self._sums]
+            return arrays_of(self.name, self.writer.layers, means)
         return {name: file.close() for name, file in self._files.items()}
 
 
@@ -149,7 +172,21 @@ class _ArrayFile:
         return self.path
 
 
-def _add_members(archive: zipfile.ZipFile, arrays: Mapping[str, Array | Path]) -> None:
+def arrays_of(name: str, layers: Sequence[int], states: Sequence[Tensor]) -> dict[str, Array]:
+    """A recording's arrays by the names under which they are written (see `NpzWriter`).
+
+    name: the recording's.
+    layers: the numbers of its layers.
+    states: float32 on the CPU, (..., D_l) of each layer.
+    """
+    if len(states) == 1:
+        return {name: states[0].numpy()}
+    if len({state.shape[-1] for state in states}) == 1:
+        return {name: torch.stack(list(states)).numpy()}
+    return {f"{name}/layer_{number}": state.numpy() for number, state in zip(layers, states, strict=True)}
+
+
+def _add_members(archive: zipfile.ZipFile, arrays: Mapping[str, AnyArray | Path]) -> None:
     """Members of an .npz, from arrays or from .npy files, which are deleted.
 
     `numpy.savez` takes names as keywords: a recording called `file` could not be saved.

@@ -9,6 +9,7 @@ import pytest
 
 from audiossl.core.errors import AudiosslError, OutputError
 from audiossl.core.files import (
+    atomic_folder,
     atomic_write,
     cache_folder,
     file_sha256,
@@ -31,6 +32,30 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
         raise KeyboardInterrupt
     assert path.read_text() == "old"
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "deep" / "folder"
+    for content in ("old", "new"):
+        with atomic_folder(path) as temporary:
+            (temporary / content).write_text(content)
+        assert [file.name for file in path.iterdir()] == [content]
+    with pytest.raises(KeyboardInterrupt), atomic_folder(path) as temporary:  # noqa: PT012
+        (temporary / "newer").write_text("newer")
+        raise KeyboardInterrupt
+    rename = os.rename
+    monkeypatch.setattr(os, "rename", lambda one, other: rename(one, other) if ".old" in f"{one}{other}" else fail())
+
+    def fail() -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OutputError, match="folder could not be written: the disk is full"), atomic_folder(path):
+        pass
+    assert [file.name for file in path.iterdir()] == ["new"]
+    assert list(path.parent.iterdir()) == [path]
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="cannot be written"), atomic_folder(tmp_path / "file" / "inside"):
+        pass
 
 
 def test_json_comes_back_and_a_file_that_is_none_is_named(tmp_path: Path) -> None:

@@ -19,8 +19,8 @@ from audiossl.cli.main import app
 from audiossl.core.errors import AudiosslError, ConfigError, ManifestError
 from audiossl.encoders.config import EmbedOptions
 from audiossl.encoders.embedding import embed_inputs
-from audiossl.encoders.embedding_tables import Place, TableWriter
-from audiossl.encoders.spans import Spans
+from audiossl.encoders.embedding_tables import TableWriter
+from audiossl.encoders.spans import Place, Spans
 
 
 @pytest.fixture(scope="module")
@@ -91,17 +91,27 @@ def test_parquet_is_the_same_table(sounds: Path, tmp_path: Path) -> None:
     assert found.dtype == np.float32
 
 
-@pytest.mark.parametrize(
-    ("name", "options", "said"),
-    [
-        ("folder", {"window_s": 1.0}, "--window-s makes rows of a table; name a .csv or .parquet file"),
-        ("x.csv", {"hop_s": 1.0}, "--hop-s 1 needs windows"),
-    ],
-)
-def test_windows_that_cannot_be(tmp_path: Path, sounds: Path, name: str, options: dict[str, Any], said: str) -> None:
-    with pytest.raises(ConfigError, match=said):
-        embed_inputs("log_mel", [str(sounds)], tmp_path / name, EmbedOptions(**options))
-    assert not (tmp_path / name).exists()
+def test_a_hop_needs_windows(tmp_path: Path, sounds: Path) -> None:
+    with pytest.raises(ConfigError, match="--hop-s 1 needs windows"):
+        embed_inputs("log_mel", [str(sounds)], tmp_path / "x.csv", EmbedOptions(hop_s=1.0))
+    assert not (tmp_path / "x.csv").exists()
+
+
+def test_archives_have_the_same_windows(tmp_path: Path, sounds: Path) -> None:
+    options = EmbedOptions(layer="0,2", window_s=0.5, hop_s=0.25)
+    for name in ("x.csv", "x.npz", "folder"):
+        embed_inputs("tera_mini", [str(sounds)], tmp_path / name, options)
+    rows, values = read(tmp_path / "x.csv")
+    together = np.load(tmp_path / "x.npz")
+    assert sorted(together) == sorted(name + end for name in ("night", "Käuzchen, fern") for end in ("", "/times"))
+    for name in ("night", "Käuzchen, fern"):
+        own = np.load(tmp_path / "folder" / f"{name}.npz")
+        for index, layer in enumerate("02"):
+            chosen = [number for number, row in enumerate(rows) if (row["id"], row["layer"]) == (name, layer)]
+            np.testing.assert_array_equal(values[chosen], together[name][index])
+            times = [[float(rows[number][edge]) for edge in ("start_time", "end_time")] for number in chosen]
+            np.testing.assert_array_equal(times, together[f"{name}/times"])
+        np.testing.assert_array_equal(own[name], together[name])
 
 
 def test_recordings_that_come_early_wait_for_their_turn(tmp_path: Path) -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
+import torch
+from torch import Tensor
 
 from audiossl import load_upstream
+from audiossl.core.errors import ConfigError
 from audiossl.data.frame_labels import first_centre_s
-from audiossl.encoders.spans import Spans
+from audiossl.encoders.spans import Place, Spans, means_into
 
 
 @pytest.mark.parametrize(("window_s", "hop_s"), [(1.0, 0.0), (1.0, 0.4), (0.5, 0.7), (30.0, 0.0)])
@@ -40,3 +45,23 @@ def test_a_window_without_a_frame_is_no_row() -> None:
     encoder = load_upstream("log_mel")  # a frame every 10 ms
     found = list(Spans(encoder, 0.004).of(10, 0.1))
     assert [span.first for span in found] == list(range(10))
+
+
+def test_times_are_of_the_file_and_means_come_row_by_row() -> None:
+    encoder, place = load_upstream("log_mel"), Place("a.wav", 2.0, 1.0)
+    spans, states = Spans(encoder, 0.4), torch.arange(100.0)[:, None]
+    assert spans.times("a", 100, place).tolist() == [[2.0, 2.4], [2.4, 2.8], [2.8, 3.0]]
+    with pytest.raises(ConfigError, match="No frame of 'a' lies in a window of 0.001 s"):
+        Spans(encoder, 0.001, 5.0).times("a", 100, place)
+
+    given: list[tuple[int, list[float]]] = []
+
+    class Rows:
+        def add(self, first: int, states: Sequence[Tensor]) -> None:
+            given.append((first, [float(state) for state in states]))
+
+    means = means_into(Rows(), spans, 100, 1.0)
+    for first in range(0, 100, 30):
+        means.add(first, [states[first : first + 30], -states[first : first + 30]])
+    expected = [float(states[span.first : span.stop].mean()) for span in spans.of(100, 1.0)]
+    assert given == [(n, [pytest.approx(mean), pytest.approx(-mean)]) for n, mean in enumerate(expected)]
