@@ -28,7 +28,7 @@ from audiossl.encoders.long_audio import chunk_frames, encode_long, plan, record
 from audiossl.encoders.npz import ARCHIVE_SUFFIX, NpzWriter
 from audiossl.encoders.spans import Place, Spans
 from audiossl.encoders.upstream import Upstream
-from audiossl.encoders.zarr_folder import ZARR_SUFFIX, EncoderFacts, ZarrWriter, check_zarr
+from audiossl.encoders.zarr_folder import ZARR_SUFFIX, EncoderAttributes, ZarrWriter, check_zarr
 
 if TYPE_CHECKING:
     from lhotse import CutSet
@@ -108,7 +108,7 @@ def _writer(upstream: Upstream, cuts: CutSet, out: Path, options: EmbedOptions, 
     if out.suffix in TABLE_SUFFIXES:
         return TableWriter(out, layers, spans, places)
     if out.suffix == ZARR_SUFFIX:
-        facts = EncoderFacts(upstream.display_name, fingerprint(upstream), upstream.frame_rate_hz)
+        facts = EncoderAttributes(upstream.display_name, fingerprint(upstream), upstream.frame_rate_hz)
         return ZarrWriter(out, layers, spans, places, facts)
     return NpzWriter(out, layers, pool=options.pool, windows=spans if options.window_s else None, places=places)
 

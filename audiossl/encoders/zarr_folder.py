@@ -27,7 +27,7 @@ _METADATA = "zarr.json"
 _CHUNK_BYTES = 1 << 20
 
 
-class EncoderFacts(NamedTuple):
+class EncoderAttributes(NamedTuple):
     """What the attributes say of the encoder: its name, its fingerprint, and frames a second."""
 
     encoder: str
@@ -47,7 +47,12 @@ class ZarrWriter(AtomicWriter):
     """
 
     def __init__(
-        self, out: str | Path, layers: Sequence[int], spans: Spans, places: Mapping[str, Place], facts: EncoderFacts
+        self,
+        out: str | Path,
+        layers: Sequence[int],
+        spans: Spans,
+        places: Mapping[str, Place],
+        facts: EncoderAttributes,
     ) -> None:
         super().__init__(out)
         self._zarr = load_zarr()

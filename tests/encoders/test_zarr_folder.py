@@ -18,9 +18,9 @@ from audiossl.encoders import zarr_folder
 from audiossl.encoders.config import EmbedOptions
 from audiossl.encoders.embedding import embed_inputs
 from audiossl.encoders.spans import Place, Spans
-from audiossl.encoders.zarr_folder import EncoderFacts, ZarrWriter, load_zarr
+from audiossl.encoders.zarr_folder import EncoderAttributes, ZarrWriter, load_zarr
 
-FACTS = EncoderFacts("log_mel", "f0", 100.0)
+FACTS = EncoderAttributes("log_mel", "f0", 100.0)
 
 
 @pytest.fixture(scope="module")
