@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 from audiossl import Upstream, load_upstream
@@ -32,6 +33,12 @@ ENCODERS = {
     "data2vec": ("data2vec", {**TINY, "position_depth": 2}),
     "tera": ("tera", {**TINY_TERA, "num_layers": 1}),
 }
+
+
+def kinds(*without: str) -> list[Any]:
+    """All but some, for a test's parameters. Those whose graph has nothing of its own are `long`."""
+    alike = ("large", "data2vec")
+    return [pytest.param(kind, marks=[pytest.mark.long] * (kind in alike)) for kind in ENCODERS if kind not in without]
 
 
 def load(kind: str, **how: Any) -> Upstream:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from toys.engines import ENCODERS, TINY, load
+from toys.engines import TINY, kinds, load
 
 from audiossl.core.errors import ConfigError, OutputError
 from audiossl.encoders.engines import export as module
@@ -62,7 +62,7 @@ def test_torch_export_file(audiossl: Callable[..., Any], encoder: str, tmp_path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("form", ["onnx", "torch-export"])
-@pytest.mark.parametrize("kind", [kind for kind in ENCODERS if kind != "wavlm"])
+@pytest.mark.parametrize("kind", kinds("wavlm"))
 def test_every_kind(kind: str, form: str, tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")

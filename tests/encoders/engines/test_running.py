@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from toys.core import ROOT
-from toys.engines import ENCODERS, TINY, check_compiled, check_engine, load
+from toys.engines import ENCODERS, TINY, check_compiled, check_engine, kinds, load
 
 from audiossl import load_upstream
 from audiossl.core.errors import ConfigError
@@ -52,7 +52,7 @@ def test_a_folded_twin_shares_the_weights_and_gives_the_same(kind: str) -> None:
 
 
 @pytest.mark.slow  # importing what writes ONNX alone takes ten seconds
-@pytest.mark.parametrize("kind", ENCODERS)
+@pytest.mark.parametrize("kind", kinds())
 def test_onnx(kind: str, cache: Path) -> None:
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
@@ -67,7 +67,7 @@ def test_onnx(kind: str, cache: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", [kind for kind in ENCODERS if kind != "tera"])
+@pytest.mark.parametrize("kind", kinds("tera"))
 def test_openvino(kind: str) -> None:
     pytest.importorskip("openvino")
     pytest.importorskip("onnxscript")
