@@ -127,11 +127,15 @@ def _listed(given: Any) -> list[str | Vectors]:
     values = given.to_numpy() if hasattr(given, "to_numpy") else given
     if isinstance(values, np.ndarray) and values.ndim == 2 and values.dtype.kind in "OUT" and values.shape[1] == 1:
         values = values[:, 0]
+    if isinstance(values, np.ndarray) and values.ndim == 2 and values.dtype.kind in "OUT":
+        raise AudioError(f"The table has {values.shape[1]} columns; give the one with the paths.")
     return [_recording(place, value) for place, value in enumerate(values)]
 
 
 def _recording(place: int, value: Any) -> str | Vectors:
     if isinstance(value, str | os.PathLike):
+        if not os.fspath(value):
+            raise AudioError(f"Recording {place} has an empty path; name a sound file.")
         if Path(value).is_dir():
             raise AudioError(f"Recording {place}, {os.fspath(value)}, is a folder; name sound files.")
         return os.fspath(value)

@@ -92,6 +92,8 @@ def test_it_is_cloned_and_shown_by_its_parameters(tmp_path: Path) -> None:
         ([np.full(100, np.nan)], "Recording 0 has NaN"),
         (["missing.wav"], "missing.wav"),
         (["."], "is a folder"),
+        ([""], "Recording 0 has an empty path"),
+        (np.array([["a.wav", "x"]], object), "The table has 2 columns; give the one with the paths"),
     ],
 )
 def test_what_is_no_recording(given: Any, said: str, tmp_path: Path) -> None:
