@@ -12,8 +12,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from audiossl.analysis.adapters import XaresEncoder
     from audiossl.analysis.config import ProbeOptions
     from audiossl.analysis.embedder import AudioEmbedder
+    from audiossl.analysis.mteb_encoder import MtebEncoder
     from audiossl.core.cards import Card, UpstreamCard
     from audiossl.core.errors import (
         AudioError,
@@ -86,6 +88,10 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "DOWNSTREAMS": "core.registry",
+    "INTERFACES": "core.registry",
+    "OBJECTIVES": "core.registry",
+    "UPSTREAMS": "core.registry",
     "AudioEmbedder": "analysis.embedder",
     "AudioError": "core.errors",
     "AudiosslError": "core.errors",
@@ -95,10 +101,8 @@ _HOME = {
     "CheckpointError": "core.errors",
     "ConfigError": "core.errors",
     "Converter": "encoders.formats.converter",
-    "DOWNSTREAMS": "core.registry",
     "Downstream": "training.downstream",
     "Features": "core.types",
-    "INTERFACES": "core.registry",
     "Interface": "training.interface",
     "LabelError": "core.errors",
     "LoaderConfig": "data.config",
@@ -106,7 +110,7 @@ _HOME = {
     "ManifestError": "core.errors",
     "Metric": "core.types",
     "Monitor": "training.task",
-    "OBJECTIVES": "core.registry",
+    "MtebEncoder": "analysis.mteb_encoder",
     "Objective": "training.objective",
     "Original": "encoders.formats.original",
     "ParameterGroup": "training.task",
@@ -121,13 +125,13 @@ _HOME = {
     "Trainer": "training.trainer",
     "TrainerConfig": "training.config",
     "TrainingError": "core.errors",
-    "UPSTREAMS": "core.registry",
     "UnitRow": "data.unit_files",
     "Units": "features.units.quantizer",
     "UnitsOptions": "features.units.config",
     "UnknownNameError": "core.errors",
     "Upstream": "encoders.upstream",
     "UpstreamCard": "core.cards",
+    "XaresEncoder": "analysis.adapters",
     "aligned_labels_of": "data.frame_labels",
     "apply_units": "features.units.applying",
     "build_report": "report.build",
@@ -212,6 +216,7 @@ __all__ = [
     "ManifestError",
     "Metric",
     "Monitor",
+    "MtebEncoder",
     "Objective",
     "Original",
     "ParameterGroup",
@@ -232,6 +237,7 @@ __all__ = [
     "UnknownNameError",
     "Upstream",
     "UpstreamCard",
+    "XaresEncoder",
     "aligned_labels_of",
     "apply_units",
     "build_report",
