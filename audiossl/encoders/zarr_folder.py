@@ -1,9 +1,8 @@
 """Hidden states of recordings as a folder of Zarr (version 3), in memory that does not grow with number or length.
 
-root = zarr.open("states.zarr", mode="r")
-root["states/night"][:, 100:200]         # (L, T, D), as `NpzWriter` has it, read chunk by chunk
-root["times/night"][100:200]             # (T, 2), where rows begin and end in the file, in seconds
-root["states/night"].attrs["file"]       # and id, start, end, rate, layers, encoder, fingerprint
+`states/<id>` has (L, T, D) as `NpzWriter` has it, which is read chunk by chunk, and `times/<id>` (T, 2), where its rows
+begin and end in the file, in seconds. Attributes of the states are id, file, start, end, rate, layers, encoder and
+fingerprint.
 """
 
 from __future__ import annotations

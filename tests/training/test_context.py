@@ -67,6 +67,7 @@ def test_any_number_is_a_seed(number: int) -> None:
 def test_batches_that_processes_cannot_share_are_an_error(
     monkeypatch: pytest.MonkeyPatch, batches: int, fits: bool
 ) -> None:
+    Accelerator(cpu=True)  # all later ones share its state, which is of one process
     monkeypatch.setattr(Accelerator, "num_processes", 2)
     monkeypatch.setenv("WORLD_SIZE", "2")
     config = TrainerConfig(batches_per_step=batches, device="cpu")
