@@ -14,7 +14,7 @@ Usage: $recipe/compare.sh tera|bert [flag ...] [key=value ...]
   --manifests DIR    the pool's train.jsonl.gz and dev.jsonl.gz (default: $manifests, from run.sh --stage 1 --stop-stage 1)
   --asterisk DIR     asterisk's manifests (default: $asterisk, from recipes/asterisk/run.sh --stage 1 --stop-stage 1)
   --steps N          of every pre-training (default: $steps)
-  --batch_s N        seconds of sound in a batch of a pre-training (default: $batch_s)
+  --batch-s N        seconds of sound in a batch of a pre-training (default: $batch_s)
   --tuning N         steps of every fine-tuning (default: $tuning)
   --out DIR          folder of the runs (default: $out)
   key=value          settings for every \`audiossl pretrain\`
@@ -26,11 +26,12 @@ while (($#)); do
         -h | --help) usage && exit 0 ;;
         tera | bert) question=$1 && shift && continue ;;
         *=*) overrides+=("$1") && shift && continue ;;
-        --manifests | --asterisk | --steps | --batch_s | --tuning | --out)
+        --manifests | --asterisk | --steps | --batch-s | --tuning | --out)
             (($# > 1)) || { echo "error: $1 needs a value." >&2 && exit 2; } ;;
         *) echo "error: '$1' is no question, no flag and no key=value setting." >&2 && usage >&2 && exit 2 ;;
     esac
-    declare "${1#--}=$2"
+    name=${1#--}
+    declare "${name//-/_}=$2"
     shift 2
 done
 [[ -n $question ]] || { echo "error: name a question, tera or bert." >&2 && usage >&2 && exit 2; }

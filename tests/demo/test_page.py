@@ -95,7 +95,8 @@ def test_the_microphone_is_recorded_as_wav(page: Page, served: DemoServer) -> No
     page.wait("document.querySelector('.record').innerText.startsWith('Stop (1')")
     page.value("document.querySelector('.record').click()")
     page.wait(DONE)
-    assert re.search(r"recorded .*\.wav, [12]\.\d\d s", text_of(page, ".chosen"))
+    found = re.search(r"recorded .*\.wav, (\d+\.\d\d) s", text_of(page, ".chosen"))
+    assert found and float(found[1]) > 0.5  # of a page that had to wait, it has less than the clock
 
 
 def test_everything_can_be_reached_by_keys_and_has_a_name(page: Page) -> None:
