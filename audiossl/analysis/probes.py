@@ -126,6 +126,16 @@ PROBES: dict[str, ProbeGrid] = {
 }
 
 
+def check_asked(probes: Sequence[str], metric: str) -> None:
+    """Raise ConfigError for an unknown name of a probe or of a metric."""
+    unknown = [name for name in probes if name not in PROBES]
+    if unknown or not probes:
+        name = unknown[0] if unknown else ""
+        raise ConfigError(f"There is no probe named {name!r}. {did_you_mean(name, PROBES)}")
+    if metric not in ("uar", "accuracy", "f1"):
+        raise ConfigError(f"metric={metric!r}: choose uar, accuracy or f1.")
+
+
 def run_probes(
     splits: Mapping[str, Functionals], probes: Sequence[str], *, metric: str = "uar", seed: int = 0
 ) -> list[ProbeResult]:
@@ -138,12 +148,7 @@ def run_probes(
     Returns the results in the order of the probes, then of the layers.
     Raises ConfigError for an unknown name, LabelError for a class that training lacks or for fewer than two classes.
     """
-    unknown = [name for name in probes if name not in PROBES]
-    if unknown or not probes:
-        name = unknown[0] if unknown else ""
-        raise ConfigError(f"There is no probe named {name!r}. {did_you_mean(name, PROBES)}")
-    if metric not in ("uar", "accuracy", "f1"):
-        raise ConfigError(f"metric={metric!r}: choose uar, accuracy or f1.")
+    check_asked(probes, metric)
     check_labels(splits)
     work = [(layer, name) for layer in splits["train"].layers for name in probes]
     found = [_probe(name, layer, splits, metric, seed) for layer, name in progress(work, "Probing", total=len(work))]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from audiossl.analysis.config import ProbeOptions
 from audiossl.analysis.functionals import Functionals, functionals_of
-from audiossl.analysis.probes import ProbeResult, best_layers, check_labels, run_probes
+from audiossl.analysis.probes import ProbeResult, best_layers, check_asked, check_labels, run_probes
 from audiossl.core.files import atomic_write, write_json
 from audiossl.core.outputs import check_out
 from audiossl.core.pictures import save_figure
@@ -63,6 +63,7 @@ def probe_upstream(
     cache: where means and deviations are kept, so that the encoder runs once. None for nowhere.
     Raises ConfigError, LabelError, and what loading the encoder and reading the sound raise.
     """
+    check_asked(options.probes.split(","), options.metric)
     check_out(out, "folder", [name, data])
     upstream_options = dict(upstream_options or {})
     encoder = load_identified(name, upstream_options)

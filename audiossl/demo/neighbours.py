@@ -17,7 +17,6 @@ from audiossl.core.tensors import fingerprint
 from audiossl.core.types import Batch
 from audiossl.data.fields import read_field
 from audiossl.data.loader import collate
-from audiossl.data.manifests import read_manifest
 from audiossl.data.reading import read_cut
 from audiossl.encoders.long_audio import longest_whole_s
 from audiossl.encoders.long_states import long_moments
@@ -149,7 +148,8 @@ class Neighbours:
         return "pooled" if self.run.task.interface.commutes_with_mean else "frames"
 
     def _compute(self) -> None:
-        rows = list(read_manifest(self.run.manifest("train")))
+        self.run.manifest("train")  # an error that says where it was, if it is not here
+        rows = list(self.run.config.data.rows("train"))
         # Drawn, always alike. Rows at equal distances would all be of few labels where labels take turns.
         places = Random(0).sample(range(len(rows)), min(len(rows), self.most))
         self.items = [rows[place] for place in sorted(places)]

@@ -80,12 +80,13 @@ class Spans:
 
         Raises ConfigError where it has no row.
         """
-        found = [(span.start_s, span.end_s) for span in self.of(num_frames, place.duration_s)]
-        if not found:
+        spans = self.of(num_frames, place.duration_s)
+        found = np.fromiter((edge for span in spans for edge in (span.start_s, span.end_s)), np.float64)
+        if not len(found):
             raise ConfigError(
                 f"No frame of {name!r} lies in a window of {self.window_s:g} s; take a longer --window-s."
             )
-        return (np.array(found) + place.start_s).round(6)
+        return (found.reshape(-1, 2) + place.start_s).round(6)
 
     def _by_frames(self, num_frames: int, duration_s: float) -> Iterator[FrameSpan]:
         if self.whole:

@@ -1,4 +1,4 @@
-"""Hidden states of recordings as a folder of Zarr (version 3), in memory that does not grow with number or length.
+"""Hidden states of recordings as a folder of Zarr (version 3), of which a chunk is held, and of a recording its times.
 
 `states/<id>` has (L, T, D) as `NpzWriter` has it, which is read chunk by chunk, and `times/<id>` (T, 2), where its rows
 begin and end in the file, in seconds. Attributes of the states are id, file, start, end, rate, layers, encoder and

@@ -21,7 +21,6 @@ from audiossl.core.outputs import check_out
 from audiossl.core.types import Metric, Table, metrics_as_json
 from audiossl.data.inputs import rows_of
 from audiossl.data.loader import make_loader
-from audiossl.data.manifests import read_manifest
 from audiossl.data.reading import path_of
 from audiossl.data.stream import StreamPlan
 from audiossl.encoders.devices import best_device
@@ -81,8 +80,7 @@ class Run:
 
     def predictions_of(self, split: str) -> list[Prediction]:
         """What `evaluate` writes: the rows of a split that are scored, sorted by id."""
-        path = self.manifest(split)
-        cuts = read_manifest(path)
+        path, cuts = self.manifest(split), self.config.data.rows(split)
         self.task.check_cuts(cuts, str(path))
         self.task.check_split(cuts, split)
         predicted = self._predict(cuts, self._from_cache)

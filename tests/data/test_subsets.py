@@ -6,13 +6,19 @@ from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from threading import Lock
 
 import pytest
 from lhotse import CutSet, MonoCut, SupervisionSegment
 
 from audiossl.core.errors import ConfigError, ManifestError
 from audiossl.data.subsets import read_amount, subset
+from audiossl.demo.neighbours import Neighbours
 from audiossl.experiments.config import DataConfig, Experiment, read_experiment
+from audiossl.experiments.folder import RunFolder
+from audiossl.experiments.loading import load_run
+from audiossl.experiments.publishing.card import run_card
+from audiossl.experiments.publishing.options import PushOptions
 from audiossl.experiments.start import train
 
 
@@ -79,8 +85,15 @@ def test_only_training_rows_are_left_out(corpus: Path) -> None:
 
 
 def test_a_run_trains_on_its_part(experiment: Callable[..., Experiment], tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    train(experiment("data.subset=0.5", "trainer.steps=2", "trainer.eval_every=2"), run)
-    assert read_experiment(run / "config.yaml", []).data.subset == "0.5"
+    config = experiment("data.subset=0.5", "trainer.steps=2", "trainer.eval_every=2")
+    run = load_run(train(config, tmp_path / "run"))
+    assert read_experiment(run.folder / "config.yaml", []).data.subset == "0.5"
+    part = ids(config.data.rows("train"))
+    assert [row["id"] for row in run.predictions_of("train")] == sorted(part)
+    neighbours = Neighbours(run, 100, Lock())
+    neighbours.compute()
+    assert [cut.id for cut in neighbours.items] == part
+    card = run_card(RunFolder(run.folder), RunFolder(run.folder), "me/it", PushOptions())
+    assert f"- train: {len(part)} recordings" in card
     with pytest.raises(ConfigError, match="data.subset='half'"):
         experiment("data.subset=half")

@@ -23,15 +23,6 @@ from audiossl.encoders.embedding_tables import TableWriter
 from audiossl.encoders.spans import Place, Spans
 
 
-@pytest.fixture(scope="module")
-def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("sounds")
-    for name, seconds in (("night", 2.35), ("Käuzchen, fern", 0.8)):
-        sound = 0.1 * np.random.default_rng(len(name)).standard_normal(round(16000 * seconds))
-        soundfile.write(folder / f"{name}.wav", sound, 16000, subtype="FLOAT")
-    return folder
-
-
 def read(path: Path) -> tuple[list[dict[str, str]], npt.NDArray[np.float32]]:
     """What a row is of, and its numbers."""
     with open(path, encoding="utf-8", newline="") as file:

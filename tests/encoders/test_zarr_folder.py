@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import soundfile
 import torch
 
 from audiossl import load_upstream
@@ -26,15 +25,6 @@ FACTS = EncoderAttributes("log_mel", "f0", 100.0)
 @pytest.fixture(scope="module")
 def zarr() -> Any:
     return pytest.importorskip("zarr")
-
-
-@pytest.fixture(scope="module")
-def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("sounds")
-    for name, seconds in (("night", 2.35), ("Käuzchen, fern", 0.8)):
-        sound = 0.1 * np.random.default_rng(len(name)).standard_normal(round(16000 * seconds))
-        soundfile.write(folder / f"{name}.wav", sound, 16000, subtype="FLOAT")
-    return folder
 
 
 @pytest.mark.parametrize(

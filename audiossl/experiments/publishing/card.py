@@ -16,7 +16,6 @@ from audiossl.core.registry import UPSTREAMS
 from audiossl.core.types import Metric
 from audiossl.core.untrusted import printable
 from audiossl.core.yaml_text import dump_yaml
-from audiossl.data.manifests import read_manifest
 from audiossl.encoders.hub import OF_RUN
 from audiossl.encoders.listed import LIST_NAME
 from audiossl.encoders.upstream import Upstream
@@ -192,9 +191,10 @@ def _data(source: RunFolder | None, options: PushOptions) -> list[str]:
 def _counts(source: RunFolder) -> Iterator[str]:
     if source.kind == "pretraining":
         return
-    for split, path in source.config().manifests.items():
+    config = source.config()
+    for split, path in config.manifests.items():
         try:
-            hours = [cut.duration / 3600 for cut in read_manifest(path)] if path.is_file() else []
+            hours = [cut.duration / 3600 for cut in config.data.rows(split)] if path.is_file() else []
         except AudiosslError:
             continue
         if hours:
