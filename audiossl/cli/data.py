@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
+from audiossl.cli.conversations import from_rttm, simulate
 from audiossl.cli.croissant import croissant
 from audiossl.cli.tables import add_row, console, new_table
 from audiossl.core.untrusted import json_text, printable, shown
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Make manifests, check them and say what is in them.")
 app.command()(croissant)
+app.command()(simulate)
+app.command("from-rttm")(from_rttm)
 
 OutDir = Annotated[Path, typer.Argument(help="Folder to write <split>.jsonl.gz into.")]
 Manifests = Annotated[list[Path], typer.Argument(help="Manifest files (.jsonl or .jsonl.gz).")]

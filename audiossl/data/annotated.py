@@ -16,8 +16,9 @@ from audiossl.data.fields import LABEL_SEPARATOR
 from audiossl.data.folders import readable_suffixes, sounds_below
 from audiossl.data.reading import AudioFacts, audio_facts
 from audiossl.data.sound_file import ROUNDING_S
-from audiossl.data.sources import cuts_from_rows
+from audiossl.data.sources import cuts_from_files, cuts_from_rows
 from audiossl.data.tables import SourceRow, local_path
+from audiossl.data.turns import Turn, joined, with_turns
 
 if TYPE_CHECKING:
     from lhotse import CutSet
@@ -223,6 +224,26 @@ def cuts_of_windows(
             # A window without a call says so: a row without the field is one that nobody has annotated.
             cut.supervisions[0].custom = {**custom, "label": custom.get("label", ""), "calls": calls_of[cut.id]}
     return splits
+
+
+def cuts_of_recordings(turns: Sequence[Annotation], root: str | Path = ".", split: str = "all") -> CutSet:
+    """A row for each recording, of the mean of its channels, with a supervision for each turn of a speaker.
+
+    turns: with speakers for labels, as `located` gives them.
+    root: the folder below which ids are.
+    split: what messages call them.
+    Raises ManifestError for no turn.
+    """
+    from lhotse import CutSet
+
+    by_path: dict[str, list[Turn]] = defaultdict(list)
+    for each in turns:
+        by_path[each.path].append(Turn(each.start_s, each.end_s, each.label))
+    if not by_path:
+        raise ManifestError(f"The RTTM file of {split} has no turn, so nobody says who speaks; give one with turns.")
+    names = [Path(_below_root(path, root)).with_suffix("").as_posix() for path in by_path]
+    cuts = cuts_from_files([Path(path) for path in by_path], names)
+    return CutSet.from_cuts(with_turns(cut, joined(mine)) for cut, mine in zip(cuts, by_path.values(), strict=True))
 
 
 def _below_root(path: str, root: str | Path) -> str:
