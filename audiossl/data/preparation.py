@@ -15,6 +15,7 @@ from audiossl.data.sources import cuts_from_csv
 
 if TYPE_CHECKING:
     from lhotse import CutSet
+    from lhotse.cut import Cut
 
 
 def folder_parser(
@@ -55,6 +56,26 @@ def cuts_of_table(rows: Iterable[Mapping[str, object]], table: Path, audio_root:
         writer.writeheader()
         writer.writerows(lines)
     return cuts_from_csv(table, audio_root=audio_root)
+
+
+def rows_named(cuts: Mapping[str, Cut], names: Iterable[str], source: Path, fix: str) -> CutSet:
+    """The rows that a list names, each once, in the order of their names.
+
+    cuts: by the names that lists have for them.
+    names: those of the list.
+    source: the list, for an error.
+    fix: what to do where one is missing.
+    Raises AudiosslError for a recording that is not there.
+    """
+    from lhotse import CutSet
+
+    wanted = sorted(set(names))
+    missing = [name for name in wanted if name not in cuts]
+    if missing:
+        raise AudiosslError(
+            f"{source} names {len(missing)} recordings that are not there, such as {missing[0]}; {fix}."
+        )
+    return CutSet.from_cuts([cuts[name] for name in wanted])
 
 
 def described(splits: Mapping[str, Sized]) -> str:

@@ -19,11 +19,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from lhotse import CutSet
+from lhotse.cut import Cut
 
 from audiossl.core.errors import AudiosslError, ManifestError
 from audiossl.data.manifests import write_manifests
-from audiossl.data.preparation import cuts_of_table, described, folder_parser, run
+from audiossl.data.preparation import cuts_of_table, described, folder_parser, rows_named, run
 from audiossl.data.tables import numbered_lines, read_text
+from audiossl.downstreams.speaker_verification.drawing import drawn_trials, write_trials
 from audiossl.downstreams.speaker_verification.trials import read_trials
 
 TRIALS = ("veri_test2.txt", "voxceleb1_test_v2.txt")
@@ -52,7 +54,7 @@ def read_split(path: Path) -> dict[str, str]:
     return found
 
 
-def all_cuts(folder: Path, out: Path) -> dict[str, CutSet]:
+def all_cuts(folder: Path, out: Path) -> dict[str, Cut]:
     """Rows by recording, as the lists name it; the table behind them is kept in `out`."""
     root = folder / "wav"
     files = sorted(root.glob("id*/*/*.wav"))
@@ -62,44 +64,21 @@ def all_cuts(folder: Path, out: Path) -> dict[str, CutSet]:
     return {f"{cut.id}.wav": cut for cut in cuts_of_table(rows, out / "recordings.csv", root)["all"]}
 
 
-def chosen(cuts: Mapping[str, CutSet], names: Iterable[str], source: Path) -> CutSet:
-    """The rows of these recordings, in the order of their names. Raises AudiosslError for one that is not there."""
-    wanted = sorted(set(names))
-    missing = [name for name in wanted if name not in cuts]
-    if missing:
-        raise AudiosslError(
-            f"{source} names {len(missing)} recordings that are not there, such as wav/{missing[0]}; unpack all parts "
-            f"(the four of dev, and test) into one folder."
-        )
-    return CutSet.from_cuts([cuts[name] for name in wanted])
-
-
-def dev_trials(names: Iterable[str], count: int, rng: random.Random) -> list[tuple[int, str, str]]:
-    """At most `count` trials of these recordings, half of one speaker in two videos, none twice."""
+def videos_of(names: Iterable[str]) -> dict[str, dict[str, list[str]]]:
+    """Speaker -> video -> recordings."""
     videos: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for name in names:
         speaker, video, _ = name.split("/")
         videos[speaker][video].append(name)
-    speakers = sorted(videos)
-    several = [speaker for speaker in speakers if len(videos[speaker]) > 1]
-    if len(speakers) < 2 or not several:
-        raise AudiosslError("dev needs two speakers, one of them in two videos; unpack more of VoxCeleb1.")
-    drawn: dict[tuple[int, str, str], None] = {}
-    for attempt in range(4 * count):
-        if len(drawn) >= count:
-            break
-        same = attempt % 2 == 0
-        if same:
-            speaker = rng.choice(several)
-            first, second = (videos[speaker][video] for video in rng.sample(sorted(videos[speaker]), 2))
-        else:
-            first, second = (rng.choice(list(videos[speaker].values())) for speaker in rng.sample(speakers, 2))
-        one, other = sorted((rng.choice(first), rng.choice(second)))
-        drawn[int(same), one, other] = None
-    return list(drawn)
+    return videos
 
 
-def prepare_verification(cuts: Mapping[str, CutSet], trials: Path, out: Path) -> dict[str, CutSet]:
+def chosen(cuts: Mapping[str, Cut], names: Iterable[str], source: Path) -> CutSet:
+    """The rows of these recordings. Raises AudiosslError for one that is not there."""
+    return rows_named(cuts, names, source, "unpack all parts (the four of dev, and test) into one folder")
+
+
+def prepare_verification(cuts: Mapping[str, Cut], trials: Path, out: Path) -> dict[str, CutSet]:
     """Write verification/, and return its splits."""
     listed = read_trials(trials)
     tested = {name for trial in listed for name in (trial.enrol, trial.test)}
@@ -108,7 +87,7 @@ def prepare_verification(cuts: Mapping[str, CutSet], trials: Path, out: Path) ->
     speakers = sorted({name.split("/")[0] for name in others})
     rng = random.Random(SEED)
     dev = set(rng.sample(speakers, min(DEV_SPEAKERS, max(2, len(speakers) // 4))))
-    drawn = dev_trials([name for name in others if name.split("/")[0] in dev], DEV_TRIALS, rng)
+    drawn = drawn_trials(videos_of(name for name in others if name.split("/")[0] in dev), DEV_TRIALS, rng)
     splits = {
         "train_all": chosen(cuts, others, trials),
         "train": chosen(cuts, (name for name in others if name.split("/")[0] not in dev), trials),
@@ -116,8 +95,8 @@ def prepare_verification(cuts: Mapping[str, CutSet], trials: Path, out: Path) ->
         "test": chosen(cuts, tested, trials),
     }
     write_manifests(splits, out)
-    (out / "trials_dev.txt").write_text("".join(f"{same} {one} {other}\n" for same, one, other in drawn))
-    (out / "trials_test.txt").write_text("".join(f"{int(t.target)} {t.enrol} {t.test}\n" for t in listed))
+    write_trials(out / "trials_dev.txt", drawn)
+    write_trials(out / "trials_test.txt", [(int(trial.target), trial.enrol, trial.test) for trial in listed])
     return splits
 
 

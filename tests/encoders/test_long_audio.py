@@ -234,7 +234,7 @@ def test_memory_does_not_grow_with_the_recording(tmp_path: Path) -> None:
     if not Path("/proc/self/status").exists():
         pytest.skip("needs /proc")
     peaks = []
-    for minutes in (1, 3):
+    for minutes in (1, 2):
         path = tmp_path / f"{minutes}.flac"
         with soundfile.SoundFile(path, "w", 16000, 1) as file:
             for seed in range(minutes):
@@ -256,7 +256,7 @@ def test_stated_tolerance_on_speech() -> None:
     if not folder.is_dir():
         pytest.skip("needs $AUDIOSSL_DATA/libri_mini")
     paths = sorted(folder.rglob("*.flac"))[:10]
-    wav = torch.from_numpy(np.concatenate([soundfile.read(path, dtype="float32")[0] for path in paths]))[: 75 * 16000]
+    wav = torch.from_numpy(np.concatenate([soundfile.read(path, dtype="float32")[0] for path in paths]))[: 60 * 16000]
     upstream = load_upstream("wav2vec2", weights="random")
     with torch.inference_mode():
         whole = [layer[0] for layer in upstream(wav[None]).layers]

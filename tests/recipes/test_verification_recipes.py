@@ -1,4 +1,4 @@
-"""VoxCeleb1 in miniature from raw folders to the result table; the verification lists of libri_mini."""
+"""VoxCeleb1 and 2 and CN-Celeb in miniature, from raw folders to the result table; the lists of libri_mini."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from typing import Any
 
 import pytest
 import torch
-from toys.published import OTHERS, TEST, VIDEOS, speak, write_voxceleb
+from toys.published import OTHERS, TEST, VIDEOS, speak, write_cn_celeb, write_voxceleb, write_voxceleb2
 from toys.warm import python
 
-from audiossl.core.errors import AudiosslError
 from audiossl.data.manifests import read_manifest
 from audiossl.downstreams.speaker_verification.trials import read_trials
 
@@ -72,7 +71,7 @@ def test_voxceleb1_says_what_is_missing(voxceleb: Path, tmp_path: Path, monkeypa
             prepare(monkeypatch, "voxceleb1/prepare.py", voxceleb, tmp_path / "out")
 
     (voxceleb / "wav" / TEST[0] / VIDEOS[0] / "00001.wav").unlink()
-    fails(r"veri_test2.txt names 1 recordings that are not there, such as wav/id10270/5r0dWxy17C8/00001.wav")
+    fails(r"veri_test2.txt names 1 recordings that are not there, such as id10270/5r0dWxy17C8/00001.wav")
     (voxceleb / "iden_split.txt").write_text("1 id10001/a/00001.wav\n4 x\n")
     speak(voxceleb / "wav" / TEST[0] / VIDEOS[0] / "00001.wav", 0, 0)
     fails(r"iden_split.txt line 2 is not `1\|2\|3 recording`: '4 x'")
@@ -109,17 +108,58 @@ def test_libri_mini_dev_is_cut_in_halves(libri: Path, tmp_path: Path, monkeypatc
         prepare(monkeypatch, "libri_mini/prepare_verification.py", libri, tmp_path / "out")
 
 
-def test_voxceleb1_needs_two_dev_speakers() -> None:
-    import random
+@pytest.fixture
+def voxceleb2(voxceleb: Path, tmp_path: Path) -> Path:
+    """Beside VoxCeleb1, whose three lists differ in length."""
+    lines = (voxceleb / "veri_test2.txt").read_text().splitlines(keepends=True)
+    (voxceleb / "list_test_all2.txt").write_text("".join(lines[::2]))
+    (voxceleb / "list_test_hard2.txt").write_text("".join(lines[::3]))
+    return write_voxceleb2(tmp_path)
 
-    module = runpy.run_path(str(RECIPES / "voxceleb1" / "prepare.py"))
-    with pytest.raises(AudiosslError, match="dev needs two speakers"):
-        module["dev_trials"](["id1/a/1.wav", "id1/b/1.wav"], 10, random.Random(0))
+
+def test_voxceleb2_splits(voxceleb2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    voxceleb, out = voxceleb2.parent / "voxceleb1", tmp_path / "out"
+    prepare(monkeypatch, "voxceleb2/prepare.py", voxceleb2, out, Path("--voxceleb1"), voxceleb)
+    voices = {split: speakers_of(out / f"{split}.jsonl.gz") for split in ("train", "dev", "train_all", "test")}
+    assert voices["test"] == set(TEST)
+    assert voices["train_all"] == {f"id0{number}000" for number in range(6)}
+    assert voices["train"] | voices["dev"] == voices["train_all"]
+    assert not voices["train"] & voices["dev"]
+    num_trials = [len(read_trials(out / f"trials_{split}.txt")) for split in ("test", "extended", "hard")]
+    assert num_trials == [66, 33, 22]
+    drawn = read_trials(out / "trials_dev.txt")
+    assert len(drawn) == 2 * 4 + 16  # all there are
+    (voxceleb / "veri_test2.txt").unlink()
+    with pytest.raises(SystemExit, match=r"has no veri_test2\.txt; put that file"):
+        prepare(monkeypatch, "voxceleb2/prepare.py", voxceleb2, out, Path("--voxceleb1"), voxceleb)
 
 
-def run_script(*arguments: str, cwd: Path) -> str:
+def test_cn_celeb_splits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root, out = write_cn_celeb(tmp_path), tmp_path / "out"
+    prepare(monkeypatch, "cn_celeb/prepare.py", root, out, Path("--more"), tmp_path / "CN-Celeb2_flac")
+    voices = {split: speakers_of(out / f"{split}.jsonl.gz") for split in ("train", "dev", "train_all", "test")}
+    assert voices["test"] == {"id00800", "id00801"}
+    assert voices["train_all"] == {*(f"id0000{number}" for number in range(5)), "id10000"}
+    assert len(voices["dev"]) == 2
+    assert voices["train"] == voices["train_all"] - voices["dev"]
+    trials = read_trials(out / "trials_test.txt")
+    assert trials[0][:3] == (True, "eval/enroll/id00800-enroll", "eval/test/id00800-singing-01-001")
+    assert len(trials) == 8
+    assert {row.id for row in read_manifest(out / "test.jsonl.gz")} == {name for trial in trials for name in trial[1:3]}
+    for trial in read_trials(out / "trials_dev.txt"):
+        one, other = (Path(name).name.split("-")[0] for name in trial[1:3])
+        assert not trial.target or one != other
+    (root / "eval" / "lists" / "trials.lst").write_text("id00800-enroll test/x.wav maybe\n")
+    with pytest.raises(SystemExit, match=r"trials\.lst line 1 is not `model recording 1\|0`"):
+        prepare(monkeypatch, "cn_celeb/prepare.py", root, out)
+    (root / "data" / "id00003").rename(root / "data" / "elsewhere")
+    with pytest.raises(SystemExit, match="has no folder id00003"):
+        prepare(monkeypatch, "cn_celeb/prepare.py", root, out)
+
+
+def run_script(recipe: str, *arguments: str, cwd: Path) -> str:
     environment = {**os.environ, "PYTHON": python(), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    script = str(RECIPES / "voxceleb1" / "run.sh")
+    script = str(RECIPES / recipe / "run.sh")
     done = subprocess.run([script, *arguments], cwd=cwd, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -134,11 +174,22 @@ def metrics_of(path: Path) -> dict[str, Any]:
 def test_voxceleb1_from_folders_to_the_table(voxceleb: Path, tmp_path: Path) -> None:
     common = ["--data", str(voxceleb), "--upstream", "log_mel", "--steps", "40"]
     small = ["task.projector_width=16", "task.tdnn=[[16,5,1],[24,3,2]]", "trainer.lr=0.01", "trainer.eval_every=20"]
-    shown = run_script(*common, *small, "task.margin_warmup_steps=0", "data.max_crop_s=0.4", cwd=tmp_path)
+    shown = run_script("voxceleb1", *common, *small, "task.margin_warmup_steps=0", "data.max_crop_s=0.4", cwd=tmp_path)
     runs = tmp_path / "runs" / "voxceleb1"
     assert metrics_of(runs / "speaker_verification")["eer"]["value"] < 0.35
     assert shown.count("eer (%)") == 2  # the evaluation and the table
     assert (runs / "report" / "index.html").is_file()
-    shown = run_script(*common, "--task", "speaker_identification", "trainer.lr=0.01", cwd=tmp_path)
+    shown = run_script("voxceleb1", *common, "--task", "speaker_identification", "trainer.lr=0.01", cwd=tmp_path)
     assert metrics_of(runs / "speaker_identification")["accuracy"]["value"] > 0.5
     assert shown.count("accuracy (%)") == 2
+
+
+@pytest.mark.slow
+def test_voxceleb2_to_the_error_rates_of_three_lists(voxceleb2: Path, tmp_path: Path) -> None:
+    small = ["task.head=pooled", "trainer.lr=0.01", "trainer.eval_every=20", "task.margin_warmup_steps=0"]
+    flags = ["--data", str(voxceleb2), "--upstream", "log_mel", "--steps", "20", "--stop-stage", "3", *small]
+    run_script("voxceleb2", *flags, "data.max_crop_s=0.4", cwd=tmp_path)
+    run = tmp_path / "runs" / "voxceleb2" / "speaker_verification" / "log_mel-seed0"
+    facts = [json.loads((run / split / "metrics.json").read_text()) for split in ("test", "extended", "hard")]
+    assert [found["num_target_trials"] + found["num_nontarget_trials"] for found in facts] == [66, 33, 22]
+    assert all(found["metrics"]["eer"]["value"] < 0.5 for found in facts)

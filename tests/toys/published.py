@@ -112,3 +112,38 @@ def write_voxceleb(folder: Path, seconds: float = 0.6) -> Path:
     (root / "veri_test2.txt").write_text("".join(f"{same} {a} {b}\n" for same, a, b in pairs))
     (root / "iden_split.txt").write_text("".join(f"{take} {name}\n" for name, take in names))
     return root
+
+
+def write_voxceleb2(folder: Path) -> Path:
+    """Six speakers with two videos of two utterances, converted to WAV."""
+    root = folder / "voxceleb2"
+    for number in range(6):
+        for place, video in enumerate(VIDEOS):
+            for take in range(1, 3):
+                name = f"id0{number}000/{video}/{take:05d}.wav"
+                speak(root / "wav" / name, 50 + number, 1000 * number + 10 * place + take)
+    return root
+
+
+def write_cn_celeb(folder: Path) -> Path:
+    """Five speakers for training in two genres, two that are enrolled and tested; a folder of CN-Celeb2 beside it."""
+    root = folder / "CN-Celeb_flac"
+    trained, tested = [f"id0000{number}" for number in range(5)], ("id00800", "id00801")
+    for number, speaker in enumerate(trained):
+        for place, genre in enumerate(("singing", "vlog")):
+            for take in (1, 2):
+                speak(root / "data" / speaker / f"{genre}-01-{take:03d}.flac", number, 100 * number + 10 * place + take)
+    (root / "dev").mkdir()
+    (root / "dev" / "dev.lst").write_text("\n".join(trained) + "\n")
+    lines = []
+    for number, speaker in enumerate(tested, start=5):
+        speak(root / "eval" / "enroll" / f"{speaker}-enroll.flac", number, number)
+        for take in (1, 2):
+            speak(root / "eval" / "test" / f"{speaker}-singing-01-{take:03d}.flac", number, 100 * number + take)
+            lines += [
+                f"{model}-enroll test/{speaker}-singing-01-{take:03d}.wav {int(model == speaker)}" for model in tested
+            ]
+    (root / "eval" / "lists").mkdir()
+    (root / "eval" / "lists" / "trials.lst").write_text("\n".join(lines) + "\n")
+    speak(folder / "CN-Celeb2_flac" / "data" / "id10000" / "vlog-01-001.flac", 9, 9)
+    return root

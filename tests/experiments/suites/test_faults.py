@@ -114,7 +114,7 @@ def test_results_that_are_damaged_are_named(toy: ToySuite) -> None:
 @pytest.fixture
 def long(toy: ToySuite) -> SuiteCommands:
     """Commands on four cells of many steps each."""
-    toy.write_recipe("words", {**WORDS, "trainer": {"steps": 150, "eval_every": 25, "lr": 0.001}})
+    toy.write_recipe("words", {**WORDS, "trainer": {"steps": 100, "eval_every": 25, "lr": 0.001}})
     toy.write({**SUITE, "tasks": {"toy/words": {**TASK, "search": {"seeds": [0, 1, 2, 3]}}}})
     return SuiteCommands(toy, "results")
 
