@@ -18,12 +18,15 @@ class FrameEncoder(Protocol):
     feature_norm: the norm between the front end and the projection. Optional.
     mask_embedding: (D,), what a masked frame becomes. Optional: an objective brings its own.
     blocks: the Transformer blocks. Optional.
+    is_causal: True where `contextualize` sees no later frame, but for statistics. Optional: what predicts the future
+        asks for it.
     """
 
     num_features: int
     feature_norm: nn.Module
     mask_embedding: nn.Parameter
     blocks: nn.ModuleList
+    is_causal: bool
 
     def local_features(self, wavs: Tensor, lengths: Tensor) -> Tensor:
         """What the front end gives: (B, S) with (B,) samples -> (B, T, F).

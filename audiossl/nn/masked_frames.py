@@ -59,5 +59,15 @@ def mean_square(x: Tensor, frames: Tensor, counts: Tensor) -> Tensor:
     frames: (B,), how many are real.
     counts: (B,), how many count, for instance those that are masked.
     """
-    squares = torch.where(valid_frames(frames, x.shape[1]), x.float().square().mean(-1), 0.0)
-    return (squares.sum(1) / frames * counts).sum() / counts.sum().clamp(min=1)
+    return mean_over_frames(x.float().square().mean(-1), frames, counts)
+
+
+def mean_over_frames(x: Tensor, frames: Tensor, counts: Tensor) -> Tensor:
+    """The mean () of each item's real frames, averaged over items by how many frames count.
+
+    x: (B, T).
+    frames: (B,), how many are real.
+    counts: (B,), how many count.
+    """
+    inside = torch.where(valid_frames(frames, x.shape[1]), x, 0.0)
+    return (inside.sum(1) / frames * counts).sum() / counts.sum().clamp(min=1)

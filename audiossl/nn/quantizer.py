@@ -18,16 +18,18 @@ from audiossl.nn.draws import generator_on
 
 
 class Quantized(NamedTuple):
-    """What a quantiser makes of N vectors.
+    """What a quantiser makes of vectors, whose dimensions before the last are `...`.
 
-    vectors: (N, D), the chosen entries of all groups, one beside the other.
-    codes: (N, G), their numbers.
-    probabilities: (N, G, V), the softmax of the logits alone, without noise and temperature.
+    vectors: (..., D), the chosen entries of all groups, one beside the other.
+    codes: (..., G), their numbers.
+    probabilities: (..., G, V), the softmax of the logits alone, without noise and temperature.
+    errors: (...), what its entries are trained by where the gradient of the vectors does not reach them.
     """
 
     vectors: Tensor
     codes: Tensor
     probabilities: Tensor
+    errors: Tensor | None = None
 
 
 class GumbelQuantizer(nn.Module):
@@ -37,28 +39,58 @@ class GumbelQuantizer(nn.Module):
     groups: G.
     codes: V.
     width: D of a quantised vector.
+    shared: whether all groups have one codebook in common.
+    hidden: units of a layer before that of the logits, 0 for none.
+    activation: between the two.
     """
 
-    def __init__(self, num_inputs: int, groups: int, codes: int, width: int) -> None:
+    def __init__(
+        self,
+        num_inputs: int,
+        groups: int,
+        codes: int,
+        width: int,
+        *,
+        shared: bool = False,
+        hidden: int = 0,
+        activation: nn.Module | None = None,
+    ) -> None:
         super().__init__()
-        if width % groups:
-            raise ConfigError(f"A quantised vector of {width} numbers cannot be cut into {groups} groups of one size.")
         self.groups, self.codes = groups, codes
-        self.logits = nn.Linear(num_inputs, groups * codes)
-        nn.init.normal_(self.logits.weight)
-        nn.init.zeros_(self.logits.bias)
-        self.entries = nn.Parameter(torch.empty(groups, codes, width // groups).uniform_())
+        self.logits: nn.Module
+        if hidden:
+            between = activation or nn.GELU()
+            self.logits = nn.Sequential(nn.Linear(num_inputs, hidden), between, nn.Linear(hidden, groups * codes))
+        else:
+            self.logits = linear = nn.Linear(num_inputs, groups * codes)
+            nn.init.normal_(linear.weight)
+            nn.init.zeros_(linear.bias)
+        self.entries = nn.Parameter(torch.empty(codebook_shape(groups, codes, width, shared)).uniform_())
 
     def forward(self, x: Tensor, temperature: float = 1.0, noise: Tensor | None = None) -> Quantized:
-        """x (N, F). noise (N, G, V) is Gumbel noise, None for the most probable codes."""
+        """x (..., F). noise (..., G, V) is Gumbel noise, None for the most probable codes."""
         logits = self.logits(x).float().unflatten(-1, (self.groups, self.codes))
         noisy = logits if noise is None else logits + noise
         codes = noisy.argmax(-1)
         # The value is one-hot exactly, so that equal codes give equal vectors, and the gradient that of the softmax.
         soft = (noisy / temperature).softmax(-1)
         hard = torch.zeros_like(soft).scatter(-1, codes[..., None], 1.0) + (soft - soft.detach())
-        vectors = torch.einsum("ngv,gvd->ngd", hard, self.entries.to(hard.dtype)).flatten(1)
+        entries = self.entries.to(hard.dtype).expand(self.groups, -1, -1)
+        vectors = torch.einsum("...gv,gvd->...gd", hard, entries).flatten(-2)
         return Quantized(vectors, codes, logits.softmax(-1))
+
+
+def codebook_shape(groups: int, codes: int, width: int, shared: bool) -> tuple[int, int, int]:
+    """Codebooks, entries of each, and numbers of an entry. Raises ConfigError for a width that groups do not divide.
+
+    groups: G.
+    codes: V.
+    width: D of a quantised vector.
+    shared: whether all groups have one codebook in common.
+    """
+    if width % groups:
+        raise ConfigError(f"A quantised vector of {width} numbers cannot be cut into {groups} groups of one size.")
+    return 1 if shared else groups, codes, width // groups
 
 
 def gumbel_noise(

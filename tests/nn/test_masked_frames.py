@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from audiossl.nn.masked_frames import locate, mean_square
+from audiossl.nn.masked_frames import locate, mean_over_frames, mean_square
 
 
 def test_rows_and_padded_rows() -> None:
@@ -29,3 +29,8 @@ def test_the_mean_square_counts_real_frames_and_items_by_what_is_masked() -> Non
     found = mean_square(x, torch.tensor([2, 3]), torch.tensor([1, 3]))
     assert float(found) == (1 * 5 + 3 * 4) / 4
     assert float(mean_square(x, torch.tensor([2, 3]), torch.tensor([0, 0]))) == 0
+
+
+def test_a_mean_over_frames_leaves_padding_out_whatever_it_holds() -> None:
+    x = torch.tensor([[1.0, 3.0, torch.nan], [2.0, 2.0, 5.0]])
+    assert float(mean_over_frames(x, torch.tensor([2, 3]), torch.tensor([1, 3]))) == (1 * 2 + 3 * 3) / 4

@@ -17,12 +17,13 @@ def quantizer(seed: int = 0) -> GumbelQuantizer:
 
 def test_without_noise_the_most_probable_entries_are_joined() -> None:
     made, x = quantizer(), torch.randn(7, 6)
-    vectors, codes, probabilities = made(x)
+    vectors, codes, probabilities, errors = made(x)
     logits = made.logits(x).view(7, 2, 5)
     assert torch.equal(codes, logits.argmax(-1))
     expected = torch.cat([made.entries[0, codes[:, 0]], made.entries[1, codes[:, 1]]], dim=1)
     assert torch.equal(vectors, expected)
     torch.testing.assert_close(probabilities, logits.softmax(-1))
+    assert errors is None  # the gradient of the vectors reaches the entries
 
 
 @pytest.mark.parametrize("temperature", [0.5, 2.0])
@@ -74,3 +75,14 @@ def test_usage_counts_entries_of_all_groups() -> None:
 def test_groups_must_share_the_width() -> None:
     with pytest.raises(ConfigError, match="7 numbers cannot be cut into 2 groups"):
         GumbelQuantizer(6, 2, 5, 7)
+
+
+def test_one_codebook_for_all_groups_and_a_layer_before_the_logits() -> None:
+    torch.manual_seed(0)
+    made = GumbelQuantizer(6, 2, 5, 8, shared=True, hidden=7)
+    x = torch.randn(2, 3, 6)
+    found = made(x)
+    assert made.entries.shape == (1, 5, 4) and found.vectors.shape == (2, 3, 8)
+    logits = made.logits[2](made.logits[1](made.logits[0](x))).unflatten(-1, (2, 5))  # type: ignore[index]
+    assert torch.equal(found.codes, logits.argmax(-1))
+    assert torch.equal(found.vectors, made.entries[0][found.codes].flatten(-2))

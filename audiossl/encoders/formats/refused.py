@@ -15,7 +15,6 @@ _SIGNS = (
     ("module.v.", "an SSAST or AST spectrogram Transformer"),
     ("patch_embed.proj", "a spectrogram Transformer on patches, such as AudioMAE"),
     ("cls_token", "a spectrogram Transformer on patches, such as AudioMAE"),
-    ("feature_aggregator.", "wav2vec 1.0 or vq-wav2vec"),
     ("features.0.weight", "a convolutional network on spectrograms, such as BYOL-A"),
     ("conv_module.", "a wav2vec 2.0 Conformer of fairseq; load its transformers conversion with `hf:` instead"),
     ("layer_proj.", "a ContentVec file with its speaker parts; take the `legacy` file of the same model"),

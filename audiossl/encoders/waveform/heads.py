@@ -5,6 +5,7 @@
     quantizer.vars                       (1, groups * entries, code_dim / groups)
     quantizer.weight_proj.{weight,bias}  logits of the codes of each group
     project_q.{weight,bias}              from codes to the space of comparison
+    wav2vec_predictions.project_to_steps.{weight,bias}   from states to each of the steps ahead (wav2vec 1.0)
 
 transformers has `project_hid` for the projection of states and `codevectors` for the codes. torchaudio's pre-training
 models have a `logit_generator`.
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from audiossl.encoders.waveform.names import prefixes_of, without_shared
 
-_KNOWN = ("final_proj.", "quantizer.", "project_q.", "label_embs_concat")
+_KNOWN = ("final_proj.", "quantizer.", "project_q.", "label_embs_concat", "wav2vec_predictions.")
 # (theirs, fairseq's): beginnings of names.
 _RENAMED = (
     ("logit_generator.label_embeddings", "label_embs_concat"),

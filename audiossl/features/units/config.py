@@ -14,8 +14,8 @@ class UnitsOptions:
 
     layer: str = "last"
     """The hidden state that is clustered: last, or a number, where -1 is the last too."""
-    clusters: Count = 500
-    """Number of clusters."""
+    clusters: CountOrZero = 500
+    """Number of clusters. 0 for none: the codes of an encoder that quantises, each combination that occurs."""
     share: Annotated[float, Range(above=0, most=1)] = 1.0
     """Share of the recordings that is encoded, drawn by their ids."""
     max_gb: Positive = 2.0

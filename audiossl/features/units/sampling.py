@@ -60,6 +60,24 @@ class FrameSample:
         self._held, self._bar = self.capacity, float(self._keys[: self.capacity].max())
 
 
+class DistinctFrames:
+    """Each different frame of any number of recordings, for frames of which there are few: a quantiser's."""
+
+    def __init__(self) -> None:
+        self.num_seen = 0
+        self._found: dict[bytes, Tensor] = {}
+
+    def add(self, name: str, states: Tensor) -> None:
+        """Look at the frames (T, D) of a recording, by its id."""
+        self.num_seen += len(states)
+        for frame in states.detach().float().cpu().unique(dim=0):
+            self._found.setdefault(frame.numpy().tobytes(), frame)
+
+    def drawn(self) -> Tensor:
+        """(K, D), in an order that does not depend on that of the recordings."""
+        return torch.stack([self._found[key] for key in sorted(self._found)])
+
+
 def capacity_of(max_gb: float, width: int) -> int:
     """Frames of which sample and ordered copy take so many gigabytes together.
 

@@ -29,7 +29,6 @@ def original(name: str, kind: str = "state_dict", **described: Any) -> Original:
         ("patch_embedding.weight", "BEATs"),
         ("module.v.cls_token", "SSAST"),
         ("patch_embed.proj.weight", "AudioMAE"),
-        ("feature_aggregator.conv.weight", r"wav2vec 1\.0"),
         ("features.0.weight", "BYOL-A"),
         ("encoder.layers.0.conv_module.x", "Conformer"),
         ("decoder.token_embedding.weight", "Whisper"),

@@ -10,6 +10,6 @@ from audiossl.features.units.config import UnitsOptions
 
 def test_settings_out_of_range_are_an_error() -> None:
     assert UnitsOptions().clusters == 500
-    for options in ({"share": 0.0}, {"share": 1.1}, {"clusters": 0}, {"max_gb": 0.0}, {"starts": 0}):
+    for options in ({"share": 0.0}, {"share": 1.1}, {"clusters": -1}, {"max_gb": 0.0}, {"starts": 0}):
         with pytest.raises(ConfigError, match=f"{next(iter(options))}="):
             UnitsOptions(**options)  # type: ignore[arg-type]

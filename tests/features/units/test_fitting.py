@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from audiossl import UPSTREAMS, load_upstream
 from audiossl.core.errors import ConfigError, ManifestError
+from audiossl.encoders.testing import noise
+from audiossl.encoders.weights import save_upstream
 from audiossl.features.units.config import UnitsOptions
 from audiossl.features.units.fitting import fit_units
 
@@ -53,3 +56,29 @@ def test_cepstra_are_those_of_the_first_iteration(corpus: Path) -> None:
     options = UnitsOptions(clusters=4, starts=1)
     card = fit_units("mfcc", [corpus / "dev.jsonl.gz"], options, upstream_options={"cmvn": False}).card
     assert (card.width, card.rate_hz, card.layer) == (39, 100.0, 0)
+
+
+def test_the_codes_of_an_encoder_that_quantises_are_units(corpus: Path, tmp_path: Path) -> None:
+    options = {**UPSTREAMS.card("wav2vec").toy, "quantizer": "gumbel"}
+    encoder = load_upstream("wav2vec", weights="random", **options)
+    save_upstream(encoder, tmp_path / "vq.safetensors")
+    units = fit_units(str(tmp_path / "vq.safetensors"), [corpus / "dev.jsonl.gz"], UnitsOptions(clusters=0))
+    assert 1 < len(units) == units.card.clusters <= 64
+    assert (units.card.layer, units.card.distortion) == (1, 0.0)
+    assert units.card.num_frames > len(units)
+    wav = noise(encoder, [0.4])[0][None]
+    with torch.no_grad():
+        states = encoder(wav).layers
+        pairs = encoder.quantize(states[0], None).codes[0]  # type: ignore[operator]
+    # Frames of known pairs of codes have one unit each, and different pairs have different ones.
+    known = (states[1][0][:, None] == units.centres).all(-1)
+    where = known.any(1)
+    found, seen = units.of_states(states[1][0])[where], pairs[where]
+    assert int(where.sum()) > 3
+    assert torch.equal(found[:, None] == found, (seen[:, None] == seen).all(-1))
+    for name, layer, said in (
+        ("mfcc", "last", "mfcc has no codes of its own"),
+        (str(tmp_path / "vq.safetensors"), "0", "are layer 1"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            fit_units(name, [corpus / "dev.jsonl.gz"], UnitsOptions(clusters=0, layer=layer))

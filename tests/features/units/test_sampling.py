@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from audiossl.features.units.sampling import FrameSample, capacity_of
+from audiossl.features.units.sampling import DistinctFrames, FrameSample, capacity_of
 
 
 def recordings() -> dict[str, torch.Tensor]:
@@ -46,3 +46,16 @@ def test_every_frame_has_the_same_chance() -> None:
 def test_the_room_is_that_of_sample_and_copy() -> None:
     assert capacity_of(1.0, 250) * 4 * 250 * 2.25 <= 1e9
     assert capacity_of(1e-9, 768) == 1
+
+
+def test_of_few_different_frames_each_is_found_once() -> None:
+    codes = torch.randn(5, 3)
+    there, back = DistinctFrames(), DistinctFrames()
+    rows = {"a": codes[[0, 1, 1, 4]], "b": codes[[3, 3, 0]]}
+    for name, states in rows.items():
+        there.add(name, states)
+    for name in ("b", "a"):
+        back.add(name, rows[name])
+    assert there.num_seen == 7
+    assert torch.equal(there.drawn(), back.drawn())
+    assert {tuple(row) for row in there.drawn().tolist()} == {tuple(row) for row in codes[[0, 1, 3, 4]].tolist()}

@@ -1,0 +1,1 @@
+"""wav2vec and vq-wav2vec: convolutions, a quantiser, causal convolutions."""
