@@ -28,6 +28,7 @@ class Batch:
     cuts: the B manifest rows that the sound came from. Labels, speakers and transcripts are read from them.
     position: set by the data loader.
     features: hidden states that were computed before, in which case wavs is (B, 0).
+    beside: a batch of other rows, for a second loss in the same step.
     """
 
     wavs: Tensor
@@ -35,6 +36,7 @@ class Batch:
     cuts: tuple[Cut, ...] = ()
     position: Position | None = None
     features: Features | None = None
+    beside: Batch | None = None
 
     def __len__(self) -> int:
         return int(self.lengths.numel())
@@ -42,11 +44,14 @@ class Batch:
     def to(self, device: torch.device | str) -> Batch:
         wavs, lengths = (tensor.to(device, non_blocking=True) for tensor in (self.wavs, self.lengths))
         features = None if self.features is None else self.features.to(device)
-        return replace(self, wavs=wavs, lengths=lengths, features=features)
+        beside = None if self.beside is None else self.beside.to(device)
+        return replace(self, wavs=wavs, lengths=lengths, features=features, beside=beside)
 
     def pin_memory(self) -> Batch:
         features = None if self.features is None else self.features.pin_memory()
-        return replace(self, wavs=self.wavs.pin_memory(), lengths=self.lengths.pin_memory(), features=features)
+        beside = None if self.beside is None else self.beside.pin_memory()
+        wavs, lengths = self.wavs.pin_memory(), self.lengths.pin_memory()
+        return replace(self, wavs=wavs, lengths=lengths, features=features, beside=beside)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from audiossl.core.errors import AudioError, AudiosslError, ManifestError
 from audiossl.core.types import Batch, Position
 from audiossl.data.augmenting import NamedAugmentations
+from audiossl.data.paired import Beside, PairedStream
 from audiossl.data.reading import place_of, read_cut
 from audiossl.data.shard_members import PlaceError
 from audiossl.data.sound_file import Wave
@@ -58,19 +60,23 @@ def collate(
     return Batch(wavs, lengths, tuple(cuts), position)
 
 
-def make_loader(cuts: CutSet, plan: StreamPlan) -> DataLoader[Batch]:
+def make_loader(cuts: CutSet, plan: StreamPlan, beside: Beside | None = None) -> DataLoader[Batch]:
     """A loader of `Batch`es that are ready for the network, for the process that `plan` is for.
 
+    cuts: the rows.
+    plan: how they become batches.
+    beside: in training, other rows, of which each batch has some beside it. None for none.
     Raises ManifestError at once for rows that cannot be used, AudioError for sound that cannot when it is read. In
     training with `skip_bad`, such sound is left out.
     """
-    check_longest(cuts, plan)
+    for rows in (cuts, *([beside.cuts] if beside else [])):
+        check_longest(rows, plan)
     workers: dict[str, Any] = {}
     if plan.config.num_workers:
         workers = {"num_workers": plan.config.num_workers, "persistent_workers": plan.train, "prefetch_factor": 4}
     return _Loader(
         _Reader(plan),
-        sampler=BatchStream(cuts, plan),
+        sampler=PairedStream(cuts, plan, beside) if beside else BatchStream(cuts, plan),
         batch_size=None,
         pin_memory=torch.cuda.is_available(),
         **workers,
@@ -126,6 +132,16 @@ class _Reader(Dataset[Any]):
         self._augmentations = augmentations_of(plan)
 
     def __getitem__(self, item: Item) -> _Reading | AudiosslError:
+        reading = self._read(item)
+        if item.beside is None or isinstance(reading, AudiosslError):
+            return reading
+        beside = self._read(item.beside)
+        if isinstance(beside, AudiosslError):
+            return beside
+        batch = reading.batch and replace(reading.batch, beside=beside.batch)
+        return _Reading(batch, [*reading.left_out, *beside.left_out])
+
+    def _read(self, item: Item) -> _Reading | AudiosslError:
         try:
             return _Reading(self._batch(item))
         except AudiosslError as error:

@@ -114,11 +114,13 @@ class Item(NamedTuple):
     position: of the batch.
     cuts: its rows.
     draws: in training, how often the epoch had each of them before.
+    beside: of other rows, for a second loss. None for none.
     """
 
     position: Position
     cuts: list[Cut]
     draws: Sequence[int] = ()
+    beside: Item | None = None
 
 
 class BatchStream(Sampler[Item]):

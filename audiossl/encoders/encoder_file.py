@@ -36,13 +36,16 @@ class EncoderFile:
     """The safetensors file with what trained, relative to the folder."""
     prefix: str = ""
     """What the names of the encoder's tensors begin with in it."""
+    whole: bool = False
+    """Whether all of the encoder's tensors are in `weights`, and not only those that trained."""
     runs: list[str] = field(default_factory=list)
     """Folders below this one, which have the encoders instead; of a single one, `load_upstream` takes it. A sweep of
     which no member is finished says nothing at all."""
 
     def write(self, folder: Path) -> None:
         """Write the file into a folder, without what stays empty."""
-        write_json(folder / NAME, {key: value for key, value in as_dict(self).items() if value not in ("", {}, [])})
+        said = {key: value for key, value in as_dict(self).items() if value not in ("", {}, []) and value is not False}
+        write_json(folder / NAME, said)
 
 
 def has_encoder_file(folder: Path) -> bool:

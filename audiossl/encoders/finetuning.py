@@ -1,11 +1,13 @@
 """Fine-tuning of an upstream: the parameters that train, and the parts that are in training mode.
 
-Norms and biases alone: BitFit (arXiv:2106.10199) with the affine maps of the norms. LoRA: arXiv:2106.09685.
+Norms and biases alone: BitFit (arXiv:2106.10199) with the affine maps of the norms. LoRA: arXiv:2106.09685. Adapters
+beside the feed-forward parts: arXiv:2110.04366.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -13,8 +15,9 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from audiossl.core.errors import ConfigError, did_you_mean
-from audiossl.core.ranges import Count, CountOrZero, Positive, ShareBelowOne, check_ranges
+from audiossl.core.ranges import Count, CountOrZero, NonNegative, Positive, ShareBelowOne, check_ranges
 from audiossl.encoders.upstream import Upstream
+from audiossl.nn.parallel_adapter import ParallelAdapter
 
 _NORMS = (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, _BatchNorm)
 
@@ -50,9 +53,20 @@ class FinetuneConfig:
     """Dropout on x, in the update alone."""
     lora_targets: list[str] = field(default_factory=list)
     """What the linear layers are called that get such matrices. Empty for the attention projections."""
+    adapter_width: CountOrZero = 0
+    """Hidden units of an adapter beside the feed-forward part of each block, which trains in any mode but none. 0 for
+    none. Distillation in the same step passes over it."""
+    adapter_noise: NonNegative = 0.0
+    """In training, most Gaussian noise on the adapter's hidden units, as a share of their mean: its deviation is drawn
+    between a fifth of that and all of it. 0 for none."""
 
     def __post_init__(self) -> None:
         check_ranges(self, "finetune")
+        if self.adapter_width and self.mode == "none":
+            raise ConfigError(
+                f"finetune.adapter_width={self.adapter_width} adds what trains, and finetune.mode=none lets nothing "
+                f"train; set finetune.mode=all, for instance."
+            )
         if self.mode == "top_k" and self.top_k < 1:
             raise ConfigError(f"finetune.top_k={self.top_k}: finetune.mode=top_k needs at least 1 block.")
 
@@ -60,7 +74,7 @@ class FinetuneConfig:
 def make_trainable(upstream: Upstream, config: FinetuneConfig, up_to_layer: int | None = None) -> None:
     """Let those parameters require a gradient that `config` names, and no others.
 
-    Where it names LoRA, its matrices are added to the encoder.
+    Where it names LoRA or adapters, they are added to the encoder.
 
     up_to_layer: the last layer that is read, None for the last there is.
     Raises ConfigError where the upstream lacks what the mode needs.
@@ -73,6 +87,8 @@ def make_trainable(upstream: Upstream, config: FinetuneConfig, up_to_layer: int 
     else:
         for parameter in _chosen(upstream, config, up_to_layer):
             parameter.requires_grad_(True)
+    if config.adapter_width:
+        _add_adapters(upstream, config, _blocks_run(upstream, up_to_layer, config.mode))
     if not any(parameter.requires_grad for parameter in upstream.parameters()):
         raise ConfigError(
             f"finetune.mode={config.mode}: {upstream.display_name} has nothing to train in this mode; leave "
@@ -91,6 +107,24 @@ def set_training_mode(upstream: Upstream, training: bool) -> None:
     for module in upstream.modules():
         if isinstance(module, _BatchNorm):
             module.eval()
+
+
+@contextmanager
+def without_adapters(upstream: Upstream) -> Iterator[None]:
+    """Pass over the adapters beside feed-forward parts, so that what is computed neither has them nor changes them."""
+    adapters = [module for module in upstream.modules() if isinstance(module, ParallelAdapter)]
+    for adapter in adapters:
+        adapter.active = False
+    try:
+        yield
+    finally:
+        for adapter in adapters:
+            adapter.active = True
+
+
+def has_adapters(upstream: Upstream) -> bool:
+    """Whether there are adapters beside its feed-forward parts."""
+    return any(isinstance(module, ParallelAdapter) for module in upstream.modules())
 
 
 def merge_lora(upstream: Upstream) -> Upstream:
@@ -153,6 +187,23 @@ def _blocks_run(upstream: Upstream, up_to_layer: int | None, mode: str) -> list[
     # Hidden state l is the output of block l - 1, unless one block stands for several or some layers are no block's.
     one_layer_each = len(blocks) == upstream.num_layers - 1
     return blocks[:up_to_layer] if one_layer_each and up_to_layer is not None else blocks
+
+
+def _add_adapters(upstream: Upstream, config: FinetuneConfig, blocks: list[nn.Module]) -> None:
+    width = config.adapter_width
+    if has_adapters(upstream):
+        raise ConfigError(
+            f"finetune.adapter_width={width}: {upstream.display_name} has adapters from its earlier training, which "
+            f"train on with finetune.mode=all; leave adapter_width out."
+        )
+    for block in blocks:
+        if not hasattr(block, "parallel_adapter"):
+            raise ConfigError(
+                f"finetune.adapter_width={width}: the blocks of {upstream.display_name} have no place for an adapter; "
+                f"take an encoder of audiossl's own (such as wav2vec2, hubert, tera or mel_transformer), or LoRA."
+            )
+        up: Any = block.up  # the first layer of the feed-forward part
+        block.parallel_adapter = ParallelAdapter(up.in_features, width, config.adapter_noise)
 
 
 def _add_lora(upstream: Upstream, config: FinetuneConfig, blocks: list[nn.Module]) -> None:

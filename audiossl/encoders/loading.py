@@ -239,7 +239,8 @@ def _as_trained(
     with torch.random.fork_rng(devices=[]):  # what LoRA draws is overwritten at once
         make_trainable(upstream, structured(FinetuneConfig, file.finetune), file.up_to_layer)
     trained = {name: value for name, value in upstream.named_parameters() if value.requires_grad}
-    load_strict(upstream, state, expected=trained, what=f"the encoder {file.upstream!r}, fine-tuned as {folder} says")
+    expected = upstream.state_dict() if file.whole else trained
+    load_strict(upstream, state, expected=expected, what=f"the encoder {file.upstream!r}, fine-tuned as {folder} says")
     return merge_lora(upstream).requires_grad_(True)
 
 

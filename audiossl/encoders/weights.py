@@ -11,18 +11,25 @@ from torch import Tensor
 from audiossl.core.errors import CheckpointError
 from audiossl.core.files import file_sha256
 from audiossl.core.tensors import config_of, load_strict, read_tensors, write_tensors
+from audiossl.encoders.finetuning import has_adapters
 from audiossl.encoders.upstream import Upstream
 
 
 def save_upstream(upstream: Upstream, path: Path, card: Mapping[str, Any] | None = None) -> None:
     """An encoder as one file that `load_upstream(path)` reads: weights, registered name, configuration and a card.
 
-    Raises CheckpointError for an encoder without a registered name, or with LoRA matrices that are not merged.
+    Raises CheckpointError for an encoder without a registered name, with LoRA matrices that are not merged, or with
+    adapters.
     """
     if not upstream.name:
         raise CheckpointError(f"{type(upstream).__name__} was not loaded by a registered name, so no file can name it.")
     if any(".lora_" in name for name in upstream.state_dict()):
         raise CheckpointError("This encoder has LoRA matrices beside its weights; call merge_lora(upstream) first.")
+    if has_adapters(upstream):
+        raise CheckpointError(
+            "This encoder has adapters beside its blocks, which no file of an encoder alone describes; use the folder "
+            "of its run in place of one."
+        )
     description = {"upstream": upstream.name, "options": config_of(upstream), "card": dict(card or {})}
     write_tensors(path, upstream.state_dict(), description)
 

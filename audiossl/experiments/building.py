@@ -22,6 +22,7 @@ from audiossl.data.draws import at_speed
 from audiossl.data.leaks import check_leaks
 from audiossl.data.loader import augmentations_of, check_longest, make_loader
 from audiossl.data.manifests import read_manifest
+from audiossl.data.paired import Beside
 from audiossl.data.stream import StreamPlan, check_usable
 from audiossl.encoders.building import build_upstream
 from audiossl.encoders.loading import load_upstream
@@ -92,6 +93,8 @@ def build_downstream(config: Experiment, upstream: Upstream | None = None, *, fi
             task.standardize()
         if finetune:
             task.finetune(config.finetune)
+            # Layers copied from a teacher and statistics of features are no parameters that train.
+            task.stores_upstream = bool(config.distill.teacher)
     return task
 
 
@@ -129,7 +132,12 @@ def objective_name(config: PretrainExperiment) -> str:
 
 
 def batch_source(
-    task: Task, config: Any, cuts: Mapping[str, CutSet], split: str, features: SharedFeatures | None = None
+    task: Task,
+    config: Any,
+    cuts: Mapping[str, CutSet],
+    split: str,
+    features: SharedFeatures | None = None,
+    beside: Beside | None = None,
 ) -> BatchSource:
     """Batches of `train` (endless, shuffled) or of another split, for a trainer.
 
@@ -138,6 +146,7 @@ def batch_source(
     cuts: the rows of each split.
     split: the one that is wanted.
     features: where hidden states come from, and how rows become batches. None for sound, as `config` says.
+    beside: rows that come beside those of `train`. None for none.
     """
     stored = features.batches(split, config.seed) if features else None
     upstream: Upstream = task.upstream  # type: ignore[assignment]
@@ -149,7 +158,7 @@ def batch_source(
         if split != "train":  # else found at the first evaluation
             check_usable(cuts[split], plan)
         _warn_of_long(cuts[split], data, split)
-    return stored or (lambda start, rank, world: make_loader(cuts[split], plan.at(start, rank, world)))
+    return stored or (lambda start, rank, world: make_loader(cuts[split], plan.at(start, rank, world), beside))
 
 
 def _warn_of_long(cuts: Iterable[Cut], data: LoaderConfig, split: str) -> None:

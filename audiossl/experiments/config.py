@@ -21,7 +21,7 @@ from audiossl.data.subsets import read_amount, subset
 from audiossl.encoders.encoder_file import has_encoder_file
 from audiossl.encoders.finetuning import FinetuneConfig
 from audiossl.features.config import CacheConfig, FeaturesSetting
-from audiossl.training.config import TrainerConfig
+from audiossl.training.config import DistillConfig, TrainerConfig
 
 if TYPE_CHECKING:
     from lhotse import CutSet
@@ -155,6 +155,8 @@ class Experiment:
     False for layers as the encoder gives them."""
     finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
     """Which parameters of the encoder train beside the head."""
+    distill: DistillConfig = field(default_factory=DistillConfig)
+    """Distillation from a larger encoder in the same steps."""
     data: DataConfig = field(default_factory=DataConfig)
     """Manifests, and how their rows become batches."""
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
@@ -172,6 +174,13 @@ class Experiment:
     """Several learning rates, seeds, interfaces or heads at once."""
     seed: Seed = 0
     """Seed of the head's first weights, of the order of the rows and of the folds."""
+
+    def __post_init__(self) -> None:
+        if self.distill.teacher and self.finetune.mode == "none":
+            raise ConfigError(
+                f"distill.teacher={self.distill.teacher} trains the encoder, and finetune.mode=none keeps it as it is; "
+                f"set finetune.mode=all, for instance."
+            )
 
     @property
     def manifests(self) -> dict[str, Path]:
@@ -320,7 +329,9 @@ def inputs_of(config: Any) -> list[Path]:
     named = [str(data.dir), *(str(data.path(split)) for split in ("train", "dev", "test", "all"))]
     named += [str(path) for path in getattr(data, "mixed_paths", {}).values()]
     probed = getattr(config, "probe", None)
+    taught = getattr(config, "distill", None)
     named += [text for text in (config.upstream, getattr(config, "init", ""), probed.dir if probed else "") if text]
+    named += [text for text in (taught.teacher, taught.data) if text] if taught else []
     for options in ("upstream_options", "task", "interface_options", "objective_options"):
         named += _paths_among(getattr(config, options, {}))
     return [Path(text) for name in named if name not in UPSTREAMS for text in (name, name.partition(":")[2]) if text]
@@ -342,6 +353,7 @@ def default_out(path: Path | None, config: Any) -> Path:
         return Path("runs") / name / f"seed{config.seed}"
     upstream = config.upstream.replace("/", "_").replace(":", "_")
     finetuned = "" if config.finetune.mode == "none" else f"-{config.finetune.mode}"
+    finetuned += "-distilled" if config.distill.teacher else ""
     last = "-".join(["sweep", *config.sweep.axes]) if config.sweep.axes else f"seed{config.seed}"
     return Path("runs") / name / f"{upstream}-{config.interface}{finetuned}-{last}"
 

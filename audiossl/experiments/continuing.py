@@ -15,6 +15,7 @@ from audiossl.core.processes import is_main
 from audiossl.core.registry import UPSTREAMS
 from audiossl.core.tensors import config_of, read_tensors
 from audiossl.encoders.building import build_upstream
+from audiossl.encoders.finetuning import has_adapters
 from audiossl.encoders.heads import checkpoint_of_others, published_heads
 from audiossl.encoders.loading import load_upstream
 from audiossl.encoders.testing import noise, pad
@@ -38,6 +39,11 @@ def load_init(config: PretrainExperiment) -> tuple[PretrainExperiment, Upstream]
     loaded = load_upstream(config.init)
     if not loaded.name:
         raise CheckpointError(f"init={config.init} has no registered name, so no file could say what it is.")
+    if has_adapters(loaded):
+        raise CheckpointError(
+            f"init={config.init} has adapters beside its blocks, which pre-training cannot keep; name an encoder that "
+            f"was trained without finetune.adapter_width."
+        )
     if config.upstream and _target(config.upstream) != _target(loaded.name):
         raise ConfigError(
             f"upstream={config.upstream} contradicts init={config.init}, which is a {loaded.name}; leave upstream out."

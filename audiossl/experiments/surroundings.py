@@ -12,7 +12,7 @@ from audiossl.core.tensors import fingerprint
 from audiossl.core.types import Features
 from audiossl.encoders.upstream import Upstream
 from audiossl.experiments.cached_batches import fill, rows_used
-from audiossl.experiments.config import PretrainExperiment
+from audiossl.experiments.config import Experiment, PretrainExperiment
 from audiossl.features.access import open_source
 from audiossl.training.objective import RowStates, Surroundings
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 @contextmanager
 def surroundings_of(
-    config: PretrainExperiment, rows: Mapping[str, CutSet], accelerator: Accelerator
+    config: Experiment | PretrainExperiment, rows: Mapping[str, CutSet], accelerator: Accelerator
 ) -> Iterator[Surroundings]:
-    """Of a pre-training, until it ends.
+    """Of a training by an objective, until it ends.
 
-    config: of the pre-training.
-    rows: of train and dev.
+    config: of the training.
+    rows: by split.
     accelerator: which process this is, of how many, and on which device.
     """
     with ExitStack() as until_the_end:

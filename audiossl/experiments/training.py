@@ -22,6 +22,7 @@ from audiossl.experiments.building import (
 from audiossl.experiments.cached_batches import needs_of, open_features
 from audiossl.experiments.config import Experiment, PretrainExperiment, inputs_of
 from audiossl.experiments.continuing import load_init, take_heads
+from audiossl.experiments.distillation import build_distillation, distillation
 from audiossl.experiments.folder import LayerWeights, RunFacts, RunFolder
 from audiossl.experiments.identity.keys import identity_facts
 from audiossl.experiments.periodic_probe import ProbingEvaluator
@@ -54,20 +55,26 @@ def train_one(config: Experiment, out: Path, *, resume: bool = False, overwrite:
         # The fingerprint is of the weights as they come, before anything is added to them.
         upstream, upstream_fingerprint = encoder = load_identified(config.upstream, config.upstream_options)
         identity = identity_facts(asked, encoder, run.facts if resume else None)
+        objective = build_distillation(config, upstream, upstream_fingerprint)
         task = build_downstream(config, upstream)
         check_rows(task, config.data, cuts)
         warn_of_leaks(config.data, cuts)
         needs = needs_of(config, task, upstream_fingerprint, run.facts.features if resume else None)
         needs.check()
         accelerator = accelerator_of(config.trainer)
-        with open_features([needs], accelerator, config.trainer, cuts) as (features,):
-            sources = [batch_source(task, config, cuts, split, features) for split in ("train", "dev")]
+        facts = facts_of(task, accelerator.num_processes, upstream_fingerprint)  # without heads of a distillation
+        with (
+            open_features([needs], accelerator, config.trainer, cuts) as (features,),
+            distillation(task, objective, config, cuts["train"], accelerator) as beside,
+        ):
+            train = batch_source(task, config, cuts, "train", features, beside)
+            sources = [train, batch_source(task, config, cuts, "dev", features)]
             trackers = Trackers(config.trainer, out, as_dict(config))
             trainer = Trainer(task, config.trainer, out, *sources, seed=config.seed, trackers=trackers)
             # All that can be wrong before the first step was found: what an earlier run left may go.
             if accelerator.is_main_process:
-                facts = facts_of(task, accelerator.num_processes, upstream_fingerprint, features.form)
-                begin_single(run, config, task, replace(facts, **identity), resume=resume)
+                facts = replace(facts, features=features.form, **identity)
+                begin_single(run, config, task, facts, resume=resume)
             if not resume:
                 fit_statistics(task, sources[0], accelerator.device)
             say_if_nothing_was_left(run, before, trainer.fit(resume=resume).step)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from audiossl.nn.masking import valid_frames
+from audiossl.nn.parallel_adapter import beside
 from audiossl.nn.varlen import has_kernel, varlen_attention
 
 # Queries whose relative biases are held at a time: at 12 heads, 1024 x 3000 float32 are 150 MB.
@@ -238,6 +239,7 @@ class Block(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.activation_dropout = nn.Dropout(activation_dropout)
         self.adapter = Adapter(width, adapter_width, eps) if adapter_width else nn.Identity()
+        self.register_module("parallel_adapter", None)  # fine-tuning may add one
         # As BERT is initialised, and the family in fairseq (`init_bert_params`).
         for linear in (self.qkv, self.out, self.up, self.down):
             nn.init.normal_(linear.weight, std=0.02)
@@ -263,7 +265,8 @@ class Block(nn.Module):
         Returns (..., D).
         """
         x = self._attended(x, layout, by_distance)
-        change = self._transform(self.ffn_norm(x) if self.pre_norm else x)
+        read = self.ffn_norm(x) if self.pre_norm else x
+        change = beside(self.parallel_adapter, self._transform(read), read)
         if ffn_outputs is not None:
             ffn_outputs.append(change)
         x = x + change if self.pre_norm else self.ffn_norm(x + change)

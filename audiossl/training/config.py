@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
 
+from audiossl.core.errors import ConfigError
 from audiossl.core.ranges import Count, CountOrZero, NonNegative, Positive, Range, Share, ShareBelowOne, check_ranges
 
 TRACKERS_NAME = "trackers.json"  # in a run folder: its runs in trackers
@@ -63,3 +65,39 @@ class TrainerConfig:
 
     def __post_init__(self) -> None:
         check_ranges(self, "trainer")
+
+
+@dataclass(frozen=True)
+class DistillConfig:
+    """Distillation in the steps of fine-tuning (OS-KDFT). `distill: hubert_base` is short for `teacher: hubert_base`.
+
+    Each batch of the task has a batch of unlabelled sound beside it, of which the encoder under the head, the student,
+    predicts the hidden states of a frozen teacher.
+    """
+
+    SHORT: ClassVar[str] = "teacher"
+
+    teacher: str = ""
+    """The teacher, by a name, a path or any reference of an encoder. Empty for no distillation."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """Options of the objective, which `audiossl config objective:distil` lists: pairs of layers, copy_layers to begin
+    with the teacher's weights, cosine, states, and others."""
+    weight: NonNegative = 1.0
+    """What the loss of distillation is multiplied by. With 0 nothing is distilled, and copy_layers alone remains."""
+    data: str = ""
+    """Folder whose train.jsonl.gz has the unlabelled sound, or such a manifest. Empty for the task's training rows."""
+    curriculum: bool = False
+    """Whether rows of `data` give way to the task's, each with a probability that grows over the steps from 0 to 1."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "distill")
+        if "teacher" in self.options:
+            raise ConfigError("distill.options names a teacher; give it by distill.teacher.")
+        if self.curriculum and not self.data:
+            raise ConfigError("distill.curriculum=true goes from distill.data to the task's rows; name such data.")
+
+    @property
+    def manifest(self) -> Path:
+        """The manifest of the unlabelled sound, where `data` names one."""
+        path = Path(self.data)
+        return path if path.name.endswith((".jsonl", ".jsonl.gz")) else path / "train.jsonl.gz"

@@ -12,20 +12,24 @@ from lhotse.cut import Cut
 from torch import Tensor
 
 from audiossl.core.errors import AudioError, AudiosslError, ConfigError, TrainingError
+from audiossl.core.tensors import load_strict
 from audiossl.core.types import Batch, Features
 from audiossl.data.reading import place_of
 from audiossl.encoders.devices import device_of
-from audiossl.encoders.finetuning import FinetuneConfig, make_trainable, set_training_mode
+from audiossl.encoders.finetuning import FinetuneConfig, make_trainable, set_training_mode, without_adapters
+from audiossl.encoders.layers import last_layer
 from audiossl.encoders.long_audio import longest_whole_s
 from audiossl.encoders.long_states import long_moments, long_states
 from audiossl.encoders.upstream import Upstream
 from audiossl.nn.standardization import Standardization, Unit
 from audiossl.training.interface import Interface
+from audiossl.training.objective import Objective
 from audiossl.training.task import ParameterGroup, Prediction, Task
 
 # What a head that reads every frame of a recording may be given at once: an hour at 100 frames a second, and some more.
 MOST_FRAMES = 400_000
 MOST_BYTES = 2_000_000_000
+_DISTILLATION = "distillation."  # what the names of the tensors of a distillation in the same step begin with
 
 
 class Downstream(Task):
@@ -35,6 +39,7 @@ class Downstream(Task):
     A subclass has a `Config` dataclass, builds its head in the constructor and reads `self.sequence(batch)`. It writes
     `complete`, for what only the training data can say, such as the list of labels.
     reads_waveforms: it also reads `batch.wavs`, as a target for instance, which a feature cache does not have.
+    stores_upstream: checkpoints hold all of the upstream, for more than what trains is not as it was loaded.
     """
 
     Config: ClassVar[type]
@@ -45,6 +50,9 @@ class Downstream(Task):
         self.upstream = upstream.requires_grad_(False).eval()
         self.interface = interface
         self.finetuning = FinetuneConfig()
+        self.stores_upstream = False
+        self.distillation: Objective | None = None
+        self.distil_weight = 0.0
         self._asleep = False
         self._encoder: Callable[..., Features] | None = None
 
@@ -57,6 +65,37 @@ class Downstream(Task):
         make_trainable(self.upstream, config, self.interface.up_to_layer)
         self.finetuning = config
         self.train(self.training)
+
+    def distil(self, objective: Objective, weight: float) -> None:
+        """Train the upstream by an objective in the same step (OS-KDFT, arXiv:2305.17394).
+
+        It reads what a batch has `beside` it, and passes over adapters. It is to be called after `finetune`, before an
+        optimizer is built.
+
+        objective: on the same upstream.
+        weight: what its loss is multiplied by.
+        Raises ConfigError where it reads layers above those that train.
+        """
+        num_layers = self.upstream.num_layers
+        reads, trains = (last_layer(each.up_to_layer, num_layers) for each in (objective, self.interface))
+        if reads > trains:
+            raise ConfigError(
+                f"The distillation reads layer {reads} of the student, and the interface none above layer {trains}, so "
+                f"that nothing above it trains; choose pairs of lower layers, or an interface that reads all."
+            )
+        self.distillation, self.distil_weight = objective, weight
+        self.train(self.training)
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """The loss of a training step: with what a distillation adds, where there is one and the upstream trains."""
+        total, weight, logs = super().forward(batch)
+        if self.distillation is None or batch.beside is None or self._asleep:
+            return total, weight, logs
+        with without_adapters(self.upstream):
+            taught = self.distillation.loss(batch.beside)
+        logs = {**logs, "task_loss": total.detach(), "distil_loss": taught.total.detach()}
+        logs |= {f"distil_{name}": value for name, value in taught.logs.items()}
+        return total + self.distil_weight * taught.total, weight, logs
 
     def standardize(self) -> None:
         """Let the interface read layers that are standardised by training rows, which `fit` then estimates.
@@ -216,14 +255,18 @@ class Downstream(Task):
     @property
     def needs_fit(self) -> bool:
         standardization = self.interface.standardization
+        if self.distillation is not None and self.distillation.needs_fit:
+            return True
         return self.interface.needs_fit or (standardization is not None and standardization.needs_fit)
 
     def fit(self, batches: Iterable[Batch]) -> None:
-        """Estimate the standardisation of layers, then what the interface has to estimate of standardised ones.
+        """Estimate what a distillation needs, the standardisation of layers, and what the interface has to estimate.
 
         Raises TrainingError for hidden states that are not finite.
         """
         interface = self.interface
+        if self.distillation is not None and self.distillation.needs_fit:
+            self.distillation.fit(batch.beside for batch in batches if batch.beside is not None)
         if interface.standardization is not None and interface.standardization.needs_fit:
             interface.standardization.fit(self._finite_features(batch) for batch in batches)
         if interface.needs_fit:
@@ -248,12 +291,36 @@ class Downstream(Task):
         return [ParameterGroup("", head), ParameterGroup("upstream", upstream, self.finetuning.lr)]
 
     def trainable_state(self) -> dict[str, Tensor]:
-        """Head and interface, and those parameters of the upstream that train."""
+        """Head and interface, those parameters of the upstream that train, and the heads of a distillation."""
+        state = self._own_state()
+        if self.distillation is not None:
+            taught = self.distillation.trainable_state()
+            state |= {f"{_DISTILLATION}{name}": value for name, value in taught.items() if not _is_of_upstream(name)}
+        return state
+
+    def load_trainable_state(self, state: dict[str, Tensor]) -> None:
+        """Inverse of `trainable_state`. Heads of a distillation are left where it has ended."""
+        own = {name: value for name, value in state.items() if not name.startswith(_DISTILLATION)}
+        load_strict(self, own, expected=self._own_state(), what=type(self).__name__)
+        if self.distillation is not None:
+            taught = {name: value for name, value in self.distillation.state_dict().items() if _is_of_upstream(name)}
+            taught |= {name.removeprefix(_DISTILLATION): state[name] for name in state.keys() - own.keys()}
+            self.distillation.load_trainable_state(taught)
+
+    def _own_state(self) -> dict[str, Tensor]:
         trained = {f"upstream.{name}" for name, p in self.upstream.named_parameters() if p.requires_grad}
-        state = self.state_dict()
-        return {name: value for name, value in state.items() if not name.startswith("upstream.") or name in trained}
+        return {
+            name: value
+            for name, value in self.state_dict().items()
+            if not name.startswith(_DISTILLATION)
+            and (self.stores_upstream or not _is_of_upstream(name) or name in trained)
+        }
 
     @property
     def _upstream_trains(self) -> bool:
         """Now, that is: not in the first `freeze_steps` steps."""
         return not (self.upstream_is_frozen or self._asleep)
+
+
+def _is_of_upstream(name: str) -> bool:
+    return name.startswith("upstream.")

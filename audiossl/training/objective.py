@@ -95,6 +95,11 @@ class Objective(Task):
         """Seconds of the shortest crop that it can learn from."""
         return self.upstream.min_samples / self.upstream.sample_rate_hz
 
+    @property
+    def up_to_layer(self) -> int | None:
+        """The last layer of the encoder that the loss reads. None for the last there is."""
+        return None
+
     def prepare(self, surroundings: Surroundings) -> None:
         """Called once before a training that begins or goes on, before `fit`, with what it runs in."""
 

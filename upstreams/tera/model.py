@@ -19,6 +19,7 @@ from audiossl.core.ranges import Count, CountOrZero, Depth, Finite, NonNegative,
 from audiossl.encoders.upstream import Upstream
 from audiossl.nn import filterbank
 from audiossl.nn.masking import valid_frames
+from audiossl.nn.parallel_adapter import beside
 from audiossl.nn.transformer import Chosen, Layout, Padded
 from audiossl.nn.varlen import suits
 
@@ -84,6 +85,7 @@ class BertBlock(nn.Module):
         self.down = nn.Linear(config.ffn_width, width)
         self.ffn_norm = nn.LayerNorm(width, config.norm_eps)
         self.dropout = nn.Dropout(config.dropout)
+        self.register_module("parallel_adapter", None)  # fine-tuning may add one
 
     def forward(self, x: Tensor, layout: Layout, ffn_outputs: list[Tensor] | None = None) -> Tensor:
         """One block.
@@ -96,7 +98,7 @@ class BertBlock(nn.Module):
         qkv = self.qkv(x).unflatten(-1, (3, self.num_heads, -1))
         attended = layout.attend(qkv, None, self.attention_dropout if self.training else 0.0)
         x = self.attention_norm(x + self.dropout(self.out(attended)))
-        change = self.dropout(self.down(F.gelu(self.up(x))))
+        change = beside(self.parallel_adapter, self.dropout(self.down(F.gelu(self.up(x)))), x)
         if ffn_outputs is not None:
             ffn_outputs.append(change)
         x = self.ffn_norm(x + change)

@@ -123,6 +123,8 @@ def differences(before: Identity, now: Identity) -> list[str]:
 def files_of(config: Experiment) -> Iterator[tuple[str, Path]]:
     """The files that an experiment reads, by what they are: the manifests, and lists that its task names."""
     yield from config.manifests.items()
+    if config.distill.teacher and config.distill.data:
+        yield "distillation", config.distill.manifest
     for name, text in _texts(config.task, "task"):
         if "/" in text and Path(text).is_file():
             yield name, Path(text)

@@ -124,11 +124,11 @@ class DistilObjective(Objective):
     def may_skip_parameters(self) -> bool:
         """Layers above the last that predicts have no gradient, nor has a mask embedding where nothing is masked."""
         unused = bool(self.upstream.training_only) and not self.config.mask_prob
-        return (
-            super().may_skip_parameters
-            or unused
-            or max(student for student, _ in self.pairs) < self.upstream.num_layers - 1
-        )
+        return super().may_skip_parameters or unused or self.up_to_layer < self.upstream.num_layers - 1
+
+    @property
+    def up_to_layer(self) -> int:
+        return max(student for student, _ in self.pairs)
 
     @property
     def frame_ratio(self) -> float:
@@ -174,7 +174,7 @@ class DistilObjective(Objective):
 
     def _student(self, batch: Batch) -> tuple[list[Tensor], Tensor]:
         """Layers (B, T, D) of the student up to the last that predicts, and how many frames are real (B,)."""
-        last = max(student for student, _ in self.pairs)
+        last = self.up_to_layer
         if not self.config.mask_prob:
             features = self.upstream(batch.wavs, batch.lengths, up_to_layer=last)
             return list(features.layers), features.lengths

@@ -70,8 +70,8 @@ class Teacher:
         """
         if changed := surroundings.data.changed_sound:
             raise ConfigError(
-                f"{changed}, of which the cache has no states of the teacher; set objective_options.states=online, or "
-                f"leave that setting out."
+                f"{changed}, of which the cache has no states of the teacher; set states=online for it, or leave "
+                f"that setting out."
             )
         self._rows = {cut.id: cut for rows in surroundings.rows.values() for cut in rows}
         self._states_of = surroundings.keep_states(self.encoder, self.layers)
@@ -96,7 +96,7 @@ class Teacher:
         if sample_rate_hz != self.encoder.sample_rate_hz:
             raise ConfigError(
                 f"The teacher {self.reference!r} reads sound at {self.encoder.sample_rate_hz} Hz and the student at "
-                f"{sample_rate_hz} Hz; let its states be kept (objective_options.states=cache), without augmentation."
+                f"{sample_rate_hz} Hz; let its states be kept (states=cache), without augmentation."
             )
         place(self.encoder, batch.wavs.device)
         features = self.encoder(batch.wavs, batch.lengths, up_to_layer=self.layers[-1])
