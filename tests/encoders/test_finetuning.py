@@ -25,7 +25,13 @@ from audiossl.core.types import Batch, Features
 from audiossl.data.loader import make_loader
 from audiossl.data.manifests import read_manifest
 from audiossl.data.stream import StreamPlan
-from audiossl.encoders.finetuning import FinetuneConfig, make_trainable, merge_lora, set_training_mode
+from audiossl.encoders.finetuning import (
+    FinetuneConfig,
+    make_trainable,
+    merge_lora,
+    set_training_mode,
+    without_adapters,
+)
 from audiossl.encoders.upstream import Upstream
 from audiossl.encoders.weights import save_upstream
 from audiossl.experiments.building import build_downstream
@@ -445,3 +451,33 @@ def test_two_processes_give_the_losses_of_one(corpus: Path, tmp_path: Path, whic
         for name, value in last(one).items():  # steps counted by Adam: a block that was dropped everywhere has fewer
             if name.endswith("/step"):
                 assert torch.equal(value, last(tmp_path / "two")[name])
+
+
+@pytest.mark.parametrize("mode", ["all", "norm_and_bias"])
+def test_adapters_stand_beside_the_blocks_that_are_run(mode: Any) -> None:
+    upstream, wavs, lengths = tiny_waveform(), 0.1 * torch.randn(2, 3000), torch.tensor([3000, 2000])
+    plain = upstream(wavs, lengths).layers[-1]
+    make_trainable(upstream, FinetuneConfig(mode=mode, adapter_width=4), 2)
+    adapters = {name for name, _ in upstream.named_parameters() if ".parallel_adapter." in name}
+    assert {name.split(".")[1] for name in adapters} == {"0", "1"}
+    assert adapters <= training(upstream)
+    with torch.no_grad():
+        assert torch.equal(upstream(wavs, lengths).layers[-1], plain)  # nothing at first
+        for block in upstream.blocks[:2]:
+            torch.nn.init.normal_(block.parallel_adapter.up.weight)
+        changed = upstream(wavs, lengths)
+        assert not torch.allclose(changed.layers[-1], plain, atol=1e-3)
+        torch.testing.assert_close(upstream(wavs[1:, :2000]).layers[-1][0], changed.item(1)[-1])  # padding has no say
+        with without_adapters(upstream):
+            assert torch.equal(upstream(wavs, lengths).layers[-1], plain)
+    with pytest.raises(ConfigError, match="has adapters from its earlier training"):
+        make_trainable(upstream, FinetuneConfig(mode=mode, adapter_width=4))
+
+
+def test_adapters_have_their_conditions() -> None:
+    with pytest.raises(ConfigError, match="lets nothing train"):
+        FinetuneConfig(adapter_width=4)
+    foreign = load_upstream("log_mel")
+    foreign.blocks = torch.nn.ModuleList([torch.nn.Linear(4, 4)])
+    with pytest.raises(ConfigError, match="no place for an adapter"):
+        make_trainable(foreign, FinetuneConfig(mode="all", adapter_width=4))
