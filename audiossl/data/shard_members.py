@@ -20,6 +20,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple, Self
 
+from audiossl.core.addresses import CREDENTIALS, is_refused
 from audiossl.core.errors import AudioError, first_line
 from audiossl.core.files import is_url
 from audiossl.data.containers import HeldFile
@@ -171,6 +172,8 @@ def _fetched(url: str, start: int, count: int) -> bytes:
                 f"a folder."
             ) from error
         except Exception as error:  # each of the packages behind fsspec has errors of its own
+            if is_refused(error):
+                raise PlaceError(f"{url} cannot be read ({first_line(error)}); {CREDENTIALS}.") from error
             if pause_s is None:
                 raise PlaceError(
                     f"{url} does not answer ({first_line(error)}); see whether it can be reached, and go on."

@@ -114,9 +114,11 @@ def _own_rows(place: str, manifest: str) -> Iterator[Cut]:
     if not is_url(manifest):
         yield from read_manifest(manifest)
         return
-    with tempfile.TemporaryDirectory() as folder, open_place(manifest) as file:
+    with open_place(manifest) as file:
+        content = file.read()
+    with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / f"rows{_MANIFEST}"
-        copy.write_bytes(file.read())
+        copy.write_bytes(content)
         yield from read_manifest(copy, shards_at=place)
 
 

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, NamedTuple
 
-from audiossl.core.errors import ManifestError, first_line
+from audiossl.core.addresses import CREDENTIALS, is_refused
+from audiossl.core.errors import AudiosslError, ManifestError, first_line
 from audiossl.core.files import is_url
 from audiossl.data.containers import HeldFile
 from audiossl.data.shard_members import BLOCK, ShardMember, digest_of
@@ -48,7 +49,7 @@ def files_at(place: str) -> list[str]:
     if not is_url(place):
         path = Path(place).absolute()
         if not path.exists():
-            raise ManifestError(f"There is no {place}; name a folder or URL of shards, or the tars themselves.")
+            raise _missing(place)
         return sorted(str(file) for file in path.iterdir() if file.is_file()) if path.is_dir() else [str(path)]
     import fsspec
 
@@ -57,26 +58,41 @@ def files_at(place: str) -> list[str]:
     try:
         system, root = fsspec.core.url_to_fs(place)
         names = system.ls(root, detail=False)
+    except FileNotFoundError as error:
+        raise _missing(place) from error
     except Exception as error:  # each of the packages behind fsspec has errors of its own
-        raise ManifestError(f"{place} cannot be listed ({first_line(error)}); name its tars one by one.") from error
+        fix = CREDENTIALS if is_refused(error) else "name its tars one by one"
+        raise ManifestError(f"{place} cannot be listed ({first_line(error)}); {fix}.") from error
     return [f"{place.rstrip('/')}/{PurePosixPath(str(name)).name}" for name in sorted(names)]
+
+
+def _missing(place: str) -> ManifestError:
+    return ManifestError(f"There is no {place}; name a folder or URL of shards, or the tars themselves.")
 
 
 @contextmanager
 def open_place(place: str) -> Iterator[IO[bytes]]:
-    """A file to read, by its path or URL. Raises ManifestError for one that cannot be."""
+    """A file to read, by its path or URL. What is done with it must be reading alone.
+
+    Raises ManifestError for one that cannot be opened or, behind a URL, read to where it is asked for.
+    """
     import fsspec
 
     try:
         if is_url(place):
             system, path = fsspec.core.url_to_fs(place)
-            file = system.open(path, "rb")
+            with system.open(path, "rb") as file:
+                yield file
         else:
-            file = open(place, "rb")  # noqa: SIM115  closed below
+            with open(place, "rb") as file:
+                yield file
+    except AudiosslError:
+        raise
+    except FileNotFoundError as error:
+        raise _missing(place) from error
     except Exception as error:  # each of the packages behind fsspec has errors of its own
-        raise ManifestError(f"{place} cannot be read ({first_line(error)}); see whether it is there.") from error
-    with file:
-        yield file
+        fix = CREDENTIALS if is_refused(error) else "see whether it can be reached, and try again"
+        raise ManifestError(f"{place} cannot be read ({first_line(error)}); {fix}.") from error
 
 
 def files_in(tar: str) -> Iterator[TarFile]:

@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 import soundfile
 from fsspec.implementations.memory import MemoryFileSystem
+from toys.buckets import forget_s3, s3_bucket, web_of
 from toys.core import write_corpus
 from toys.shards import member_of, rows_in, shards_of
 
 from audiossl.core.errors import AudioError, ManifestError
+from audiossl.data import shard_members
 from audiossl.data.checks import validate
 from audiossl.data.fields import read_field
 from audiossl.data.reading import read_cut
@@ -78,10 +80,73 @@ def test_our_own_by_their_manifests_behind_a_url_or_by_their_tars_alone(shards, 
         found = cuts_from_shards(places)
         assert member_of(next(iter(found.splits["train"]))).tar.startswith(bucket)
         same_rows(found.splits["train"], rows_in(shards))
-    with pytest.raises(ManifestError, match=r"memory://none cannot be listed|memory://none has no tar"):
+    with pytest.raises(ManifestError, match=r"There is no memory://none; name a folder or URL"):
         cuts_from_shards(["memory://none"])
-    with pytest.raises(ManifestError, match=r"gone\.tar cannot be read"):
+    with pytest.raises(ManifestError, match=r"There is no .*gone\.tar; name"):
         cuts_from_shards([f"{bucket}/gone.tar"])
+
+
+def read_first(cuts):
+    shard_members._read.cache_clear()
+    return read_cut(next(iter(cuts)), 16000)
+
+
+def test_shards_in_s3(shards, monkeypatch):
+    bucket = s3_bucket(monkeypatch)
+    monkeypatch.setenv(ADDRESSES, bucket)
+    fs, root = fsspec.core.url_to_fs(bucket)
+    fs.put(str(shards), f"{root}/shards", recursive=True)
+    found = cuts_from_shards([f"{bucket}/shards"]).splits["train"]
+    same_rows(found, rows_in(shards))
+    for place in ("s3://no-such-bucket/shards", f"{bucket}/none", f"{bucket}/none.tar"):
+        with pytest.raises(ManifestError, match=f"There is no {place}; name"):
+            cuts_from_shards([place])
+    tar = member_of(next(iter(found))).tar
+    whole = fs.cat_file(tar)
+    fs.pipe_file(tar, whole[:1500])
+    with pytest.raises(AudioError, match=r"000000\.tar is truncated"):
+        read_first(found)
+    fs.rm(tar)
+    with pytest.raises(AudioError, match=r"000000\.tar is missing; put it back"):
+        read_first(found)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    forget_s3()
+    with pytest.raises(AudioError, match="cannot be read .*; give the credentials that its package looks for"):
+        read_first(found)
+    with pytest.raises(ManifestError, match="cannot be listed .*; give the credentials"):
+        cuts_from_shards([f"{bucket}/shards"])
+    forget_s3()
+
+
+def test_shards_on_the_web(shards, monkeypatch):
+    monkeypatch.setattr(shard_members, "_PAUSES_S", (0.0,))
+    with web_of(shards) as web:
+        monkeypatch.setenv(ADDRESSES, f"{web.address} simplecache::{web.address}")
+        found = cuts_from_shards([web.address]).splits["train"]
+        same_rows(found, rows_in(shards))
+        tar = member_of(next(iter(found))).tar
+        for manner, said in (
+            ("whole", "only given whole, not in parts; put simplecache:: before it"),
+            ("cut", "does not answer .*; see whether it can be reached, and go on"),
+            (503, "does not answer .*503"),
+            (401, "cannot be read .*401.*; give the credentials"),
+        ):
+            web.manner = manner
+            with pytest.raises(AudioError, match=said):
+                read_first(found)
+        web.manner = "whole"
+        kept = cuts_from_shards([f"simplecache::{tar}"]).splits["train"]
+        assert len(read_first(kept))
+        web.manner = "cut"
+        with pytest.raises(ManifestError, match=r"\.tar cannot be read .*; see whether it can be reached, and try"):
+            cuts_from_shards([tar])
+        web.manner = "parts"
+        for place in (f"{web.address}/none", f"{web.address}/none.tar"):
+            with pytest.raises(ManifestError, match=f"There is no {place}; name"):
+                cuts_from_shards([place])
+    with pytest.raises(AudioError, match="does not answer"):
+        read_first(found)
 
 
 def test_tars_of_others(tmp_path):

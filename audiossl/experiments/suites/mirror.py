@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from audiossl.core.addresses import CREDENTIALS, is_refused
 from audiossl.core.errors import AudiosslError, ConfigError, OutputError, first_line
 from audiossl.core.files import cache_folder, is_url, read_json, unwritable, write_json
 from audiossl.core.locks import lock_file, try_lock_file
@@ -283,8 +284,9 @@ class Mirror:
             named = Path(str(getattr(error, "filename", None) or "/"))
             if named.is_relative_to(self.path.parent):
                 raise unwritable(named, error) from error
+            fix = f"{CREDENTIALS}. What" if is_refused(error) else "what"
             raise OutputError(
-                f"{self.url} cannot be {done} ({first_line(error)}); what was computed is whole in {self.path}, and "
+                f"{self.url} cannot be {done} ({first_line(error)}); {fix} was computed is whole in {self.path}, and "
                 f"the same command goes on."
             ) from error
 

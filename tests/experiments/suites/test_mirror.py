@@ -11,6 +11,7 @@ from typing import Any
 import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
+from toys.buckets import forget_s3, s3_bucket
 from toys.suites import WORDS, CountingExecutor, ToySuite
 
 from audiossl.core.errors import ConfigError, OutputError
@@ -26,9 +27,13 @@ CELL = "cells/toy/words/log_mel/seed0.json"
 OTHER = "log_mel,num_features=20"
 
 
-@pytest.fixture(params=["memory", "file"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+@pytest.fixture(params=["memory", "file", pytest.param("s3", marks=[pytest.mark.slow, pytest.mark.long])])
+def url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Of a place that nobody has written to."""
+    if request.param == "s3":
+        yield f"{s3_bucket(monkeypatch)}/results"
+        forget_s3()
+        return
     MemoryFileSystem.store.clear()
     yield "memory://bucket/results" if request.param == "memory" else f"file://{tmp_path}/shared/results"
     MemoryFileSystem.store.clear()
