@@ -142,18 +142,17 @@ def test_no_half_file_is_seen(toy: ToySuite, tmp_path: Path, monkeypatch: pytest
 def test_what_could_not_be_sent_goes_with_the_next_command(
     toy: ToySuite, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kind = type(Mirror(url).fs)
-    original = kind.pipe_file
+    kept = Mirror(url).fs  # the one of all, which fsspec keeps
 
     def refused(*given: Any, **more: Any) -> None:
         raise PermissionError("no such key")
 
-    monkeypatch.setattr(kind, "pipe_file", refused)
-    with pytest.raises(OutputError, match="cannot be written"):
-        run(toy, url)
+    with monkeypatch.context() as patched:
+        patched.setattr(kept, "pipe_file", refused)
+        with pytest.raises(OutputError, match=r"cannot be written \(no such key\); give the credentials .* What was"):
+            run(toy, url)
     assert len([line for line in toy.lines if "cannot be written" in line]) == 1
     assert behind(url) == {}
-    monkeypatch.setattr(kind, "pipe_file", original)
     assert run(toy, url) == []
     assert behind(url) == here(results_at(url))
 
