@@ -10,7 +10,10 @@ CARDS: tuple[Card, ...] = (
         "audiossl.downstreams.speaker_verification.task:SpeakerVerification",
         "Whether two recordings are of one speaker, by the cosine of their embeddings.",
         "Snyder et al., X-vectors, 2018; Desplanques et al., ECAPA-TDNN, 2020, arXiv:2005.07143",
-        commands={"verify": "audiossl.downstreams.speaker_verification.cli:verify"},
+        commands={
+            "verify": "audiossl.downstreams.speaker_verification.cli:verify",
+            "diarize": "audiossl.downstreams.speaker_verification.diarizing.cli:diarize",
+        },
         toy={"head": "pooled", "projector_width": 16, "embedding_width": 8},
     ),
 )

@@ -202,10 +202,12 @@ class SpeakerVerification(Downstream):
 
     def scores(self, pairs: Pairs, embeddings: Floats) -> Floats:
         """(N,) cosines, the mean embedding taken out first where it is to be."""
+        return scores_of(pairs, self.compared(embeddings))
+
+    def compared(self, embeddings: Floats) -> Floats:
+        """(N, E) the vectors whose cosines are the scores: of length 1, less the mean embedding where it is to be."""
         units = normalised(embeddings)
-        if self.config.subtract_mean:
-            units = units - self.get_buffer("mean_embedding").cpu().numpy()
-        return scores_of(pairs, units)
+        return units - self.get_buffer("mean_embedding").cpu().numpy() if self.config.subtract_mean else units
 
     @property
     def calibration(self) -> Calibration | None:

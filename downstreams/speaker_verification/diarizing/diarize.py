@@ -1,0 +1,151 @@
+"""Who speaks when in a long recording: `audiossl diarize`, by any run of speaker verification."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from audiossl.core.errors import AudioError, AudiosslError, ConfigError
+from audiossl.data.annotations import read_annotations
+from audiossl.data.reading import place_of
+from audiossl.data.turns import Turn, rttm_name
+from audiossl.downstreams.speaker_verification.diarizing.clustering import (
+    Ints,
+    Speakers,
+    agglomerative,
+    centres_of,
+    groups_of,
+    means_of,
+    spectral,
+)
+from audiossl.downstreams.speaker_verification.diarizing.config import DiarizeOptions
+from audiossl.downstreams.speaker_verification.diarizing.speech import Stretch, levels_of, speech_of, united_stretches
+from audiossl.downstreams.speaker_verification.diarizing.turns import turns_in
+from audiossl.downstreams.speaker_verification.diarizing.windows import embed_windows, windows_in
+from audiossl.downstreams.speaker_verification.task import SpeakerVerification
+from audiossl.downstreams.speaker_verification.trials import normalised
+from audiossl.encoders.long_audio import recording_of
+from audiossl.experiments.run import Run
+from audiossl.metrics.clusters import Floats
+
+if TYPE_CHECKING:
+    from lhotse.cut import Cut
+
+
+@runtime_checkable
+class FindsTurns(Protocol):
+    """A task that says itself who speaks when, frame by frame for instance."""
+
+    def turns_of_recording(self, cut: Cut) -> list[Turn]: ...
+
+
+@dataclass(frozen=True)
+class Diarization:
+    """Who speaks when.
+
+    recording: the id of the row, for a file its name without ending.
+    duration_s: of the recording.
+    turns: by time. Those of clustering do not overlap.
+    """
+
+    recording: str
+    duration_s: float
+    turns: list[Turn]
+
+    @property
+    def speakers(self) -> list[str]:
+        """In the order in which they are first heard."""
+        return list(dict.fromkeys(turn.speaker for turn in self.turns))
+
+    def speaks_s(self, speaker: str) -> float:
+        """Seconds in all."""
+        return sum(turn.end_s - turn.start_s for turn in self.turns if turn.speaker == speaker)
+
+    def as_json(self) -> dict[str, Any]:
+        """Times in milliseconds' precision."""
+        return {
+            "id": self.recording,
+            "duration_s": round(self.duration_s, 3),
+            "num_speakers": len(self.speakers),
+            "speakers": {speaker: round(self.speaks_s(speaker), 3) for speaker in self.speakers},
+            "turns": [[round(turn.start_s, 3), round(turn.end_s, 3), turn.speaker] for turn in self.turns],
+        }
+
+
+def diarize(run: Run, cut: Cut, options: DiarizeOptions | None = None) -> Diarization:
+    """Who speaks when in a recording of any length, of which a chunk is in memory.
+
+    run: of speaker_verification, or of a task that finds turns itself, which reads no options.
+    cut: the recording, a row of `cuts_of`.
+    options: how speech is found, embedded and clustered.
+    Raises AudiosslError for a run of another task, AudioError for a recording without speech, ConfigError for more
+    speakers than windows, or agglomerative clustering without a threshold.
+    """
+    task, options = run.task, options or DiarizeOptions()
+    if isinstance(task, FindsTurns):
+        return Diarization(cut.id, cut.duration, task.turns_of_recording(cut))
+    if not isinstance(task, SpeakerVerification):
+        raise AudiosslError(
+            f"{run.folder} is a run of {run.config.downstream}, which knows no speakers; give one of "
+            f"speaker_verification."
+        )
+    speech = _speech(cut, task.upstream.sample_rate_hz, options)
+    windows = windows_in(speech, options.window_s, options.hop_s, cut.duration)
+    if options.num_speakers and options.num_speakers > len(windows):
+        raise ConfigError(
+            f"{place_of(cut)} has {len(windows)} windows of speech, too few for num_speakers={options.num_speakers}; "
+            f"give fewer speakers, or shorter windows."
+        )
+    vectors = embed_windows(task, cut, windows, whole=options.context == "recording")
+    units = normalised(task.compared(vectors))
+    centres = centres_of(units, _clusters(task, units, options))
+    return Diarization(cut.id, cut.duration, turns_in(speech, windows, units @ centres.T, options.min_turn_s))
+
+
+def _speech(cut: Cut, sample_rate_hz: int, options: DiarizeOptions) -> list[Stretch]:
+    """When anybody speaks. Raises AudioError where nobody does."""
+    if options.speech:
+        return _named_speech(cut, options)
+    levels = levels_of(recording_of(cut, sample_rate_hz).blocks(), sample_rate_hz)
+    found = speech_of(levels, options)
+    if not found:
+        lasts = f"lasts {cut.duration:g} s, in which" if len(levels) else f"lasts {cut.duration:g} s only:"
+        raise AudioError(
+            f"{place_of(cut)} {lasts} nothing stands out from the rest as speech does; name the speech with --speech "
+            f"TABLE, or give another recording."
+        )
+    return found
+
+
+def _named_speech(cut: Cut, options: DiarizeOptions) -> list[Stretch]:
+    """The speech of a table, in which a file may be named with or without its folder and ending."""
+    names = {"", str(cut.id), rttm_name(str(cut.id)), Path(place_of(cut)).stem}
+    own = [row for row in read_annotations(options.speech) if row.path in names or Path(row.path).stem in names]
+    if not own:
+        raise AudioError(f"{options.speech} has no line for {cut.id}; check the names in it.")
+    late = max(row.end_s for row in own)
+    if late > cut.duration + 0.05:
+        raise AudioError(
+            f"{options.speech} has speech until {late:g} s, and {place_of(cut)} ends at {cut.duration:g} s; correct it."
+        )
+    return united_stretches([Stretch(row.start_s, min(row.end_s, cut.duration)) for row in own])
+
+
+def _clusters(task: SpeakerVerification, units: Floats, options: DiarizeOptions) -> Ints:
+    """(N,) clusters of windows."""
+    groups = groups_of(units, options.most_windows)
+    means = means_of(units, groups)
+    speakers = Speakers(options.num_speakers, options.min_speakers, options.max_speakers)
+    if options.method == "spectral":
+        return spectral(means, speakers)[groups]
+    threshold = options.threshold
+    if threshold is None:
+        if task.calibration is None and options.num_speakers is None:
+            raise ConfigError(
+                "The run has no calibration, so that no cosine says who is who; give --threshold, --num-speakers or "
+                "--method spectral."
+            )
+        threshold = 0.0 if task.calibration is None else -task.calibration.offset / task.calibration.scale
+    least = options.min_speaker_s / options.hop_s * len(means) / len(units)
+    return agglomerative(means, threshold, speakers, least)[groups]
