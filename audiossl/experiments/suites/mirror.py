@@ -27,6 +27,8 @@ from audiossl.experiments.suites.results import LOCK_FILE, RESULTS_FILE
 
 # Where a file is seen while it grows. Object stores show it when it is whole.
 _GROWING = ("file", "local", "sftp", "ssh", "smb", "ftp", "hdfs", "arrow_hdfs", "webhdfs")
+# They have no folders, and asking for one may make a bucket of a misspelt name.
+_BUCKETS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "oss", "oci")
 _AT_ONCE = 2**25  # bytes of a file that is sent in one call
 _Files = dict[str, Any]
 
@@ -242,14 +244,15 @@ class Mirror:
         content: of it. None for what is on the disk when it is read.
         """
         source, target = self.path / name, PurePosixPath(self._at(name))
-        protocols = [self.fs.protocol] if isinstance(self.fs.protocol, str) else self.fs.protocol
-        grows = not set(protocols).isdisjoint(_GROWING)
+        protocols = {self.fs.protocol} if isinstance(self.fs.protocol, str) else set(self.fs.protocol)
+        grows = not protocols.isdisjoint(_GROWING)
         part = str(target.with_name(f".{target.name[:32]}.{uuid.uuid4().hex[:8]}.part") if grows else target)
         large = content is None and source.stat().st_size > _AT_ONCE
         if content is None:
             content = b"" if large else source.read_bytes()
         with self._reaching("written"):
-            self.fs.makedirs(str(target.parent), exist_ok=True)
+            if protocols.isdisjoint(_BUCKETS):
+                self.fs.makedirs(str(target.parent), exist_ok=True)
             if large:
                 self.fs.put_file(str(source), part)
             else:

@@ -139,6 +139,28 @@ def test_no_half_file_is_seen(toy: ToySuite, tmp_path: Path, monkeypatch: pytest
     assert results_at(url) != tmp_path / "shared"
 
 
+def test_s3_as_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No bucket is made of a misspelt name, and what is refused is said before anything is computed."""
+    monkeypatch.setenv("AUDIOSSL_CACHE", str(tmp_path))
+    url = f"{s3_bucket(monkeypatch)}/results"
+    with working_folder(url, print) as place:
+        place.path.mkdir()
+        (place.path / "suite.json").write_text("{}")
+    assert behind(url) == {"suite.json": b"{}"}
+    mirror = Mirror("s3://misspelt/results")
+    assert not mirror.pull()
+    mirror.path.mkdir()
+    (mirror.path / "suite.json").write_text("{}")
+    with pytest.raises(OutputError, match=r"^s3://misspelt/results cannot be written \(.*bucket does not exist"):
+        mirror.finish()
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    forget_s3()
+    with pytest.raises(OutputError, match=r"cannot be read \(.*\); give the credentials that its package looks for"):
+        results_at(url)
+    forget_s3()
+
+
 def test_what_could_not_be_sent_goes_with_the_next_command(
     toy: ToySuite, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
