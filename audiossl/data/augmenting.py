@@ -1,28 +1,40 @@
-"""Augmentations of the library audiomentations by their names, on the sound of training rows.
+"""NamedAugmentations by their names, one after another, on the sound of training rows.
 
-data.augment=[{name: AddGaussianSNR, min_snr_db: 5, max_snr_db: 20, p: 0.5}]
+data.augment=[{name: noise, path: musan, kind: noise, snr_db: [0, 15], p: 0.5}, {name: TanhDistortion, p: 0.1}]
 
-The library draws from the global generators of Python and numpy. They are set for each row and put back afterwards, so
-that what becomes of a row follows from the seed, the epoch and the row, in whichever process it is read.
+Names in small letters are the toolkit's own (`audiossl.data.augmentations`). All others are of the library
+audiomentations, which draws from the global generators of Python and numpy. They are set for each row and put back
+afterwards, so that what becomes of a row follows from the seed, the epoch and the row, in whichever process it is read.
 """
 
 from __future__ import annotations
 
+import hashlib
+import importlib.metadata
 import inspect
+import json
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from audiossl.core.errors import AudioError, ConfigError, did_you_mean, first_line
+from audiossl.data.augmentations import builtin
+from audiossl.data.copies import DrawnBy, copy_of, of_copy
 from audiossl.data.draws import random_of
+from audiossl.data.fields import read_field
 from audiossl.data.sound_file import Wave
+
+if TYPE_CHECKING:
+    from lhotse.cut import Cut
 
 _EXTRA = "audiossl-toolkit[augment]"
 _UNUSABLE = ("AdjustDuration", "Padding", "Trim", "Lambda")  # other lengths by design, or options that YAML has not
+_LIBRARIES = ("audiomentations", "numpy", "scipy", "soundfile", "soxr")  # what changed sound depends on
 
 
 class NamedAugmentations:
@@ -30,30 +42,60 @@ class NamedAugmentations:
 
     asked: for each its name with its options, as `data.augment` has them.
     sample_rate_hz: of the sound.
-    seed: of the run.
-    Raises ConfigError for names and options that the library does not take, before any row is read, and where it is
-    not installed.
+    rows: the training set.
+    Raises ConfigError for names and options that are not there, AudioError and ManifestError for recordings that are
+    not, before any row is read, and ConfigError where a library is not installed.
     """
 
-    def __init__(self, asked: Sequence[Mapping[str, Any]], sample_rate_hz: int, seed: int) -> None:
-        self.sample_rate_hz, self.seed = sample_rate_hz, seed
-        library = _library()
-        self._changes = [(str(each["name"]), self._built(library, place, each)) for place, each in enumerate(asked)]
+    def __init__(self, asked: Sequence[Mapping[str, Any]], sample_rate_hz: int, rows: Iterable[Cut] = ()) -> None:
+        self.asked, self.sample_rate_hz = asked, sample_rate_hz
+        self._own: dict[int, builtin.SoundChange[Any]] = {}
+        self._changes: list[tuple[str, Callable[..., Wave]]] = []
+        for place, each in enumerate(asked):
+            name, options = str(each["name"]), {key: value for key, value in each.items() if key != "name"}
+            where = f"data.augment[{place}] ({name})"
+            if name in builtin.BUILT_IN:
+                self._own[place] = builtin.build(name, options, sample_rate_hz, where, rows)
+            change = self._own.get(place) or self._built(_library(name), place, each)
+            self._changes.append((name, change))
 
-    def __call__(self, sound: Wave, row: str, epoch: int, draw: int = 0) -> Wave:
+    def __call__(self, sound: Wave, cut: Cut, by: DrawnBy) -> Wave:
         """Changed sound (S,) of sound (S,).
 
         sound: of the row.
-        row: its id.
-        epoch: which one.
-        draw: how often the epoch had the row before.
+        cut: the row.
+        by: what decides what is drawn for it.
         Raises ConfigError for another length, and AudioError for NaN or infinity.
         """
-        with _drawing_from(random_of(row, self.seed, epoch, draw, " augment").getrandbits(32)):
-            for name, change in self._changes:
-                changed = change(samples=sound, sample_rate=self.sample_rate_hz)
-                sound = _checked(np.asarray(changed, np.float32), len(sound), f"{name} of data.augment", f"row {row}")
+        with _drawing_from(random_of(cut.id, *by, " augment").getrandbits(32)):
+            for place, (name, change) in enumerate(self._changes):
+                if place in self._own:
+                    rng = random_of(cut.id, *by, f" augment {place}")
+                    changed = change(sound, rng, cut.id, read_field(cut, "speaker"))
+                else:
+                    changed = change(samples=sound, sample_rate=self.sample_rate_hz)
+                sound = _checked(
+                    np.asarray(changed, np.float32), len(sound), f"{name} of data.augment", f"row {cut.id}"
+                )
         return sound
+
+    def check(self) -> None:
+        """Raise AudioError or ConfigError for recordings that cannot be used, before the first step."""
+        for own in self._own.values():
+            own.check()
+
+    def identity(self) -> str:
+        """A hash of all that changed sound depends on beside the row: options, recordings, code and libraries."""
+        here = Path(__file__).parent
+        code = [here / "augmenting.py", here / "draws.py", here / "copies.py", *(here / "augmentations").glob("*.py")]
+        described = {
+            "asked": list(self.asked),
+            "rate": self.sample_rate_hz,
+            "recordings": [own.state() for own in self._own.values()],
+            "code": [hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(code)],
+            "libraries": [_version(name) for name in _LIBRARIES],
+        }
+        return hashlib.sha256(json.dumps(described, sort_keys=True, default=str).encode()).hexdigest()[:32]
 
     def _built(self, library: ModuleType, place: int, asked: Mapping[str, Any]) -> Callable[..., Wave]:
         """An augmentation that was tried on a second of noise."""
@@ -74,14 +116,40 @@ class NamedAugmentations:
         return made
 
 
-def _library() -> ModuleType:
+class CopyChange:
+    """Makes the sound of marked copies, and leaves that of other rows as it is.
+
+    augmentations: of `data.augment`.
+    """
+
+    def __init__(self, augmentations: NamedAugmentations) -> None:
+        self._augmentations, self.identity = augmentations, augmentations.identity()
+
+    def __call__(self, cut: Cut, sound: Wave) -> Wave:
+        """Sound (S,) of sound (S,) of a row. Raises as `NamedAugmentations` does."""
+        number = copy_of(cut)
+        return sound if number is None else self._augmentations(sound, cut, of_copy(number))
+
+
+def _library(name: str) -> ModuleType:
+    """The library that has all other names."""
+    if name.islower():
+        raise ConfigError(f"data.augment names {name!r}, which is not there. {did_you_mean(name, builtin.BUILT_IN)}")
     try:
         import audiomentations
     except ImportError as error:
         raise ConfigError(
-            f"data.augment needs the package audiomentations, which is not installed; run `pip install {_EXTRA}`."
+            f"data.augment names {name}, for which it needs the package audiomentations, which is not installed; run "
+            f"`pip install {_EXTRA}`, or use what needs none: {', '.join(builtin.BUILT_IN)}."
         ) from error
     return audiomentations  # type: ignore[no-any-return]
+
+
+def _version(library: str) -> str:
+    try:
+        return importlib.metadata.version(library)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
 
 
 def _kind(library: ModuleType, name: str) -> Any:

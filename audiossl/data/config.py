@@ -41,8 +41,9 @@ class LoaderConfig:
     """In training, each row is played at one of these speeds, drawn anew in every epoch, [0.9, 1.0, 1.1] for instance.
     Pitch changes with it (speed perturbation, Ko et al., 2015). Empty for none."""
     augment: list[dict[str, Any]] = field(default_factory=list)
-    """In training, augmentations of the library audiomentations that change the sound of a row one after another, drawn
-    anew in every epoch, such as [{name: AddGaussianSNR, min_snr_db: 5, max_snr_db: 20, p: 0.5}]. Empty for none."""
+    """In training, augmentations that change the sound of a row one after another, drawn anew in every epoch, such as
+    [{name: noise, path: musan, kind: noise, snr_db: [0, 15], p: 0.5}]. noise, reverberation, babble, codec, band_limit
+    and gain are the toolkit's own, other names the library audiomentations'. Empty for none."""
     order: Literal["random", "shards"] = "random"
     """How the rows of a training epoch follow each other: all at random, or as their shards do, which come in random
     order and are read one after another. 'shards' needs rows that `audiossl data shards` has written."""
@@ -61,7 +62,7 @@ class LoaderConfig:
         for place, each in enumerate(self.augment):
             if not isinstance(each.get("name"), str):
                 raise ConfigError(
-                    f"data.augment[{place}]={each} has no name; write {{name: AddGaussianSNR, p: 0.5}}, for instance."
+                    f"data.augment[{place}]={each} has no name; write {{name: gain, p: 0.5}}, for instance."
                 )
         for name, shares in self.compose.items():
             check_shares(shares, f"data.compose.{name}")

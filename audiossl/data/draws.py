@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from audiossl.core.errors import ManifestError
 from audiossl.data.config import LoaderConfig
+from audiossl.data.copies import DrawnBy, drawn_by, marked
 from audiossl.data.fields import read_field
 from audiossl.data.mixing import Composition, Group
 from audiossl.data.reading import path_of
@@ -53,11 +54,12 @@ class EpochDraws:
     rows: those that are used in training.
     config: how they become batches.
     seed: of the run.
+    copies: how many changed copies of each row come in turn. 0 for a new one in every epoch.
     Raises ManifestError for a row without the field to balance by, and for shares of what no row has.
     """
 
-    def __init__(self, rows: Iterable[Cut], config: LoaderConfig, seed: int) -> None:
-        self.config, self.seed = config, seed
+    def __init__(self, rows: Iterable[Cut], config: LoaderConfig, seed: int, copies: int = 0) -> None:
+        self.config, self.seed, self.copies = config, seed, copies
         self._rows = RowStore(config.pool_size)
         self._durations_s, self._rates_hz = array("d"), array("L")
         self._ids: list[str] = []  # only where speeds are drawn by them
@@ -133,14 +135,12 @@ class EpochDraws:
 
     def cut(self, use: Use, epoch: int) -> Cut:
         """A row as it is used in an epoch: played at its speed, and cropped."""
-        cut = self._rows[use.row]
-        if self.config.speeds:
-            cut = at_speed(cut, self._speed(use.row, epoch, use.draw))
-        longest_s = self.config.max_crop_s
-        return cut if longest_s is None else crop(cut, longest_s, self.seed, epoch, use.draw)
+        by = drawn_by(self.seed, epoch, use.draw, self.copies)
+        cut = as_used(self._rows[use.row], self.config, by)
+        return marked(cut, by.epoch) if self.copies and self.config.augment else cut
 
     def _speed(self, row: int, epoch: int, draw: int) -> float:
-        return random_of(self._ids[row], self.seed, epoch, draw, " speed").choice(self.config.speeds)
+        return _speed_of(self._ids[row], self.config, drawn_by(self.seed, epoch, draw, self.copies))
 
     def _lasts_s(self, row: int, epoch: int, draw: int) -> float:
         """How long `cut` will last, without making it."""
@@ -209,6 +209,22 @@ def balanced(numbers: Mapping[str, Sequence[int]], seed: str) -> list[int]:
             drawn += rng.sample(members, min(wanted, len(members)))
             wanted -= len(members)
     return drawn
+
+
+def as_used(cut: Cut, config: LoaderConfig, by: DrawnBy) -> Cut:
+    """A row played at its speed, and cropped.
+
+    cut: the row.
+    config: the speeds, and how long a crop is.
+    by: what decides what is drawn for it.
+    """
+    if config.speeds:
+        cut = at_speed(cut, _speed_of(cut.id, config, by))
+    return cut if config.max_crop_s is None else crop(cut, config.max_crop_s, *by)
+
+
+def _speed_of(row: str, config: LoaderConfig, by: DrawnBy) -> float:
+    return random_of(row, *by, " speed").choice(config.speeds)
 
 
 def crop(cut: Cut, longest_s: float, seed: int, epoch: int, draw: int = 0) -> Cut:

@@ -14,7 +14,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from audiossl.core.errors import AudioError, AudiosslError, ManifestError
 from audiossl.core.types import Batch, Position
-from audiossl.data.augmenting import NamedAugmentations
+from audiossl.data.augmenting import CopyChange, NamedAugmentations
+from audiossl.data.copies import drawn_by
 from audiossl.data.paired import Beside, PairedStream
 from audiossl.data.reading import place_of, read_cut
 from audiossl.data.shard_members import PlaceError
@@ -60,12 +61,15 @@ def collate(
     return Batch(wavs, lengths, tuple(cuts), position)
 
 
-def make_loader(cuts: CutSet, plan: StreamPlan, beside: Beside | None = None) -> DataLoader[Batch]:
+def make_loader(
+    cuts: CutSet, plan: StreamPlan, beside: Beside | None = None, *, change: CopyChange | None = None
+) -> DataLoader[Batch]:
     """A loader of `Batch`es that are ready for the network, for the process that `plan` is for.
 
     cuts: the rows.
     plan: how they become batches.
     beside: in training, other rows, of which each batch has some beside it. None for none.
+    change: changes the sound of marked copies outside training. None where there are none.
     Raises ManifestError at once for rows that cannot be used, AudioError for sound that cannot when it is read. In
     training with `skip_bad`, such sound is left out.
     """
@@ -75,7 +79,7 @@ def make_loader(cuts: CutSet, plan: StreamPlan, beside: Beside | None = None) ->
     if plan.config.num_workers:
         workers = {"num_workers": plan.config.num_workers, "persistent_workers": plan.train, "prefetch_factor": 4}
     return _Loader(
-        _Reader(plan),
+        _Reader(cuts, plan, change),
         sampler=PairedStream(cuts, plan, beside) if beside else BatchStream(cuts, plan),
         batch_size=None,
         pin_memory=torch.cuda.is_available(),
@@ -106,11 +110,16 @@ def check_longest(cuts: Iterable[Cut], plan: StreamPlan) -> None:
         )
 
 
-def augmentations_of(plan: StreamPlan) -> NamedAugmentations | None:
-    """What changes the sound of training rows. None for nothing. Raises ConfigError for what cannot be used."""
+def augmentations_of(cuts: Iterable[Cut], plan: StreamPlan) -> NamedAugmentations | None:
+    """What changes the sound of training rows. None for nothing.
+
+    cuts: the training rows.
+    plan: of the stream.
+    Raises ConfigError, AudioError and ManifestError for what cannot be used.
+    """
     if not (plan.train and plan.config.augment):
         return None
-    return NamedAugmentations(plan.config.augment, plan.sample_rate_hz, plan.seed)
+    return NamedAugmentations(plan.config.augment, plan.sample_rate_hz, cuts)
 
 
 class _Reading(NamedTuple):
@@ -126,10 +135,14 @@ class _Reader(Dataset[Any]):
     The stream itself stays in the main process, so the order never depends on the number of workers.
     """
 
-    def __init__(self, plan: StreamPlan) -> None:
+    def __init__(self, cuts: Iterable[Cut], plan: StreamPlan, change: CopyChange | None) -> None:
         self.sample_rate_hz, self.min_samples = plan.sample_rate_hz, plan.min_samples
         self.skip_bad = plan.train and plan.config.skip_bad
-        self._augmentations = augmentations_of(plan)
+        self._change: Callable[[Item, int, Wave], Wave] | None = None
+        if augmentations := augmentations_of(cuts, plan):
+            self._change = partial(_augmented, augmentations, plan)
+        elif change is not None:
+            self._change = partial(_copied, change)
 
     def __getitem__(self, item: Item) -> _Reading | AudiosslError:
         reading = self._read(item)
@@ -149,13 +162,12 @@ class _Reader(Dataset[Any]):
             return self._without_bad(item) if self.skip_bad and _is_bad(error) else error
 
     def _batch(self, item: Item) -> Batch:
-        augment = self._augmentations
         return collate(
             item.cuts,
             self.sample_rate_hz,
             min_samples=self.min_samples,
             position=item.position,
-            change=None if augment is None else partial(_augmented, augment, item),
+            change=None if self._change is None else partial(self._change, item),
         )
 
     def _without_bad(self, item: Item) -> _Reading | AudiosslError:
@@ -174,9 +186,13 @@ class _Reader(Dataset[Any]):
         return _Reading(self._batch(Item(item.position, list(cuts), draws)), left_out)
 
 
-def _augmented(augment: NamedAugmentations, item: Item, number: int, sound: Wave) -> Wave:
+def _augmented(augment: NamedAugmentations, plan: StreamPlan, item: Item, number: int, sound: Wave) -> Wave:
     """The changed sound of the row with a number in a batch."""
-    return augment(sound, item.cuts[number].id, item.position.epoch, item.draws[number])
+    return augment(sound, item.cuts[number], drawn_by(plan.seed, item.position.epoch, item.draws[number], plan.copies))
+
+
+def _copied(change: CopyChange, item: Item, number: int, sound: Wave) -> Wave:
+    return change(item.cuts[number], sound)
 
 
 def _is_bad(error: AudiosslError) -> bool:

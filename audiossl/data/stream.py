@@ -65,6 +65,8 @@ class StreamPlan:
     """The longest sound that can be used, at that rate. None for no limit."""
     seed: int = 0
     """What is drawn in training depends on it."""
+    copies: int = 0
+    """In training, how many changed copies of each row come in turn. 0 for a new one in every epoch."""
     train: bool = False
     """Endless and shuffled, else one pass in a fixed order in which each row occurs exactly once."""
     start: Position | None = None
@@ -87,16 +89,27 @@ class StreamPlan:
             )
 
     @classmethod
-    def of(cls, encoder: HasInputFormat, config: LoaderConfig, *, seed: int = 0, train: bool = False) -> Self:
+    def of(
+        cls, encoder: HasInputFormat, config: LoaderConfig, *, seed: int = 0, train: bool = False, copies: int = 0
+    ) -> Self:
         """The plan of batches for an encoder.
 
         encoder: what takes the sound.
         config: how rows become batches.
         seed: of what is drawn in training.
         train: whether the stream is endless and shuffled.
+        copies: how many changed copies of each row come in turn.
         """
         rate, shortest, longest = encoder.sample_rate_hz, encoder.min_samples, encoder.max_samples
-        return cls(config, sample_rate_hz=rate, min_samples=shortest, max_samples=longest, seed=seed, train=train)
+        return cls(
+            config,
+            sample_rate_hz=rate,
+            min_samples=shortest,
+            max_samples=longest,
+            seed=seed,
+            train=train,
+            copies=copies if train else 0,
+        )
 
     def at(self, start: Position | None, rank: int, world_size: int) -> Self:
         """The same plan for one process of `world_size`, after the position `start`."""
@@ -135,7 +148,7 @@ class BatchStream(Sampler[Item]):
     def __init__(self, cuts: CutSet, plan: StreamPlan) -> None:
         self.plan, pool_size = plan, plan.config.pool_size
         if plan.train:
-            self._draws = EpochDraws(_usable_rows(cuts, plan), plan.config, plan.seed)
+            self._draws = EpochDraws(_usable_rows(cuts, plan), plan.config, plan.seed, plan.copies)
             return
         # What fits into the pool is read from its file once, not in every pass.
         held = list(islice(cuts, pool_size + 1))

@@ -17,6 +17,7 @@ import torch
 from audiossl.core.errors import AudioError
 from audiossl.core.terminal import progress
 from audiossl.core.types import Batch, Features
+from audiossl.data.augmenting import CopyChange
 from audiossl.data.config import LoaderConfig
 from audiossl.data.loader import collate, make_loader
 from audiossl.data.reading import place_of
@@ -47,6 +48,7 @@ def encode_rows(
     device: torch.device | str | None = None,
     precision: str = "fp32",
     title: str = "",
+    change: CopyChange | None = None,
 ) -> Iterator[Encoded]:
     """Hidden states of every row, batch by batch.
 
@@ -62,6 +64,7 @@ def encode_rows(
     device: the best one where it is left out (see `audiossl.encoders.devices.place`).
     precision: 'bf16' for autocast. For weights in bfloat16 see `load_upstream`.
     title: of a progress bar, which appears where a terminal looks. None without it.
+    change: makes the sound of marked copies. None where no row is one.
     Raises ManifestError, AudioError, ConfigError for a layer that is not there.
     """
     where = place(upstream, device)
@@ -72,7 +75,7 @@ def encode_rows(
         yield Encoded(batch, _encode_in_chunks(upstream, batch, where, **how))
     if too_long and not cuts:
         return
-    batches: Iterable[Batch] = make_loader(cuts, StreamPlan.of(upstream, config))
+    batches: Iterable[Batch] = make_loader(cuts, StreamPlan.of(upstream, config), change=change)
     if title:
         batches = progress(batches, title, total=num_batches(cuts, config))
     for batch in batches:

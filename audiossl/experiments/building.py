@@ -151,10 +151,11 @@ def batch_source(
     stored = features.batches(split, config.seed) if features else None
     upstream: Upstream = task.upstream  # type: ignore[assignment]
     data = features.data if features else config.data
-    plan = StreamPlan.of(upstream, data, seed=config.seed, train=split == "train")
+    plan = StreamPlan.of(upstream, data, seed=config.seed, train=split == "train", copies=config.cache.copies)
     if stored is None:  # before the first step, and before anything is written
         check_longest(cuts[split], plan)
-        augmentations_of(plan)
+        if augmentations := augmentations_of(cuts[split], plan):
+            augmentations.check()
         if split != "train":  # else found at the first evaluation
             check_usable(cuts[split], plan)
         _warn_of_long(cuts[split], data, split)

@@ -6,14 +6,18 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
 from audiossl.core.types import Batch, BatchSource
+from audiossl.data.augmenting import CopyChange
 from audiossl.data.config import LoaderConfig
+from audiossl.data.copies import marked, of_copy
+from audiossl.data.draws import as_used
+from audiossl.data.loader import augmentations_of
 from audiossl.data.stream import StreamPlan
 from audiossl.experiments.config import Experiment
 from audiossl.experiments.feature_form import FormChoice, choose_form, why_not, why_not_pooled
@@ -25,6 +29,7 @@ from audiossl.training.downstream import Downstream
 
 if TYPE_CHECKING:
     from lhotse import CutSet
+    from lhotse.cut import Cut
 
 _log = logging.getLogger(__name__)
 
@@ -38,6 +43,7 @@ class SharedFeatures:
     cuts: the rows by split.
     data: how rows become batches.
     means: whether the heads get the mean over time of frames that are stored.
+    copies: how many changed copies of each training row come in turn.
     """
 
     form: Form
@@ -45,6 +51,7 @@ class SharedFeatures:
     cuts: Mapping[str, CutSet]
     data: LoaderConfig
     means: bool = False
+    copies: int = 0
 
     @property
     def vectors(self) -> bool:
@@ -56,7 +63,7 @@ class SharedFeatures:
         source, cuts = self.source, self.cuts[split]
         if source is None:
             return None
-        plan = StreamPlan.of(source.upstream, self.data, seed=seed, train=split == "train")
+        plan = StreamPlan.of(source.upstream, self.data, seed=seed, train=split == "train", copies=self.copies)
         return lambda start, rank, world: cached_batches(source, cuts, plan.at(start, rank, world), means=self.means)
 
 
@@ -72,6 +79,7 @@ class FeatureNeeds:
     form: of an earlier part of the same run, which stays. None where there is none.
     precision: of autocast.
     device: where the encoder runs.
+    change: makes the sound of changed copies. None where no row is one.
     """
 
     task: Downstream
@@ -82,10 +90,11 @@ class FeatureNeeds:
     form: Form | None = None
     precision: str = "fp32"
     device: torch.device | str = "cpu"
+    change: CopyChange | None = None
 
     def check(self) -> None:
         """Raise ConfigError, before anything is computed, for a cache that would change the result."""
-        choose_form(self.asked, self.task, self.data, lambda form: True)
+        choose_form(self.asked, self.task, self.data, lambda form: True, self.cache.copies)
 
     def choose_form(self, splits: Sequence[CutSet]) -> FormChoice:
         """The form for the rows of these splits together. Raises ConfigError as `check` does."""
@@ -98,7 +107,7 @@ class FeatureNeeds:
             source.store.close()
             return missing <= source.store.budget.left
 
-        return choose_form(self.asked, self.task, self.data, fits)
+        return choose_form(self.asked, self.task, self.data, fits, self.cache.copies)
 
     def open_source(self, form: Form, world: int = 1, beside: FeatureSource | None = None) -> FeatureSource:
         """Hidden states of the layers that the task's interface reads.
@@ -117,6 +126,7 @@ class FeatureNeeds:
             device=self.device,
             world=world,
             beside=beside,
+            change=self.change,
         )
 
     @property
@@ -130,7 +140,7 @@ class FeatureNeeds:
 
         That follows from the task and the data alone, so that batches are the same in every form and with it off.
         """
-        one_vector = self.means and not why_not(self.task, self.data)
+        one_vector = self.means and not why_not(self.task, self.data, self.cache.copies)
         return replace(self.data, num_buckets=1) if one_vector else self.data
 
     def evaluation_batches(self, cuts: CutSet) -> Iterator[Batch] | None:
@@ -180,11 +190,12 @@ def open_features(
     Raises ConfigError for a cache that would change the result.
     """
     rank, world = accelerator.process_index, accelerator.num_processes
-    needs = [replace(each, device=accelerator.device) for each in needs]
-    data = needs[0].data
-    splits = {split: rows_used(rows, data) if split == "train" else rows for split, rows in cuts.items()}
+    data, copies = needs[0].data, needs[0].cache.copies
+    change = _copy_change(needs[0], cuts["train"]) if copies else None
+    needs = [replace(each, device=accelerator.device, change=change) for each in needs]
+    passes = passes_of(cuts, data, copies)
     # One process looks at what is missing and what fits, since the others might see another moment of the disk.
-    found: list[Any] = [[each.choose_form(list(splits.values())) for each in needs] if rank == 0 else None]
+    found: list[Any] = [[each.choose_form([one.rows for one in passes]) for each in needs] if rank == 0 else None]
     choices: list[FormChoice] = broadcast_object_list(found)[0]
     sources: dict[Any, FeatureSource] = {}
     features: list[SharedFeatures] = []
@@ -195,20 +206,71 @@ def open_features(
         if choice.form != "off" and key not in sources:
             sources[key] = each.open_source(choice.form, world, next(iter(sources.values()), None))
         means = each.means and choice.form == "frames"
-        features.append(SharedFeatures(choice.form, sources.get(key), cuts, each.loading, means))
+        features.append(SharedFeatures(choice.form, sources.get(key), cuts, each.loading, means, copies))
     # Stores are closed however training ends, so that what was added last is not lost.
     try:
         if sources:
-            fill(list(sources.values()), splits, data, accelerator, trainer)
+            fill(list(sources.values()), passes, data, accelerator, trainer)
         yield features
     finally:
         for source in sources.values():
             source.store.close()
 
 
+class Pass(NamedTuple):
+    """Rows that the encoder runs over once.
+
+    what: they are called.
+    rows: with ids of which none comes twice.
+    epoch: of training, which reads them first. None for rows of evaluations.
+    """
+
+    what: str
+    rows: CutSet
+    epoch: int | None
+
+
+def passes_of(cuts: Mapping[str, CutSet], data: LoaderConfig, copies: int = 0) -> list[Pass]:
+    """What the encoder runs over: the rows of each split, and in their place the copies of those of `train`.
+
+    cuts: the rows by split.
+    data: how rows become batches.
+    copies: how many changed copies of each training row are kept.
+    """
+    passes = []
+    for split, rows in cuts.items():
+        if split != "train":
+            passes.append(Pass(split, rows, None))
+            continue
+        used = rows_used(rows, data)
+        passes += [Pass(split, used, 0)] if not copies else []
+        for number in range(copies):
+            passes.append(Pass(f"{split} (copy {number + 1} of {copies})", _copies(used, data, number), number))
+    return passes
+
+
+def _copies(rows: CutSet, data: LoaderConfig, number: int) -> CutSet:
+    """The rows as copies of a number, each made when it is met."""
+
+    def copied(cut: Cut) -> Cut:
+        used = as_used(cut, data, of_copy(number))
+        return marked(used, number) if data.augment else used
+
+    return rows.map(copied)
+
+
+def _copy_change(needs: FeatureNeeds, rows: CutSet) -> CopyChange | None:
+    """What makes the sound of copies of the training rows. None where it stays."""
+    augmentations = augmentations_of(rows, StreamPlan.of(needs.task.upstream, needs.data, train=True))
+    if augmentations is None:
+        return None
+    augmentations.check()
+    return CopyChange(augmentations)
+
+
 def fill(
     sources: Sequence[FeatureSource],
-    splits: Mapping[str, CutSet],
+    passes: Sequence[Pass],
     data: LoaderConfig,
     accelerator: Accelerator,
     trainer: TrainerConfig,
@@ -216,24 +278,22 @@ def fill(
     """Compute what is missing, a share in each process.
 
     sources: of one encoder, which runs once for all of them.
-    splits: the rows that are used.
+    passes: the rows that are used.
     data: how rows become batches.
     accelerator: which process this is, of how many.
     trainer: the settings that say how often each row will be read.
     """
     rank, world = accelerator.process_index, accelerator.num_processes
-    surveys = {split: joint_survey([source.survey(rows) for source in sources]) for split, rows in splits.items()}
+    surveys = [joint_survey([source.survey(each.rows) for source in sources]) for each in passes]
     accelerator.wait_for_everyone()  # nobody adds to the cache while others look at what it holds
-    for split, survey in surveys.items():
-        # Where training ends before its first epoch does, rows are computed when they are read.
-        if survey.missing_rows and not (split == "train" and _num_epochs(survey, data, trainer) < 1):
+    for (what, rows, epoch), survey in zip(passes, surveys, strict=True):
+        # Where training ends before their epoch does, rows are computed when they are read.
+        if survey.missing_rows and (epoch is None or _num_epochs(survey, data, trainer) >= epoch + 1):
             if rank == 0:
-                _log.info("%s", announcement(split, survey))
+                _log.info("%s", announcement(what, survey))
             first, *others = sources
             total_s = survey.missing_s / world
-            first.extract(
-                splits[split], share=(rank, world), num_workers=data.num_workers, total_s=total_s, others=others
-            )
+            first.extract(rows, share=(rank, world), num_workers=data.num_workers, total_s=total_s, others=others)
     accelerator.wait_for_everyone()
     for source in sources:
         source.store.refresh()

@@ -181,6 +181,11 @@ class Experiment:
                 f"distill.teacher={self.distill.teacher} trains the encoder, and finetune.mode=none keeps it as it is; "
                 f"set finetune.mode=all, for instance."
             )
+        if self.cache.copies and self.finetune.mode != "none":
+            raise ConfigError(
+                f"cache.copies={self.cache.copies} keeps what a frozen encoder gives, and finetune.mode="
+                f"{self.finetune.mode} trains it; leave one of them out."
+            )
 
     @property
     def manifests(self) -> dict[str, Path]:
@@ -264,6 +269,11 @@ class PretrainExperiment:
     """Seed of the first weights and of the order of the rows."""
 
     def __post_init__(self) -> None:
+        if self.cache.copies:
+            raise ConfigError(
+                f"cache.copies={self.cache.copies} is for heads on a frozen encoder, and pre-training hears new sound "
+                f"in every epoch; leave it out."
+            )
         every = self.trainer.eval_every
         if self.probe.every and (not every or self.probe.every % every):
             raise ConfigError(

@@ -19,7 +19,7 @@ class FormChoice(NamedTuple):
 
 
 def choose_form(
-    asked: FeaturesSetting, task: Downstream, data: LoaderConfig, fits: Callable[[Form], bool]
+    asked: FeaturesSetting, task: Downstream, data: LoaderConfig, fits: Callable[[Form], bool], copies: int = 0
 ) -> FormChoice:
     """The form that is asked for, or for 'auto' the smallest that changes nothing and fits the budget.
 
@@ -27,16 +27,18 @@ def choose_form(
     task: the head on its encoder.
     data: how rows become batches.
     fits: whether what is missing in that form fits. It is asked last, since it walks through the rows.
+    copies: how many changed copies of each training row are kept.
     Raises ConfigError where what is asked for would change the result.
     """
     if asked == "off":
         return FormChoice("off", "as asked for")
-    wrong = why_not(task, data)
+    wrong = why_not(task, data, copies)
     not_pooled = why_not_pooled(task)
     if asked != "auto":
         reason = wrong or (not_pooled if asked == "pooled" else "")
         if reason:
-            raise ConfigError(f"features={asked} would change the result: {reason}; set features=auto or off.")
+            kept = ", or cache.copies=4 for four changed copies of each row" if not why_not(task, data, 1) else ""
+            raise ConfigError(f"features={asked} would change the result: {reason}; set features=auto or off{kept}.")
         return FormChoice(asked, "as asked for")
     # 'auto' never fails: what would change the result, or does not fit, is computed in every epoch.
     if wrong:
@@ -50,14 +52,20 @@ def choose_form(
     return FormChoice("off", "the hidden states of all frames do not fit the budget (cache.max_gb)")
 
 
-def why_not(task: Downstream, data: LoaderConfig) -> str:
-    """Why hidden states that were computed once are not those of every epoch. '' where they are."""
+def why_not(task: Downstream, data: LoaderConfig, copies: int = 0) -> str:
+    """Why hidden states that were computed once are not those of every epoch, or of a copy. '' where they are.
+
+    task: the head on its encoder.
+    data: how rows become batches.
+    copies: how many changed copies of each training row are kept.
+    """
     if not task.upstream_is_frozen:
         return f"finetune.mode={task.finetuning.mode} changes the encoder in every step"
+    changed = data.changed_sound
     if data.max_crop_s is not None:
-        return f"data.max_crop_s={data.max_crop_s:g} cuts another part of a recording in every epoch"
-    if data.changed_sound:
-        return data.changed_sound
+        changed = f"data.max_crop_s={data.max_crop_s:g} cuts another part of a recording in every epoch"
+    if changed and not copies:
+        return changed
     if getattr(getattr(task.upstream, "config", None), "padding", "exact") != "exact":
         return "with legacy padding, hidden states depend on the batch that a recording is in"
     if task.reads_waveforms:

@@ -11,7 +11,7 @@ from accelerate import Accelerator
 from audiossl.core.tensors import fingerprint
 from audiossl.core.types import Features
 from audiossl.encoders.upstream import Upstream
-from audiossl.experiments.cached_batches import fill, rows_used
+from audiossl.experiments.cached_batches import fill, passes_of
 from audiossl.experiments.config import Experiment, PretrainExperiment
 from audiossl.features.access import open_source
 from audiossl.training.objective import RowStates, Surroundings
@@ -44,8 +44,7 @@ def surroundings_of(
                 world=accelerator.num_processes,
             )
             until_the_end.callback(source.store.close)
-            splits = {split: rows_used(cuts, config.data) if split == "train" else cuts for split, cuts in rows.items()}
-            fill([source], splits, config.data, accelerator, config.trainer)
+            fill([source], passes_of(rows, config.data), config.data, accelerator, config.trainer)
 
             def states_of(cuts: Sequence[Cut]) -> Features:
                 features = source.batch(cuts).features

@@ -11,6 +11,7 @@ import torch
 from audiossl.core.errors import ConfigError
 from audiossl.core.files import cache_folder
 from audiossl.core.types import Batch
+from audiossl.data.augmenting import CopyChange
 from audiossl.data.stream import BatchStream, StreamPlan
 from audiossl.encoders.upstream import Upstream
 from audiossl.features.config import CacheConfig, Form
@@ -43,6 +44,7 @@ def open_source(
     device: torch.device | str | None = None,
     world: int = 1,
     beside: FeatureSource | None = None,
+    change: CopyChange | None = None,
 ) -> FeatureSource:
     """A source of hidden states of an upstream, with the entry of the cache that is its own.
 
@@ -55,6 +57,7 @@ def open_source(
     device: where the encoder runs, the best one where it is left out.
     world: processes that share the budget.
     beside: another source in the same cache, which shares the budget too.
+    change: makes the sound of marked copies. None where no row is one.
     """
     chosen, dtype = tuple(layers), cache.dtype_of(form)
     description = describe_entry(upstream, fingerprint, layers=chosen, form=form, dtype=dtype, precision=precision)
@@ -72,6 +75,7 @@ def open_source(
         device=device,
         batch_s=cache.batch_s,
         utterances=beside.utterances if beside else None,
+        change=change,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from audiossl.core.ranges import NonNegative, check_ranges
+from audiossl.core.ranges import CountOrZero, NonNegative, check_ranges
 
 # What an entry holds of a recording. Probes read 'statistics', which no head is trained on.
 Form = Literal["off", "frames", "pooled", "statistics"]
@@ -29,6 +29,10 @@ class CacheConfig:
     """Most seconds of sound, padding included, that are encoded at once when the cache is filled. A longer recording is
     alone in its batch. 0 for one recording at a time, whose states are then the same to the bit whatever else is kept.
     Null for 0, on a GPU 160."""
+    copies: CountOrZero = 0
+    """How many changed copies of each training row are kept, where data.augment, data.speeds or data.max_crop_s change
+    it in every epoch. Epoch e then hears copy e modulo that number, whatever the seed. 0 for none, and for new sound in
+    every epoch."""
 
     def __post_init__(self) -> None:
         check_ranges(self, "cache")

@@ -31,6 +31,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from audiossl.data.copies import copy_of
+from audiossl.data.fields import read_field
 from audiossl.data.local import sources_in
 from audiossl.data.reading import path_of
 from audiossl.data.shard_members import ShardMember
@@ -164,13 +166,27 @@ def utterance_of(cut: Cut) -> str | None:
 
 
 class Utterances:
-    """The names of manifest rows' utterances (`utterance_of`). A file is looked at once, not in every epoch."""
+    """The names of manifest rows' utterances (`utterance_of`). A file is looked at once, not in every epoch.
 
-    def __init__(self) -> None:
+    changed_by: a hash of what changes the sound of marked copies.
+    """
+
+    def __init__(self, changed_by: str = "") -> None:
+        self._changed_by = changed_by
         self._known: dict[tuple[Any, ...], str | None] = {}
 
     def of(self, cut: Cut) -> str | None:
-        """The name of a row's utterance as its files were when they were looked at first. None as in `utterance_of`."""
+        """The name of a row's utterance as its files were when they were looked at first. None as in `utterance_of`.
+
+        That of a marked copy follows from the row's id too, by which its changes are drawn.
+        """
+        base, number = self._of_sound(cut), copy_of(cut)
+        if base is None or number is None:
+            return base
+        described = json.dumps([base, str(cut.id), number, self._changed_by, read_field(cut, "speaker")])
+        return hashlib.blake2b(described.encode(), digest_size=16).hexdigest()
+
+    def _of_sound(self, cut: Cut) -> str | None:
         path = path_of(cut)
         if path is None:
             return utterance_of(cut)
@@ -181,7 +197,7 @@ class Utterances:
 
     def unchanged(self, cut: Cut) -> bool:
         """Whether the files are still what they were when they were looked at first."""
-        return self.of(cut) == utterance_of(cut)
+        return self._of_sound(cut) == utterance_of(cut)
 
 
 def _state(file: str) -> list[Any]:

@@ -17,6 +17,7 @@ from torch import Tensor
 from audiossl.core.errors import ConfigError
 from audiossl.core.terminal import share_bar
 from audiossl.core.types import Batch, Features, Position
+from audiossl.data.augmenting import CopyChange
 from audiossl.data.config import LoaderConfig
 from audiossl.data.loader import collate
 from audiossl.data.stream import BatchStream, pack
@@ -74,6 +75,7 @@ class FeatureSource:
     batch_s: most seconds of sound that are encoded at once, 0 for one recording at a time. 0, or 160 on a GPU, where it
     is left out.
     utterances: names of utterances that another source has looked up.
+    change: makes the sound of marked copies. None where no row is one.
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class FeatureSource:
         device: torch.device | str | None = None,
         batch_s: float | None = None,
         utterances: Utterances | None = None,
+        change: CopyChange | None = None,
     ) -> None:
         self.upstream, self.store, self.layers, self.form = upstream, store, tuple(layers), form
         self.widths = tuple(_stored_width(width, form) for width in upstream.widths)
@@ -96,7 +99,8 @@ class FeatureSource:
         # Matrix products round differently beside other recordings. Alone, the states of one are the same to the bit
         # whatever else is stored, which costs a CPU little. A GPU would idle.
         self.batch_s = (0.0 if self.device.type == "cpu" else 160.0) if batch_s is None else batch_s
-        self.utterances = utterances or Utterances()
+        self.utterances = utterances or Utterances(change.identity if change else "")
+        self._change = change
         self._warned = False
 
     def batches(self, stream: BatchStream, *, means: bool = False) -> Iterator[Batch]:
@@ -220,7 +224,7 @@ class FeatureSource:
         """
         from lhotse import CutSet
 
-        how: Any = {"up_to_layer": last, "device": self.device, "precision": self.precision}
+        how: Any = {"up_to_layer": last, "device": self.device, "precision": self.precision, "change": self._change}
         for encoded in encode_rows(self.upstream, CutSet.from_cuts(cuts), config, **how) if cuts else ():
             _check_exact(encoded.features)
             yield encoded
@@ -263,7 +267,13 @@ class FeatureSource:
         return bool(cut.duration > longest_whole_s(self.upstream))
 
     def _collate(self, cuts: Sequence[Cut]) -> Batch:
-        return collate(cuts, self.upstream.sample_rate_hz, min_samples=self.upstream.min_samples)
+        change = self._change
+        return collate(
+            cuts,
+            self.upstream.sample_rate_hz,
+            min_samples=self.upstream.min_samples,
+            change=None if change is None else lambda number, sound: change(cuts[number], sound),
+        )
 
     def _compute_long(self, cut: Cut) -> _Item:
         """As `_compute`, of a row that is too long to be encoded whole."""

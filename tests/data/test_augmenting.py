@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from lhotse import CutSet
+from lhotse.testing.dummies import dummy_cut
 
 pytest.importorskip("audiomentations")
 
@@ -20,6 +21,7 @@ from audiossl.core.errors import AudioError, ConfigError
 from audiossl.core.types import Batch, Position
 from audiossl.data.augmenting import NamedAugmentations
 from audiossl.data.config import LoaderConfig
+from audiossl.data.copies import DrawnBy
 from audiossl.data.fields import read_field
 from audiossl.data.loader import make_loader
 from audiossl.data.manifests import read_manifest
@@ -29,6 +31,7 @@ RATE = 16000
 PLAN = {"sample_rate_hz": RATE, "train": True, "seed": 3}
 NOISE = {"name": "AddGaussianSNR", "min_snr_db": 5, "max_snr_db": 20, "p": 0.5}
 SOUND = np.sin(np.arange(4000) / 9).astype(np.float32)
+ROW = dummy_cut(0)
 
 
 def loader(corpus: Path, data: dict[str, Any], **options: Any) -> Iterable[Batch]:
@@ -41,15 +44,16 @@ def batches(corpus: Path, count: int, num_workers: int = 0, **options: Any) -> l
 
 
 def test_a_row_follows_from_seed_epoch_and_id_alone() -> None:
-    change = NamedAugmentations([{**NOISE, "p": 1.0}, {"name": "Gain", "p": 1.0}], RATE, seed=1)
+    change = NamedAugmentations([{**NOISE, "p": 1.0}, {"name": "Gain", "p": 1.0}], RATE)
     random.seed(5)
     np.random.seed(5)  # noqa: NPY002  what must be as before
     before = random.getstate(), np.random.get_state()[1].tolist()  # noqa: NPY002
-    first = change(SOUND.copy(), "a", 0)
+    first = change(SOUND.copy(), ROW, DrawnBy(1, 0))
     assert (random.getstate(), np.random.get_state()[1].tolist()) == before  # noqa: NPY002
-    others = [change(SOUND.copy(), *place) for place in (("b", 0), ("a", 1), ("a", 0, 1))]
+    others = [change(SOUND.copy(), ROW.with_id("b"), DrawnBy(1, 0))]
+    others += [change(SOUND.copy(), ROW, by) for by in (DrawnBy(1, 1), DrawnBy(1, 0, 1))]
     assert first.dtype == np.float32 and first.shape == SOUND.shape
-    assert np.array_equal(change(SOUND.copy(), "a", 0), first)
+    assert np.array_equal(change(SOUND.copy(), ROW, DrawnBy(1, 0)), first)
     assert not any(np.array_equal(other, first) for other in [SOUND, *others])
 
 
@@ -103,16 +107,16 @@ def test_rows_that_come_again_in_an_epoch_are_changed_otherwise(corpus: Path) ->
 )
 def test_what_cannot_be_used_is_refused_before_any_row(asked: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ConfigError, match=sentence):
-        NamedAugmentations([asked], RATE, seed=0)
+        NamedAugmentations([asked], RATE)
 
 
 def test_sound_that_is_no_longer_finite_names_its_row(monkeypatch: pytest.MonkeyPatch) -> None:
     import audiomentations
 
-    change = NamedAugmentations([{"name": "Gain", "p": 1.0}], RATE, seed=0)
+    change = NamedAugmentations([{"name": "Gain", "p": 1.0}], RATE)
     monkeypatch.setattr(audiomentations.Gain, "apply", lambda self, samples, rate: samples * np.nan)
-    with pytest.raises(AudioError, match=r"Gain of data\.augment makes NaN or infinity of row a"):
-        change(SOUND, "a", 0)
+    with pytest.raises(AudioError, match=rf"Gain of data\.augment makes NaN or infinity of row {ROW.id}"):
+        change(SOUND, ROW, DrawnBy(0, 0))
 
 
 def test_training_with_augmentations(experiment: Callable[..., Any], tmp_path: Path) -> None:

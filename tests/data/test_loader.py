@@ -183,5 +183,5 @@ def test_augmentations_without_their_library_are_an_error_with_the_way_to_get_it
     monkeypatch.setitem(sys.modules, "audiomentations", None)
     plan = StreamPlan(LoaderConfig(augment=[{"name": "Gain"}]), sample_rate_hz=8000, train=True)
     with pytest.raises(ConfigError, match=r"run `pip install audiossl-toolkit\[augment\]`"):
-        augmentations_of(plan)
-    assert augmentations_of(replace(plan, train=False)) is None
+        augmentations_of([], plan)
+    assert augmentations_of([], replace(plan, train=False)) is None

@@ -17,7 +17,7 @@ from toys.core import ROOT, TINY_TERA, count_encoded
 
 from audiossl import load_run
 from audiossl.core.config import save_yaml
-from audiossl.core.errors import ConfigError
+from audiossl.core.errors import AudioError, ConfigError
 from audiossl.core.files import read_jsonl
 from audiossl.core.tensors import read_tensors
 from audiossl.core.terminal import Interrupted
@@ -304,3 +304,42 @@ def test_two_processes_share_the_work_and_give_the_losses_of_one(
     rows = sorted(place.row for path in entry.folder.glob("*.shard") for place in Shard(path).index)
     expected = [cut.id for split in ("train", "dev") for cut in read_manifest(corpus / f"{split}.jsonl.gz")]
     assert rows == sorted(expected), done.stderr[-3000:]  # everything, and nothing twice
+
+
+def changes(corpus: Path) -> str:
+    """A list of augmentations that draw from the training rows and from a folder."""
+    noise = {"name": "noise", "path": str(corpus.parent / "audio" / "dev"), "snr_db": [0, 9]}
+    return "data.augment=" + json.dumps([noise, {"name": "babble", "voices": [2, 2]}, {"name": "gain", "p": 0.5}])
+
+
+@pytest.mark.slow
+def test_copies_are_changed_sound_that_is_encoded_once(
+    cached_experiment: Make, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = count_encoded(monkeypatch)
+    same = [changes(corpus), "cache.copies=2", "cache.dtype=fp32", "data.batch_size=1", "task.pooling=statistics"]
+    same += ["data.speeds=[0.9,1.1]", "data.max_crop_s=0.3", "trainer.steps=40", "trainer.eval_every=20"]
+    frames = train(cached_experiment(*same), tmp_path / "frames")
+    assert form_of(frames) == "frames" and sum(sizes) == 2 * 18 + 9  # in more than two epochs
+    again = train(cached_experiment(*same, "seed=1"), tmp_path / "again")
+    assert sum(sizes) == 2 * 18 + 9 and losses(again) != losses(frames)
+    off = train(cached_experiment(*same, "features=off"), tmp_path / "off")
+    assert losses(off) == losses(frames) and log_of(off, "dev") == log_of(frames, "dev")
+    sizes.clear()
+    train(cached_experiment(*same[2:5]), tmp_path / "clean")
+    assert sum(sizes) == 18  # of the training rows as they are, of which there was none
+    train(cached_experiment(*same, "data.augment=[{name: gain}]"), tmp_path / "other")
+    assert sum(sizes) == 18 + 2 * 18
+
+
+def test_changed_sound_is_refused_with_the_way_to_keep_it(
+    cached_experiment: Make, corpus: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(
+        ConfigError, match=r"data\.augment \(noise, babble, gain\) changes .*or cache\.copies=4 for four"
+    ):
+        train(cached_experiment(changes(corpus), "features=frames"), tmp_path / "run")
+    with pytest.raises(ConfigError, match="cache.copies=2 keeps what a frozen encoder gives, and finetune.mode=all"):
+        cached_experiment("cache.copies=2", "finetune=all")
+    with pytest.raises(AudioError, match=r"data\.augment\[0\] \(noise\) finds nothing in its path"):
+        train(cached_experiment("data.augment=[{name: noise, path: nowhere}]"), tmp_path / "nowhere")

@@ -62,6 +62,8 @@ def identity_of(config: Experiment, encoder: str, folder: Path, encoder_code: st
     for name, left_out in _WHERE.items():
         if left_out is None:
             settings.pop(name)
+            if name == "cache" and config.cache.copies:
+                settings[name] = {"copies": config.cache.copies}  # the one of its settings that changes a result
         else:
             settings[name] = {key: value for key, value in settings[name].items() if key not in left_out}
     interfaces = [config.interface, *(_name_of(each) for each in config.sweep.interface)]

@@ -97,8 +97,8 @@ def sources_of(
 
 
 def _needs_of_heads(config: Experiment, upstream: Upstream, mark: str) -> Iterator[FeatureNeeds]:
-    """What each head that is tried needs. Nothing where the encoder is trained."""
-    if config.finetune.mode != "none":
+    """What each head that is tried needs. Nothing where the encoder is trained, or hears changed copies of its own."""
+    if config.finetune.mode != "none" or config.cache.copies:
         return
     rows = read_manifest(next(iter(config.manifests.values())))
     for own in [member.config for member in members_of(config)] if config.sweep.axes else [config]:

@@ -142,7 +142,11 @@ def _features_of(
 
 def _kind_of(needs: FeatureNeeds) -> Hashable:
     """What decides which hidden states are stored, and whether."""
-    return needs.task.interface.layers_read, why_not(needs.task, needs.data), bool(why_not_pooled(needs.task))
+    return (
+        needs.task.interface.layers_read,
+        why_not(needs.task, needs.data, needs.cache.copies),
+        bool(why_not_pooled(needs.task)),
+    )
 
 
 def _fit(group: _Group, device: torch.device) -> None:
