@@ -159,7 +159,7 @@ class Babble(SoundChange[BabbleConfig]):
         return [cut for cut in (self._rows[number] for number in numbers) if cut.id != row][:count]
 
 
-class Codec(SoundChange[CodecConfig]):
+class Transcoding(SoundChange[CodecConfig]):
     """Sound is coded and decoded."""
 
     def __init__(self, config: CodecConfig, sample_rate_hz: int, where: str) -> None:
@@ -204,7 +204,7 @@ BUILT_IN: Mapping[str, tuple[type[Changing], Any]] = {
     "noise": (NoiseConfig, Noise),
     "reverberation": (ReverberationConfig, Reverberation),
     "babble": (BabbleConfig, Babble),
-    "codec": (CodecConfig, Codec),
+    "codec": (CodecConfig, Transcoding),
     "band_limit": (BandLimitConfig, BandLimit),
     "gain": (GainConfig, Gain),
 }
