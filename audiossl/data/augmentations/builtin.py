@@ -60,7 +60,13 @@ class SoundChange(Generic[C]):
         return sound if rng.random() >= self.config.p else self.change(sound, rng, row, speaker)
 
     def change(self, sound: Wave, rng: random.Random, row: str, speaker: str | None) -> Wave:
-        """Changed sound (S,), as for `__call__`."""
+        """Changed sound (S,) of sound (S,), whenever it is called.
+
+        sound: of the row.
+        rng: what is drawn for it alone.
+        row: its id.
+        speaker: whose voice it is. None where that is not known.
+        """
         raise NotImplementedError
 
     def check(self) -> None:

@@ -64,8 +64,9 @@ def reverberated(sound: Wave, response: npt.NDArray[Any]) -> Wave:
 
 
 def band_limited(sound: Wave, sample_rate_hz: int, low_hz: float, high_hz: float) -> Wave:
-    """What sound (S,) has between two frequencies, without delay.
+    """What sound has between two frequencies, without delay.
 
+    sound: (S,).
     sample_rate_hz: of the sound.
     low_hz: the lower edge. 0 for none.
     high_hz: the upper edge. None is made above half the rate.
@@ -83,8 +84,9 @@ def band_limited(sound: Wave, sample_rate_hz: int, low_hz: float, high_hz: float
 
 
 def coded(sound: Wave, sample_rate_hz: int, coding: Coding, quality: float) -> Wave:
-    """Sound (S,) after it was coded and decoded.
+    """Sound after it was coded and decoded.
 
+    sound: (S,).
     sample_rate_hz: of the sound. It is resampled for codings that have only some rates.
     coding: which one.
     quality: from 0 to 1, where the coding has one.
