@@ -64,6 +64,10 @@ if TYPE_CHECKING:
     from audiossl.experiments.training import pretrain
     from audiossl.features.access import cached_batches, open_source
     from audiossl.features.config import CacheConfig
+    from audiossl.features.factors.applying import apply_factors, write_factors
+    from audiossl.features.factors.config import FactorsOptions
+    from audiossl.features.factors.fitted import Factors
+    from audiossl.features.factors.fitting import fit_factor_analysis
     from audiossl.features.units.applying import apply_units
     from audiossl.features.units.config import UnitsOptions
     from audiossl.features.units.describing import describe_units
@@ -102,6 +106,8 @@ _HOME = {
     "ConfigError": "core.errors",
     "Converter": "encoders.formats.converter",
     "Downstream": "training.downstream",
+    "Factors": "features.factors.fitted",
+    "FactorsOptions": "features.factors.config",
     "Features": "core.types",
     "Interface": "training.interface",
     "LabelError": "core.errors",
@@ -133,6 +139,7 @@ _HOME = {
     "UpstreamCard": "core.cards",
     "XaresEncoder": "analysis.adapters",
     "aligned_labels_of": "data.frame_labels",
+    "apply_factors": "features.factors.applying",
     "apply_units": "features.units.applying",
     "build_report": "report.build",
     "build_upstream": "encoders.building",
@@ -154,6 +161,7 @@ _HOME = {
     "encode_rows": "encoders.encoding",
     "files_named": "data.preparation",
     "fingerprint": "core.tensors",
+    "fit_factor_analysis": "features.factors.fitting",
     "fit_units": "features.units.fitting",
     "frame_labels_of": "data.frame_labels",
     "from_pretrained": "experiments.publishing.pretrained",
@@ -189,6 +197,7 @@ _HOME = {
     "train": "experiments.start",
     "valid_frames": "nn.masking",
     "validate": "data.checks",
+    "write_factors": "features.factors.applying",
     "write_frame_labels": "data.frame_labels",
     "write_manifests": "data.manifests",
 }
@@ -208,6 +217,8 @@ __all__ = [
     "ConfigError",
     "Converter",
     "Downstream",
+    "Factors",
+    "FactorsOptions",
     "Features",
     "Interface",
     "LabelError",
@@ -239,6 +250,7 @@ __all__ = [
     "UpstreamCard",
     "XaresEncoder",
     "aligned_labels_of",
+    "apply_factors",
     "apply_units",
     "build_report",
     "build_upstream",
@@ -260,6 +272,7 @@ __all__ = [
     "encode_rows",
     "files_named",
     "fingerprint",
+    "fit_factor_analysis",
     "fit_units",
     "frame_labels_of",
     "from_pretrained",
@@ -295,6 +308,7 @@ __all__ = [
     "train",
     "valid_frames",
     "validate",
+    "write_factors",
     "write_frame_labels",
     "write_manifests",
 ]

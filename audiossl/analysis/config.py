@@ -19,7 +19,12 @@ class ProbeOptions:
     layers: str = "all"
     """all, last, or numbers and ranges such as 0,6-8 or -1."""
     pooling: str = "statistics"
-    """What is read of a layer: statistics (its mean and deviation over time) or mean."""
+    """What is read of a layer: statistics (its mean and deviation over time), mean, or the factors of --factors."""
+    factors: str = ""
+    """Folder of `audiossl factors fit`, for --pooling factors. Its layer is the one that is probed."""
+    gradients: str = ""
+    """Of kl and simclr, with commas: self-supervised losses whose gradients are joined to the vectors, for a column
+    more of each probe. Empty for none."""
     metric: str = "uar"
     """uar, accuracy or f1."""
     group: str = "recording"
@@ -29,5 +34,17 @@ class ProbeOptions:
 
     def __post_init__(self) -> None:
         check_ranges(self)
-        if self.pooling not in ("statistics", "mean"):
-            raise ConfigError(f"--pooling {self.pooling!r}: choose statistics or mean.")
+        if self.pooling not in ("statistics", "mean", "factors"):
+            raise ConfigError(f"--pooling {self.pooling!r}: choose statistics, mean or factors.")
+        if (self.pooling == "factors") != bool(self.factors):
+            raise ConfigError("--pooling factors and --factors FOLDER go together; give both or neither.")
+        unknown = [name for name in self.losses if name not in ("kl", "simclr")]
+        if unknown:
+            raise ConfigError(f"--gradients {unknown[0]!r}: choose of kl and simclr, with commas.")
+        if self.losses and self.pooling == "factors":
+            raise ConfigError("--gradients are those of the mean over time, not of factors; leave one of them out.")
+
+    @property
+    def losses(self) -> list[str]:
+        """The names in `gradients`."""
+        return self.gradients.split(",") if self.gradients else []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -25,6 +25,7 @@ from audiossl.metrics.clusters import Clusters, clusters_of
 
 if TYPE_CHECKING:
     from lhotse import CutSet
+    from lhotse.cut import Cut
 
 Vectors = NDArray[np.float32]
 
@@ -72,14 +73,31 @@ def functionals_of(
     Raises LabelError for a row without one of the fields, ManifestError, AudioError.
     """
     config = LoaderConfig(batch_size=batch_size)
-    rows: list[tuple[str, str, str | None]] = []
-    parts: dict[int, list[Vectors]] = {layer: [] for layer in layers}
     if isinstance(encoder, FeatureSource):
         batches = _read(encoder, cuts, layers, config, title)
     else:
         batches = _encode(encoder.eval(), cuts, layers, config, device, title)
-    for batch, pooled in batches:
-        for cut in batch.cuts:
+    return collected(((batch.cuts, pooled) for batch, pooled in batches), layers, field=field, group=group)
+
+
+def collected(
+    batches: Iterable[tuple[Sequence[Cut], Sequence[Tensor]]],
+    layers: Sequence[int],
+    *,
+    field: str = "label",
+    group: str = "recording",
+) -> Functionals:
+    """What is known of rows, in the order of their ids, and their vectors.
+
+    batches: rows in any order, with vectors (B, V_l) of each layer.
+    layers: the numbers of those.
+    field, group: as `functionals_of` reads them.
+    Raises LabelError for a row without one of the fields.
+    """
+    rows: list[tuple[str, str, str | None]] = []
+    parts: dict[int, list[Vectors]] = {layer: [] for layer in layers}
+    for cuts, pooled in batches:
+        for cut in cuts:
             label = read_field(cut, field)
             if label is None:
                 raise LabelError(f"Item {cut.id!r} has nothing in the field {field!r}; fill it in, or drop the item.")

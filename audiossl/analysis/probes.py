@@ -45,9 +45,11 @@ class Scaling(NamedTuple):
     scale: Vectors
 
     @classmethod
-    def of(cls, train: Vectors) -> Scaling:
-        """Of the vectors (N, V) of training items."""
+    def of(cls, train: Vectors, *, even: bool = False) -> Scaling:
+        """Of the vectors (N, V) of training items. `even`: one scale for all columns, by their variance in all."""
         std = train.std(axis=0)
+        if even:
+            std = np.full_like(std, np.sqrt(np.square(std).mean()))
         return cls(train.mean(axis=0), np.where(std > 1e-8, std, 1.0))
 
     def scaled(self, vectors: Vectors) -> Vectors:
@@ -137,7 +139,12 @@ def check_asked(probes: Sequence[str], metric: str) -> None:
 
 
 def run_probes(
-    splits: Mapping[str, Functionals], probes: Sequence[str], *, metric: str = "uar", seed: int = 0
+    splits: Mapping[str, Functionals],
+    probes: Sequence[str],
+    *,
+    metric: str = "uar",
+    seed: int = 0,
+    even: bool = False,
 ) -> list[ProbeResult]:
     """Every probe on every layer.
 
@@ -145,13 +152,16 @@ def run_probes(
     probes: names of `PROBES`.
     metric: uar, accuracy or f1, by which dev chooses.
     seed: of the classifiers that draw anything.
+    even: keep the proportions of columns, as of principal components, instead of standardising each.
     Returns the results in the order of the probes, then of the layers.
     Raises ConfigError for an unknown name, LabelError for a class that training lacks or for fewer than two classes.
     """
     check_asked(probes, metric)
     check_labels(splits)
     work = [(layer, name) for layer in splits["train"].layers for name in probes]
-    found = [_probe(name, layer, splits, metric, seed) for layer, name in progress(work, "Probing", total=len(work))]
+    found = [
+        _probe(name, layer, splits, metric, seed, even) for layer, name in progress(work, "Probing", total=len(work))
+    ]
     return sorted(found, key=lambda row: (list(probes).index(row.probe), row.layer))
 
 
@@ -178,9 +188,9 @@ def check_labels(splits: Mapping[str, Functionals]) -> None:
             )
 
 
-def _probe(name: str, layer: int, splits: Mapping[str, Functionals], metric: str, seed: int) -> ProbeResult:
+def _probe(name: str, layer: int, splits: Mapping[str, Functionals], metric: str, seed: int, even: bool) -> ProbeResult:
     grid, train = PROBES[name], splits["train"]
-    scaling = Scaling.of(train.layers[layer])
+    scaling = Scaling.of(train.layers[layer], even=even)
     vectors = {split: scaling.scaled(rows.layers[layer]) for split, rows in splits.items()}
     best: tuple[float, float, Any, dict[str, Metric]] | None = None
     for value in grid.values:

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from audiossl.analysis.config import ProbeOptions
-from audiossl.analysis.functionals import Functionals, functionals_of
+from audiossl.analysis.functionals import Functionals, collected, functionals_of
+from audiossl.analysis.gradients import attention_weight, joined_with_gradients
 from audiossl.analysis.probes import ProbeResult, best_layers, check_asked, check_labels, run_probes
+from audiossl.core.errors import ConfigError
 from audiossl.core.files import atomic_write, write_json
 from audiossl.core.outputs import check_out
 from audiossl.core.pictures import save_figure
@@ -22,6 +24,8 @@ from audiossl.encoders.layers import parse_layers
 from audiossl.encoders.upstream import Upstream
 from audiossl.features.access import open_source
 from audiossl.features.config import CacheConfig
+from audiossl.features.factors.applying import apply_factors
+from audiossl.features.factors.fitted import Factors
 from audiossl.features.source import FeatureSource
 from audiossl.metrics.formatting import interval_written, intervals_note, with_unit, written
 
@@ -67,6 +71,9 @@ def probe_upstream(
     check_out(out, "folder", [name, data])
     upstream_options = dict(upstream_options or {})
     encoder = load_identified(name, upstream_options)
+    if options.losses:
+        for layer in parse_layers(options.layers, encoder.upstream.num_layers):
+            attention_weight(encoder.upstream, layer)
     cuts = {split: read_manifest(data / f"{split}.jsonl.gz") for split in _SPLITS}
     for sentence in check_leaks(cuts):
         _log.warning("Warning: %s", sentence)
@@ -76,7 +83,11 @@ def probe_upstream(
     # All that can be wrong with labels is said before the first probe is fitted.
     check_labels(splits)
     encoded = time.perf_counter()
-    found = run_probes(splits, options.probes.split(","), metric=options.metric, seed=options.seed)
+    chosen: Any = {"probes": options.probes.split(","), "metric": options.metric, "seed": options.seed}
+    found = run_probes(splits, **chosen)
+    if options.losses:
+        joined = joined_with_gradients(encoder.upstream, cuts, splits, options.losses, seed=options.seed)
+        found += [row._replace(probe=f"{row.probe}+gradients") for row in run_probes(joined, **chosen, even=True)]
     facts = {"upstream": name, "upstream_options": upstream_options, "upstream_fingerprint": encoder.fingerprint}
     facts |= _facts(options, splits, found)
     facts["seconds"] = {"encoding": round(encoded - began, 2), "probing": round(time.perf_counter() - encoded, 2)}
@@ -91,6 +102,8 @@ def _encoded(
     encoder: Identified, cuts: Mapping[str, CutSet], options: ProbeOptions, cache: CacheConfig | None
 ) -> dict[str, Functionals]:
     """What the probes read of each split."""
+    if options.factors:
+        return _factors(encoder.upstream, cuts, options, cache)
     upstream, weights = encoder
     layers = parse_layers(options.layers, upstream.num_layers)
     source = _source(upstream, weights, cache, layers)
@@ -110,6 +123,23 @@ def _encoded(
         if source is not None:
             source.store.close()
     return splits if options.pooling == "statistics" else {split: rows.means() for split, rows in splits.items()}
+
+
+def _factors(
+    upstream: Upstream, cuts: Mapping[str, CutSet], options: ProbeOptions, cache: CacheConfig | None
+) -> dict[str, Functionals]:
+    """Fitted factors of each split, on the layer that they are of."""
+    factors = Factors.load(Path(options.factors))
+    factors.check_encoder(upstream, f"The factors of {options.factors}")
+    layer = factors.card.layer
+    if options.layers != "all" and parse_layers(options.layers, upstream.num_layers) != [layer]:
+        raise ConfigError(f"--layers {options.layers}: the factors of {options.factors} are of layer {layer}.")
+    splits = {}
+    for split, rows in cuts.items():
+        found = apply_factors(factors, rows, upstream=upstream, cache=cache)
+        batches = (([cut], [vector[None]]) for cut, vector in found)
+        splits[split] = collected(batches, [layer], field=options.field, group=options.group)
+    return splits
 
 
 def _source(
@@ -197,6 +227,8 @@ def _facts(options: ProbeOptions, splits: Mapping[str, Functionals], found: Sequ
     return {
         "field": options.field,
         "pooling": options.pooling,
+        "factors": options.factors,
+        "gradients": options.losses,
         "metric": options.metric,
         "group": options.group,
         "seed": options.seed,

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from audiossl.cli import cache, config, data, demo, encoders, probing, push, recipes, suite, units
+from audiossl.cli import cache, config, data, demo, encoders, factors, probing, push, recipes, suite, units
 from audiossl.cli.options import AsJson, PredictionsFile, UpstreamOptions, upstream_options
 from audiossl.cli.tables import PlainFormatter, add_row, console, new_table
 from audiossl.core.errors import AudiosslError, ConfigError, os_error_sentence
@@ -28,6 +28,7 @@ app.add_typer(data.app, name="data", help="Make, check and describe manifests.")
 app.add_typer(suite.app, name="suite", help="Upstreams on many tasks: plan, run, compare and show them.")
 app.add_typer(recipes.app, name="recipe", help="List, show and copy the recipes that come with the package.")
 app.add_typer(cache.app, name="cache", help="List, check and remove hidden states that are kept.")
+app.add_typer(factors.app, name="factors", help="Utterance factors: a vector beside what is said, fitted and applied.")
 app.add_typer(units.app, name="units", help="Discrete units: clusters of frames, fitted, applied and judged.")
 
 

@@ -43,6 +43,13 @@ def upstream_options(pairs: list[str] | None) -> dict[str, Any]:
     return parse_overrides(pairs, example="weights=random")
 
 
+def kept_states(kept: bool, folder: Path | None, max_gb: float | None) -> Any:
+    """Where hidden states are kept, as `--cache`, `--dir` and `--max-cache-gb` say. None for nowhere."""
+    from audiossl.features.config import CacheConfig
+
+    return CacheConfig(dir=str(folder or ""), max_gb=max_gb) if kept else None
+
+
 def takes_fields_of(schema: type[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """A command with an option of the command line for each field of a dataclass, which it gets as `options`.
 

@@ -16,6 +16,7 @@ from audiossl.cli.options import (
     MaxGb,
     UpstreamName,
     UpstreamOptions,
+    kept_states,
     takes_fields_of,
     upstream_options,
 )
@@ -60,7 +61,7 @@ def fit(
         manifests,
         options,
         upstream_options=upstream_options(option),
-        cache=_cache(cache, folder, max_cache_gb),
+        cache=kept_states(cache, folder, max_cache_gb),
         command=shlex.join(["audiossl", *sys.argv[1:]]),
     )
     units.save(to)
@@ -111,7 +112,7 @@ def apply(
     if total > 1:
         cuts = CutSet.from_cuts(cut for number, cut in enumerate(cuts) if number % total == which)
     encoder = fitted.load_encoder(upstream, **upstream_options(option))
-    rows = apply_units(fitted, cuts, upstream=encoder, cache=_cache(cache, folder, max_cache_gb))
+    rows = apply_units(fitted, cuts, upstream=encoder, cache=kept_states(cache, folder, max_cache_gb))
     count = write_unit_rows(to, rows, form, runs=runs)  # type: ignore[arg-type]
     told = {"rows": count, "out": str(to), **fitted.facts._asdict()}
     print(json.dumps(told) if as_json else f"{count} recording(s), {len(fitted)} units -> {to}")
@@ -141,7 +142,7 @@ def stats(
     from audiossl.metrics.formatting import cells_written, intervals_note
 
     alignments = read_ctm(labels) if labels else None
-    rows, groups = _rows_of(units, manifest, alignments, group, _cache(cache, folder, None))
+    rows, groups = _rows_of(units, manifest, alignments, group, kept_states(cache, folder, None))
     found = describe_units(rows, alignments, ignored=ignore.split(","), groups=groups, kind=group)
     if as_json:
         print(json.dumps(found.as_json()))
@@ -182,9 +183,3 @@ def _rows_of(
     if fitted is None:
         return list(read_unit_rows(units)), groups
     return list(apply_units(fitted, CutSet.from_cuts(cuts), cache=cache)) if cuts else [], groups
-
-
-def _cache(kept: bool, folder: Path | None, max_gb: float | None) -> Any:
-    from audiossl.features.config import CacheConfig
-
-    return CacheConfig(dir=str(folder or ""), max_gb=max_gb) if kept else None

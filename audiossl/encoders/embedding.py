@@ -64,15 +64,20 @@ def embed_inputs(
     upstream_options: the encoder's own.
     Raises ConfigError, and what loading the encoder and reading the sound raise.
     """
+    check_embedding_out(out, inputs)
+    settings = {"precision": options.precision, "engine": options.engine, **(upstream_options or {})}
+    upstream, cuts = load_upstream(name, **settings), cuts_of(inputs)
+    if out.suffix not in (*_BEGINS, ZARR_SUFFIX):
+        file_names([cut.id for cut in cuts], ARCHIVE_SUFFIX)  # known before anything is encoded
+    return embed_rows(upstream, cuts, out, options)
+
+
+def check_embedding_out(out: Path, inputs: Sequence[str | Path]) -> None:
+    """Raise an error, before anything is encoded, where `out` can be no file or folder of embeddings of the inputs."""
     begins = _BEGINS.get(out.suffix)
     check_out(out, "file" if begins else "folder", inputs, begins=begins)
     if out.suffix == ZARR_SUFFIX:
         check_zarr(out)
-    settings = {"precision": options.precision, "engine": options.engine, **(upstream_options or {})}
-    upstream, cuts = load_upstream(name, **settings), cuts_of(inputs)
-    if not begins and out.suffix != ZARR_SUFFIX:
-        file_names([cut.id for cut in cuts], ARCHIVE_SUFFIX)  # known before anything is encoded
-    return embed_rows(upstream, cuts, out, options)
 
 
 def embed_rows(
@@ -94,7 +99,7 @@ def embed_rows(
     """
     chosen = parse_layers(options.layer, upstream.num_layers, option="--layer")
     place(upstream, device)
-    with _writer(upstream, cuts, Path(out), options, chosen) as writer:
+    with open_writer(upstream, cuts, Path(out), options, chosen) as writer:
         if options.chunk_s:
             num_recordings = _embed_chunks(upstream, cuts, options, writer)
         else:
@@ -102,7 +107,15 @@ def embed_rows(
     return Embedded(num_recordings, chosen, str(out))
 
 
-def _writer(upstream: Upstream, cuts: CutSet, out: Path, options: EmbedOptions, layers: Sequence[int]) -> Writer:
+def open_writer(upstream: Upstream, cuts: CutSet, out: Path, options: EmbedOptions, layers: Sequence[int]) -> Writer:
+    """What writes states of rows, as a context.
+
+    upstream: whose frames they are.
+    cuts: the rows.
+    out: the file or folder, whose suffix says the form.
+    options: how states are pooled.
+    layers: the numbers of those that every row brings.
+    """
     spans = Spans(upstream, options.window_s, options.hop_s, whole=options.pool == "mean")
     places = {cut.id: Place(str(path_of(cut) or ""), cut.start, cut.duration) for cut in cuts}
     if out.suffix in TABLE_SUFFIXES:

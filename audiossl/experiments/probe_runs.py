@@ -79,6 +79,8 @@ def _check_keepable(keep: Path, options: ProbeOptions, overwrite: bool) -> None:
             f"--keep makes a run of the linear probe, and --probes {options.probes} has none (no head of a run is a "
             f"kNN, an SVM or an MLP); add linear to it."
         )
+    if options.factors:
+        raise ConfigError("--keep makes no run of a probe of factors; train one with task.pooling=factors.")
     if has_weights(keep) and not overwrite:
         raise OutputError(f"{keep} has a run already; choose another folder with --keep, or add --overwrite.")
 

@@ -17,12 +17,21 @@ from audiossl.core.errors import ConfigError, LabelError
 from audiossl.core.ranges import Count, CountOrZero, ShareBelowOne
 from audiossl.core.types import Batch, Loss, Metric, Table
 from audiossl.data.fields import known_fields, read_field, rows_without
+from audiossl.downstreams.utterance_classification.factors import (
+    FactorsHead,
+    adopt_factors,
+    evidence_loss,
+    factor_pooling,
+    with_shape,
+)
 from audiossl.downstreams.utterance_classification.probabilities import calibration_facts, calibration_table, word_of
+from audiossl.encoders.finetuning import FinetuneConfig
 from audiossl.encoders.upstream import Upstream
 from audiossl.metrics.classification import classification_metrics, confusion_matrix
 from audiossl.metrics.clusters import Floats, clusters_of_rows
 from audiossl.metrics.probabilities import log_probabilities, temperature_that_helps, without_weights
-from audiossl.nn.pooling import make_pooling
+from audiossl.nn.factors import FactorAnalysis
+from audiossl.nn.pooling import Pooling, make_pooling
 from audiossl.training.downstream import Downstream
 from audiossl.training.interface import Interface
 from audiossl.training.task import Monitor, Prediction
@@ -37,7 +46,10 @@ class UtteranceClassificationConfig:
     projector_width: Count | None = 256
     """Width of the linear layer before the pooling. Null for no such layer."""
     pooling: str = "mean"
-    """How frames become one vector: 'mean', 'max', 'attention', 'statistics' or 'attentive_statistics'."""
+    """How frames become one vector: 'mean', 'max', 'attention', 'statistics', 'attentive_statistics', or 'factors' of
+    `factors`, which the classifier reads without a projector."""
+    factors: FactorsHead = field(default_factory=FactorsHead)
+    """Fitted factors, for pooling=factors."""
     dropout: ShareBelowOne = 0.0
     """Dropout on the pooled vector."""
     label_smoothing: ShareBelowOne = 0.0
@@ -68,9 +80,13 @@ class UtteranceClassification(Downstream):
             raise ConfigError("labels: a classifier needs at least two; `complete` takes them from training items.")
         self.config = config
         self.index = {label: number for number, label in enumerate(config.labels)}
-        width = config.projector_width or interface.width
-        self.projector = nn.Linear(interface.width, width) if config.projector_width else nn.Identity()
-        self.pooling = make_pooling(config.pooling, width)
+        pooled_by_factors = config.pooling == "factors"
+        width = (None if pooled_by_factors else config.projector_width) or interface.width
+        projected = config.projector_width and not pooled_by_factors
+        self.projector = nn.Linear(interface.width, width) if projected else nn.Identity()
+        self.pooling: Pooling = (
+            factor_pooling(config.factors, interface) if pooled_by_factors else make_pooling(config.pooling, width)
+        )
         self.dropout = nn.Dropout(config.dropout)
         self.classifier = nn.Linear(self.pooling.out_width, len(config.labels))
         self.register_buffer("class_weights", _class_weights(config), persistent=False)
@@ -89,7 +105,31 @@ class UtteranceClassification(Downstream):
                 f"{config.label_field!r}; set task.label_field to the column that holds the labels (there are: "
                 f"{', '.join(known_fields(rows)) or 'none'})."
             )
-        return replace(config, labels=labels, label_counts=[counts[label] for label in labels])
+        factors = with_shape(config.factors) if config.pooling == "factors" else config.factors
+        return replace(config, labels=labels, label_counts=[counts[label] for label in labels], factors=factors)
+
+    def standardize(self) -> None:
+        """As every task. Factors read the states that they were fitted on."""
+        if self.config.pooling != "factors":
+            super().standardize()
+
+    def finetune(self, config: FinetuneConfig) -> None:
+        if self.config.pooling == "factors" and config.mode == "lora":
+            raise ConfigError(
+                "finetune.mode=lora adds weights to the encoder, by which fitted factors no longer know it as their "
+                "own; choose another mode, or another pooling."
+            )
+        super().finetune(config)
+
+    @property
+    def needs_fit(self) -> bool:
+        return super().needs_fit or (isinstance(self.pooling, FactorAnalysis) and not bool(self.pooling.fitted))
+
+    def fit(self, batches: Iterable[Batch]) -> None:
+        """As every task, and read fitted factors. Raises CheckpointError for those of another encoder."""
+        super().fit(batches)
+        if isinstance(self.pooling, FactorAnalysis):
+            adopt_factors(self.pooling, self.config.factors, self.upstream)
 
     def check_cuts(self, cuts: Iterable[Cut], where: str) -> None:
         """Raises LabelError for items without a label or with one that was not seen in training."""
@@ -131,7 +171,7 @@ class UtteranceClassification(Downstream):
 
     @property
     def stackable(self) -> bool:
-        return self.config.dropout == 0
+        return self.config.dropout == 0 and self.config.pooling != "factors"
 
     def logits(self, batch: Batch) -> Tensor:
         """(B, C)."""
@@ -159,8 +199,9 @@ class UtteranceClassification(Downstream):
         return {"labels": list(self.config.labels)}
 
     def loss(self, batch: Batch) -> Loss:
-        """Cross entropy, a mean over the items. Logs the accuracy."""
-        logits = self.logits(batch).float()
+        """Cross entropy, a mean over the items. Logs the accuracy, and with factors that train the evidence."""
+        sequence, lengths = self.sequence(batch)
+        logits = self.classify(sequence, lengths).float()
         numbers = [self.index[label] for cut in batch.cuts for label in self.labels_of(cut, "training")]
         targets = torch.tensor(numbers, device=logits.device)
         losses = nn.functional.cross_entropy(
@@ -170,7 +211,11 @@ class UtteranceClassification(Downstream):
             losses = losses * self.get_buffer("class_weights")[targets]
         weight = torch.tensor(float(len(numbers)), device=logits.device)
         correct = (logits.detach().argmax(dim=-1) == targets).float()
-        return Loss(losses.mean(), weight, {"accuracy": correct.mean()})
+        total, logs = losses.mean(), {"accuracy": correct.mean()}
+        if isinstance(self.pooling, FactorAnalysis) and self.config.factors.loss_weight:
+            missing = evidence_loss(self.pooling, sequence, lengths).mean()
+            total, logs["evidence"] = total + self.config.factors.loss_weight * missing, -missing.detach()
+        return Loss(total, weight, logs)
 
     def predict(self, batch: Batch) -> list[Prediction]:
         """id, target (None if the item has no label), predicted, probability, scores (C), speaker and duration_s.

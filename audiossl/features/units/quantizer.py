@@ -98,14 +98,16 @@ class Units:
         """The unit of each frame, int64 (...), of the layer's hidden states (..., D)."""
         return nearest_centre(states, self.centres.to(states.device))
 
-    def check_encoder(self, upstream: Upstream, where: str = "These units") -> None:
+    def check_encoder(
+        self, upstream: Upstream, where: str = "These units", *, fit_by: str = "audiossl units fit"
+    ) -> None:
         """Raise CheckpointError for another encoder than the one that was clustered."""
         card = self.card
         if type(upstream).__name__ != card.upstream_class or fingerprint_of(upstream) != card.upstream_fingerprint:
             raise CheckpointError(
                 f"{where} are of layer {card.layer} of {card.upstream}{_written(card.upstream_options)}, and "
-                f"{upstream.display_name} is another encoder or has other weights; fit units of its own with "
-                f"`audiossl units fit`."
+                f"{upstream.display_name} is another encoder or has other weights; fit some of its own with "
+                f"`{fit_by}`."
             )
 
     def load_encoder(self, name: str = "", **options: Any) -> Upstream:
