@@ -114,10 +114,11 @@ class UtteranceClassification(Downstream):
             super().standardize()
 
     def finetune(self, config: FinetuneConfig) -> None:
-        if self.config.pooling == "factors" and config.mode == "lora":
+        if self.config.pooling == "factors" and (config.mode == "lora" or config.adapter_width):
+            what = "mode=lora" if config.mode == "lora" else f"adapter_width={config.adapter_width}"
             raise ConfigError(
-                "finetune.mode=lora adds weights to the encoder, by which fitted factors no longer know it as their "
-                "own; choose another mode, or another pooling."
+                f"finetune.{what} adds weights to the encoder, by which fitted factors no longer know it as their own; "
+                f"choose another mode, or another pooling."
             )
         super().finetune(config)
 

@@ -83,6 +83,8 @@ def test_what_cannot_be_is_one_sentence(folder: Path, tmp_path: Path) -> None:
         task_of(head, index=2)
     with pytest.raises(ConfigError, match="finetune.mode=lora adds weights"):
         task_of(head).finetune(FinetuneConfig(mode="lora"))
+    with pytest.raises(ConfigError, match="finetune.adapter_width=2 adds weights"):
+        task_of(head).finetune(FinetuneConfig(mode="all", adapter_width=2))
     task = task_of(head)
     task.upstream = Bands(3)
     with pytest.raises(CheckpointError, match="The factors of .* are of layer 1 of toy_frames, and Bands is another"):
