@@ -1,4 +1,4 @@
-"""Predictions as files for other programs: JSON lines, CSV, Parquet, or Kaldi's text (an id, then what was said)."""
+"""Predictions as files for other programs: JSON lines, CSV, Parquet, Kaldi's text (an id, then what was said), RTTM."""
 
 from __future__ import annotations
 
@@ -11,9 +11,16 @@ from typing import Any
 from audiossl.core.errors import ConfigError
 from audiossl.core.files import atomic_write, write_jsonl
 from audiossl.core.untrusted import json_text
+from audiossl.data.turns import Turn, write_rttm
 from audiossl.encoders.embedding_tables import load_pyarrow
 
-BEGINS: Mapping[str, bytes | None] = {".jsonl": b"{", ".csv": b"id,", ".parquet": b"PAR1", ".txt": None}
+BEGINS: Mapping[str, bytes | None] = {
+    ".jsonl": b"{",
+    ".csv": b"id,",
+    ".parquet": b"PAR1",
+    ".txt": None,
+    ".rttm": b"SPEAKER",
+}
 """The endings of the files, and with which bytes those that are there already must begin."""
 
 
@@ -29,10 +36,14 @@ def write_predictions(out: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write what a task predicts.
 
     out: a path that `check_ending` lets pass. JSON lines and tables have all, lists as JSON. Kaldi's text has an id and
-        `predicted` a line.
+        `predicted` a line. RTTM has the turns of speakers that a task of diarisation predicts.
     rows: with an `id` each.
-    Raises ConfigError where Kaldi's text is asked for and ids have spaces, or the task predicts no text.
+    Raises ConfigError where Kaldi's text is asked for and ids have spaces, or the task predicts no text, and where RTTM
+    is asked for and the task predicts no turns.
     """
+    if out.suffix == ".rttm":
+        write_rttm(out, {str(row["id"]): _turns(row) for row in rows})
+        return
     if out.suffix == ".jsonl":
         write_jsonl(out, rows)
         return
@@ -50,6 +61,15 @@ def write_predictions(out: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         else:
             arrow = load_pyarrow()
             arrow.parquet.write_table(arrow.table(columns), temporary)
+
+
+def _turns(row: Mapping[str, Any]) -> list[Turn]:
+    try:
+        return [Turn(float(start), float(end), str(speaker)) for start, end, speaker in row["predicted"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConfigError(
+            f"RTTM is for who speaks when, and {json_text(row)[:80]} has no turns; write a .jsonl file."
+        ) from error
 
 
 def _cell(value: Any) -> Any:

@@ -24,6 +24,9 @@ prepare() {
     if [[ " ${tasks[*]} " == *" verification "* ]]; then
         "$python" "$recipe/prepare_verification.py" "$data" "$manifests/verification"
     fi
+    if [[ " ${tasks[*]} " == *" diarization "* ]]; then
+        "$python" "$recipe/prepare_diarization.py" "$data" "$manifests/diarization"
+    fi
     if [[ " ${tasks[*]} " == *" asr "* ]]; then "$python" "$recipe/prepare_asr.py" "$data" "$manifests/asr"; fi
 }
 

@@ -56,3 +56,10 @@ def test_what_kaldi_cannot_say_is_not_written(tmp_path: Path, row: dict[str, Any
 def test_the_ending_says_the_format() -> None:
     with pytest.raises(ConfigError, match=r"p\.xlsx does not say in which format; let it end in \.jsonl, \.csv"):
         check_ending(Path("p.xlsx"))
+
+
+def test_rttm_is_for_who_speaks_when(tmp_path: Path) -> None:
+    write_predictions(tmp_path / "x.rttm", [{"id": "day/a", "predicted": [[0.5, 1.0, "speaker_1"]]}])
+    assert (tmp_path / "x.rttm").read_text() == "SPEAKER a 1 0.500 0.500 <NA> <NA> speaker_1 <NA> <NA>\n"
+    with pytest.raises(ConfigError, match="RTTM is for who speaks when"):
+        write_predictions(tmp_path / "y.rttm", ROWS)

@@ -29,14 +29,14 @@ _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEX
 
 
 @dataclass(frozen=True)
-class Turn:
+class UnitTurn:
     """A unit that a worker is given, where it prints, and which attempt at it this is."""
 
     unit: Unit
     log: Path
     number: int = 1
 
-    def again(self) -> Turn:
+    def again(self) -> UnitTurn:
         """The next attempt."""
         return replace(self, number=self.number + 1)
 

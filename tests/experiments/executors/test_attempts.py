@@ -12,7 +12,7 @@ from toys.units import unit
 
 from audiossl.core.errors import OutputError
 from audiossl.experiments.executors import attempts
-from audiossl.experiments.executors.attempts import Turn, attempt, fresh_log, log_of, lost, num_begun, output_to
+from audiossl.experiments.executors.attempts import UnitTurn, attempt, fresh_log, log_of, lost, num_begun, output_to
 from audiossl.experiments.executors.contract import Outcome
 
 
@@ -95,7 +95,7 @@ def test_a_lost_unit_says_where_to_look(tmp_path: Path) -> None:
 
 
 def test_a_turn_is_settled_by_an_outcome_or_by_the_last_retry(tmp_path: Path) -> None:
-    turn = Turn(unit("square", "h", tmp_path, number=1), tmp_path / "h.log")
+    turn = UnitTurn(unit("square", "h", tmp_path, number=1), tmp_path / "h.log")
     assert turn.settled(Outcome("h", {"square": 1}), retries=0) == Outcome("h", {"square": 1}, attempts=1)
     assert turn.settled(None, retries=1) is None
     second = turn.again()

@@ -21,7 +21,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from audiossl.core.ranges import Count
-from audiossl.experiments.executors.attempts import Turn, attempt, fresh_log, limit_threads, num_cores
+from audiossl.experiments.executors.attempts import UnitTurn, attempt, fresh_log, limit_threads, num_cores
 from audiossl.experiments.executors.contract import Outcome, Sink, Unit
 
 _CORES_A_JOB = 4
@@ -56,7 +56,7 @@ class Pool:
         not.
         """
         jobs = min(self.width, len(units))
-        waiting = deque(Turn(unit, fresh_log(self.folder, unit)) for unit in units)
+        waiting = deque(UnitTurn(unit, fresh_log(self.folder, unit)) for unit in units)
         crew = _Crew(jobs, threads=max(1, num_cores() // max(1, jobs)))
         try:
             crew.take(waiting)
@@ -81,9 +81,9 @@ class _Crew:
     def __init__(self, size: int, threads: int) -> None:
         self.threads = threads
         self.idle = [_Worker(threads) for _ in range(size)]
-        self.busy: dict[Future[Outcome], tuple[_Worker, Turn]] = {}
+        self.busy: dict[Future[Outcome], tuple[_Worker, UnitTurn]] = {}
 
-    def take(self, waiting: deque[Turn]) -> None:
+    def take(self, waiting: deque[UnitTurn]) -> None:
         """Give the first of those that wait to the idle ones."""
         while waiting and self.idle:
             worker, turn = self.idle.pop(), waiting.popleft()
@@ -95,7 +95,7 @@ class _Crew:
                 future = worker.begin(turn)
             self.busy[future] = worker, turn
 
-    def ended(self) -> Iterator[tuple[Turn, Outcome | None]]:
+    def ended(self) -> Iterator[tuple[UnitTurn, Outcome | None]]:
         """Wait for the next ones. None is for a worker that ended without an outcome, and has been replaced."""
         for future in wait(self.busy, return_when=FIRST_COMPLETED).done:
             worker, turn = self.busy.pop(future)
@@ -125,7 +125,7 @@ class _Worker:
         self._held, self._leash = context.Pipe(duplex=False)
         self._pool = ProcessPoolExecutor(1, context, initializer=_begin, initargs=(self._held, threads))
 
-    def begin(self, turn: Turn) -> Future[Outcome]:
+    def begin(self, turn: UnitTurn) -> Future[Outcome]:
         return self._pool.submit(_attempt, turn.unit, turn.log)
 
     def call_off(self) -> None:

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 from audiossl.core.errors import ConfigError, first_line
 from audiossl.core.ranges import NonNegative, Range
-from audiossl.experiments.executors.attempts import Turn, attempt, fresh_log, limit_threads, lost, num_begun
+from audiossl.experiments.executors.attempts import UnitTurn, attempt, fresh_log, limit_threads, lost, num_begun
 from audiossl.experiments.executors.contract import Outcome, Sink, Unit
 
 _GRACE_S = 30.0
@@ -52,10 +52,10 @@ class Ray:
         Closing the iterator asks those that still run to save and end, and ends them after half a minute if they have
         not.
         """
-        waiting = [Turn(unit, fresh_log(self.folder, unit)) for unit in units]
+        waiting = [UnitTurn(unit, fresh_log(self.folder, unit)) for unit in units]
         with self._connected():
             task = self._task(retries)
-            tasks: dict[Any, Turn] = {}
+            tasks: dict[Any, UnitTurn] = {}
             try:
                 while waiting or tasks:
                     tasks |= {task.remote(turn.unit, turn.log, self._num_threads): turn for turn in waiting}
@@ -79,7 +79,7 @@ class Ray:
         options = {"num_cpus": self.config.num_cpus, "num_gpus": self.config.num_gpus, "max_retries": retries}
         return self.ray.remote(_compute).options(**options)
 
-    def _outcome(self, reference: Any, turn: Turn, retries: int) -> Outcome | None:
+    def _outcome(self, reference: Any, turn: UnitTurn, retries: int) -> Outcome | None:
         """Of a task that is over. None for one that a signal has stopped, which Ray does not try again."""
         errors = self.ray.exceptions
         try:

@@ -20,7 +20,7 @@ from typing import Any, Literal
 from audiossl.core.errors import ConfigError, first_line
 from audiossl.core.ranges import Count, CountOrZero, Positive
 from audiossl.core.terminal import Interrupted
-from audiossl.experiments.executors.attempts import Turn, attempt, fresh_log, limit_threads, num_begun
+from audiossl.experiments.executors.attempts import UnitTurn, attempt, fresh_log, limit_threads, num_begun
 from audiossl.experiments.executors.contract import Outcome, Sink, Unit
 from audiossl.experiments.executors.slurm.queue import SlurmQueue
 
@@ -72,8 +72,8 @@ class Slurm:
 
     def run(self, units: Sequence[Unit], *, retries: int = 1) -> Iterator[Outcome]:
         """The outcome of every unit, as they end. Closing the iterator cancels the jobs that are left."""
-        jobs: dict[str, tuple[Any, Turn]] = {}
-        queue, waiting = SlurmQueue(), [Turn(unit, fresh_log(self.folder, unit)) for unit in units]
+        jobs: dict[str, tuple[Any, UnitTurn]] = {}
+        queue, waiting = SlurmQueue(), [UnitTurn(unit, fresh_log(self.folder, unit)) for unit in units]
         minutes = self.config.time_min or _minutes(units)
         try:
             while waiting or jobs:
@@ -95,7 +95,7 @@ class Slurm:
         finally:
             self._cancel([job for job, _ in jobs.values()])
 
-    def _submitted(self, turns: Sequence[Turn], minutes: int) -> Iterator[tuple[Any, Turn]]:
+    def _submitted(self, turns: Sequence[UnitTurn], minutes: int) -> Iterator[tuple[Any, UnitTurn]]:
         """Job arrays of all turns. Raises ConfigError for what the cluster does not take."""
         config = self.config
         logging.getLogger("submitit").setLevel(logging.ERROR)  # it says at every look that there are no accounts
@@ -125,7 +125,7 @@ class Slurm:
             self.say(f"Submitted to {config.cluster}: {len(jobs)} job(s), from {jobs[0].job_id} on.")
             yield from zip(jobs, part, strict=True)
 
-    def _ended(self, jobs: Mapping[str, tuple[Any, Turn]], queue: SlurmQueue) -> dict[str, Outcome | None]:
+    def _ended(self, jobs: Mapping[str, tuple[Any, UnitTurn]], queue: SlurmQueue) -> dict[str, Outcome | None]:
         """What has ended, by the job. None for a job that is over and has no outcome."""
         ended = {job_id: _outcome(job, turn) for job_id, (job, turn) in jobs.items() if job.done()}
         if self.config.cluster == "slurm":
@@ -183,7 +183,7 @@ def _minutes(units: Sequence[Unit]) -> int:
     return max(_LEAST_MIN, math.ceil(4 * longest_s / 60))
 
 
-def _outcome(job: Any, turn: Turn) -> Outcome | None:
+def _outcome(job: Any, turn: UnitTurn) -> Outcome | None:
     """Of a job that is over. None where it has written none."""
     error = job.exception()
     if error is None:

@@ -1,0 +1,1 @@
+"""Who speaks when, frame by frame: a probability for each speaker of a recording."""
