@@ -12,7 +12,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from audiossl.cli import cache, config, data, demo, encoders, factors, probing, push, recipes, suite, units
+from audiossl.cli import cache, config, data, demo, encoders, factors, fuse, probing, push, recipes, suite, units
 from audiossl.cli.options import AsJson, PredictionsFile, UpstreamOptions, upstream_options
 from audiossl.cli.tables import PlainFormatter, add_row, console, new_table
 from audiossl.core.errors import AudiosslError, ConfigError, os_error_sentence
@@ -35,6 +35,10 @@ app.add_typer(units.app, name="units", help="Discrete units: clusters of frames,
 Overrides = Annotated[Optional[list[str]], typer.Argument(help="Settings as key=value.", show_default=False)]  # noqa: UP045
 OutFolder = Annotated[Optional[Path], typer.Option("--out", help="The run folder.", show_default=False)]  # noqa: UP045
 Resume = Annotated[Optional[Path], typer.Option(help="Go on with this run, exactly.", show_default=False)]  # noqa: UP045
+EvaluationSettings = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Argument(help="data.* settings, and those of the task that train nothing.", show_default=False),
+]
 RunPlace = Annotated[Path, typer.Argument(help="What `audiossl train` wrote, or hf:<owner>/<name>.")]
 Overwrite = Annotated[bool, typer.Option(help="Replace a run that is there.")]
 
@@ -136,7 +140,7 @@ def evaluate(
     run: RunPlace,
     split: Annotated[str, typer.Option(help="train, dev, test or another manifest of the data folder.")] = "test",
     checkpoint: Annotated[str, typer.Option(help="best, last or averaged; default: as configured.")] = "",
-    overrides: Annotated[Optional[list[str]], typer.Argument(help="data.* settings.", show_default=False)] = None,  # noqa: UP045
+    overrides: EvaluationSettings = None,
     as_json: AsJson = False,
 ) -> None:
     """Predict a split and score it (of a sweep: with the best by dev): writes predictions.jsonl and metrics.json."""
@@ -229,6 +233,7 @@ def report(
 
 app.command()(demo.demo)
 app.command()(probing.probe)
+app.command()(fuse.fuse)
 
 
 @app.command()

@@ -15,6 +15,8 @@ class Card:
     options: arguments that the name stands for.
     commands: what it adds to the command line, 'module:function' by the command's name. The module imports nothing
         heavy.
+    references: what it adds to the ways of naming an encoder, 'module:function' by the word before the colon. The
+        function is given what follows that, and gives an encoder.
     toy: options of a tiny instance, for tests of every name.
     """
 
@@ -24,6 +26,7 @@ class Card:
     paper: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
     commands: Mapping[str, str] = field(default_factory=dict)
+    references: Mapping[str, str] = field(default_factory=dict)
     toy: Mapping[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:

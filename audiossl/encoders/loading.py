@@ -12,7 +12,7 @@ from torch import Tensor
 from audiossl.core.cards import Card
 from audiossl.core.config import structured
 from audiossl.core.errors import AudiosslError, CheckpointError, ConfigError, first_line
-from audiossl.core.registry import UPSTREAMS
+from audiossl.core.registry import DOWNSTREAMS, UPSTREAMS, import_target
 from audiossl.core.tensors import config_of, fingerprint, load_strict, read_tensors
 from audiossl.encoders.building import build_upstream, passed_on, require_shapes
 from audiossl.encoders.encoder_file import RUN_NAME, UPSTREAM_NAME, EncoderFile, has_encoder_file, read_encoder_file
@@ -42,7 +42,8 @@ def load_upstream(
     name: a name of `audiossl list upstreams`, the path of a checkpoint of audiossl or of another toolkit, or one of
     `hf:<repository or folder>`, `fairseq:<file>`, `s3prl:<file>`, `torchaudio:<bundle or file>`, `onnx:<file>`,
     `torchscript:<file>`. The options of the latter two are the fields of `audiossl.encoders.exported.config`. A
-    repository is one of transformers, or an encoder or a run that `audiossl push` has sent.
+    repository is one of transformers, or an encoder or a run that `audiossl push` has sent. Downstreams add others,
+    such as `extractor:<run>` for the embedding of a run of speaker_verification (`Card.references`).
     weights: 'pretrained', or 'random' for a baseline: the same architecture with parameters drawn afresh. Statistics of
     the training data, such as a global mean, stay.
     seed: of random weights.
@@ -142,6 +143,11 @@ def load_from_reference(reference: str, options: Mapping[str, Any], *, random_in
     Raises CheckpointError, ConfigError.
     """
     namer = namer_of(reference)
+    if (address := _address_of(reference)) is not None:
+        if options or random_init:
+            raise ConfigError(f"{reference} is as it was trained; leave the upstream's options out.")
+        loaded: Upstream = import_target(address)(reference.partition(":")[2])
+        return loaded
     path, source = local_path(reference, namer)
     if kind := source if source in KINDS else "onnx" if not source and path.suffix.lower() == ".onnx" else "":
         return load_exported(kind, path, options, namer=namer, random_init=random_init)
@@ -162,6 +168,15 @@ def load_from_reference(reference: str, options: Mapping[str, Any], *, random_in
     if "upstream" not in description:
         return load_original(path, source, options, random_init=random_init)
     return _load_own(own, state, description, options, random_init=random_init, seed=seed)
+
+
+def _address_of(reference: str) -> str | None:
+    """What loads a reference whose first word a card of a downstream has. None for the others, and for a path."""
+    word, _, rest = reference.partition(":")
+    if not rest or Path(reference).exists():
+        return None
+    cards = map(DOWNSTREAMS.card, DOWNSTREAMS.names())
+    return next((card.references[word] for card in cards if word in card.references), None)
 
 
 def _load_own(

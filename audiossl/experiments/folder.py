@@ -6,6 +6,7 @@ RUN/encoder.json       the encoder that the run leaves (`audiossl.encoders.encod
 RUN/log.jsonl, tensorboard/, figures/, checkpoints/      what training writes
 RUN/trackers.json      the runs of trackers that follow the log
 RUN/interface.json     weights of the layers, written when a run is finished
+RUN/embeddings/        of the items of splits (`audiossl.experiments.embedding_store`)
 RUN/<split>/           predictions.jsonl, metrics.json and pictures of an evaluation
 RUN/sweep.json, RUN/<member>/                            of a sweep, with a run in each member
 RUN/folds.json, manifests/<fold>/, folds/<fold>/         of a cross-validation, with a run in each fold

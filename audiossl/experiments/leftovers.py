@@ -22,13 +22,16 @@ SWEEP_NAME = "sweep.json"
 FOLDS_NAME = "folds.json"
 _FILES = (ENCODER_NAME, LOG_NAME, TRACKERS_NAME, UPSTREAM_NAME, "interface.json", SWEEP_NAME, FOLDS_NAME)
 _PICTURES = ("*.png", "*.svg")
+_OF_A_SPLIT = (*_PICTURES, "predictions.jsonl", "metrics.json", "scores.txt", "scores.tsv")
 _FOLDERS = {
     "checkpoints": ("last.safetensors", "best.safetensors", "averaged.safetensors", "kept-*.safetensors"),
+    "embeddings": ("*.npz",),
     "figures": _PICTURES,
     "tensorboard": ("events.out.tfevents.*",),
     "manifests/*": ("train.jsonl.gz", "dev.jsonl.gz", "test.jsonl.gz"),
 }
-PARTS_OF_A_RUN = (*_FILES, CONFIG_NAME, RUN_NAME, "checkpoints", "figures", "tensorboard", "manifests", "folds")
+_INNER = ("checkpoints", "embeddings", "figures", "tensorboard", "manifests", "folds")
+PARTS_OF_A_RUN = (*_FILES, CONFIG_NAME, RUN_NAME, *_INNER)
 HALF_WRITTEN = ".*.????????.part"
 
 
@@ -48,7 +51,7 @@ def written_in(folder: Path) -> Iterator[Path]:
         yield from (*(written_in(inner) if is_of_a_run(inner) else ()), inner / LOCK_NAME)
     for inner in sorted(folder.glob("*")):
         if not inner.is_symlink() and _is_evaluation(inner):
-            yield from _matching(inner, *_PICTURES, HALF_WRITTEN, "predictions.jsonl", "metrics.json")
+            yield from _matching(inner, *_OF_A_SPLIT, HALF_WRITTEN)
     for name, patterns in _FOLDERS.items():
         for inner in sorted(folder.glob(name)):
             if not inner.is_symlink() and not inner.parent.is_symlink():

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from lhotse import CutSet
@@ -21,6 +21,7 @@ from audiossl.core.outputs import check_out
 from audiossl.core.types import Metric, Table, metrics_as_json
 from audiossl.data.inputs import rows_of
 from audiossl.data.loader import make_loader
+from audiossl.data.manifests import read_manifest
 from audiossl.data.reading import path_of
 from audiossl.data.stream import StreamPlan
 from audiossl.encoders.devices import best_device
@@ -31,10 +32,11 @@ from audiossl.encoders.naming import named_by
 from audiossl.experiments.building import build_downstream
 from audiossl.experiments.cached_batches import FeatureNeeds
 from audiossl.experiments.config import Experiment
+from audiossl.experiments.embedding_store import EmbeddingStore, is_manifest
 from audiossl.experiments.folder import RunFolder, checkpoint_prefix, now
 from audiossl.training.downstream import Downstream
 from audiossl.training.prediction import predict_all
-from audiossl.training.task import Prediction
+from audiossl.training.task import Monitor, Prediction
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class Run:
     task: the head on its encoder, with trained weights.
     device: where it is.
     fingerprint: of the encoder as it was loaded. '' where it is not known, so that nothing is stored.
+    checkpoint: the name of its weights. '' where it has none of its own.
     """
 
     folder: Path
@@ -53,6 +56,7 @@ class Run:
     task: Downstream
     device: torch.device
     fingerprint: str = ""
+    checkpoint: str = ""
 
     def predict(self, cuts: Any, *, check: bool = False, where: str = "the input") -> list[Prediction]:
         """Predictions of all rows, longest first.
@@ -83,9 +87,30 @@ class Run:
         path, cuts = self.manifest(split), self.config.data.rows(split)
         self.task.check_cuts(cuts, str(path))
         self.task.check_split(cuts, split)
-        predicted = self._predict(cuts, self._from_cache)
-        predictions = self.task.assemble(sorted(predicted, key=lambda row: row["id"]), split)
-        return _with_audio(predictions, cuts)
+        self.task.prepare(self.items_of)
+        predicted = self._kept(split, cuts, sorted(self._predict(cuts, self._from_cache), key=lambda row: row["id"]))
+        return _with_audio(self.task.assemble(predicted, split), cuts)
+
+    def items_of(self, split: str) -> list[Prediction]:
+        """The predictions of the items of a split or a manifest, sorted by id, as they are before `assemble`.
+
+        Embeddings that are kept of the same weights and rows are taken as they are.
+        """
+        cuts = read_manifest(split) if is_manifest(split) else self.config.data.rows(split)
+        if (store := self._store(split, cuts)) and (kept := store.read()) is not None:
+            return kept
+        return self._kept(split, cuts, sorted(self._predict(cuts, self._from_cache), key=lambda row: row["id"]))
+
+    def _kept(self, split: str, cuts: CutSet, rows: list[Prediction]) -> list[Prediction]:
+        """The rows, whose embeddings are kept where the task says so."""
+        if store := self._store(split, cuts):
+            store.write(rows)
+        return rows
+
+    def _store(self, split: str, cuts: CutSet) -> EmbeddingStore | None:
+        if not (self.task.keeps_embeddings and self.checkpoint):
+            return None
+        return EmbeddingStore(self.folder, RunFolder(self.folder).checkpoint(self.checkpoint), split, cuts)
 
     def manifest(self, split: str) -> Path:
         """Where the rows of a split are.
@@ -157,9 +182,45 @@ def rescore(
     facts: more of what metrics.json says.
     Returns the metrics by name.
     """
+    return write_scored(run.folder, run.config, run.task, split, predictions, tables=tables, facts=facts)
+
+
+class Scores(Protocol):
+    """What scores predictions: a task, or what of a task needs no encoder."""
+
+    @property
+    def monitor(self) -> Monitor: ...
+    def score(self, predictions: Sequence[Prediction]) -> dict[str, Metric]: ...
+    def facts(self, predictions: Sequence[Prediction]) -> dict[str, Any]: ...
+    def tables(self, predictions: Sequence[Prediction]) -> list[Table]: ...
+    def figures(self, folder: Path, predictions: Sequence[Prediction]) -> dict[str, Path]: ...
+    def write_files(self, folder: Path, predictions: Sequence[Prediction]) -> None: ...
+
+
+def write_scored(
+    folder: Path,
+    config: Experiment,
+    task: Scores,
+    split: str,
+    predictions: Sequence[Prediction],
+    *,
+    tables: Sequence[Table] = (),
+    facts: Mapping[str, Any] | None = None,
+) -> dict[str, Metric]:
+    """Write metrics, tables and pictures of predictions into the folder of a run.
+
+    folder: of the run.
+    config: of it.
+    task: what scores them.
+    split: what they are of.
+    predictions: the rows that are scored.
+    tables: more tables.
+    facts: more of what metrics.json says.
+    Returns the metrics by name.
+    """
     # Nothing below runs the encoder, so that a table that is new can be made of old predictions.
-    metrics = run.task.score(predictions)
-    config, place = run.config, RunFolder(run.folder).split(split)
+    metrics = task.score(predictions)
+    place = RunFolder(folder).split(split)
     written = {
         "upstream": config.upstream,
         "interface": config.interface,
@@ -168,15 +229,16 @@ def rescore(
         "setting": config.setting or "default",
         "split": split,
         "num_items": len(predictions),
-        "monitor": run.task.monitor.name,
+        "monitor": task.monitor.name,
         "metrics": metrics_as_json(metrics),
-        **run.task.facts(predictions),
+        **task.facts(predictions),
         **(facts or {}),
-        "tables": [table._asdict() for table in [*tables, *run.task.tables(predictions)]],
+        "tables": [table._asdict() for table in [*tables, *task.tables(predictions)]],
         "created": now(),
     }
     write_json(place.metrics, written)
-    run.task.figures(place.path, predictions)
+    task.figures(place.path, predictions)
+    task.write_files(place.path, predictions)
     return metrics
 
 
@@ -197,7 +259,7 @@ def load_single(folder: Path, checkpoint: str = "", device: str | None = None, o
     task = build_downstream(config, upstream)
     place.restore(task, checkpoint or config.checkpoint)
     where = torch.device(device) if device else best_device()
-    return Run(folder, config, task.to(where).eval(), where, stored)
+    return Run(folder, config, task.to(where).eval(), where, stored, checkpoint or config.checkpoint)
 
 
 def encoder_file_of(run: RunFolder, config: Experiment, task: Downstream, fingerprint: str) -> EncoderFile:

@@ -1,4 +1,8 @@
-"""Calibration of two kinds by logistic regression: of trials to log-likelihood ratios, of classes to log-odds."""
+"""Calibration of two kinds by logistic regression: of trials to log-likelihood ratios, of classes to log-odds.
+
+The ratio of a trial may follow from several figures of it: scores of several systems, or a score and how good its two
+recordings are (quality measure functions, Thienpondt et al., 2021).
+"""
 
 from __future__ import annotations
 
@@ -22,6 +26,18 @@ class Calibration(NamedTuple):
         return self.scale * np.asarray(scores, dtype=np.float64) + self.offset
 
 
+class JointCalibration(NamedTuple):
+    """log-likelihood ratio (natural logarithm) = weights (F,) * figures (F,) + offset."""
+
+    weights: tuple[float, ...]
+    offset: float
+
+    def llrs(self, figures: ArrayLike) -> Floats:
+        """(N,) ratios of N trials with the figures (N, F)."""
+        llrs: Floats = np.dot(np.asarray(figures, dtype=np.float64), np.asarray(self.weights)) + self.offset
+        return llrs
+
+
 def fit_calibration(scores: ArrayLike, targets: ArrayLike) -> Calibration:
     """Logistic regression of the kind of trial on its score, both kinds with equal weight. It minimises Cllr.
 
@@ -29,34 +45,49 @@ def fit_calibration(scores: ArrayLike, targets: ArrayLike) -> Calibration:
     perfectly do not give an infinite scale.
     """
     values, same = checked_trials(scores, targets)
-    return Calibration(*_fit_line(values, same, np.where(same, 0.5 / same.sum(), 0.5 / (~same).sum())))
+    weights, offset = _fit_plane(values[:, None], same, _equal_weights(same))
+    return Calibration(float(weights[0]), offset)
+
+
+def fit_joint_calibration(figures: Floats, targets: ArrayLike) -> JointCalibration:
+    """As `fit_calibration`, of several figures (N, F) of each trial. A figure that never varies gets a weight of 0."""
+    _, same = checked_trials(figures[:, 0], targets)
+    weights, offset = _fit_plane(figures, same, _equal_weights(same))
+    return JointCalibration(tuple(weights.tolist()), offset)
 
 
 def fit_log_odds(scores: ArrayLike, targets: ArrayLike) -> tuple[float, float]:
     """Platt's scale and offset: log-odds = scale * score + offset, for kinds as frequent as they are here."""
     values, same = checked_trials(scores, targets)
-    return _fit_line(values, same, np.full(len(values), 1 / len(values)))
+    weights, offset = _fit_plane(values[:, None], same, np.full(len(values), 1 / len(values)))
+    return float(weights[0]), offset
 
 
-def _fit_line(values: Floats, same: NDArray[np.bool_], weights: Floats) -> tuple[float, float]:
-    """Scale and offset of a logistic regression.
+def _equal_weights(same: NDArray[np.bool_]) -> Floats:
+    return np.where(same, 0.5 / same.sum(), 0.5 / (~same).sum())
 
-    values: (N,) scores.
+
+def _fit_plane(values: Floats, same: NDArray[np.bool_], weights: Floats) -> tuple[Floats, float]:
+    """Weights (F,) and offset of a logistic regression.
+
+    values: (N, F) figures.
     same: (N,) which of the kinds each is of.
     weights: (N,) of the items.
     """
     from scipy.optimize import minimize
 
-    centre, spread = float(values.mean()), float(values.std()) or 1.0
-    standard = (values - centre) / spread
+    centre, spread = values.mean(axis=0), values.std(axis=0)
+    varies = spread > 1e-12 * np.maximum(np.abs(centre), 1e-300)
+    spread = np.where(varies, spread, 1.0)
+    standard = np.where(varies, (values - centre) / spread, 0.0)
     wanted = np.where(same, (same.sum() + 1) / (same.sum() + 2), 1 / ((~same).sum() + 2))
 
     def cost(parameters: Floats) -> tuple[float, Floats]:
-        ratios = parameters[0] * standard + parameters[1]
+        ratios = standard @ parameters[:-1] + parameters[-1]
         losses = -(wanted * log_expit(ratios) + (1 - wanted) * log_expit(-ratios))
         slopes = weights * (expit(ratios) - wanted)
-        return float(weights @ losses), np.array([slopes @ standard, slopes.sum()])
+        return float(weights @ losses), np.append(slopes @ standard, slopes.sum())
 
-    found = minimize(cost, np.zeros(2), jac=True, method="BFGS", options={"gtol": 1e-8})
-    scale = float(found.x[0]) / spread
-    return scale, float(found.x[1]) - scale * centre
+    found = minimize(cost, np.zeros(values.shape[1] + 1), jac=True, method="BFGS", options={"gtol": 1e-8})
+    scales = found.x[:-1] / spread
+    return scales, float(found.x[-1]) - float(scales @ centre)

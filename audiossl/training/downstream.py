@@ -22,6 +22,7 @@ from audiossl.encoders.long_audio import longest_whole_s
 from audiossl.encoders.long_states import long_moments, long_states
 from audiossl.encoders.upstream import Upstream
 from audiossl.nn.standardization import Standardization, Unit
+from audiossl.training.fusion import Fused
 from audiossl.training.interface import Interface
 from audiossl.training.objective import Objective
 from audiossl.training.task import ParameterGroup, Prediction, Task
@@ -38,11 +39,13 @@ class Downstream(Task):
     `finetune` lets the upstream train too.
     A subclass has a `Config` dataclass, builds its head in the constructor and reads `self.sequence(batch)`. It writes
     `complete`, for what only the training data can say, such as the list of labels.
+    keeps_embeddings: predictions of items have an `embedding`, which an evaluation keeps in the run's folder.
     reads_waveforms: it also reads `batch.wavs`, as a target for instance, which a feature cache does not have.
     stores_upstream: checkpoints hold all of the upstream, for more than what trains is not as it was loaded.
     """
 
     Config: ClassVar[type]
+    keeps_embeddings: ClassVar[bool] = False
     reads_waveforms: ClassVar[bool] = False
 
     def __init__(self, upstream: Upstream, interface: Interface) -> None:
@@ -177,6 +180,18 @@ class Downstream(Task):
             f"folder below RUN/folds."
         )
 
+    @classmethod
+    def fuse(cls, dev: Sequence[Sequence[Prediction]], test: Sequence[Sequence[Prediction]]) -> Fused:
+        """R runs of this task as one: fitted on their predictions of dev, applied to those of another split.
+
+        dev: (R) the stored predictions of each run, sorted by id.
+        test: (R) those that become one, likewise.
+        Raises AudiosslError for a task without such a way.
+        """
+        raise AudiosslError(
+            f"{cls.__name__} has no way to fuse the predictions of several runs; runs of speaker_verification have one."
+        )
+
     @property
     def may_skip_parameters(self) -> bool:
         """Layer drop, masks that are not drawn and the first frozen steps leave parameters without a gradient."""
@@ -200,6 +215,12 @@ class Downstream(Task):
 
     def check_split(self, cuts: Iterable[Cut], split: str) -> None:
         """Like `check_cuts`, for what a task expects of train, dev or test, such as the items of a list of trials."""
+
+    def prepare(self, rows_of: Callable[[str], Sequence[Prediction]]) -> None:
+        """Called before an evaluation `assemble`s a split: fit what other splits of the run decide. By default nothing.
+
+        rows_of: the predictions of the items of a split, or of a manifest.
+        """
 
     def train(self, mode: bool = True) -> Self:
         self.training = mode

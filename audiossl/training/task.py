@@ -149,3 +149,6 @@ class Task(nn.Module, ABC):
     def figures(self, folder: Path, predictions: Sequence[Prediction]) -> dict[str, Path]:
         """Draw what a reader wants to see into `folder`. Returns title -> PNG or SVG file."""
         return {}
+
+    def write_files(self, folder: Path, predictions: Sequence[Prediction]) -> None:
+        """Write what other programs read of the predictions of a split into `folder`. Nothing by default."""

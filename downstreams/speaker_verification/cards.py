@@ -13,7 +13,10 @@ CARDS: tuple[Card, ...] = (
         commands={
             "verify": "audiossl.downstreams.speaker_verification.cli:verify",
             "diarize": "audiossl.downstreams.speaker_verification.diarizing.cli:diarize",
+            "identify": "audiossl.downstreams.speaker_verification.cli:identify",
+            "score-again": "audiossl.downstreams.speaker_verification.cli:score_again",
         },
+        references={"extractor": "audiossl.downstreams.speaker_verification.extractor:load_extractor"},
         toy={"head": "pooled", "projector_width": 16, "embedding_width": 8},
     ),
 )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from audiossl.core.ranges import Count, CountOrZero, NonNegative, Positive, Range, ShareBelowOne
+from audiossl.downstreams.speaker_verification.scoring_config import ScoringConfig
 
 XVECTOR_TDNN = [[512, 5, 1], [512, 3, 2], [512, 3, 3], [512, 1, 1], [1500, 1, 1]]
 
@@ -53,5 +54,7 @@ class SpeakerVerificationConfig:
     """Most pairs that are trials of a split without a list."""
     subtract_mean: bool = False
     """Whether the mean embedding of dev is taken out before the cosine."""
+    scoring: ScoringConfig = field(default_factory=ScoringConfig)
+    """Back end, normalisation and quality measures of an evaluation. While training, dev is scored by the cosine."""
     speakers: list[str] = field(default_factory=list)
     """The training speakers, in the order of the classes. It is filled in from the training data."""

@@ -20,15 +20,20 @@ from audiossl.core.types import Batch, Loss, Metric, Table
 from audiossl.data.fields import read_field
 from audiossl.data.reading import num_samples_of, path_of
 from audiossl.downstreams.speaker_verification.config import SpeakerVerificationConfig
+from audiossl.downstreams.speaker_verification.fusing import fuse_trials
 from audiossl.downstreams.speaker_verification.heads import Ecapa, Head, XVector
-from audiossl.downstreams.speaker_verification.tables import error_table, most_confident_errors, speaker_table
+from audiossl.downstreams.speaker_verification.judging import (
+    MONITOR,
+    TrialJudge,
+    pairs_among,
+    pairs_of,
+    trial_rows,
+)
+from audiossl.downstreams.speaker_verification.scoring import Judged, RowsOf, Scorer, fit_scorer
 from audiossl.downstreams.speaker_verification.trials import (
     Pairs,
-    all_pairs,
     check_pairs,
-    listed_pairs,
     normalised,
-    predictions_of,
     read_enrolment,
     read_trials,
     scores_of,
@@ -36,17 +41,11 @@ from audiossl.downstreams.speaker_verification.trials import (
 from audiossl.encoders.upstream import Upstream
 from audiossl.metrics.calibration import Calibration, fit_calibration
 from audiossl.metrics.clusters import Floats
-from audiossl.metrics.verification import (
-    det_curve,
-    equal_error_threshold,
-    min_cllr,
-    sides_of,
-    verification_metrics,
-)
 from audiossl.nn.losses import MarginSoftmax
 from audiossl.training.downstream import Downstream
+from audiossl.training.fusion import Fused
 from audiossl.training.interface import Interface
-from audiossl.training.task import Monitor, Prediction
+from audiossl.training.task import Prediction
 
 _log = logging.getLogger(__name__)
 
@@ -59,13 +58,15 @@ class SpeakerVerification(Downstream):
     """
 
     Config = SpeakerVerificationConfig
-    monitor = Monitor("eer", "min")
+    monitor = MONITOR
+    keeps_embeddings = True
 
     def __init__(self, upstream: Upstream, interface: Interface, config: SpeakerVerificationConfig) -> None:
         super().__init__(upstream, interface)
         if len(config.speakers) < 2:
             raise ConfigError("speakers: at least two are needed; `complete` takes them from the training items.")
         self.config = config
+        self.scorer: Scorer | None = None
         self.index = {speaker: number for number, speaker in enumerate(config.speakers)}
         self.head = make_head(interface.width, config)
         self.criterion = MarginSoftmax(
@@ -108,7 +109,7 @@ class SpeakerVerification(Downstream):
             samples = num_samples_of(cut, self.upstream.sample_rate_hz)
             self._check_frames(cut, int(self.upstream.num_frames(samples)), f"drop it from {split}")
         speakers = [read_field(cut, "speaker") for cut in rows]
-        pairs = self._pairs([cut.id for cut in rows], [path_of(cut) for cut in rows], speakers, split)
+        pairs = pairs_of(self.config, [cut.id for cut in rows], [path_of(cut) for cut in rows], speakers, split)
         check_pairs(pairs, speakers, split, self.config.trials.get(split, ""))
         known = sorted({speaker for speaker in speakers if speaker in self.index})
         if split == "dev" and known and is_main():
@@ -178,27 +179,46 @@ class SpeakerVerification(Downstream):
             for cut, embedding in zip(batch.cuts, embeddings, strict=True)
         ]
 
+    def prepare(self, rows_of: RowsOf) -> None:
+        """Fit what `task.scoring` names, unless it is the cosine, whose calibration is that of the checkpoint."""
+        config = self.config
+        if config.scoring.is_plain:
+            self.scorer = None
+            return
+        self.scorer = fit_scorer(
+            config.scoring,
+            rows_of,
+            lambda rows: pairs_among(config, rows, "dev"),
+            subtract_mean=config.subtract_mean,
+        )
+
+    @classmethod
+    def fuse(cls, dev: Sequence[Sequence[Prediction]], test: Sequence[Sequence[Prediction]]) -> Fused:
+        return fuse_trials(dev, test)
+
     def assemble(self, predictions: Sequence[Prediction], split: str) -> Sequence[Prediction]:
         """The trials of a split: see `predictions_of`. Those that a report plays also say where both sounds are.
 
         On dev, the mean embedding and the calibration are fitted first. Its own ratios are therefore not held out.
+        Scores are cosines, unless `prepare` has fitted something else.
         """
         items = sorted(predictions, key=lambda row: str(row["id"]))
-        speakers = [row["speaker"] for row in items]
-        pairs = self._pairs([row["id"] for row in items], [row["audio"]["path"] for row in items], speakers, split)
+        pairs = pairs_among(self.config, items, split)
+        if self.scorer is not None:
+            self.scorer.check_cohort([row["speaker"] for row in items], split)
+            return trial_rows(pairs, items, self.scorer.judge(pairs, items))
         vectors = np.array([row["embedding"] for row in items], dtype=np.float64)
         if split == "dev" and self.config.subtract_mean:
             self._keep("mean_embedding", normalised(vectors).mean(axis=0))
         scores = self.scores(pairs, vectors)
         if split == "dev" and pairs.target.any() and not pairs.target.all():
             self._keep("scale_and_offset", np.array(fit_calibration(scores, pairs.target)))
+        return trial_rows(pairs, items, self.judged(scores))
+
+    def judged(self, scores: Floats) -> Judged:
+        """Cosines (N,) with their ratios, where they are calibrated."""
         calibration = self.calibration
-        rows = predictions_of(pairs, items, scores, calibration.llrs(scores) if calibration else None)
-        for place in most_confident_errors(scores, pairs.target):
-            first = pairs.models[pairs.enrol[place]][0]
-            rows[place]["audio_enrol"] = items[first]["audio"]
-            rows[place]["audio_test"] = items[pairs.test[place]]["audio"]
-        return rows
+        return Judged(scores, calibration.llrs(scores) if calibration else None)
 
     def scores(self, pairs: Pairs, embeddings: Floats) -> Floats:
         """(N,) cosines, the mean embedding taken out first where it is to be."""
@@ -212,58 +232,34 @@ class SpeakerVerification(Downstream):
     @property
     def calibration(self) -> Calibration | None:
         """From scores to log-likelihood ratios. None before it was fitted on dev."""
+        if self.scorer is not None:
+            return self.scorer.line
         scale, offset = self.get_buffer("scale_and_offset").tolist()
         return Calibration(scale, offset) if scale else None
 
-    def score(self, predictions: Sequence[Prediction]) -> dict[str, Metric]:
-        """eer, min_dcf_p01, min_dcf_p05 and, of calibrated scores, act_dcf_p01, act_dcf_p05 and cllr.
+    @property
+    def judge(self) -> TrialJudge:
+        """What scores predictions of trials."""
+        return TrialJudge(self.calibration, self.scorer, self.config.scoring.score_file)
 
-        Speakers vary as a whole, or recordings where none has a speaker.
-        """
-        llrs = [row["llr"] for row in predictions]
-        return verification_metrics(
-            [row["score"] for row in predictions],
-            [row["target"] for row in predictions],
-            sides_of(predictions),
-            None if None in llrs else llrs,
-        )
+    def score(self, predictions: Sequence[Prediction]) -> dict[str, Metric]:
+        return self.judge.score(predictions)
 
     def facts(self, predictions: Sequence[Prediction]) -> dict[str, Any]:
-        scores = np.array([row["score"] for row in predictions])
-        targets = np.array([row["target"] for row in predictions], dtype=bool)
-        return {
-            "num_target_trials": int(targets.sum()),
-            "num_nontarget_trials": int((~targets).sum()),
-            "eer_threshold": equal_error_threshold(det_curve(scores, targets)),
-            "min_cllr": min_cllr(scores, targets),
-            "calibration": None if self.calibration is None else self.calibration._asdict(),
-        }
+        return self.judge.facts(predictions)
 
     def tables(self, predictions: Sequence[Prediction]) -> list[Table]:
-        return [error_table(predictions), speaker_table(predictions)]
+        return self.judge.tables(predictions)
 
     def columns(self, prediction: Prediction) -> dict[str, str]:
         vector = prediction["embedding"]
         return {"embedding": f"{len(vector)} numbers, first {vector[0]:.3f} (all with --json or --out)"}
 
     def figures(self, folder: Path, predictions: Sequence[Prediction]) -> dict[str, Path]:
-        from audiossl.downstreams.speaker_verification.figures import draw_det, draw_scores
+        return self.judge.figures(folder, predictions)
 
-        scores = np.array([row["score"] for row in predictions])
-        targets = np.array([row["target"] for row in predictions], dtype=bool)
-        return {
-            "DET curve": draw_det(scores, targets, folder / "det.png"),
-            "Scores": draw_scores(scores, targets, self.calibration, folder / "scores.png"),
-        }
-
-    def _pairs(self, ids: list[str], paths: list[str | None], speakers: list[str | None], split: str) -> Pairs:
-        listed, enrolled = self.config.trials.get(split), self.config.enrolment.get(split)
-        if listed:
-            models = read_enrolment(enrolled) if enrolled else {}
-            return listed_pairs(read_trials(listed), models, ids, paths, split)
-        if enrolled:
-            raise ConfigError(f"task.enrolment.{split} needs the trials of its models; set task.trials.{split}.")
-        return all_pairs(ids, speakers, split, self.config.max_pairs)
+    def write_files(self, folder: Path, predictions: Sequence[Prediction]) -> None:
+        self.judge.write_files(folder, predictions)
 
     def _number_of(self, cut: Cut) -> int:
         speaker = read_field(cut, "speaker")

@@ -1,8 +1,10 @@
 """Which recordings are compared (trial lists, enrolment lists, all pairs), and the predictions that come of it.
 
 A trial list has one trial a line, `1 idA idB` or `0 idA idB` (VoxCeleb's), or `idA idB target` (Kaldi's, with
-target and nontarget). An enrolment list has `model id1 id2 ...` in each line (Kaldi's spk2utt). The first name of a
-trial may then be such a model. A name is an item's id, with or without the suffix of a sound file, or its path.
+target and nontarget), or it is a key of NIST's (a table with the columns modelid, segmentid and targettype). An
+enrolment list has `model id1 id2 ...` in each line (Kaldi's spk2utt), or is a table with a row for each segment of a
+modelid. The first name of a trial may then be such a model. A name is an item's id, with or without the suffix of a
+sound file, or its path.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from numpy.typing import NDArray
 from audiossl.core.errors import ConfigError, LabelError, ManifestError
 from audiossl.data.folders import SOUND_SUFFIXES
 from audiossl.data.tables import local_path, numbered_lines, read_text
+from audiossl.downstreams.speaker_verification.score_files import nist_rows
 from audiossl.metrics.clusters import Floats
 
 _log = logging.getLogger(__name__)
@@ -55,6 +58,8 @@ class Pairs(NamedTuple):
 
 def read_trials(path: str | Path) -> list[Trial]:
     """Raises ManifestError for a file that is not there, has no trial, or has a line that is none."""
+    if (table := _table(path, "trial list")) is not None:
+        return [_nist_trial(where, row) for where, row in table]
     trials = []
     for where, words in _lines(path, "trial list"):
         if len(words) == 3 and words[0] in _KINDS:
@@ -72,6 +77,10 @@ def read_trials(path: str | Path) -> list[Trial]:
 def read_enrolment(path: str | Path) -> dict[str, tuple[list[str], str]]:
     """Model -> its items and the place of its line. Raises ManifestError as `read_trials` does."""
     models: dict[str, tuple[list[str], str]] = {}
+    if (table := _table(path, "enrolment list")) is not None:
+        for where, row in table:
+            models.setdefault(row["modelid"], ([], where))[0].append(row["segmentid"])
+        return models
     for where, words in _lines(path, "enrolment list"):
         if len(words) < 2:
             raise ManifestError(f"{where} has no recording for the model {words[0]!r}; write `model id1 id2 ...`.")
@@ -291,6 +300,21 @@ def _lines(path: str | Path, what: str) -> list[tuple[str, list[str]]]:
     if not lines:
         raise ManifestError(f"The {what} {path} is empty; make it again.")
     return lines
+
+
+def _table(path: str | Path, what: str) -> list[tuple[str, dict[str, str]]] | None:
+    """The rows of a table of NIST's, None for another list."""
+    return nist_rows(numbered_lines(path, read_text(path, what)))
+
+
+def _nist_trial(where: str, row: Mapping[str, str]) -> Trial:
+    kind = row.get("targettype", "")
+    if kind not in ("target", "nontarget"):
+        raise ManifestError(
+            f"{where} does not say whether it is of one speaker; take the key of the trials, whose column targettype "
+            f"is target or nontarget."
+        )
+    return Trial(kind == "target", row["modelid"], row["segmentid"], where)
 
 
 def _words(line: str) -> list[str]:

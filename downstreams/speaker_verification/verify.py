@@ -11,15 +11,17 @@ from scipy.special import expit, logit
 from audiossl.core.errors import AudioError, AudiosslError, ConfigError
 from audiossl.data.inputs import cuts_of
 from audiossl.data.reading import cut_blocks
+from audiossl.downstreams.speaker_verification.scoring import Judged
 from audiossl.downstreams.speaker_verification.task import SpeakerVerification
 from audiossl.downstreams.speaker_verification.trials import Pairs
 from audiossl.experiments.run import Run
+from audiossl.training.task import Prediction
 
 
 class Verdict(NamedTuple):
     """What is said of two speakers. Without a calibration, `llr`, `probability` and `same` are None.
 
-    score: the cosine.
+    score: the cosine, or what `task.scoring` makes of both.
     llr: its log-likelihood ratio (natural).
     probability: that it is one speaker, from `prior`.
     same: whether that is at least 1/2.
@@ -34,7 +36,7 @@ class Verdict(NamedTuple):
 
 
 def verify(run: Run, enrol: Sequence[str], test: str, prior: float = 0.5) -> Verdict:
-    """Compare the speaker of the recordings `enrol` with that of `test`.
+    """Compare the speaker of the recordings `enrol` with that of `test`, scored as the run's `task.scoring` says.
 
     run: of speaker_verification.
     enrol: recordings of one speaker.
@@ -42,30 +44,60 @@ def verify(run: Run, enrol: Sequence[str], test: str, prior: float = 0.5) -> Ver
     prior: how probable one speaker is before anything is heard. What dev was made of does not matter.
     Raises AudiosslError for a run of another task, ConfigError for a prior that is no probability, AudioError.
     """
-    task = run.task
-    if not isinstance(task, SpeakerVerification):
-        raise AudiosslError(f"{run.folder} is a run of {run.config.downstream}; give one of speaker_verification.")
-    if not 0 < prior < 1:
-        raise ConfigError(f"prior={prior:g} must be above 0 and below 1.")
-    vectors = np.array([_embedding(run, name) for name in [*enrol, test]])
+    task = verifier_of(run)
+    check_prior(prior)
+    rows = [row_of(run, name) for name in [*enrol, test]]
     last = len(enrol)
     pairs = Pairs(["enrolled"], [list(range(last))], np.zeros(1, int), np.array([last]), np.ones(1, bool))
-    score = float(task.scores(pairs, vectors)[0])
-    if task.calibration is None:
+    judged = judge(run, task, pairs, rows)
+    score = float(judged.scores[0])
+    if judged.llrs is None:
         return Verdict(score, None, None, None, prior)
-    llr = float(task.calibration.llrs([score])[0])
+    llr = float(judged.llrs[0])
     probability = float(expit(llr + logit(prior)))
     return Verdict(score, llr, probability, probability >= 0.5, prior)
 
 
-def _embedding(run: Run, name: str) -> list[float]:
+def verifier_of(run: Run) -> SpeakerVerification:
+    """The task of a run. Raises AudiosslError for a run of another one."""
+    if not isinstance(run.task, SpeakerVerification):
+        raise AudiosslError(f"{run.folder} is a run of {run.config.downstream}; give one of speaker_verification.")
+    return run.task
+
+
+def check_prior(prior: float) -> None:
+    """Raise ConfigError for what is no probability, or leaves nothing to decide."""
+    if not 0 < prior < 1:
+        raise ConfigError(f"prior={prior:g} must be above 0 and below 1.")
+
+
+def judge(run: Run, task: SpeakerVerification, pairs: Pairs, rows: Sequence[Prediction]) -> Judged:
+    """Scores and ratios of pairs among predictions of recordings.
+
+    What `task.scoring` has to fit is fitted first, on embeddings that the run keeps of its train and dev rows. They are
+    made where they are missing.
+
+    run: whose rows what has to be fitted is fitted on.
+    task: of the run.
+    pairs: what is compared.
+    rows: the predictions that the pairs are among.
+    """
+    if not task.config.scoring.is_plain:
+        if task.scorer is None:
+            task.prepare(run.items_of)
+        assert task.scorer is not None
+        return task.scorer.judge(pairs, rows)
+    return task.judged(task.scores(pairs, np.array([row["embedding"] for row in rows])))
+
+
+def row_of(run: Run, name: str) -> Prediction:
+    """The prediction of one recording. Raises AudioError for one in which nobody speaks."""
     cuts = cuts_of([name])
     if len(cuts) != 1:
         raise AudioError(f"{name} stands for {len(cuts)} recordings; name one file.")
     if all(np.ptp(block) == 0 for cut in cuts for block in cut_blocks(cut, cut.sampling_rate)):
         raise AudioError(f"{name} is silent from its beginning to its end, so nobody speaks in it; give a recording.")
     (row,) = run.predict(cuts)
-    vector: list[float] = row["embedding"]
-    if not np.isfinite(vector).all():
+    if not np.isfinite(row["embedding"]).all():
         raise AudioError(f"{name} has an embedding that is not a number; it may hold nothing but silence.")
-    return vector
+    return row

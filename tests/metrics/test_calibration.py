@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from audiossl.metrics.calibration import fit_calibration, fit_log_odds
+from audiossl.metrics.calibration import fit_calibration, fit_joint_calibration, fit_log_odds
 from audiossl.metrics.verification import cllr
 
 
@@ -45,3 +45,18 @@ def test_log_odds_are_the_logistic_regression_of_scikit_learn() -> None:
     expected = LogisticRegression(C=1e9, tol=1e-10, max_iter=1000).fit(scores[:, None], targets)
     found = fit_log_odds(scores, targets)
     assert found == pytest.approx((expected.coef_.item(), expected.intercept_.item()), rel=5e-3)
+
+
+def test_joint_calibration_is_the_balanced_logistic_regression_of_scikit_learn_and_gains_from_quality() -> None:
+    rng = np.random.default_rng(0)
+    targets = rng.random(4000) < 0.3
+    quality = rng.uniform(0, 1, 4000)
+    scores = rng.standard_normal(4000) + 1.5 * targets - 2 * quality  # what shifts scores can be taken out
+    figures = np.stack([scores, quality, np.full(4000, 3.0)], axis=1)
+    found = fit_joint_calibration(figures, targets)
+    expected = LogisticRegression(C=1e9, class_weight="balanced", tol=1e-10, max_iter=1000).fit(figures[:, :2], targets)
+    np.testing.assert_allclose(found.weights[:2], expected.coef_[0], rtol=1e-2)
+    assert found.weights[2] == 0.0
+    assert cllr(found.llrs(figures), targets) < cllr(fit_calibration(scores, targets).llrs(scores), targets) - 0.03
+    alone = fit_joint_calibration(figures[:, :1], targets)
+    assert (alone.weights[0], alone.offset) == pytest.approx(tuple(fit_calibration(scores, targets)))

@@ -164,7 +164,7 @@ def load_folds(folder: Path, checkpoint: str, device: str | None, overrides: Seq
         runs[name] = load_single(run.path, checkpoint, device, [*overrides, moved_here])
     first = next(iter(runs.values()))
     chosen = {name: member for name in runs if (member := chosen_in(whole, name))}
-    return FoldedRun(folder, whole.config(), first.task, first.device, first.fingerprint, runs, chosen)
+    return FoldedRun(folder, whole.config(), first.task, first.device, first.fingerprint, folds=runs, chosen=chosen)
 
 
 def interfaces_of(configs: Iterable[Experiment]) -> str:

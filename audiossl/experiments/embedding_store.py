@@ -1,0 +1,77 @@
+"""Embeddings that a run has made of a split, kept in its folder: RUN/embeddings/<split>.npz.
+
+They are of one state of the weights and of the rows, which the key says. A file with another key counts as none, so
+that a run that was trained on never answers with what it was before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import zipfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lhotse.cut import Cut
+
+from audiossl.core.files import atomic_write, file_sha256
+from audiossl.data.fields import read_field
+from audiossl.data.reading import path_of
+from audiossl.training.task import Prediction
+
+FOLDER = "embeddings"
+MANIFEST_SUFFIXES = (".jsonl", ".jsonl.gz")
+_SUFFIX = ".npz"
+
+
+class EmbeddingStore:
+    """The embeddings of a split in a run folder.
+
+    folder: of the run.
+    checkpoint: the file of the weights that make them.
+    name: of the split, or the path of a manifest.
+    cuts: its rows.
+    """
+
+    def __init__(self, folder: Path, checkpoint: Path, name: str, cuts: Iterable[Cut]) -> None:
+        self.path = folder / FOLDER / f"{_file_name(name)}{_SUFFIX}"
+        places = [(cut.id, path_of(cut), cut.start, cut.duration, read_field(cut, "speaker")) for cut in cuts]
+        rows = json.dumps(sorted(places, key=str), ensure_ascii=False)
+        self.key = hashlib.sha256(f"{file_sha256(checkpoint)}{rows}".encode()).hexdigest()
+
+    def read(self) -> list[Prediction] | None:
+        """The predictions, sorted by id. None where there are none of these weights and rows."""
+        try:
+            with np.load(self.path, allow_pickle=False) as stored:
+                if str(stored["key"]) != self.key:
+                    return None
+                vectors, rows = stored["embeddings"].tolist(), json.loads(str(stored["rows"]))
+        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):  # missing, or damaged
+            return None
+        if len(vectors) != len(rows):
+            return None
+        return [{**row, "embedding": vector} for row, vector in zip(rows, vectors, strict=True)]
+
+    def write(self, rows: Sequence[Prediction]) -> None:
+        """Keep predictions, each with an `embedding`. Nothing is kept in a folder that cannot be written."""
+        if not os.access(self.path.parent.parent, os.W_OK):
+            return
+        vectors = np.array([row["embedding"] for row in rows], dtype=np.float32)
+        others = [{key: value for key, value in row.items() if key != "embedding"} for row in rows]
+        text = json.dumps(others, ensure_ascii=False)
+        stored: dict[str, Any] = {"key": self.key, "rows": text, "embeddings": vectors}
+        self.path.parent.mkdir(exist_ok=True)
+        with atomic_write(self.path) as temporary, open(temporary, "wb") as file:
+            np.savez(file, **stored)
+
+
+def is_manifest(name: str) -> bool:
+    """Whether a name is the path of a manifest, and not a split of the data folder."""
+    return name.endswith(MANIFEST_SUFFIXES)
+
+
+def _file_name(name: str) -> str:
+    return f"of-{Path(name).name.partition('.')[0]}" if is_manifest(name) else name

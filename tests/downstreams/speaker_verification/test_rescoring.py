@@ -1,0 +1,35 @@
+"""Kept embeddings scored again: what an evaluation says, without its encoder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from audiossl.cli.main import add_commands_of_tasks, app
+from audiossl.core.errors import AudiosslError
+from audiossl.downstreams.speaker_verification.rescoring import score_again
+from audiossl.experiments import run as module
+from audiossl.experiments.loading import load_run
+
+
+def test_it_is_what_evaluate_says_and_no_encoder_is_loaded(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = ["task.scoring.backend=plda", "task.scoring.norm=s_norm"]
+    expected = load_run(run, overrides=settings).evaluate("test")
+    cosine = load_run(run).evaluate("test")
+    monkeypatch.setattr(module, "load_identified", lambda *_: pytest.fail("an encoder was loaded"))
+    found = score_again(run, overrides=settings)
+    for name, metric in expected.items():
+        assert found[name].value == pytest.approx(metric.value, abs=1e-6), name
+    assert json.loads((run / "test" / "metrics.json").read_text())["scoring"]["backend"] == "plda"
+    add_commands_of_tasks()
+    shown = CliRunner().invoke(app, ["score-again", str(run), "--json"])
+    assert shown.exit_code == 0, shown.output
+    assert json.loads(shown.stdout)["cllr"]["value"] == pytest.approx(cosine["cllr"].value, abs=1e-4)
+
+
+def test_embeddings_that_are_missing_are_named_with_the_fix(run: Path) -> None:
+    with pytest.raises(AudiosslError, match=r"has no embeddings of dev by its last weights; .*--split dev"):
+        score_again(run, checkpoint="last")

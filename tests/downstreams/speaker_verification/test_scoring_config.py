@@ -1,0 +1,24 @@
+"""What settings of scoring need, and what they are called."""
+
+from __future__ import annotations
+
+from audiossl.core.config import structured
+from audiossl.downstreams.speaker_verification.config import SpeakerVerificationConfig
+from audiossl.downstreams.speaker_verification.scoring_config import ScoringConfig
+
+
+def test_the_splits_that_are_fitted_on() -> None:
+    assert ScoringConfig().is_plain
+    assert ScoringConfig().splits == ("dev",)
+    assert ScoringConfig(backend="plda").splits == ("train", "dev")
+    assert ScoringConfig(norm="as_norm").splits == ("train", "dev")
+    assert ScoringConfig(norm="as_norm", cohort="voices.jsonl.gz").splits == ("dev",)
+    assert ScoringConfig(measures=["cohort"]).needs_cohort
+    assert not ScoringConfig(measures=["duration"]).is_plain
+
+
+def test_the_title_of_a_score_and_the_short_form() -> None:
+    assert ScoringConfig().title == "cosine"
+    assert ScoringConfig(lda=3, wccn=True, norm="s_norm").title == "lda, wccn, cosine, s_norm"
+    assert ScoringConfig(measures=["snr"]).title == "log-likelihood ratio"
+    assert structured(SpeakerVerificationConfig, {"scoring": "plda"}).scoring == ScoringConfig(backend="plda")
