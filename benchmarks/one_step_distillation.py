@@ -1,6 +1,6 @@
 """Distillation and fine-tuning in one step beside two steps (OS-KDFT, arXiv:2305.17394), on LibriSpeech speakers.
 
-    recipes/libri_mini/run.sh --stop 1 && recipes/libri_mini/run.sh --task verification --stop 1
+    recipes/libri_mini/run.sh --stop-stage 1 && recipes/libri_mini/run.sh --task verification --stop-stage 1
     python -m benchmarks.one_step_distillation --runs runs/distillation --write
 
 The student has the first two blocks of its teacher. It is fine-tuned alone, after a distillation of as many steps on
@@ -130,6 +130,8 @@ def rows_of(runs: Mapping[str, Path], metric: str, family: Family) -> list[list[
 def main() -> None:
     made = parser(__doc__)
     made.add_argument("--runs", type=Path, default=Path("runs/distillation"), help="folder of the runs")
+    made.add_argument("--teacher", action="append", choices=[family.teacher for family in FAMILIES])
+    made.add_argument("--task", action="append", choices=list(TASKS))
     made.add_argument("--steps", type=int, default=300)
     made.add_argument("--batch-size", type=int, default=16)
     made.add_argument("--crop-s", type=float, default=3.0)
@@ -137,9 +139,10 @@ def main() -> None:
     torch.set_num_threads(1)
     setting = Setting(arguments.runs, arguments.steps, arguments.batch_size, arguments.crop_s)
     parts = []
-    for task, metric in TASKS.items():
-        rows = []
-        for family in FAMILIES if task == "verification" else FAMILIES[:1]:
+    families = [family for family in FAMILIES if family.teacher in (arguments.teacher or [family.teacher])]
+    for task in arguments.task or TASKS:
+        rows, metric = [], TASKS[task]
+        for family in families if task == "verification" else families[:1]:
             ways = WAYS if task == "verification" else WAYS[:-1]
             runs = {way: trained(family, task, way, setting) for way in ways}
             rows += rows_of(runs, metric, family)

@@ -215,6 +215,8 @@ class Block(nn.Module):
     adapter_width: bottleneck of an adapter behind the block, 0 for none.
     """
 
+    parallel_adapter: nn.Module | None
+
     def __init__(
         self,
         width: int,

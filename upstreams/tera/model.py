@@ -74,6 +74,8 @@ class TeraConfig:
 class BertBlock(nn.Module):
     """A block of BERT, normalised after each of its parts."""
 
+    parallel_adapter: nn.Module | None
+
     def __init__(self, config: TeraConfig) -> None:
         super().__init__()
         width = config.width
