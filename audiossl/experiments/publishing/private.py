@@ -11,6 +11,7 @@ from audiossl.core.errors import OutputError
 from audiossl.encoders.hub import OF_RUN
 from audiossl.experiments.config import DataConfig, Experiment
 from audiossl.experiments.folder import RunFacts
+from audiossl.training.config import DistillConfig
 
 _HIDDEN = "..."
 _VERBS = ("train", "pretrain")
@@ -34,9 +35,17 @@ def public_config(config: Experiment, upstream: str, options: Mapping[str, Any],
         upstream_options=dict(options),
         task=without_files(config.task, folder),
         interface_options=without_files(config.interface_options, folder),
+        distill=_public_distillation(config.distill, folder),
         data=dataclasses.replace(config.data, **places),
         cache=dataclasses.replace(config.cache, dir="", max_gb=None),
     )
+
+
+def _public_distillation(chosen: DistillConfig, folder: str) -> DistillConfig:
+    """That there was a teacher stays, for checkpoints hold all of the encoder where there was one."""
+    teacher = _HIDDEN if names_file(chosen.teacher, folder) else chosen.teacher
+    options = without_files(chosen.options, folder)
+    return dataclasses.replace(chosen, teacher=teacher, options=options, data="", curriculum=False)
 
 
 def public_facts(facts: RunFacts) -> RunFacts:

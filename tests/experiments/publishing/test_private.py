@@ -79,3 +79,11 @@ def test_a_place_of_this_machine_in_a_file_is_found(tmp_path: Path) -> None:
     require_public(tmp_path, ["a.json"], ["/home", "", "relative", "/home/you"])
     with pytest.raises(OutputError, match=r"a\.json would tell others of /home/me, so nothing is sent"):
         require_public(tmp_path, ["a.json"], ["/home/me/"])
+
+
+def test_of_a_distillation_it_stays_that_there_was_one(tmp_path: Path) -> None:
+    """Its teacher by a path, and its rows, are nobody's."""
+    made = [f"distill={tmp_path}/teacher.safetensors", f"distill.data={tmp_path}", "distill.curriculum=true"]
+    chosen = public_config(read_experiment(None, [*made, "finetune=all"]), "tera", {}).distill
+    assert (chosen.teacher, chosen.data, chosen.curriculum) == ("...", "", False)
+    assert public_config(read_experiment(None, ["distill=tera_mini", "finetune=all"]), "tera", {}).distill.teacher
