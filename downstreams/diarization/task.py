@@ -33,7 +33,7 @@ _DIGITS = 5  # of probabilities as they are stored
 
 
 @dataclass(frozen=True)
-class DiarizationConfig:
+class FrameDiarizationConfig:
     """Head, decisions and what is scored."""
 
     num_speakers: Annotated[int, Range(0, 6)] = 0
@@ -62,17 +62,17 @@ class DiarizationConfig:
         return Scoring(self.collar_s, self.skip_overlap)
 
 
-class Diarization(Downstream):
+class FrameDiarization(Downstream):
     """An LSTM with a sigmoid for each speaker, trained under the order of speakers that fits best.
 
     Each evaluation of dev chooses how probabilities are decided, which is saved with the weights.
     """
 
-    Config = DiarizationConfig
+    Config = FrameDiarizationConfig
     monitor = Monitor("der", "min")
     group_field = "recording"
 
-    def __init__(self, upstream: Upstream, interface: Interface, config: DiarizationConfig) -> None:
+    def __init__(self, upstream: Upstream, interface: Interface, config: FrameDiarizationConfig) -> None:
         super().__init__(upstream, interface)
         self.config = config
         self.head = SpeakerHead(
@@ -87,7 +87,7 @@ class Diarization(Downstream):
         self.register_buffer("decision", torch.tensor([THRESHOLDS[0], MEDIANS_S[0]]))
 
     @classmethod
-    def complete(cls, config: DiarizationConfig, cuts: Iterable[Cut]) -> DiarizationConfig:
+    def complete(cls, config: FrameDiarizationConfig, cuts: Iterable[Cut]) -> FrameDiarizationConfig:
         """Fill in the number of speakers. Raises LabelError where no training row has two."""
         if config.num_speakers:
             return config

@@ -19,17 +19,17 @@ from audiossl.core.errors import LabelError
 from audiossl.data.loader import collate
 from audiossl.data.manifests import write_manifests
 from audiossl.data.turns import Turn, read_rttm, turns_of, with_turns
-from audiossl.downstreams.diarization.task import Diarization, DiarizationConfig
+from audiossl.downstreams.diarization.task import FrameDiarization, FrameDiarizationConfig
 from audiossl.experiments.config import read_experiment
 from audiossl.experiments.start import train
 from audiossl.training.interface import build_interface
 
 
-def made(**options: Any) -> Diarization:
+def made(**options: Any) -> FrameDiarization:
     upstream = load_upstream("log_mel")
     torch.manual_seed(0)
-    config = structured(DiarizationConfig, {"num_speakers": 2, "hidden": 4, **options})
-    return Diarization(upstream, build_interface("weighted_sum", upstream.widths, {}), config)
+    config = structured(FrameDiarizationConfig, {"num_speakers": 2, "hidden": 4, **options})
+    return FrameDiarization(upstream, build_interface("weighted_sum", upstream.widths, {}), config)
 
 
 @pytest.fixture(scope="module")
@@ -89,8 +89,8 @@ def test_what_cannot_be_used_is_one_sentence(talks: CutSet) -> None:
     with pytest.raises(LabelError, match="lasts 2 s, and a speaks until 9 s"):
         task.check_cuts([with_turns(cut, [Turn(1.0, 9.0, "a")])], "dev")
     with pytest.raises(LabelError, match="No training row has turns of two speakers"):
-        Diarization.complete(DiarizationConfig(), [with_turns(cut, [Turn(0.0, 1.0, "a")])])
-    assert Diarization.complete(DiarizationConfig(), [cut, three]).num_speakers == 3
+        FrameDiarization.complete(FrameDiarizationConfig(), [with_turns(cut, [Turn(0.0, 1.0, "a")])])
+    assert FrameDiarization.complete(FrameDiarizationConfig(), [cut, three]).num_speakers == 3
     with pytest.raises(LabelError, match="has a target in which somebody speaks"):
         task.score([{"target": None}])
 
