@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import Any
+
+from lhotse import CutSet
+from lhotse.cut import Cut
 
 from audiossl.core.errors import AudioError, AudiosslError, ConfigError
 from audiossl.data.annotations import read_annotations
+from audiossl.data.inputs import cuts_of
 from audiossl.data.reading import place_of
 from audiossl.data.turns import Turn, rttm_name
+from audiossl.downstreams.diarization.task import Diarization
 from audiossl.downstreams.speaker_verification.diarizing.clustering import (
     Ints,
     Speakers,
@@ -29,19 +34,9 @@ from audiossl.encoders.long_audio import recording_of
 from audiossl.experiments.run import Run
 from audiossl.metrics.clusters import Floats
 
-if TYPE_CHECKING:
-    from lhotse.cut import Cut
-
-
-@runtime_checkable
-class FindsTurns(Protocol):
-    """A task that says itself who speaks when, frame by frame for instance."""
-
-    def turns_of_recording(self, cut: Cut) -> list[Turn]: ...
-
 
 @dataclass(frozen=True)
-class Diarization:
+class FoundTurns:
     """Who speaks when.
 
     recording: the id of the row, for a file its name without ending.
@@ -73,18 +68,20 @@ class Diarization:
         }
 
 
-def diarize(run: Run, cut: Cut, options: DiarizeOptions | None = None) -> Diarization:
+def diarize(run: Run, recording: Cut | str | Path, options: DiarizeOptions | None = None) -> FoundTurns:
     """Who speaks when in a recording of any length, of which a chunk is in memory.
 
-    run: of speaker_verification, or of a task that finds turns itself, which reads no options.
-    cut: the recording, a row of `cuts_of`.
+    run: of speaker_verification, or of diarization, which finds turns frame by frame and reads no options.
+    recording: a sound file, or a row of a manifest.
     options: how speech is found, embedded and clustered.
     Raises AudiosslError for a run of another task, AudioError for a recording without speech, ConfigError for more
     speakers than windows, or agglomerative clustering without a threshold.
     """
     task, options = run.task, options or DiarizeOptions()
-    if isinstance(task, FindsTurns):
-        return Diarization(cut.id, cut.duration, task.turns_of_recording(cut))
+    cut = _row_of(recording) if isinstance(recording, str | Path) else recording
+    if isinstance(task, Diarization):
+        (row,) = run.predict(CutSet.from_cuts([cut]))
+        return FoundTurns(cut.id, cut.duration, [Turn(*turn) for turn in row["predicted"]])
     if not isinstance(task, SpeakerVerification):
         raise AudiosslError(
             f"{run.folder} is a run of {run.config.downstream}, which knows no speakers; give one of "
@@ -100,7 +97,15 @@ def diarize(run: Run, cut: Cut, options: DiarizeOptions | None = None) -> Diariz
     vectors = embed_windows(task, cut, windows, whole=options.context == "recording")
     units = normalised(task.compared(vectors))
     centres = centres_of(units, _clusters(task, units, options))
-    return Diarization(cut.id, cut.duration, turns_in(speech, windows, units @ centres.T, options.min_turn_s))
+    return FoundTurns(cut.id, cut.duration, turns_in(speech, windows, units @ centres.T, options.min_turn_s))
+
+
+def _row_of(path: str | Path) -> Cut:
+    """Raises AudioError for what stands for several recordings."""
+    cuts = list(cuts_of([str(path)]))
+    if len(cuts) != 1:
+        raise AudioError(f"{path} stands for {len(cuts)} recordings; name one file.")
+    return cuts[0]
 
 
 def _speech(cut: Cut, sample_rate_hz: int, options: DiarizeOptions) -> list[Stretch]:

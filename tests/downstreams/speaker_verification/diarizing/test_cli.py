@@ -14,7 +14,7 @@ from audiossl.data.annotations import read_annotations
 from audiossl.data.turns import read_rttm
 from audiossl.downstreams.speaker_verification.diarizing import diarize as module
 from audiossl.downstreams.speaker_verification.diarizing.config import DiarizeOptions
-from audiossl.downstreams.speaker_verification.diarizing.diarize import Diarization, Turn
+from audiossl.downstreams.speaker_verification.diarizing.diarize import FoundTurns, Turn
 
 TURNS = [Turn(0.5, 2.0, "SPEAKER_00"), Turn(2.0, 3.25, "SPEAKER_01")]
 
@@ -24,9 +24,9 @@ def options(monkeypatch: pytest.MonkeyPatch) -> list[DiarizeOptions]:
     """What the command asks for, of a `diarize` that always finds two turns."""
     asked: list[DiarizeOptions] = []
 
-    def answer(run: Any, cut: Any, given: DiarizeOptions) -> Diarization:
+    def answer(run: Any, cut: Any, given: DiarizeOptions) -> FoundTurns:
         asked.append(given)
-        return Diarization(cut.id, cut.duration, TURNS)
+        return FoundTurns(cut.id, cut.duration, TURNS)
 
     monkeypatch.setattr(module, "diarize", answer)
     add_commands_of_tasks()

@@ -14,10 +14,10 @@ from toys.bands import Bands
 from toys.voices import RATE
 
 from audiossl.core.errors import AudioError, AudiosslError, ConfigError
-from audiossl.data.inputs import cuts_of
 from audiossl.data.turns import Turn, write_rttm
+from audiossl.downstreams.diarization.task import Diarization
 from audiossl.downstreams.speaker_verification.diarizing.config import DiarizeOptions
-from audiossl.downstreams.speaker_verification.diarizing.diarize import Diarization, diarize
+from audiossl.downstreams.speaker_verification.diarizing.diarize import FoundTurns, diarize
 from audiossl.experiments.loading import load_run
 from audiossl.experiments.run import Run
 from audiossl.metrics.diarization import Scoring, diarization_errors
@@ -28,9 +28,8 @@ def loaded(run: Path) -> Run:
     return load_run(run, device="cpu")
 
 
-def of(path: Path, loaded: Run, **options: Any) -> Diarization:
-    (cut,) = cuts_of([str(path)])
-    return diarize(loaded, cut, DiarizeOptions(**options))
+def of(path: Path, loaded: Run, **options: Any) -> FoundTurns:
+    return diarize(loaded, path, DiarizeOptions(**options))
 
 
 @pytest.mark.parametrize(
@@ -66,9 +65,11 @@ def test_recordings_without_speech_are_named(loaded: Run, tmp_path: Path) -> Non
             of(tmp_path / f"{name}.wav", loaded)
 
 
-def test_what_the_run_or_the_options_lack_is_said(meeting: Any, loaded: Run, tmp_path: Path) -> None:
+def test_what_the_run_or_the_options_lack_is_said(meeting: Any, loaded: Run, corpus: Path) -> None:
     with pytest.raises(ConfigError, match=r"windows of speech, too few for num_speakers=500"):
         of(meeting.path, loaded, num_speakers=500)
+    with pytest.raises(AudioError, match=r"stands for 56 recordings; name one file"):
+        of(corpus, loaded)
     other = dataclasses.replace(loaded, task=Bands())  # type: ignore[arg-type]
     with pytest.raises(AudiosslError, match="which knows no speakers; give one of speaker_verification"):
         of(meeting.path, other)
@@ -80,10 +81,7 @@ def test_what_the_run_or_the_options_lack_is_said(meeting: Any, loaded: Run, tmp
     buffer.copy_(kept)
 
 
-def test_a_task_that_finds_turns_itself_is_asked(meeting: Any, loaded: Run) -> None:
-    class Framewise:
-        def turns_of_recording(self, cut: Any) -> list[Turn]:
-            return [Turn(0.0, cut.duration, "SPEAKER_00")]
-
-    found = of(meeting.path, dataclasses.replace(loaded, task=Framewise()))  # type: ignore[arg-type]
-    assert found.turns == [Turn(0.0, found.duration_s, "SPEAKER_00")]
+def test_a_run_of_the_task_diarization_predicts(meeting: Any, loaded: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Run, "predict", lambda run, cuts: [{"predicted": [[0.0, 1.0, "SPEAKER_00"]]} for _ in cuts])
+    framewise = dataclasses.replace(loaded, task=object.__new__(Diarization))
+    assert of(meeting.path, framewise).turns == [Turn(0.0, 1.0, "SPEAKER_00")]
