@@ -53,7 +53,7 @@ def draw_conversation(row: Prediction, errors: DiarizationErrors, threshold: flo
     unknown = [name for name in outputs if name not in errors.mapping]
     colours = {name: f"C{place}" for place, name in enumerate([*speakers, *unknown])}
     mine = {name: colours[errors.mapping.get(name, name)] for name in outputs}
-    figure = Figure(figsize=(min(6 + lasts_s / 15, 14), 3.4))
+    figure = Figure(figsize=(min(6 + lasts_s / 15, 14), 3.4), layout="constrained")
     panels: Any = figure.subplots(3, 1, sharex=True, gridspec_kw={"height_ratios": (1, 2, 1)})
     _bars(panels[0], row["target"], speakers, colours)
     times = row["first_s"] + np.arange(len(row["probabilities"][0])) * row["step_s"]
