@@ -33,6 +33,7 @@ _log = logging.getLogger(__name__)
 _NOISE = 0.05
 # Fewer batches in a class of durations would have nearly the same rows in every epoch.
 _BATCHES_IN_CLASS = 2
+_SPEED = "drawn_speed"  # the custom field of a cut that says its speed
 
 
 class Use(NamedTuple):
@@ -245,8 +246,17 @@ def crop(cut: Cut, longest_s: float, seed: int, epoch: int, draw: int = 0) -> Cu
 
 
 def at_speed(cut: Cut, speed: float) -> Cut:
-    """The row played `speed` times as fast, under its old id."""
-    return cut if speed == 1 else cut.perturb_speed(speed, affix_id=False)
+    """The row played `speed` times as fast, under its old id. `speed_of` says so of it."""
+    if speed == 1:
+        return cut
+    played = cut.perturb_speed(speed, affix_id=False)
+    played.custom = {**(cut.custom or {}), _SPEED: speed}
+    return played
+
+
+def speed_of(cut: Cut) -> float:
+    """How many times as fast a row is played as its manifest has it."""
+    return float((cut.custom or {}).get(_SPEED, 1.0))
 
 
 def random_of(row: str, seed: int, epoch: int, draw: int, what: str = "") -> random.Random:

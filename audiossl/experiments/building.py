@@ -71,6 +71,7 @@ def complete_config(config: Experiment, cuts: Iterable[Cut]) -> Experiment:
     """
     task_type = DOWNSTREAMS.load(config.downstream)
     options = structured(task_type.Config, config.task, where=f"task options of {config.downstream}")
+    options = task_type.complete_by_data(options, config.data)
     return dataclasses.replace(config, task=as_dict(task_type.complete(options, cuts)))
 
 

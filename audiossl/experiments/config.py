@@ -118,10 +118,8 @@ class DataConfig(LoaderConfig):
 
     def rows(self, split: str) -> CutSet:
         """The rows of a split: of train, those of `subset`. Raises ManifestError."""
-        rows = self._all_rows(split)
-        if not self.subset or split != "train":
-            return rows
-        return subset(rows, self.subset, self.subset_draw, where=str(self.path(split)))
+        rows, part = self._all_rows(split), self.subset if split == "train" else ""
+        return subset(rows, part, self.subset_draw, where=str(self.path(split))) if part else rows
 
     def _all_rows(self, split: str) -> CutSet:
         return read_manifest(self.path(split))
@@ -172,6 +170,8 @@ class Experiment:
     """A cross-validation on the rows of `data.all`, by `folds=leave_one_out:speaker` for instance."""
     sweep: SweepConfig = field(default_factory=SweepConfig)
     """Several learning rates, seeds, interfaces or heads at once."""
+    stages: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Later stages by name with the settings that change, each from the weights of the one before. Empty for none."""
     seed: Seed = 0
     """Seed of the head's first weights, of the order of the rows and of the folds."""
 

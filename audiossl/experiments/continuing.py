@@ -23,6 +23,7 @@ from audiossl.encoders.upstream import Upstream
 from audiossl.experiments.building import objective_name
 from audiossl.experiments.config import PretrainExperiment, read_experiment
 from audiossl.experiments.folder import RunFolder
+from audiossl.training.downstream import Downstream
 from audiossl.training.objective import Objective
 
 _log = logging.getLogger(__name__)
@@ -132,6 +133,20 @@ def take_heads(task: Objective, config: PretrainExperiment) -> None:
         f", and of the objective {_parts(taken)}" if taken else "",
         f". Drawn anew: {_parts(own - taken)}" if own - taken else "",
     )
+
+
+def take_weights(task: Downstream, before: RunFolder) -> None:
+    """Give a task the weights that the stage before would predict with. One line says what is drawn anew.
+
+    task: the head on its encoder, as it was built.
+    before: the run of that stage, of the same task.
+    """
+    config = before.final_config()
+    earlier: Any = structured(type(task).Config, config.task, where=str(before.config_path))
+    taken = set(task.take(task.carried(before.trained_state(config.checkpoint), earlier)))
+    new = {name for name, each in task.named_parameters() if each.requires_grad} - taken
+    if new and is_main():
+        _log.info("Goes on from %s. Drawn anew: %s.", before, _parts(new))
 
 
 def _heads_of_run(task: Objective, run: RunFolder, name: str) -> list[str]:

@@ -8,6 +8,7 @@ RUN/trackers.json      the runs of trackers that follow the log
 RUN/interface.json     weights of the layers, written when a run is finished
 RUN/embeddings/        of the items of splits (`audiossl.experiments.embedding_store`)
 RUN/<split>/           predictions.jsonl, metrics.json and pictures of an evaluation
+RUN/stages/<number>/                                     a run for each stage before the last, which is RUN itself
 RUN/sweep.json, RUN/<member>/                            of a sweep, with a run in each member
 RUN/folds.json, manifests/<fold>/, folds/<fold>/         of a cross-validation, with a run in each fold
 """
@@ -24,7 +25,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_type_hints
 
-from audiossl.core.config import save_yaml, structured
+from audiossl.core.config import as_dict, save_yaml, structured
 from audiossl.core.errors import AudiosslError, CheckpointError, ConfigError, TrainingError
 from audiossl.core.files import open_no_link, read_json, remove_parts, write_json
 from audiossl.core.locks import try_lock_file
@@ -39,11 +40,13 @@ from audiossl.experiments.leftovers import (
     HALF_WRITTEN,
     LOCK_NAME,
     PARTS_OF_A_RUN,
+    STAGES_NAME,
     has_weights,
     is_of_a_run,
     remove_written,
     written_in,
 )
+from audiossl.experiments.stages import stage_configs
 from audiossl.features.config import Form
 from audiossl.training.checkpoints import Checkpoints
 from audiossl.training.log import LOG_NAME, read_log
@@ -81,7 +84,7 @@ class RunFacts:
     `folder` is where the command was given, which relative paths of the configuration are relative to. `identity` is
     what decides the result (`audiossl.experiments.identity.keys`), and `key` the hash of it, by which a suite knows a
     cell. Runs of members and runs whose parts had unlike identities have none. `probe` says which probe became the
-    head of the run (`audiossl.experiments.probe_runs`), and what dev chose for it.
+    head of the run (`audiossl.experiments.probe_runs`), and what dev chose for it. `stages` says how many there are.
     """
 
     command: str = field(default_factory=this_command)
@@ -99,6 +102,7 @@ class RunFacts:
     identity: dict[str, Any] | None = None
     members: list[str] | None = None
     folds: list[str] | None = None
+    stages: int | None = None
     probe: dict[str, Any] | None = None
 
     @classmethod
@@ -222,6 +226,10 @@ class RunFolder:
         layers = [{"standardize": False}, self.settings(), parse_settings(overrides)]
         return structured(Experiment, *layers, where=str(self.config_path))
 
+    def final_config(self, overrides: Sequence[str] = ()) -> Experiment:
+        """As `config`, of the head that predicts: that of the last stage."""
+        return structured(Experiment, as_dict(stage_configs(self.config())[-1]), parse_settings(overrides))
+
     @property
     def facts(self) -> RunFacts:
         """What run.json says. Raises AudiosslError where it is missing or damaged."""
@@ -250,8 +258,7 @@ class RunFolder:
     @property
     def evaluated(self) -> list[SplitFolder]:
         """The splits that were evaluated, by name."""
-        found = map(SplitFolder, sorted(self.path.glob("*")))
-        return [split for split in found if split.metrics.is_file()]
+        return [split for split in map(SplitFolder, sorted(self.path.glob("*"))) if split.metrics.is_file()]
 
     def checkpoint(self, name: str) -> Path:
         """The file of the weights `best`, `last` or `averaged`."""
@@ -265,19 +272,27 @@ class RunFolder:
         """A run of a cross-validation."""
         return RunFolder(self.path / "folds" / name)
 
+    def stage(self, number: int) -> RunFolder:
+        """A run of a stage before the last, from 1."""
+        return RunFolder(self.path / STAGES_NAME / str(number))
+
     def fold_manifests(self, name: str) -> Path:
         """The folder with the rows of a fold, by part."""
         return self.path / "manifests" / name
 
     def restore(self, task: Task, checkpoint: str) -> None:
         """Load weights (best, last or averaged) into a task. Raises CheckpointError."""
+        task.load_trainable_state(self.trained_state(checkpoint))
+
+    def trained_state(self, checkpoint: str) -> dict[str, Any]:
+        """What a task's `trainable_state` was at a checkpoint. Raises CheckpointError where there is none."""
         path = self.checkpoint(checkpoint)
         if not path.is_file():
             known = ", ".join(sorted(file.stem for file in path.parent.glob("*.safetensors"))) or "none"
             raise CheckpointError(f"{self} has no checkpoint {checkpoint!r}; it has: {known}.")
         state, _ = read_tensors(path)
         prefix = checkpoint_prefix(checkpoint)
-        task.load_trainable_state({name.removeprefix(prefix): state[name] for name in state if name.startswith(prefix)})
+        return {name.removeprefix(prefix): state[name] for name in state if name.startswith(prefix)}
 
     @contextmanager
     def writing(self, *, resume: bool, overwrite: bool, inputs: Iterable[Path] = ()) -> Iterator[None]:

@@ -20,6 +20,7 @@ CONFIG_NAME = "config.yaml"
 LOCK_NAME = ".lock"
 SWEEP_NAME = "sweep.json"
 FOLDS_NAME = "folds.json"
+STAGES_NAME = "stages"
 _FILES = (ENCODER_NAME, LOG_NAME, TRACKERS_NAME, UPSTREAM_NAME, "interface.json", SWEEP_NAME, FOLDS_NAME)
 _PICTURES = ("*.png", "*.svg")
 _OF_A_SPLIT = (*_PICTURES, "predictions.jsonl", "metrics.json", "scores.txt", "scores.tsv")
@@ -30,7 +31,7 @@ _FOLDERS = {
     "tensorboard": ("events.out.tfevents.*",),
     "manifests/*": ("train.jsonl.gz", "dev.jsonl.gz", "test.jsonl.gz"),
 }
-_INNER = ("checkpoints", "embeddings", "figures", "tensorboard", "manifests", "folds")
+_INNER = ("checkpoints", "embeddings", "figures", "tensorboard", "manifests", "folds", STAGES_NAME)
 PARTS_OF_A_RUN = (*_FILES, CONFIG_NAME, RUN_NAME, *_INNER)
 HALF_WRITTEN = ".*.????????.part"
 
@@ -43,7 +44,7 @@ def is_of_a_run(folder: Path) -> bool:
 
 
 def written_in(folder: Path) -> Iterator[Path]:
-    """The files that a run wrote into its folder, those of members and folds first, its own description last.
+    """The files that a run wrote into its folder, those of stages, members and folds first, its own description last.
 
     A run that was killed while its files were removed is thus still one.
     """
@@ -76,7 +77,12 @@ def has_weights(folder: Path) -> bool:
 
 
 def _runs_in(folder: Path) -> Iterator[Path]:
-    """The folders of members and folds, as the run itself lists them: other runs may lie beside them."""
+    """The folders of stages, members and folds, as the run itself lists them: other runs may lie beside them."""
+    with suppress(AudiosslError):
+        count, place = read_json(folder / RUN_NAME).get("stages"), folder / STAGES_NAME
+        for number in range(1, count if isinstance(count, int) and not place.is_symlink() else 0):
+            if (place / str(number)).is_dir() and not (place / str(number)).is_symlink():
+                yield place / str(number)
     for name, place in ((SWEEP_NAME, folder), (FOLDS_NAME, folder / "folds")):
         with suppress(AudiosslError):
             stored = read_json(folder / name)

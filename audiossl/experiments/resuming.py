@@ -24,12 +24,17 @@ def begin_again(run: RunFolder, config: Any) -> int:
     config: an `Experiment` or a `PretrainExperiment`, with which it goes on.
     Returns the last step of its log, 0 for none. Raises ConfigError for a configuration that is damaged.
     """
-    before = plain_values(type(config), with_named_objective(run.settings()), where=str(run.config_path))
-    changes = list(_differences(before, as_dict(config)))
+    changes = changed_settings(run, config)
     if changes and is_main():
         _log.info("%s goes on with other settings: %s.", run, ", ".join(changes))
         _warn_of_another_order([change.partition("=")[0] for change in changes])
     return max((line["step"] for line in run.log), default=0)
+
+
+def changed_settings(run: RunFolder, config: Any) -> list[str]:
+    """`data.batch_size=4 (was 8)` for each setting of a run that differs in `config`."""
+    before = plain_values(type(config), with_named_objective(run.settings()), where=str(run.config_path))
+    return list(_differences(before, as_dict(config)))
 
 
 def _warn_of_another_order(names: Sequence[str]) -> None:

@@ -252,7 +252,7 @@ def load_single(folder: Path, checkpoint: str = "", device: str | None = None, o
     Raises CheckpointError where weights are missing or the encoder is another one.
     """
     place = RunFolder(folder)
-    config, stored = place.config(overrides), place.facts.upstream_fingerprint or ""
+    config, stored = place.final_config(overrides), place.facts.upstream_fingerprint or ""
     with named_by(folder, paths=True, asked=[pair.partition("=")[2] for pair in overrides]):
         upstream, found = load_identified(config.upstream, config.upstream_options)
     require_fingerprint(found, stored, config.upstream, folder)

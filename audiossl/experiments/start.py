@@ -1,4 +1,4 @@
-"""Training by what a configuration asks for: one run, a sweep or a cross-validation."""
+"""Training by what a configuration asks for: one run, stages, a sweep or a cross-validation."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from audiossl.data.inputs import write_rows
 from audiossl.experiments.config import Experiment
 from audiossl.experiments.cross_validation.training import train_folds
+from audiossl.experiments.staged_training import train_stages
 from audiossl.experiments.sweeps.record import is_sweep
 from audiossl.experiments.sweeps.training import train_sweep
 from audiossl.experiments.training import train_one
@@ -22,7 +23,7 @@ def train(
     overwrite: bool = False,
     rows: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Train a head in the run folder `out`, or one for each fold or for each member of a sweep.
+    """Train a head in the run folder `out`, or one for each stage, fold or member of a sweep.
 
     config: what to train.
     out: the run folder.
@@ -35,6 +36,8 @@ def train(
     """
     if rows:
         write_rows(rows, config.manifests)
+    if config.stages:
+        return train_stages(config, out, resume=resume, overwrite=overwrite)
     goes_on_with_sweep = resume and is_sweep(out)
     if config.folds.by and not goes_on_with_sweep:
         return train_folds(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from audiossl.core.config import as_dict
 from audiossl.core.errors import CheckpointError
@@ -21,13 +22,14 @@ from audiossl.experiments.building import (
 )
 from audiossl.experiments.cached_batches import needs_of, open_features
 from audiossl.experiments.config import Experiment, PretrainExperiment, inputs_of
-from audiossl.experiments.continuing import load_init, take_heads
+from audiossl.experiments.continuing import load_init, take_heads, take_weights
 from audiossl.experiments.distillation import build_distillation, distillation
 from audiossl.experiments.folder import LayerWeights, RunFacts, RunFolder
 from audiossl.experiments.identity.keys import identity_facts
 from audiossl.experiments.periodic_probe import ProbingEvaluator
 from audiossl.experiments.resuming import begin_again, say_if_nothing_was_left
 from audiossl.experiments.run import encoder_file_of
+from audiossl.experiments.stages import with_task
 from audiossl.experiments.surroundings import surroundings_of
 from audiossl.features.config import Form
 from audiossl.training.context import accelerator_of
@@ -37,50 +39,81 @@ from audiossl.training.trackers import Trackers
 from audiossl.training.trainer import Trainer
 
 
-def train_one(config: Experiment, out: Path, *, resume: bool = False, overwrite: bool = False) -> Path:
+class Stage(NamedTuple):
+    """What a run is, that is a stage of a training.
+
+    before: the stage whose weights it begins with. None for the first.
+    whole: what config.yaml says, of the last stage, whose folder holds the others. None for another.
+    """
+
+    before: RunFolder | None
+    whole: Experiment | None = None
+
+
+def train_one(
+    config: Experiment, out: Path, *, resume: bool = False, overwrite: bool = False, stage: Stage | None = None
+) -> Path:
     """Train one head in the run folder `out`.
 
     config: what to train.
     out: the run folder.
     resume: go on with the run that is there.
     overwrite: replace it.
+    stage: what it goes on from. None for a training of its own.
     Returns `out`.
     Raises TrainingError if there is a run already, ConfigError, LabelError, ... before any training.
     """
     run = RunFolder(out)
     with run.writing(resume=resume, overwrite=overwrite, inputs=inputs_of(config)):
-        before = begin_again(run, config) if resume else None
-        cuts = {split: config.data.rows(split) for split in ("train", "dev")}
-        asked, config = config, complete_config(config, cuts["train"])
-        # The fingerprint is of the weights as they come, before anything is added to them.
-        upstream, upstream_fingerprint = encoder = load_identified(config.upstream, config.upstream_options)
-        identity = identity_facts(asked, encoder, run.facts if resume else None)
-        objective = build_distillation(config, upstream, upstream_fingerprint)
-        task = build_downstream(config, upstream)
-        check_rows(task, config.data, cuts)
-        warn_of_leaks(config.data, cuts)
-        needs = needs_of(config, task, upstream_fingerprint, run.facts.features if resume else None)
-        needs.check()
-        accelerator = accelerator_of(config.trainer)
-        facts = facts_of(task, accelerator.num_processes, upstream_fingerprint)  # without heads of a distillation
-        with (
-            open_features([needs], accelerator, config.trainer, cuts) as (features,),
-            distillation(task, objective, config, cuts["train"], accelerator) as beside,
-        ):
-            train = batch_source(task, config, cuts, "train", features, beside)
-            sources = [train, batch_source(task, config, cuts, "dev", features)]
-            trackers = Trackers(config.trainer, out, as_dict(config))
-            trainer = Trainer(task, config.trainer, out, *sources, seed=config.seed, trackers=trackers)
-            # All that can be wrong before the first step was found: what an earlier run left may go.
-            if accelerator.is_main_process:
-                facts = replace(facts, features=features.form, **identity)
-                begin_single(run, config, task, facts, resume=resume)
-            if not resume:
-                fit_statistics(task, sources[0], accelerator.device)
-            say_if_nothing_was_left(run, before, trainer.fit(resume=resume).step)
-        if accelerator.is_main_process:
-            finish_single(run, config, task)
+        train_in(run, config, resume=resume, stage=stage)
     return out
+
+
+def train_in(run: RunFolder, config: Experiment, *, resume: bool = False, stage: Stage | None = None) -> None:
+    """Train one head in a folder that this process writes. Errors are those of `train_one`.
+
+    run: the folder.
+    config: what to train.
+    resume: go on with the run that is there.
+    stage: what it goes on from. None for a training of its own.
+    """
+    stage = stage or Stage(None)
+    asked = stage.whole or config
+    before = begin_again(run, asked) if resume else None
+    cuts = {split: config.data.rows(split) for split in ("train", "dev")}
+    config = complete_config(config, cuts["train"])
+    # The fingerprint is of the weights as they come, before anything is added to them.
+    upstream, upstream_fingerprint = encoder = load_identified(config.upstream, config.upstream_options)
+    known = stage.whole is not None or stage.before is None  # else the weights that it begins with decide as well
+    identity = identity_facts(asked, encoder, run.facts if resume else None) if known else {}
+    objective = build_distillation(config, upstream, upstream_fingerprint)
+    task = build_downstream(config, upstream)
+    check_rows(task, config.data, cuts)
+    warn_of_leaks(config.data, cuts)
+    if stage.before is not None and not resume:
+        take_weights(task, stage.before)
+    needs = needs_of(config, task, upstream_fingerprint, run.facts.features if resume else None)
+    needs.check()
+    accelerator = accelerator_of(config.trainer)
+    facts = facts_of(task, accelerator.num_processes, upstream_fingerprint)  # without heads of a distillation
+    with (
+        open_features([needs], accelerator, config.trainer, cuts) as (features,),
+        distillation(task, objective, config, cuts["train"], accelerator) as beside,
+    ):
+        train = batch_source(task, config, cuts, "train", features, beside)
+        sources = [train, batch_source(task, config, cuts, "dev", features)]
+        trackers = Trackers(config.trainer, run.path, as_dict(config))
+        trainer = Trainer(task, config.trainer, run.path, *sources, seed=config.seed, trackers=trackers)
+        # All that can be wrong before the first step was found: what an earlier run left may go.
+        if accelerator.is_main_process:
+            facts = replace(facts, features=features.form, **identity)
+            begin_single(run, config, task, facts, resume=resume, whole=stage.whole)
+        if not resume:
+            fit_statistics(task, sources[0], accelerator.device)
+        say_if_nothing_was_left(run, before, trainer.fit(resume=resume).step)
+    if accelerator.is_main_process:
+        finish_single(run, config, task)
+    accelerator.wait_for_everyone()  # a stage that comes next reads what was written
 
 
 def facts_of(
@@ -107,7 +140,15 @@ def facts_of(
     return replace(facts, num_trainable_head=trainable - inside, num_trainable_upstream=inside)
 
 
-def begin_single(run: RunFolder, config: Experiment, task: Downstream, facts: RunFacts, *, resume: bool) -> None:
+def begin_single(
+    run: RunFolder,
+    config: Experiment,
+    task: Downstream,
+    facts: RunFacts,
+    *,
+    resume: bool,
+    whole: Experiment | None = None,
+) -> None:
     """Write what a head is trained on into its folder.
 
     run: the folder.
@@ -115,11 +156,15 @@ def begin_single(run: RunFolder, config: Experiment, task: Downstream, facts: Ru
     task: the head on its encoder.
     facts: what run.json is to say.
     resume: whether the run goes on.
+    whole: the configuration with all stages, of the last, whose folder keeps what is there. None for another run.
     Raises CheckpointError for a run that goes on and whose encoder is another one now.
     """
     if resume and run.facts.upstream_fingerprint != facts.upstream_fingerprint:
         raise CheckpointError(f"The upstream {config.upstream!r} changed since {run} was started; train again.")
-    run.begin(config, facts, encoder_file_of(run, config, task, facts.upstream_fingerprint or ""), resume=resume)
+    encoder, written = encoder_file_of(run, config, task, facts.upstream_fingerprint or ""), config
+    if whole is not None:
+        written, facts = with_task(whole, config.task), replace(facts, stages=1 + len(whole.stages))
+    run.begin(written, facts, encoder, resume=resume or whole is not None)
 
 
 def finish_single(run: RunFolder, config: Experiment, task: Downstream) -> None:

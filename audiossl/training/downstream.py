@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any, ClassVar, Self
 
@@ -14,6 +14,7 @@ from torch import Tensor
 from audiossl.core.errors import AudioError, AudiosslError, ConfigError, TrainingError
 from audiossl.core.tensors import load_strict
 from audiossl.core.types import Batch, Features
+from audiossl.data.config import LoaderConfig
 from audiossl.data.reading import place_of
 from audiossl.encoders.devices import device_of
 from audiossl.encoders.finetuning import FinetuneConfig, make_trainable, set_training_mode, without_adapters
@@ -205,6 +206,11 @@ class Downstream(Task):
             self.train(self.training)
 
     @classmethod
+    def complete_by_data(cls, config: Any, data: LoaderConfig) -> Any:
+        """The configuration with what follows from how rows become batches. By default as it is. It comes first."""
+        return config
+
+    @classmethod
     @abstractmethod
     def complete(cls, config: Any, cuts: Iterable[Cut]) -> Any:
         """The configuration with everything filled in that the training data determine."""
@@ -310,6 +316,14 @@ class Downstream(Task):
         inside = {id(parameter) for parameter in upstream}
         head = [p for p in self.parameters() if p.requires_grad and id(p) not in inside]
         return [ParameterGroup("", head), ParameterGroup("upstream", upstream, self.finetuning.lr)]
+
+    def carried(self, state: Mapping[str, Tensor], before: Any) -> Mapping[str, Tensor]:
+        """What was trained in the stage before, as this one begins with it where names and shapes agree.
+
+        state: as its `trainable_state` gave it.
+        before: its completed Config, which may have other classes.
+        """
+        return state
 
     def trainable_state(self) -> dict[str, Tensor]:
         """Head and interface, those parameters of the upstream that train, and the heads of a distillation."""

@@ -26,6 +26,7 @@ class Interface(nn.Module, ABC):
     known to `torch.func.vmap`.
     `stacked` is True in the copy that computes several heads as one (`audiossl.training.stacked_heads`). It may then
     choose operations that are fewer and round otherwise.
+    `num_parts` says how many sequences of equal width lie side by side in the output, for a head that reads them apart.
     `standardization` is what layers go through before `combine`, None for nothing.
     A subclass sets `width`, and may have a `Config` dataclass with at least `width: int | None = None`.
     """
@@ -34,6 +35,7 @@ class Interface(nn.Module, ABC):
     commutes_with_mean: bool = False
     stackable: bool = False
     stacked: bool = False
+    num_parts: int = 1
     width: int
 
     def __init__(self, widths: Sequence[int]) -> None:

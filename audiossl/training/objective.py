@@ -112,13 +112,6 @@ class Objective(Task):
         """
         return ()
 
-    def take(self, tensors: Mapping[str, Tensor]) -> list[str]:
-        """Copy tensors where the objective has one of that name and shape. Returns the names of those."""
-        own = self.trainable_state()
-        fits = {name: value for name, value in tensors.items() if name in own and own[name].shape == value.shape}
-        self.load_trainable_state({**own, **fits})
-        return list(fits)
-
     def freeze(self, names: Sequence[str]) -> None:
         """Let parts of the encoder stay as they are, in evaluation mode. Raises ConfigError for one that it has not.
 

@@ -116,6 +116,13 @@ class Task(nn.Module, ABC):
         """Inverse of `trainable_state`. Raises CheckpointError with the names that do not match."""
         load_strict(self, state, expected=self.trainable_state(), what=type(self).__name__)
 
+    def take(self, tensors: Mapping[str, Tensor]) -> list[str]:
+        """Copy tensors where the task has one of that name and shape. Returns the names of those."""
+        own = self.trainable_state()
+        fits = {name: value for name, value in tensors.items() if name in own and own[name].shape == value.shape}
+        self.load_trainable_state({**own, **fits})
+        return list(fits)
+
     @property
     def needs_fit(self) -> bool:
         """True while `fit` has statistics of the training data to estimate before the first step."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,14 @@ from torch import Tensor
 from audiossl.core.errors import AudioError, ConfigError, LabelError
 from audiossl.core.processes import is_main
 from audiossl.core.types import Batch, Loss, Metric, Table
+from audiossl.data.config import LoaderConfig
+from audiossl.data.draws import speed_of
 from audiossl.data.fields import read_field
 from audiossl.data.reading import num_samples_of, path_of
+from audiossl.downstreams.speaker_verification.classes import carried_rows, classes_of, make_criterion, speeds_of
 from audiossl.downstreams.speaker_verification.config import SpeakerVerificationConfig
 from audiossl.downstreams.speaker_verification.fusing import fuse_trials
-from audiossl.downstreams.speaker_verification.heads import Ecapa, Head, XVector
+from audiossl.downstreams.speaker_verification.heads import make_head
 from audiossl.downstreams.speaker_verification.judging import (
     MONITOR,
     TrialJudge,
@@ -41,7 +44,6 @@ from audiossl.downstreams.speaker_verification.trials import (
 from audiossl.encoders.upstream import Upstream
 from audiossl.metrics.calibration import Calibration, fit_calibration
 from audiossl.metrics.clusters import Floats
-from audiossl.nn.losses import MarginSoftmax
 from audiossl.training.downstream import Downstream
 from audiossl.training.fusion import Fused
 from audiossl.training.interface import Interface
@@ -67,14 +69,17 @@ class SpeakerVerification(Downstream):
             raise ConfigError("speakers: at least two are needed; `complete` takes them from the training items.")
         self.config = config
         self.scorer: Scorer | None = None
-        self.index = {speaker: number for number, speaker in enumerate(config.speakers)}
-        self.head = make_head(interface.width, config)
-        self.criterion = MarginSoftmax(
-            self.head.loss_width, len(config.speakers), config.loss, config.margin, config.scale
-        )
+        self.index = classes_of(config).places
+        self.head = make_head(config, interface.width, interface.num_parts)
+        self.criterion = make_criterion(config, self.head.loss_width)
         self.register_buffer("scale_and_offset", torch.zeros(2, dtype=torch.float64))  # a scale of 0: not calibrated
         if config.subtract_mean:
             self.register_buffer("mean_embedding", torch.zeros(self.head.out_width, dtype=torch.float64))
+
+    @classmethod
+    def complete_by_data(cls, config: SpeakerVerificationConfig, data: LoaderConfig) -> SpeakerVerificationConfig:
+        """Fill `speeds`. Raises ConfigError where they are to be classes, and there are none."""
+        return replace(config, speeds=speeds_of(config, data))
 
     @classmethod
     def complete(cls, config: SpeakerVerificationConfig, cuts: Iterable[Cut]) -> SpeakerVerificationConfig:
@@ -111,7 +116,7 @@ class SpeakerVerification(Downstream):
         speakers = [read_field(cut, "speaker") for cut in rows]
         pairs = pairs_of(self.config, [cut.id for cut in rows], [path_of(cut) for cut in rows], speakers, split)
         check_pairs(pairs, speakers, split, self.config.trials.get(split, ""))
-        known = sorted({speaker for speaker in speakers if speaker in self.index})
+        known = sorted(set(self.config.speakers).intersection(filter(None, speakers)))
         if split == "dev" and known and is_main():
             _log.warning(
                 "Warning: %d speaker(s) of dev are trained on, for instance %r: the calibration (act_dcf, cllr, "
@@ -119,6 +124,14 @@ class SpeakerVerification(Downstream):
                 len(known),
                 known[0],
             )
+
+    def carried(self, state: Mapping[str, Tensor], before: SpeakerVerificationConfig) -> Mapping[str, Tensor]:
+        """Of the directions of classes, those of the speakers (at the speeds) that are classes now."""
+        now, then, made = classes_of(self.config), classes_of(before), dict(state)
+        for name, own in self.criterion.state_dict(prefix="criterion.").items():
+            if name in made:
+                made[name] = carried_rows(own, made[name], now, then)
+        return made
 
     @property
     def commutes_with_mean(self) -> bool:
@@ -133,7 +146,7 @@ class SpeakerVerification(Downstream):
     def embeddings(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """What trials compare (B, E) and what the loss sees. Raises AudioError for an item with too few frames."""
         sequence, lengths = self.sequence(batch)
-        if self.head.min_frames > 1:
+        if self.head.min_frames > 1 or self.head.max_frames is not None:
             for cut, frames in zip(batch.cuts, lengths.tolist(), strict=True):
                 self._check_frames(cut, frames, "drop it, or set data.min_duration_s in training")
         return self._embedded(sequence, lengths)
@@ -265,11 +278,12 @@ class SpeakerVerification(Downstream):
         speaker = read_field(cut, "speaker")
         if speaker is None:
             raise LabelError(f"The training item {cut.id!r} has no speaker; fill it in, or drop the item.")
-        if speaker not in self.index:
+        number = self.index.get((speaker, speed_of(cut) if self.config.speeds else 1.0))
+        if number is None:
             raise LabelError(
                 f"The speaker {speaker!r} of the training item {cut.id!r} is not among task.speakers; leave that out."
             )
-        return self.index[speaker]
+        return number
 
     def _check_frames(self, cut: Cut, frames: int, fix: str) -> None:
         if frames < self.head.min_frames:
@@ -277,23 +291,13 @@ class SpeakerVerification(Downstream):
                 f"Item {cut.id!r} lasts {cut.duration:g} s, {frames} frames of this encoder, and the "
                 f"{self.config.head} head needs {self.head.min_frames}; {fix}, or take task.head=pooled."
             )
+        if self.head.max_frames is not None and frames > self.head.max_frames:
+            raise AudioError(
+                f"Item {cut.id!r} lasts {cut.duration:g} s, {frames} frames of this encoder, all of which the "
+                f"{self.config.head} head compares with each other, {self.head.max_frames} at most; cut the recording "
+                f"into parts, or take task.head=ecapa."
+            )
 
     def _keep(self, name: str, values: Floats) -> None:
         buffer = self.get_buffer(name)
         buffer.copy_(torch.from_numpy(values).to(buffer))
-
-
-def make_head(width: int, config: SpeakerVerificationConfig) -> Head:
-    """The head of a configuration for sequences of `width`."""
-    if config.head == "ecapa":
-        return Ecapa(width, config.ecapa_channels, config.embedding_width, config.dropout)
-    return XVector(
-        width,
-        config.tdnn if config.head == "xvector" else [],
-        projector_width=config.projector_width,
-        pooling=config.pooling,
-        embedding_width=config.embedding_width,
-        segment_layers=config.segment_layers,
-        norm=config.norm,
-        dropout=config.dropout,
-    )

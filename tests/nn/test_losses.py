@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional
@@ -14,7 +16,7 @@ from audiossl.nn.losses import LOSSES, MarginSoftmax, widened
 WIDTH, CLASSES = 6, 4
 
 
-def loss_of(kind: str, **options: float) -> MarginSoftmax:
+def loss_of(kind: str, **options: Any) -> MarginSoftmax:
     torch.manual_seed(0)
     return MarginSoftmax(WIDTH, CLASSES, kind, **options)
 
@@ -98,3 +100,51 @@ def test_unknown_kinds_and_margins_are_errors() -> None:
         loss_of("am", margin=-1.0)
     with pytest.raises(ConfigError, match="scale=0"):
         loss_of("aam", scale=0.0)
+
+
+def by_hand(loss: MarginSoftmax, x: torch.Tensor, targets: torch.Tensor) -> np.ndarray:
+    """The loss of each item in numpy, by angles, one class after the other."""
+    weight, found = loss.weight.detach().double().numpy(), []
+    for row, target in zip(x.double().numpy(), targets.tolist(), strict=True):
+        cosines = weight @ row / np.linalg.norm(weight, axis=1) / np.linalg.norm(row)
+        angles = np.arccos(cosines.reshape(CLASSES, loss.sub_centers).max(axis=1))
+        wrong = sorted((number for number in range(CLASSES) if number != target), key=lambda number: angles[number])
+        moved = np.cos(angles)
+        for number in wrong[: loss.top_k]:
+            nearer = np.cos(angles[number]) + loss.top_k_margin, np.cos(angles[number] - loss.top_k_margin)
+            moved[number] = nearer[loss.kind == "aam"]
+        moved[target] = (np.cos(angles[target]) - loss.margin, np.cos(angles[target] + loss.margin))[loss.kind == "aam"]
+        logits = loss.scale * moved
+        found.append(np.log(np.exp(logits - logits.max()).sum()) + logits.max() - logits[target])
+    return np.array(found)
+
+
+@pytest.mark.parametrize("kind", ["am", "aam"])
+@pytest.mark.parametrize(("sub_centers", "top_k"), [(3, 2), (1, 3), (3, 0)])
+def test_sub_centres_and_nearest_classes_by_hand(kind: str, sub_centers: int, top_k: int) -> None:
+    loss = loss_of(kind, sub_centers=sub_centers, top_k=top_k, margin=0.2, top_k_margin=0.06)
+    assert loss.weight.shape == (CLASSES * sub_centers, WIDTH)
+    x, targets = torch.randn(20, WIDTH), torch.randint(0, CLASSES, (20,))
+    losses, scores = loss(x, targets)
+    assert scores.shape == (20, CLASSES)
+    np.testing.assert_allclose(losses.detach().numpy(), by_hand(loss, x, targets), rtol=1e-4, atol=1e-4)
+
+
+def test_one_centre_and_no_nearest_class_are_the_plain_margin_bit_for_bit() -> None:
+    plain, other = loss_of("aam"), loss_of("aam", sub_centers=1, top_k=0, top_k_margin=0.5)
+    x, targets = torch.randn(20, WIDTH, requires_grad=True), torch.randint(0, CLASSES, (20,))
+    made = []
+    for loss in (plain, other):
+        losses, scores = loss(x, targets)
+        losses.sum().backward()
+        made.append((losses, scores, loss.weight.grad))
+    assert all(torch.equal(one, two) for one, two in zip(*made, strict=True))
+
+
+def test_more_nearest_classes_than_wrong_ones_and_angles_of_softmax_are_errors() -> None:
+    with pytest.raises(ConfigError, match="top_k=4: there are 4 classes, 3 of them wrong"):
+        loss_of("aam", top_k=4)
+    with pytest.raises(ConfigError, match="softmax has no angles"):
+        loss_of("softmax", sub_centers=3)
+    with pytest.raises(ConfigError, match="sub_centers=0"):
+        loss_of("aam", sub_centers=0)

@@ -19,7 +19,17 @@ from toys.bands import Bands
 
 RATE = 16000
 SPEAKERS = ("ann", "bob", "cem")
-SMALL = {"projector_width": 8, "tdnn": [[8, 5, 1], [12, 3, 2]], "embedding_width": 6, "ecapa_channels": 16}
+SMALL = {
+    "projector_width": 8,
+    "tdnn": [[8, 5, 1], [12, 3, 2]],
+    "embedding_width": 6,
+    "ecapa_channels": 16,
+    "mfa": {"width": 8, "blocks": 2, "heads": 2, "feed_forward": 12, "kernel_size": 5},
+    "rawnet3": {"channels": 16, "frame_width": 12},
+    "ska_tdnn": {"bands": 8, "front_channels": 4, "channels": 16, "frame_width": 12},
+    "mhfa": {"heads": 3, "width": 4},
+    "top_k": 1,
+}
 Config = SpeakerVerification.Config
 
 
@@ -51,7 +61,7 @@ def batch_of(num_items: int = 6, seed: int = 0) -> Batch:
 def toy_task(**options: Any) -> SpeakerVerification:
     torch.manual_seed(0)
     upstream = Bands()
-    interface = load_interface("last", upstream.widths)
+    interface = load_interface("parallel_sums" if options.get("head") == "mhfa" else "last", upstream.widths)
     task = make(SpeakerVerification, {"speakers": list(SPEAKERS), **SMALL, **options}, upstream, interface)
     assert isinstance(task, SpeakerVerification)
     return task
@@ -61,7 +71,7 @@ HEADS: list[dict[str, Any]] = [
     *({"head": "pooled", "pooling": name} for name in ("mean", "statistics", "attentive_statistics")),
     {"head": "xvector", "pooling": "statistics", "segment_layers": 2},
     {"head": "xvector", "pooling": "attentive_statistics", "norm": True},
-    {"head": "ecapa"},
+    *({"head": name} for name in ("ecapa", "mfa", "rawnet3", "ska_tdnn", "mhfa")),
 ]
 
 

@@ -23,6 +23,7 @@ from audiossl.experiments.config import Experiment
 from audiossl.experiments.folder import RunFacts
 from audiossl.experiments.identity.code import code_versions
 from audiossl.experiments.identity.encoders import code_of_encoder, identity_of_encoder
+from audiossl.experiments.stages import stage_configs
 
 # Sections of an experiment, and fields of sections, that change no result.
 _WHERE = {
@@ -58,7 +59,10 @@ def identity_of(config: Experiment, encoder: str, folder: Path, encoder_code: st
     encoder_code: a hash of the code that the encoder runs.
     Raises ManifestError for a manifest that is missing or damaged.
     """
-    settings = _relative(json.loads(json.dumps(asdict(config), default=str)), str(folder.absolute()))
+    own = asdict(config)
+    if not config.stages:  # nor had earlier versions any
+        del own["stages"]
+    settings = _relative(json.loads(json.dumps(own, default=str)), str(folder.absolute()))
     for name, left_out in _WHERE.items():
         if left_out is None:
             settings.pop(name)
@@ -99,7 +103,7 @@ def identity_facts(config: Experiment, encoder: Identified, before: RunFacts | N
         told: dict[str, Any] = before.identity or {}
         earlier = Identity(**{each.name: told[each.name] for each in fields(Identity) if each.name in told})
         # Options of the task may have been completed by the earlier part. What else differs makes unlike parts of it.
-        if not before.identity or any(name.split(".")[0] != "task" for name in differences(earlier, now)):
+        if not before.identity or not all(map(_is_of_task, differences(earlier, now))):
             return {}
         now = earlier
     return {"key": key_of(now), "identity": asdict(now)}
@@ -124,12 +128,20 @@ def differences(before: Identity, now: Identity) -> list[str]:
 
 def files_of(config: Experiment) -> Iterator[tuple[str, Path]]:
     """The files that an experiment reads, by what they are: the manifests, and lists that its task names."""
-    yield from config.manifests.items()
+    for number, stage in enumerate(stage_configs(config)):
+        before = f"stages.{number}." if number else ""
+        yield from ((before + name, path) for name, path in stage.manifests.items())
+        for name, text in _texts(stage.task, "task"):
+            if "/" in text and Path(text).is_file():
+                yield before + name, Path(text)
     if config.distill.teacher and config.distill.data:
         yield "distillation", config.distill.manifest
-    for name, text in _texts(config.task, "task"):
-        if "/" in text and Path(text).is_file():
-            yield name, Path(text)
+
+
+def _is_of_task(name: str) -> bool:
+    """Whether a setting is an option of the task, in the first stage or in a later one."""
+    parts = name.split(".")
+    return "task" in (parts[0], *(parts[2:3] if parts[0] == "stages" else ()))
 
 
 @cache

@@ -125,7 +125,7 @@ def _write_single(source: RunFolder, folder: Path) -> None:
     """A run of one head. Raises TrainingError where it is not trained to its end."""
     if not source.is_finished:
         raise TrainingError(f"{source} is not trained to its end; go on with `audiossl train --resume {source}`.")
-    config, facts, made = source.config(), source.facts, RunFolder(folder)
+    config, facts, made = source.final_config(), source.facts, RunFolder(folder)
     reference = _write_encoder(source, folder)
     name, prefix = config.checkpoint, checkpoint_prefix(config.checkpoint)
     tensors, _ = read_tensors(source.checkpoint(name))

@@ -51,7 +51,7 @@ def _public_distillation(chosen: DistillConfig, folder: str) -> DistillConfig:
 def public_facts(facts: RunFacts) -> RunFacts:
     """What run.json may say to others: not where the command was given, nor which rows decided the result."""
     return dataclasses.replace(
-        facts, command=public_command(facts.command), folder="", key=None, identity=None, members=None
+        facts, command=public_command(facts.command), folder="", key=None, identity=None, members=None, stages=None
     )
 
 

@@ -17,4 +17,10 @@ CARDS: tuple[Card, ...] = (
         "One weighted mean for each group of neighbouring layers, concatenated and projected.",
         "Shih and Harwath, Interface design for self-supervised speech models, 2024, arXiv:2406.12209",
     ),
+    Card(
+        "parallel_sums",
+        "audiossl.interfaces.weighted_sum.interface:ParallelSums",
+        "Several learnt weighted means of all layers side by side: keys and values of MHFA, by default.",
+        "Peng et al., An attention-based backend (MHFA), 2022, arXiv:2210.01273",
+    ),
 )

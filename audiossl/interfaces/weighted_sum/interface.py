@@ -130,6 +130,45 @@ class GroupedWeightedSum(Interface):
         return {name: summed.weights.tolist() for name, summed in zip(names, sums, strict=True)}
 
 
+class ParallelSums(Interface):
+    """Several weighted sums of all layers side by side, each with weights of its own.
+
+    Two are the keys and values of MHFA (Peng et al., 2022, arXiv:2210.01273). Projected to `width`, they are one.
+    """
+
+    stackable = True
+
+    @dataclass(frozen=True)
+    class Config:
+        width: Count | None = None
+        """Width of what comes out. Null for that of the first layer, once for each sum, which a head can then read
+        apart."""
+        num_sums: Count = 2
+        """How many sums there are."""
+        normalize: bool = False
+        """Whether each layer goes through a layer norm without parameters before the sums."""
+
+    def __init__(self, widths: Sequence[int], config: Config | None = None) -> None:
+        super().__init__(widths)
+        self.config = config or self.Config()
+        common, num_sums = self.widths[0], self.config.num_sums
+        self.width = checked_width(self.config.width, num_sums * common)
+        self.commutes_with_mean = not self.config.normalize
+        self.num_parts = num_sums if self.width == num_sums * common else 1
+        self.alignment = nn.ModuleList(linear_or_identity(width, common) for width in self.widths)
+        self.sums = nn.ModuleList(SoftmaxSum(len(self.widths), self.config.normalize) for _ in range(num_sums))
+        self.projection = linear_or_identity(num_sums * common, self.width)
+
+    def combine(self, layers: Sequence[Tensor]) -> Tensor:
+        aligned = [project(linear, layer) for linear, layer in zip(self.alignment, layers, strict=True)]
+        return project(self.projection, torch.cat([summed(aligned, self.stacked) for summed in self.sums], dim=-1))
+
+    def layer_weights(self) -> dict[str, list[float]]:
+        """Weights of each sum, named by its number."""
+        sums = [summed for summed in self.sums if isinstance(summed, SoftmaxSum)]
+        return {f"sum {number}": summed.weights.tolist() for number, summed in enumerate(sums, start=1)}
+
+
 def contiguous_groups(num_layers: int, num_groups: int) -> list[range]:
     """Layers 0 to L-1 in runs whose lengths differ by at most one.
 

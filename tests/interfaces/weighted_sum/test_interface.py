@@ -9,7 +9,12 @@ from toys.layers import features_of
 
 from audiossl.core.errors import ConfigError
 from audiossl.core.types import Features
-from audiossl.interfaces.weighted_sum.interface import GroupedWeightedSum, WeightedSum, contiguous_groups
+from audiossl.interfaces.weighted_sum.interface import (
+    GroupedWeightedSum,
+    ParallelSums,
+    WeightedSum,
+    contiguous_groups,
+)
 from audiossl.nn import layer_sum
 from audiossl.training.interface import load_interface
 
@@ -153,3 +158,15 @@ def test_no_groups_is_an_error() -> None:
 def test_unknown_options_name_the_closest() -> None:
     with pytest.raises(ConfigError, match="normalize"):
         load_interface("weighted_sum", (6, 6), normalise=True)
+
+
+def test_parallel_sums_lie_side_by_side() -> None:
+    features = features_of(3)
+    interface = ParallelSums(features.widths, ParallelSums.Config(num_sums=2))
+    for summed in interface.sums:
+        torch.nn.init.normal_(summed.logits)
+    expected = [summed(features.layers) for summed in interface.sums]
+    torch.testing.assert_close(interface(features), torch.cat(expected, dim=-1))
+    assert (interface.num_parts, interface.width) == (2, 2 * features.widths[0])
+    assert ParallelSums(features.widths, ParallelSums.Config(width=5)).num_parts == 1
+    assert list(interface.layer_weights()) == ["sum 1", "sum 2"]
