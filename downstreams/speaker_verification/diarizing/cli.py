@@ -10,7 +10,7 @@ import typer
 
 
 def diarize(
-    run: Annotated[Path, typer.Argument(help="What `audiossl train` wrote, of speaker_verification.")],
+    run: Annotated[Path, typer.Argument(help="What `audiossl train` wrote, of speaker_verification or diarization.")],
     inputs: Annotated[list[str], typer.Argument(help="Sound files, folders, patterns or manifests.")],
     to: Annotated[Optional[Path], typer.Option("--out", help="A file of turns.", show_default=False)] = None,  # noqa: UP045
     kind: Annotated[str, typer.Option("--format", help="rttm, audacity, raven or csv.")] = "rttm",

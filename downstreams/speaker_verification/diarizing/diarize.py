@@ -14,7 +14,7 @@ from audiossl.data.annotations import read_annotations
 from audiossl.data.inputs import cuts_of
 from audiossl.data.reading import place_of
 from audiossl.data.turns import Turn, rttm_name
-from audiossl.downstreams.diarization.task import Diarization
+from audiossl.downstreams.diarization.task import FrameDiarization
 from audiossl.downstreams.speaker_verification.diarizing.clustering import (
     Ints,
     Speakers,
@@ -79,7 +79,7 @@ def diarize(run: Run, recording: Cut | str | Path, options: DiarizeOptions | Non
     """
     task, options = run.task, options or DiarizeOptions()
     cut = _row_of(recording) if isinstance(recording, str | Path) else recording
-    if isinstance(task, Diarization):
+    if isinstance(task, FrameDiarization):
         (row,) = run.predict(CutSet.from_cuts([cut]))
         return FoundTurns(cut.id, cut.duration, [Turn(*turn) for turn in row["predicted"]])
     if not isinstance(task, SpeakerVerification):

@@ -15,7 +15,7 @@ from toys.voices import RATE
 
 from audiossl.core.errors import AudioError, AudiosslError, ConfigError
 from audiossl.data.turns import Turn, write_rttm
-from audiossl.downstreams.diarization.task import Diarization
+from audiossl.downstreams.diarization.task import FrameDiarization
 from audiossl.downstreams.speaker_verification.diarizing.config import DiarizeOptions
 from audiossl.downstreams.speaker_verification.diarizing.diarize import FoundTurns, diarize
 from audiossl.experiments.loading import load_run
@@ -83,5 +83,5 @@ def test_what_the_run_or_the_options_lack_is_said(meeting: Any, loaded: Run, cor
 
 def test_a_run_of_the_task_diarization_predicts(meeting: Any, loaded: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Run, "predict", lambda run, cuts: [{"predicted": [[0.0, 1.0, "SPEAKER_00"]]} for _ in cuts])
-    framewise = dataclasses.replace(loaded, task=object.__new__(Diarization))
+    framewise = dataclasses.replace(loaded, task=object.__new__(FrameDiarization))
     assert of(meeting.path, framewise).turns == [Turn(0.0, 1.0, "SPEAKER_00")]
