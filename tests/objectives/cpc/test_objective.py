@@ -159,3 +159,19 @@ def test_a_resumed_run_goes_on_exactly_and_learns() -> None:
     resumed.load_trainable_state(twin.trainable_state())
     assert steps(resumed, range(3, 6)) == whole[3:]
     assert whole[-1] < whole[0]
+
+
+@pytest.mark.slow
+def test_which_tone_comes_is_learnt() -> None:
+    draw = torch.Generator().manual_seed(0)
+    tones = [torch.sin(2 * torch.pi * hz * torch.arange(3200) / 16000) for hz in (200, 500, 1100, 2300, 4100)]
+    wavs = torch.stack([torch.cat([tones[place] for place in torch.randperm(5, generator=draw)]) for _ in range(4)])
+    batch = Batch(0.3 * wavs + 0.01 * torch.randn(wavs.shape, generator=draw), torch.full((4,), 16000), ())
+    task = pretraining()[0].train()
+    optimizer = torch.optim.Adam(task.parameters(), lr=5e-3)
+    for _ in range(60):
+        loss = task.loss(batch)
+        optimizer.zero_grad()
+        loss.total.backward()
+        optimizer.step()
+    assert float(loss.logs["accuracy"]) > 0.3  # by chance it is a sixth
