@@ -132,6 +132,7 @@ def main() -> None:
     made.add_argument("--runs", type=Path, default=Path("runs/distillation"), help="folder of the runs")
     made.add_argument("--teacher", action="append", choices=[family.teacher for family in FAMILIES])
     made.add_argument("--task", action="append", choices=list(TASKS))
+    made.add_argument("--way", action="append", choices=WAYS)
     made.add_argument("--steps", type=int, default=300)
     made.add_argument("--batch-size", type=int, default=16)
     made.add_argument("--crop-s", type=float, default=3.0)
@@ -143,7 +144,7 @@ def main() -> None:
     for task in arguments.task or TASKS:
         rows, metric = [], TASKS[task]
         for family in families if task == "verification" else families[:1]:
-            ways = WAYS if task == "verification" else WAYS[:-1]
+            ways = arguments.way or (WAYS if task == "verification" else WAYS[:-1])
             runs = {way: trained(family, task, way, setting) for way in ways}
             rows += rows_of(runs, metric, family)
         unit = "EER %" if metric == "eer" else f"{metric} %"
