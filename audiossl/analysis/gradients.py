@@ -43,7 +43,7 @@ _OUTPUTS, _NEGATIVES, _TEMPERATURE = 128, 128, 0.1
 _PART, _NOISE_DB = 0.8, 20.0
 
 
-def attention_weight(upstream: Upstream, layer: int) -> nn.Parameter:
+def attention_weight(upstream: Upstream, layer: int) -> Tensor:
     """The output projection of the attention in the block that made a layer.
 
     Raises ConfigError for a layer that no block of its own made, and for blocks without such a projection.
@@ -220,4 +220,5 @@ def _part(sound: Tensor, least: int, draw: torch.Generator) -> Tensor:
 
 
 def _of_length_one(vectors: Vectors) -> Vectors:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    unit: Vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    return unit

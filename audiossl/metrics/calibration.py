@@ -64,7 +64,7 @@ def fit_log_odds(scores: ArrayLike, targets: ArrayLike) -> tuple[float, float]:
 
 
 def _equal_weights(same: NDArray[np.bool_]) -> Floats:
-    return np.where(same, 0.5 / same.sum(), 0.5 / (~same).sum())
+    return np.where(same, 0.5 / same.sum(), 0.5 / (~same).sum()).astype(np.float64)
 
 
 def _fit_plane(values: Floats, same: NDArray[np.bool_], weights: Floats) -> tuple[Floats, float]:
