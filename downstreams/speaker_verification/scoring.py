@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from audiossl.core.errors import AudioError, LabelError
 from audiossl.downstreams.speaker_verification.backends import Backend, fit_backend
@@ -23,8 +24,10 @@ from audiossl.downstreams.speaker_verification.trials import Pairs, normalised
 from audiossl.metrics.calibration import Calibration, JointCalibration, fit_joint_calibration
 from audiossl.metrics.clusters import Floats
 from audiossl.metrics.score_normalization import CohortStatistics, cohort_statistics, normalize_scores
+from audiossl.metrics.verification import equal_error_rate
 
 _log = logging.getLogger(__name__)
+_TELLING = 0.25  # error rate below which measures alone know more than how far a score is to be trusted
 _CHUNK = 2**16  # trials whose two sides are held at once
 Row = Mapping[str, Any]
 RowsOf = Callable[[str], Sequence[Row]]
@@ -178,7 +181,22 @@ def fit_scorer(
     pairs = pairs_of_dev(dev)
     if pairs.target.all() or not pairs.target.any():
         return scorer
-    return replace(scorer, calibration=fit_joint_calibration(scorer.figures(pairs, dev), pairs.target))
+    figures = scorer.figures(pairs, dev)
+    if config.measures:
+        _warn_of_measures(config.measures, figures[:, 1:], pairs.target)
+    return replace(scorer, calibration=fit_joint_calibration(figures, pairs.target))
+
+
+def _warn_of_measures(names: Sequence[str], measured: Floats, target: NDArray[np.bool_]) -> None:
+    """Halves of one recording are equally long and equally noisy, which would pass for one speaker on test."""
+    error_rate = equal_error_rate(fit_joint_calibration(measured, target).llrs(measured), target)
+    if error_rate < _TELLING:
+        _log.warning(
+            "Warning: %s of both sides tell trials of dev apart without any score (EER %.0f %%), as where its "
+            "recordings are parts of one; leave the telling ones out of task.scoring.measures, or give other trials.",
+            " and ".join(names),
+            100 * error_rate,
+        )
 
 
 def _cohort(config: ScoringConfig, backend: Backend, rows: Sequence[Row]) -> Cohort:

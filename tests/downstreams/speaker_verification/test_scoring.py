@@ -153,3 +153,18 @@ def test_a_run_is_scored_by_another_back_end_without_training(run: Path) -> None
     lines = (run / "test" / "scores.txt").read_text().splitlines()
     assert len(lines) == 120
     assert plain["eer"].value <= 0.5
+
+
+def test_measures_that_give_the_answer_away_are_named(caplog: pytest.LogCaptureFixture) -> None:
+    """Each two recordings of a dev speaker are equally long, as halves are."""
+    halves = [{**row, "duration_s": 1.0 + place // 2} for place, row in enumerate(rows("b", 8, 2, 1))]
+    splits, config = {**SPLITS, "dev": halves}, structured(ScoringConfig, {"measures": ["duration"]})
+
+    def of_single_recordings(items: Sequence[Row]) -> Pairs:
+        return pairs_of(items)._replace(models=[[place] for place in range(len(items))])
+
+    fit_scorer(config, lambda name: splits[name], of_single_recordings)
+    assert "duration of both sides tell trials of dev apart without any score (EER" in caplog.text
+    caplog.clear()
+    fit_scorer(config, lambda name: SPLITS[name], pairs_of)
+    assert "without any score" not in caplog.text
