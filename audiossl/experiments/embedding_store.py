@@ -10,16 +10,19 @@ import hashlib
 import json
 import os
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from lhotse import CutSet
 from lhotse.cut import Cut
 
 from audiossl.core.files import atomic_write, file_sha256
 from audiossl.data.fields import read_field
+from audiossl.data.manifests import read_manifest
 from audiossl.data.reading import path_of
+from audiossl.experiments.config import DataConfig
 from audiossl.training.task import Prediction
 
 FOLDER = "embeddings"
@@ -34,10 +37,14 @@ class EmbeddingStore:
     checkpoint: the file of the weights that make them.
     name: of the split, or the path of a manifest.
     cuts: its rows.
+    parts_s: seconds of the parts that the rows are. None for whole items.
     """
 
-    def __init__(self, folder: Path, checkpoint: Path, name: str, cuts: Iterable[Cut]) -> None:
-        self.path = folder / FOLDER / f"{_file_name(name)}{_SUFFIX}"
+    def __init__(
+        self, folder: Path, checkpoint: Path, name: str, cuts: Iterable[Cut], parts_s: float | None = None
+    ) -> None:
+        parts = "" if parts_s is None else f"-in-{parts_s:g}-s"
+        self.path = folder / FOLDER / f"{_file_name(name)}{parts}{_SUFFIX}"
         places = [(cut.id, path_of(cut), cut.start, cut.duration, read_field(cut, "speaker")) for cut in cuts]
         rows = json.dumps(sorted(places, key=str), ensure_ascii=False)
         self.key = hashlib.sha256(f"{file_sha256(checkpoint)}{rows}".encode()).hexdigest()
@@ -68,9 +75,33 @@ class EmbeddingStore:
             np.savez(file, **stored)
 
 
+def items_named(data: DataConfig, name: str, parts_s: float | None = None) -> CutSet:
+    """The rows that embeddings are of.
+
+    data: where the splits are.
+    name: of a split, or the path of a manifest.
+    parts_s: seconds of the consecutive parts that each row is cut into. None for whole rows.
+    """
+    cuts = read_manifest(name) if is_manifest(name) else data.rows(name)
+    if parts_s is None:
+        return cuts
+    return CutSet.from_cuts(part for cut in cuts for part in _parts_of(cut, parts_s))
+
+
 def is_manifest(name: str) -> bool:
     """Whether a name is the path of a manifest, and not a split of the data folder."""
     return name.endswith(MANIFEST_SUFFIXES)
+
+
+def _parts_of(cut: Cut, parts_s: float) -> Iterator[Cut]:
+    """As many parts as fit, to the sample. What is left over is left out, and a row of less than two stays whole."""
+    size = round(parts_s * cut.sampling_rate)
+    if cut.num_samples < 2 * size:
+        yield cut
+        return
+    for number in range(cut.num_samples // size):
+        start_s, lasts_s = number * size / cut.sampling_rate, size / cut.sampling_rate
+        yield cut.truncate(offset=start_s, duration=lasts_s).with_id(f"{cut.id}-{number + 1}")
 
 
 def _file_name(name: str) -> str:

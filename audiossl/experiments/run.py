@@ -21,7 +21,6 @@ from audiossl.core.outputs import check_out
 from audiossl.core.types import Metric, Table, metrics_as_json
 from audiossl.data.inputs import rows_of
 from audiossl.data.loader import make_loader
-from audiossl.data.manifests import read_manifest
 from audiossl.data.reading import path_of
 from audiossl.data.stream import StreamPlan
 from audiossl.encoders.devices import best_device
@@ -32,7 +31,7 @@ from audiossl.encoders.naming import named_by
 from audiossl.experiments.building import build_downstream
 from audiossl.experiments.cached_batches import FeatureNeeds
 from audiossl.experiments.config import Experiment
-from audiossl.experiments.embedding_store import EmbeddingStore, is_manifest
+from audiossl.experiments.embedding_store import EmbeddingStore, items_named
 from audiossl.experiments.folder import RunFolder, checkpoint_prefix, now
 from audiossl.training.downstream import Downstream
 from audiossl.training.prediction import predict_all
@@ -88,29 +87,36 @@ class Run:
         self.task.check_cuts(cuts, str(path))
         self.task.check_split(cuts, split)
         self.task.prepare(self.items_of)
-        predicted = self._kept(split, cuts, sorted(self._predict(cuts, self._from_cache), key=lambda row: row["id"]))
+        predicted = self._items(cuts, self._store(split, cuts))
         return _with_audio(self.task.assemble(predicted, split), cuts)
 
-    def items_of(self, split: str) -> list[Prediction]:
+    def items_of(self, name: str, parts_s: float | None = None) -> list[Prediction]:
         """The predictions of the items of a split or a manifest, sorted by id, as they are before `assemble`.
 
         Embeddings that are kept of the same weights and rows are taken as they are.
-        """
-        cuts = read_manifest(split) if is_manifest(split) else self.config.data.rows(split)
-        if (store := self._store(split, cuts)) and (kept := store.read()) is not None:
-            return kept
-        return self._kept(split, cuts, sorted(self._predict(cuts, self._from_cache), key=lambda row: row["id"]))
 
-    def _kept(self, split: str, cuts: CutSet, rows: list[Prediction]) -> list[Prediction]:
-        """The rows, whose embeddings are kept where the task says so."""
-        if store := self._store(split, cuts):
+        name: of the split, or the path of the manifest.
+        parts_s: seconds of the consecutive parts that each item is cut into first. None for whole items.
+        """
+        cuts = items_named(self.config.data, name, parts_s)
+        store = self._store(name, cuts, parts_s)
+        if store and (kept := store.read()) is not None:
+            return kept
+        return self._items(cuts, store, parts=parts_s is not None)
+
+    def _items(self, cuts: CutSet, store: EmbeddingStore | None, *, parts: bool = False) -> list[Prediction]:
+        """Predictions sorted by id, whose embeddings are kept where there is a store. States of parts are not kept."""
+        rows = self._predict(cuts, self._encoded if parts else self._from_cache)
+        rows.sort(key=lambda row: str(row["id"]))
+        if store:
             store.write(rows)
         return rows
 
-    def _store(self, split: str, cuts: CutSet) -> EmbeddingStore | None:
+    def _store(self, name: str, cuts: CutSet, parts_s: float | None = None) -> EmbeddingStore | None:
+        """Where embeddings are kept. None where the task does not say so, or the weights have no file."""
         if not (self.task.keeps_embeddings and self.checkpoint):
             return None
-        return EmbeddingStore(self.folder, RunFolder(self.folder).checkpoint(self.checkpoint), split, cuts)
+        return EmbeddingStore(self.folder, RunFolder(self.folder).checkpoint(self.checkpoint), name, cuts, parts_s)
 
     def manifest(self, split: str) -> Path:
         """Where the rows of a split are.

@@ -68,7 +68,7 @@ def classes_of(vectors: Floats, speakers: Sequence[str]) -> Classes:
         found = f"only {str(names[0])!r}" if len(names) == 1 else "none with two recordings" if len(names) else "none"
         raise LabelError(
             f"LDA, WCCN and PLDA are fitted on several speakers with several recordings each, and the training items "
-            f"have {found}; add some, or cut recordings in two."
+            f"have {found}; add some, or let parts of recordings stand for them (task.scoring.parts_s=3)."
         )
     means = np.zeros((len(names), vectors.shape[1]))
     np.add.at(means, places, vectors)

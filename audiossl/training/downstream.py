@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import torch
 from lhotse.cut import Cut
@@ -32,6 +32,16 @@ from audiossl.training.task import ParameterGroup, Prediction, Task
 MOST_FRAMES = 400_000
 MOST_BYTES = 2_000_000_000
 _DISTILLATION = "distillation."  # what the names of the tensors of a distillation in the same step begin with
+
+
+class RowsOf(Protocol):
+    """Predictions of the items of a split, or of a manifest.
+
+    name: of the split, or the path of the manifest.
+    parts_s: seconds of the consecutive parts that each item is cut into first. None for whole items.
+    """
+
+    def __call__(self, name: str, parts_s: float | None = None) -> Sequence[Prediction]: ...
 
 
 class Downstream(Task):
@@ -222,10 +232,10 @@ class Downstream(Task):
     def check_split(self, cuts: Iterable[Cut], split: str) -> None:
         """Like `check_cuts`, for what a task expects of train, dev or test, such as the items of a list of trials."""
 
-    def prepare(self, rows_of: Callable[[str], Sequence[Prediction]]) -> None:
+    def prepare(self, rows_of: RowsOf) -> None:
         """Called before an evaluation `assemble`s a split: fit what other splits of the run decide. By default nothing.
 
-        rows_of: the predictions of the items of a split, or of a manifest.
+        rows_of: the predictions of the items of another split, or of a manifest.
         """
 
     def train(self, mode: bool = True) -> Self:

@@ -67,7 +67,7 @@ def fit_backend(config: ScoringConfig, embeddings: Floats, speakers: Sequence[st
     Raises LabelError for training items of one speaker, ConfigError for more dimensions than they tell apart.
     """
     plain = Backend(offset)
-    if config.backend == "cosine" and config.lda is None and not config.wccn:
+    if not config.fits_backend:
         return plain
     units = plain.compared(embeddings)
     classes = classes_of(units, speakers)

@@ -15,6 +15,7 @@ CARDS: tuple[Card, ...] = (
             "diarize": "audiossl.downstreams.speaker_verification.diarizing.cli:diarize",
             "identify": "audiossl.downstreams.speaker_verification.cli:identify",
             "score-again": "audiossl.downstreams.speaker_verification.cli:score_again",
+            "score-trials": "audiossl.downstreams.speaker_verification.cli:score_trials",
         },
         references={"extractor": "audiossl.downstreams.speaker_verification.extractor:load_extractor"},
         toy={"head": "pooled", "projector_width": 16, "embedding_width": 8},

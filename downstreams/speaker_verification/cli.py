@@ -1,12 +1,16 @@
-"""`audiossl verify`, `identify` and `score-again`. Nothing heavy is imported before they run."""
+"""`audiossl verify`, `identify`, `score-again` and `score-trials`. Nothing heavy is imported before they run."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
+
+if TYPE_CHECKING:
+    from audiossl.core.types import Metric
 
 RunPlace = Annotated[Path, typer.Argument(help="What `audiossl train` wrote, of speaker_verification.")]
 More = Annotated[Optional[list[str]], typer.Option("--enrol", help="Another recording of the first.", metavar="FILE")]  # noqa: UP045
@@ -95,5 +99,40 @@ def score_again(
     if as_json:
         print(json.dumps(metrics_as_json(metrics)))
         return
+    _print_metrics(metrics)
+
+
+def score_trials(
+    scores: Annotated[Path, typer.Argument(help="`score enrol test` or `enrol test score` a line, or NIST's table.")],
+    trials: Annotated[Path, typer.Option("--trials", help="The list of trials, or NIST's key.")],
+    speakers: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Lines of `recording speaker`, for intervals over speakers.", show_default=False),
+    ] = None,
+    ratios: Annotated[bool, typer.Option("--ratios", help="The scores are log-likelihood ratios.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Judge a score file of any program: EER and minDCF with intervals, Cllr and actual costs of ratios."""
+    from audiossl.core.types import metrics_as_json
+    from audiossl.downstreams.speaker_verification.outside import judge_scores
+
+    metrics, facts = judge_scores(scores, trials, speakers, ratios=ratios)
+    if as_json:
+        print(json.dumps({"metrics": metrics_as_json(metrics), **facts}))
+        return
+    _print_metrics(metrics)
+    print(f"{facts['num_target_trials']} trials of one speaker, {facts['num_nontarget_trials']} of two; ", end="")
+    print(f"equal errors at {facts['eer_threshold']:.4g}, minCllr {facts['min_cllr']:.4f}")
+    if not ratios:
+        print("Cllr and actual costs are those of log-likelihood ratios; --ratios says that these scores are some.")
+
+
+def _print_metrics(metrics: Mapping[str, Metric]) -> None:
+    from audiossl.core.untrusted import printable
+    from audiossl.metrics.formatting import cells_written, intervals_note
+
     for name, metric in metrics.items():
-        print(f"{name:12} {metric}")
+        label, value, interval = cells_written(name, metric)
+        print(f"{label:16} {value:>8}  {interval}".rstrip())
+    if note := intervals_note(metrics):
+        print(printable(note))

@@ -27,19 +27,20 @@ def drawn_trials(
     several = [speaker for speaker in speakers if len(recordings[speaker]) > 1]
     if len(speakers) < 2 or not several:
         raise AudiosslError("dev needs two speakers, one of them in two sessions; unpack more of the corpus.")
-    drawn: dict[DrawnTrial, None] = {}
-    for attempt in range(4 * count):
-        if len(drawn) >= count:
+    drawn: tuple[dict[DrawnTrial, None], dict[DrawnTrial, None]] = {}, {}  # of two speakers, and of one
+    for _ in range(4 * count):
+        if len(drawn[0]) + len(drawn[1]) >= count:
             break
-        same = attempt % 2 == 0
+        # A trial that is drawn again counts once, so that it is the turn of the kind of which there are fewer.
+        same = len(drawn[1]) <= len(drawn[0])
         if same:
             speaker = rng.choice(several)
             first, second = (recordings[speaker][session] for session in rng.sample(sorted(recordings[speaker]), 2))
         else:
             first, second = (rng.choice(list(recordings[speaker].values())) for speaker in rng.sample(speakers, 2))
         one, other = sorted((rng.choice(first), rng.choice(second)))
-        drawn[int(same), one, other] = None
-    return list(drawn)
+        drawn[same][int(same), one, other] = None
+    return [*drawn[1], *drawn[0]]
 
 
 def write_trials(path: Path, trials: Sequence[DrawnTrial]) -> None:

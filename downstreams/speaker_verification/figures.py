@@ -81,7 +81,7 @@ def draw_scores(scores: Floats, targets: NDArray[np.bool_], calibration: Calibra
     if calibration is not None:
         even = -calibration.offset / calibration.scale
         axes.axvline(even, color="black", linewidth=1, linestyle=":", label=f"llr 0 (fitted on dev), {even:.3f}")
-    axes.set(xlabel="score (cosine)", ylabel="density")
+    axes.set(xlabel="score", ylabel="density")
     axes.legend(fontsize=8)
     save_figure(figure, path, dpi=120, bbox_inches="tight")
     return path

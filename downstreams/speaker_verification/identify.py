@@ -11,8 +11,9 @@ It is nobody of the gallery where the stranger has at least one half.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from scipy.special import logsumexp
@@ -21,14 +22,16 @@ from audiossl.core.errors import AudioError, LabelError
 from audiossl.data.fields import read_field
 from audiossl.data.folders import sounds_below
 from audiossl.data.manifests import read_manifest
-from audiossl.data.reading import path_of
 from audiossl.downstreams.speaker_verification.trials import Pairs
 from audiossl.downstreams.speaker_verification.verify import check_prior, judge, row_of, verifier_of
 from audiossl.experiments.embedding_store import is_manifest
 from audiossl.experiments.run import Run
 from audiossl.metrics.clusters import Floats
 
-Gallery = Mapping[str, Sequence[str]]
+if TYPE_CHECKING:
+    from lhotse.cut import Cut
+
+Gallery = Mapping[str, Sequence["str | Cut"]]
 
 
 class Ranked(NamedTuple):
@@ -60,13 +63,12 @@ def read_gallery(place: str) -> Gallery:
     Raises AudioError for a speaker without a recording and for a gallery without speakers, LabelError for a row of a
     manifest that does not say whose it is.
     """
-    gallery: dict[str, list[str]] = {}
+    gallery: dict[str, list[str | Cut]] = {}
     if is_manifest(place):
         for cut in read_manifest(place):
-            speaker, path = read_field(cut, "speaker"), path_of(cut)
-            if speaker is None or path is None:
-                raise LabelError(f"The row {cut.id!r} of {place} lacks a speaker or a file; fill it in, or drop it.")
-            gallery.setdefault(speaker, []).append(path)
+            if (speaker := read_field(cut, "speaker")) is None:
+                raise LabelError(f"The row {cut.id!r} of {place} has no speaker; fill it in, or drop the row.")
+            gallery.setdefault(speaker, []).append(cut)
     else:
         for folder in sorted(path for path in Path(place).glob("*") if path.is_dir()):
             gallery[folder.name] = [str(path) for path in sounds_below(folder)]
@@ -91,10 +93,9 @@ def identify(run: Run, gallery: Gallery, unknown: Sequence[str], prior: float = 
     task = verifier_of(run)
     check_prior(prior)
     names = [*gallery]
-    enrolled = [[row_of(run, path) for path in gallery[name]] for name in names]
-    rows = [row for member in enrolled for row in member] + [row_of(run, path) for path in unknown]
-    ends = np.cumsum([len(member) for member in enrolled]).tolist()
-    models = [list(range(end - len(member), end)) for end, member in zip(ends, enrolled, strict=True)]
+    rows = [row_of(run, recording) for recording in [*chain(*gallery.values()), *unknown]]
+    ends = np.cumsum([len(gallery[name]) for name in names]).tolist()
+    models = [list(range(end - len(gallery[name]), end)) for name, end in zip(names, ends, strict=True)]
     # Every model with every unknown recording, those of a recording one after the other.
     enrol = np.tile(np.arange(len(names)), len(unknown))
     test = np.repeat(ends[-1] + np.arange(len(unknown)), len(names))

@@ -9,14 +9,14 @@ from audiossl.core.config import structured
 from audiossl.core.errors import AudiosslError
 from audiossl.core.files import write_jsonl
 from audiossl.core.types import Metric
-from audiossl.data.manifests import read_manifest
 from audiossl.downstreams.speaker_verification.config import SpeakerVerificationConfig
 from audiossl.downstreams.speaker_verification.judging import TrialJudge, pairs_among, trial_rows
-from audiossl.downstreams.speaker_verification.scoring import Row, fit_scorer
+from audiossl.downstreams.speaker_verification.scoring import fit_scorer
 from audiossl.experiments.config import Experiment
-from audiossl.experiments.embedding_store import EmbeddingStore, is_manifest
+from audiossl.experiments.embedding_store import EmbeddingStore, is_manifest, items_named
 from audiossl.experiments.folder import RunFolder
 from audiossl.experiments.run import check_evaluable, write_scored
+from audiossl.training.task import Prediction
 
 TASK = "speaker_verification"
 
@@ -39,8 +39,8 @@ def score_again(
     check_evaluable(run, split)
     task = structured(SpeakerVerificationConfig, config.task, where=f"task options of {TASK}")
 
-    def rows_of(name: str) -> Sequence[Row]:
-        return _kept(run, config, name, checkpoint or config.checkpoint)
+    def rows_of(name: str, parts_s: float | None = None) -> Sequence[Prediction]:
+        return _kept(run, config, checkpoint or config.checkpoint, name, parts_s)
 
     scorer = fit_scorer(
         task.scoring, rows_of, lambda rows: pairs_among(task, rows, "dev"), subtract_mean=task.subtract_mean
@@ -54,10 +54,14 @@ def score_again(
     return write_scored(folder, config, judge, split, predictions)
 
 
-def _kept(run: RunFolder, config: Experiment, name: str, checkpoint: str) -> Sequence[Row]:
-    cuts = read_manifest(name) if is_manifest(name) else config.data.rows(name)
-    found = EmbeddingStore(run.path, run.checkpoint(checkpoint), name, cuts).read()
+def _kept(
+    run: RunFolder, config: Experiment, checkpoint: str, name: str, parts_s: float | None
+) -> Sequence[Prediction]:
+    cuts = items_named(config.data, name, parts_s)
+    found = EmbeddingStore(run.path, run.checkpoint(checkpoint), name, cuts, parts_s).read()
     if found is None:
-        fix = "evaluate with these settings once" if is_manifest(name) else f"`audiossl evaluate {run} --split {name}`"
-        raise AudiosslError(f"{run} has no embeddings of {name} by its {checkpoint} weights; make them: {fix}.")
+        parts = "" if parts_s is None else f" in parts of {parts_s:g} s"
+        whole_split = parts_s is None and not is_manifest(name)
+        fix = f"`audiossl evaluate {run} --split {name}`" if whole_split else "evaluate with these settings once"
+        raise AudiosslError(f"{run} has no embeddings of {name}{parts} by its {checkpoint} weights; make them: {fix}.")
     return found

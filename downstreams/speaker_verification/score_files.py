@@ -32,18 +32,17 @@ def write_scores(folder: Path, form: str, trials: Iterable[Mapping[str, Any]]) -
     Raises ConfigError for a name with blanks, which has no place between blanks.
     """
     path = folder / FILES[form]
-    lines = ["modelid\tsegmentid\tside\tLLR"] if form == "nist" else []
+    lines, separator = (["modelid\tsegmentid\tside\tLLR"], "\t") if form == "nist" else ([], None)
     for row in trials:
         enrol, test = str(row["enrol"]), str(row["test"])
         value = repr(float(row["score"] if row["llr"] is None else row["llr"]))
-        blank = "\t\n" if form == "nist" else None
-        if any(len(name.split(blank[0]) if blank else name.split()) != 1 for name in (enrol, test)):
+        if any(len(name.split(separator)) != 1 for name in (enrol, test)):
             raise ConfigError(
                 f"The trial {enrol!r} {test!r} has a blank in a name, for which a {form} score file has no place; take "
                 f"task.scoring.score_file=nist, or other ids."
             )
         cells = {"voxceleb": (value, enrol, test), "kaldi": (enrol, test, value), "nist": (enrol, test, "a", value)}
-        lines.append(("\t" if form == "nist" else " ").join(cells[form]))
+        lines.append((separator or " ").join(cells[form]))
     with atomic_write(path) as temporary:
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path

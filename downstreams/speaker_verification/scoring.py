@@ -20,17 +20,16 @@ from audiossl.core.errors import AudioError, LabelError
 from audiossl.downstreams.speaker_verification.backends import Backend, fit_backend
 from audiossl.downstreams.speaker_verification.quality import both_ends, of_models, snr_of
 from audiossl.downstreams.speaker_verification.scoring_config import ScoringConfig
-from audiossl.downstreams.speaker_verification.trials import Pairs, normalised
+from audiossl.downstreams.speaker_verification.trials import Pairs, normalised, products_of
 from audiossl.metrics.calibration import Calibration, JointCalibration, fit_joint_calibration
 from audiossl.metrics.clusters import Floats
 from audiossl.metrics.score_normalization import CohortStatistics, cohort_statistics, normalize_scores
 from audiossl.metrics.verification import equal_error_rate
+from audiossl.training.downstream import RowsOf
 
 _log = logging.getLogger(__name__)
 _TELLING = 0.25  # error rate below which measures alone know more than how far a score is to be trusted
-_CHUNK = 2**16  # trials whose two sides are held at once
 Row = Mapping[str, Any]
-RowsOf = Callable[[str], Sequence[Row]]
 
 
 class Cohort(NamedTuple):
@@ -96,6 +95,7 @@ class Scorer:
         projection, plda, calibration = self.backend.projection, self.backend.plda, self.calibration
         return {
             **asdict(self.config),
+            "within_speaker": self.config.within_speaker,
             "lda": None if projection is None else projection.shape[1],
             "cohort_size": size,
             "top_k": None if size is None else min(self.config.top_k, size),
@@ -126,10 +126,7 @@ class Scorer:
 
     def _sides(self, pairs: Pairs, compared: Floats) -> _Sides:
         models, tests = self.backend.models(compared, pairs.models), self.backend.tests(compared)
-        scores = np.empty(len(pairs.test))
-        for start in range(0, len(scores), _CHUNK):
-            part = slice(start, start + _CHUNK)
-            scores[part] = np.einsum("nd,nd->n", models[pairs.enrol[part]], tests[pairs.test[part]])
+        scores = products_of(pairs, models, tests)
         if self.cohort is None:
             return _Sides(scores, None, None)
         top_k = None if self.config.norm == "s_norm" else self.config.top_k
@@ -161,19 +158,19 @@ def fit_scorer(
     """A scorer, fitted on train (back end and cohort) and dev (calibration).
 
     config: what to fit.
-    rows_of: predictions of the items of a split, or of the manifest of a cohort.
+    rows_of: predictions of the items of a split (in parts, where `parts_s` says so), or of the manifest of a cohort.
     pairs_of_dev: the trials of dev among its rows.
     subtract_mean: whether dev's mean is taken out of embeddings.
     Raises LabelError for training items of one speaker, ConfigError for a cohort that says nothing.
     """
     dev = list(rows_of("dev"))
-    train = list(rows_of("train")) if "train" in config.splits else []
     offset = normalised(_embeddings(dev)).mean(axis=0) if subtract_mean else None
-    known = [row for row in train if row["speaker"] is not None]
+    fitted_on = rows_of("train", config.parts_s) if config.fits_backend else []
+    known = [row for row in fitted_on if row["speaker"] is not None]
     backend = fit_backend(config, _embeddings(known), [row["speaker"] for row in known], offset)
     scorer = Scorer(config, backend)
     if config.needs_cohort:
-        scorer = replace(scorer, cohort=_cohort(config, backend, rows_of(config.cohort) if config.cohort else train))
+        scorer = replace(scorer, cohort=_cohort(config, backend, rows_of(config.cohort or "train")))
         try:
             scorer.check_cohort([row["speaker"] for row in dev], "dev")
         except LabelError as error:

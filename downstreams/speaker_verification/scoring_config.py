@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-from audiossl.core.ranges import Count
+from audiossl.core.ranges import Count, Positive
 
 Measure = Literal["duration", "magnitude", "snr", "cohort"]
 
@@ -25,6 +25,9 @@ class ScoringConfig:
     """Whether the covariance within speakers of the training items is made the identity."""
     plda_steps: Count = 10
     """Steps of EM."""
+    parts_s: Positive | None = None
+    """Seconds of the parts that training recordings are cut into before anything is fitted on what varies within a
+    speaker. Null for whole recordings."""
     norm: Literal["none", "s_norm", "as_norm"] = "none"
     """Normalisation of scores by a cohort: 's_norm' by all of it, 'as_norm' by the nearest of each side."""
     top_k: Count = 300
@@ -41,7 +44,16 @@ class ScoringConfig:
     @property
     def is_plain(self) -> bool:
         """Whether it is the cosine of embeddings as they are, with nothing to fit but the calibration."""
-        return (self.backend, self.lda, self.wccn, self.norm, self.measures) == ("cosine", None, False, "none", [])
+        return not (self.fits_backend or self.needs_cohort or self.measures)
+
+    @property
+    def within_speaker(self) -> str | None:
+        """What the back end takes for what varies within a speaker, in words. None where it is not fitted."""
+        if not self.fits_backend:
+            return None
+        if self.parts_s is None:
+            return "recordings of a speaker"
+        return f"parts of {self.parts_s:g} s of recordings, which are not sessions"
 
     @property
     def title(self) -> str:
@@ -56,7 +68,6 @@ class ScoringConfig:
         return self.norm != "none" or "cohort" in self.measures
 
     @property
-    def splits(self) -> tuple[str, ...]:
-        """The splits that are fitted on: train where anything is, and dev for the calibration."""
-        fitted = self.backend != "cosine" or self.lda is not None or self.wccn
-        return ("train", "dev") if fitted or (self.needs_cohort and not self.cohort) else ("dev",)
+    def fits_backend(self) -> bool:
+        """Whether the back end is fitted on training items."""
+        return self.backend != "cosine" or self.lda is not None or self.wccn

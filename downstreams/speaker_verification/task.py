@@ -32,7 +32,7 @@ from audiossl.downstreams.speaker_verification.judging import (
     pairs_of,
     trial_rows,
 )
-from audiossl.downstreams.speaker_verification.scoring import Judged, RowsOf, Scorer, fit_scorer
+from audiossl.downstreams.speaker_verification.scoring import Judged, Scorer, fit_scorer
 from audiossl.downstreams.speaker_verification.trials import (
     Pairs,
     check_pairs,
@@ -44,7 +44,7 @@ from audiossl.downstreams.speaker_verification.trials import (
 from audiossl.encoders.upstream import Upstream
 from audiossl.metrics.calibration import Calibration, fit_calibration
 from audiossl.metrics.clusters import Floats
-from audiossl.training.downstream import Downstream
+from audiossl.training.downstream import Downstream, RowsOf
 from audiossl.training.fusion import Fused
 from audiossl.training.interface import Interface
 from audiossl.training.task import Prediction
@@ -193,11 +193,21 @@ class SpeakerVerification(Downstream):
         ]
 
     def prepare(self, rows_of: RowsOf) -> None:
-        """Fit what `task.scoring` names, unless it is the cosine, whose calibration is that of the checkpoint."""
-        config = self.config
+        """Fit what `task.scoring` names, unless it is the cosine, whose calibration is that of the checkpoint.
+
+        Raises ConfigError for parts with fewer frames than the head needs.
+        """
+        config, parts_s = self.config, self.config.scoring.parts_s
         if config.scoring.is_plain:
             self.scorer = None
             return
+        if parts_s is not None:
+            frames = self.upstream.num_frames(round(parts_s * self.upstream.sample_rate_hz))
+            if frames < self.head.min_frames:
+                raise ConfigError(
+                    f"task.scoring.parts_s={parts_s:g} is {frames} frames, and the {config.head} head needs "
+                    f"{self.head.min_frames}; take longer parts."
+                )
         self.scorer = fit_scorer(
             config.scoring,
             rows_of,

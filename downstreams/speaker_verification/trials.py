@@ -25,6 +25,7 @@ from audiossl.downstreams.speaker_verification.score_files import nist_rows
 from audiossl.metrics.clusters import Floats
 
 _log = logging.getLogger(__name__)
+_CHUNK = 2**16  # trials whose two sides are held at once: those of all would be many times the items
 _KINDS = {"1": True, "0": False, "target": True, "nontarget": False}
 
 
@@ -222,11 +223,15 @@ def check_list(pairs: Pairs, speakers: Sequence[str | None], listed: str) -> Non
 def scores_of(pairs: Pairs, embeddings: Floats) -> Floats:
     """(N,) cosines of embeddings (items, E). A model is the mean of its items' normalised embeddings."""
     units = normalised(embeddings)
-    models = normalised(np.stack([units[members].mean(axis=0) for members in pairs.models]))
+    return products_of(pairs, normalised(np.stack([units[members].mean(axis=0) for members in pairs.models])), units)
+
+
+def products_of(pairs: Pairs, models: Floats, tests: Floats) -> Floats:
+    """(N,) products of the two sides of N trials, of rows of models (M, F) and of items (I, F)."""
     scores = np.empty(len(pairs.test))
-    for start in range(0, len(scores), 2**16):  # the two sides of all trials at once would be many times the items
-        part = slice(start, start + 2**16)
-        scores[part] = np.einsum("nd,nd->n", models[pairs.enrol[part]], units[pairs.test[part]])
+    for start in range(0, len(scores), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        scores[part] = np.einsum("nd,nd->n", models[pairs.enrol[part]], tests[pairs.test[part]])
     return scores
 
 

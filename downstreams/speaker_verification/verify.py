@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from lhotse import CutSet
+from lhotse.cut import Cut
 from scipy.special import expit, logit
 
 from audiossl.core.errors import AudioError, AudiosslError, ConfigError
 from audiossl.data.inputs import cuts_of
-from audiossl.data.reading import cut_blocks
+from audiossl.data.reading import cut_blocks, place_of
 from audiossl.downstreams.speaker_verification.scoring import Judged
 from audiossl.downstreams.speaker_verification.task import SpeakerVerification
 from audiossl.downstreams.speaker_verification.trials import Pairs
@@ -90,9 +92,12 @@ def judge(run: Run, task: SpeakerVerification, pairs: Pairs, rows: Sequence[Pred
     return task.judged(task.scores(pairs, np.array([row["embedding"] for row in rows])))
 
 
-def row_of(run: Run, name: str) -> Prediction:
-    """The prediction of one recording. Raises AudioError for one in which nobody speaks."""
-    cuts = cuts_of([name])
+def row_of(run: Run, recording: str | Cut) -> Prediction:
+    """The prediction of a file or a row. Raises AudioError for one in which nobody speaks."""
+    if isinstance(recording, str):
+        name, cuts = recording, cuts_of([recording])
+    else:
+        name, cuts = place_of(recording), CutSet.from_cuts([recording])
     if len(cuts) != 1:
         raise AudioError(f"{name} stands for {len(cuts)} recordings; name one file.")
     if all(np.ptp(block) == 0 for cut in cuts for block in cut_blocks(cut, cut.sampling_rate)):

@@ -16,7 +16,7 @@ from audiossl.experiments.loading import load_run
 
 
 def test_it_is_what_evaluate_says_and_no_encoder_is_loaded(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = ["task.scoring.backend=plda", "task.scoring.norm=s_norm"]
+    settings = ["task.scoring.backend=plda", "task.scoring.norm=s_norm", "task.scoring.parts_s=0.15"]
     expected = load_run(run, overrides=settings).evaluate("test")
     cosine = load_run(run).evaluate("test")
     monkeypatch.setattr(module, "load_identified", lambda *_: pytest.fail("an encoder was loaded"))

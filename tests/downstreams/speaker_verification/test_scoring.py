@@ -49,7 +49,7 @@ def pairs_of(items: Sequence[Row], num: int | None = None) -> Pairs:
 
 
 def fitted(**options: Any) -> Scorer:
-    return fit_scorer(structured(ScoringConfig, options), lambda name: SPLITS[name], pairs_of)
+    return fit_scorer(structured(ScoringConfig, options), lambda name, parts_s=None: SPLITS[name], pairs_of)
 
 
 def unit(vector: np.ndarray) -> np.ndarray:
@@ -91,18 +91,24 @@ def test_as_norm_and_quality_measures_of_twenty_trials_by_hand() -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"backend": "plda"}, {"backend": "plda", "lda": 3, "norm": "s_norm"}, {"lda": 4, "wccn": True}, {"wccn": True}],
+    [
+        {"backend": "plda"},
+        {"backend": "plda", "lda": 3, "norm": "s_norm", "parts_s": 3.0},
+        {"lda": 4, "wccn": True},
+        {"wccn": True},
+    ],
     ids=str,
 )
 def test_back_ends_are_fitted_on_train_and_dev_alone_and_tell_speakers_apart(options: dict[str, Any]) -> None:
-    asked: list[str] = []
+    asked: list[tuple[str, float | None]] = []
 
-    def rows_of(name: str) -> list[dict[str, Any]]:
-        asked.append(name)
+    def rows_of(name: str, parts_s: float | None = None) -> list[dict[str, Any]]:
+        asked.append((name, parts_s))
         return SPLITS[name]
 
     scorer = fit_scorer(structured(ScoringConfig, options), rows_of, pairs_of)
-    assert set(asked) == {"train", "dev"}
+    cohort = [("train", None)] if "norm" in options else []
+    assert set(asked) == {("dev", None), ("train", options.get("parts_s")), *cohort}
     pairs = pairs_of(SPLITS["test"])
     judged = scorer.judge(pairs, SPLITS["test"])
     assert judged.scores[pairs.target].mean() > judged.scores[~pairs.target].mean() + 0.1
@@ -128,13 +134,13 @@ def test_what_cannot_be_scored_is_one_sentence(caplog: pytest.LogCaptureFixture)
         scorer.check_cohort(["a3", "c1", None], "test")
     overlapping = {**SPLITS, "dev": SPLITS["dev"] + SPLITS["train"][:8]}
     config = structured(ScoringConfig, {"norm": "s_norm"})
-    fit_scorer(config, lambda name: overlapping[name], pairs_of)
+    fit_scorer(config, lambda name, _=None: overlapping[name], pairs_of)
     assert "the cohort are also in dev" in caplog.text
     one = {**SPLITS, "train": SPLITS["train"][:4]}
     with pytest.raises(ConfigError, match="take at least two"):
-        fit_scorer(config, lambda name: one[name], pairs_of)
+        fit_scorer(config, lambda name, _=None: one[name], pairs_of)
     with pytest.raises(LabelError, match="only 'a0'"):
-        fit_scorer(structured(ScoringConfig, {"backend": "plda"}), lambda name: one[name], pairs_of)
+        fit_scorer(structured(ScoringConfig, {"backend": "plda"}), lambda name, _=None: one[name], pairs_of)
     with pytest.raises(ConfigError, match=r"lda=9 is more than the 5 dimensions"):
         fitted(lda=9)
     silent = [{**SPLITS["test"][0], "embedding": [0.0] * WIDTH}, *SPLITS["test"][1:]]
@@ -163,8 +169,8 @@ def test_measures_that_give_the_answer_away_are_named(caplog: pytest.LogCaptureF
     def of_single_recordings(items: Sequence[Row]) -> Pairs:
         return pairs_of(items)._replace(models=[[place] for place in range(len(items))])
 
-    fit_scorer(config, lambda name: splits[name], of_single_recordings)
+    fit_scorer(config, lambda name, _=None: splits[name], of_single_recordings)
     assert "duration of both sides tell trials of dev apart without any score (EER" in caplog.text
     caplog.clear()
-    fit_scorer(config, lambda name: SPLITS[name], pairs_of)
+    fit_scorer(config, lambda name, _=None: SPLITS[name], pairs_of)
     assert "without any score" not in caplog.text

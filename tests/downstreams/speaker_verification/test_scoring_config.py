@@ -7,12 +7,13 @@ from audiossl.downstreams.speaker_verification.config import SpeakerVerification
 from audiossl.downstreams.speaker_verification.scoring_config import ScoringConfig
 
 
-def test_the_splits_that_are_fitted_on() -> None:
+def test_what_is_fitted() -> None:
     assert ScoringConfig().is_plain
-    assert ScoringConfig().splits == ("dev",)
-    assert ScoringConfig(backend="plda").splits == ("train", "dev")
-    assert ScoringConfig(norm="as_norm").splits == ("train", "dev")
-    assert ScoringConfig(norm="as_norm", cohort="voices.jsonl.gz").splits == ("dev",)
+    assert ScoringConfig().within_speaker is None
+    assert not ScoringConfig(norm="as_norm").fits_backend
+    assert ScoringConfig(lda=3).within_speaker == "recordings of a speaker"
+    told = ScoringConfig(backend="plda", parts_s=3.0).within_speaker
+    assert told == "parts of 3 s of recordings, which are not sessions"
     assert ScoringConfig(measures=["cohort"]).needs_cohort
     assert not ScoringConfig(measures=["duration"]).is_plain
 
