@@ -64,6 +64,7 @@ def trained(folder: Path, encoder: str, head: str, mode: str, more: Sequence[str
     train(experiment, out, overwrite=True)
     run = load_run(out, overrides=SCORINGS["QMF"])
     run.evaluate("test")
+    run.items_of("train", 3.0)  # what PLDA is fitted on
     return out
 
 

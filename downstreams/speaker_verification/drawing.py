@@ -28,11 +28,11 @@ def drawn_trials(
     if len(speakers) < 2 or not several:
         raise AudiosslError("dev needs two speakers, one of them in two sessions; unpack more of the corpus.")
     drawn: tuple[dict[DrawnTrial, None], dict[DrawnTrial, None]] = {}, {}  # of two speakers, and of one
-    for _ in range(4 * count):
-        if len(drawn[0]) + len(drawn[1]) >= count:
-            break
-        # A trial that is drawn again counts once, so that it is the turn of the kind of which there are fewer.
-        same = len(drawn[1]) <= len(drawn[0])
+    for attempt in range(4 * count):
+        same = attempt % 2 == 0
+        # A trial that is drawn again counts once: one kind may be complete before the other.
+        if len(drawn[same]) >= (count + same) // 2:
+            continue
         if same:
             speaker = rng.choice(several)
             first, second = (recordings[speaker][session] for session in rng.sample(sorted(recordings[speaker]), 2))
