@@ -77,6 +77,18 @@ def trial_rows(pairs: Pairs, rows: Sequence[Mapping[str, Any]], judged: Judged) 
     return made
 
 
+def trial_facts(predictions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Numbers of both kinds of trials, the threshold of equal errors, and minCllr."""
+    scores = np.array([row["score"] for row in predictions])
+    targets = np.array([row["target"] for row in predictions], dtype=bool)
+    return {
+        "num_target_trials": int(targets.sum()),
+        "num_nontarget_trials": int((~targets).sum()),
+        "eer_threshold": equal_error_threshold(det_curve(scores, targets)),
+        "min_cllr": min_cllr(scores, targets),
+    }
+
+
 @dataclass(frozen=True)
 class TrialJudge:
     """Scores predictions of trials.
@@ -106,14 +118,9 @@ class TrialJudge:
         )
 
     def facts(self, predictions: Sequence[Prediction]) -> dict[str, Any]:
-        """Numbers of trials, threshold, minCllr, the calibration, and how trials were scored."""
-        scores = np.array([row["score"] for row in predictions])
-        targets = np.array([row["target"] for row in predictions], dtype=bool)
+        """Those of `trial_facts`, the calibration, and how trials were scored."""
         return {
-            "num_target_trials": int(targets.sum()),
-            "num_nontarget_trials": int((~targets).sum()),
-            "eer_threshold": equal_error_threshold(det_curve(scores, targets)),
-            "min_cllr": min_cllr(scores, targets),
+            **trial_facts(predictions),
             "calibration": None if self.calibration is None else self.calibration._asdict(),
             "scoring": {"backend": "cosine"} if self.scorer is None else self.scorer.facts(),
         }

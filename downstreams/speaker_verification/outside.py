@@ -11,7 +11,7 @@ import numpy as np
 from audiossl.core.errors import ManifestError
 from audiossl.core.types import Metric
 from audiossl.data.tables import numbered_lines, read_text
-from audiossl.downstreams.speaker_verification.judging import TrialJudge
+from audiossl.downstreams.speaker_verification.judging import TrialJudge, trial_facts
 from audiossl.downstreams.speaker_verification.score_files import read_scores
 from audiossl.downstreams.speaker_verification.trials import check_pairs, listed_pairs, predictions_of, read_trials
 
@@ -49,18 +49,14 @@ def judge_scores(scores: Path, trials: Path, speakers: Path | None = None, *, ra
     check_pairs(pairs, [item["speaker"] for item in items], str(trials), str(trials))
     figures = np.array(values, dtype=np.float64)
     rows = predictions_of(pairs, items, figures, figures if ratios else None)
-    judge = TrialJudge(None)
-    facts = judge.facts(rows)
-    return Judgement(
-        judge.score(rows), {name: value for name, value in facts.items() if name not in ("calibration", "scoring")}
-    )
+    return Judgement(TrialJudge(None).score(rows), trial_facts(rows))
 
 
 def read_speakers(path: Path, names: list[str]) -> Mapping[str, str]:
     """The speaker of each recording (Kaldi's utt2spk). Blanks part the two, or a tab.
 
     path: the list.
-    names: those that are asked for, one of which it must have.
+    names: of the trials, one of which it must have.
     Raises ManifestError.
     """
     found: dict[str, str] = {}

@@ -10,6 +10,7 @@ from toys.voices import RATE, settings, voice
 
 from audiossl.data.manifests import write_manifests
 from audiossl.data.sources import cuts_from_csv
+from audiossl.downstreams.speaker_verification.judging import TrialJudge
 from audiossl.experiments.start import train
 
 
@@ -30,6 +31,13 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pairs = [(int(a.split("-")[0] == b.split("-")[0]), a, b) for a in names for b in names if a < b]
     (folder / "trials.txt").write_text("".join(f"{same} {a} {b}\n" for same, a, b in pairs))
     return folder
+
+
+@pytest.fixture(autouse=True)
+def no_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They take most of the time of an evaluation; the test of a whole run draws them."""
+    if "learns" not in request.node.name:
+        monkeypatch.setattr(TrialJudge, "figures", lambda *_: {})
 
 
 @pytest.fixture(scope="session")

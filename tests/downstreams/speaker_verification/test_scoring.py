@@ -149,7 +149,6 @@ def test_what_cannot_be_scored_is_one_sentence(caplog: pytest.LogCaptureFixture)
 
 
 def test_a_run_is_scored_by_another_back_end_without_training(run: Path) -> None:
-    plain = load_run(run).evaluate("test")
     normed = load_run(run, overrides=["task.scoring.norm=as_norm", "task.scoring.score_file=kaldi"])
     found = normed.evaluate("test")
     told = json.loads((run / "test" / "metrics.json").read_text())
@@ -158,7 +157,6 @@ def test_a_run_is_scored_by_another_back_end_without_training(run: Path) -> None
     assert found["eer"].value <= 0.5
     lines = (run / "test" / "scores.txt").read_text().splitlines()
     assert len(lines) == 120
-    assert plain["eer"].value <= 0.5
 
 
 def test_measures_that_give_the_answer_away_are_named(caplog: pytest.LogCaptureFixture) -> None:
