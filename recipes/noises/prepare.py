@@ -4,8 +4,8 @@
 
 FOLDER is ESC-10 as recipes/esc10 takes it. Folds 4 and 5 (dev and test, where it is split once) give no noise, and
 `--leave-out` names others. Rooms are shoeboxes by the image method (Allen and Berkley, 1979). Written are
-noise.jsonl.gz with the licence and the source of each clip, rirs.jsonl.gz with size and reverberation time of each
-room, and the rooms' sound as FLAC in rooms/.
+noise.jsonl.gz with the licence and the source of each clip, left_out.jsonl.gz with the clips of the other folds, for
+noised test sets, rirs.jsonl.gz with size and reverberation time of each room, and the rooms' sound as FLAC in rooms/.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ LICENCE = "CC BY 3.0 (ESC-10, Piczak 2015; Freesound {source})"
 Point = npt.NDArray[np.float64]
 
 
-def noises(folder: Path, out: Path, left_out: Collection[str]) -> CutSet:
-    """A row for each clip of the folds that are not left out, with its licence.
+def noises(folder: Path, out: Path, left_out: Collection[str]) -> dict[str, CutSet]:
+    """A row for each clip with its licence, as `noise` or as `left_out`.
 
     folder: the unpacked corpus.
     out: where its table is written.
@@ -50,14 +50,14 @@ def noises(folder: Path, out: Path, left_out: Collection[str]) -> CutSet:
         {
             "path": path.relative_to(folder),
             "kind": "noise",
+            "split": "left_out" if match["fold"] in left_out else "noise",
             "label": match["label"] or path.parent.name.split(" - ")[-1].strip().lower().replace(" ", "_"),
             "fold": match["fold"],
             "licence": LICENCE.format(source=match["source"]),
         }
         for path, match in named
-        if match["fold"] not in left_out
     )
-    return cuts_of_table(rows, out / "noise.csv", folder)["all"]
+    return cuts_of_table(rows, out / "noise.csv", folder)
 
 
 def image_response(size: Point, source: Point, microphone: Point, absorption: float, rate: int = RATE) -> Point:
@@ -123,14 +123,14 @@ def rooms(count: int, out: Path, seed: int = 0) -> Iterator[dict[str, object]]:
 
 
 def prepare(folder: Path, out: Path, num_rooms: int = 200, left_out: Collection[str] = ("4", "5")) -> dict[str, CutSet]:
-    """Write both manifests, and return their rows.
+    """Write the manifests, and return their rows.
 
     folder: the unpacked corpus of ESC-10.
     out: folder for the manifests and the rooms.
     num_rooms: how many rooms are made.
     left_out: folds of ESC-10 of which no clip is taken.
     """
-    found = {"noise": noises(folder, out, left_out)}
+    found = noises(folder, out, left_out)
     found["rirs"] = cuts_of_table(rooms(num_rooms, out / "rooms"), out / "rirs.csv", out / "rooms")["all"]
     write_manifests(found, out)
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
@@ -9,7 +10,7 @@ from sklearn.metrics import balanced_accuracy_score
 from sklearn.preprocessing import StandardScaler
 from toys.probes import SPLITS, blobs
 
-from audiossl.analysis.probes import PROBES, best_layers, run_probes
+from audiossl.analysis.probes import PROBES, Scaling, best_layers, run_probes
 from audiossl.core.errors import ConfigError, LabelError
 
 torch.set_num_threads(1)
@@ -40,6 +41,13 @@ def test_the_linear_probe_is_scikit_learns_on_standardised_vectors() -> None:
         values[c] = scores
     assert row.dev["uar"].value == pytest.approx(max(dev for dev, _ in values.values()), abs=0.04)
     assert row.test["uar"].value == pytest.approx(values[row.value][1], abs=0.04)
+
+
+def test_even_scaling_keeps_the_proportions_of_columns() -> None:
+    train = SPLITS["train"].layers[1]
+    scaled, spread = Scaling.of(train, even=True).scaled(train).std(axis=0), train.std(axis=0)
+    np.testing.assert_allclose(scaled * spread.max(), spread * scaled.max(), atol=1e-3)
+    assert np.square(scaled).mean() == pytest.approx(1, abs=1e-4)
 
 
 def test_test_vectors_have_no_say_in_what_is_chosen() -> None:

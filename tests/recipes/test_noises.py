@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from lhotse import CutSet
 from toys.recipes import RECIPES, noise
 
 from audiossl.data.augmenting import NamedAugmentations
 from audiossl.data.copies import DrawnBy
 from audiossl.data.fields import read_field
-from audiossl.data.manifests import read_manifest
+from audiossl.data.manifests import read_manifest, write_manifests
 from audiossl.data.reading import read_cut
 
 
@@ -28,6 +29,7 @@ def test_noises_and_rooms_are_ready_for_training(script: dict[str, Any], tmp_pat
         noise(tmp_path / "esc10" / "audio" / f"dog_bark_{fold}-10{number}-A.wav", number)
     found = script["prepare"](tmp_path / "esc10", tmp_path / "out", 2)
     assert [read_field(cut, "fold") for cut in found["noise"]] == ["1", "2", "3"]
+    assert [read_field(cut, "fold") for cut in found["left_out"]] == ["4", "5"]
     assert read_field(next(iter(found["noise"])), "licence") == "CC BY 3.0 (ESC-10, Piczak 2015; Freesound 100)"
     places = {name: str(tmp_path / "out" / f"{name}.jsonl.gz") for name in ("noise", "rirs")}
     asked = [
@@ -43,6 +45,19 @@ def test_noises_and_rooms_are_ready_for_training(script: dict[str, Any], tmp_pat
     script["prepare"](tmp_path / "esc10", tmp_path / "out", 2)
     assert (tmp_path / "out" / "rooms" / "room0001.flac").read_bytes() == before
     assert soundfile.info(tmp_path / "out" / "rooms" / "room0001.flac").samplerate == 16000
+
+
+def test_a_split_with_noise_has_the_rows_of_the_clean_one(corpus: Path, tmp_path: Path) -> None:
+    clean = list(read_manifest(corpus / "dev.jsonl.gz"))
+    (tmp_path / "noise").mkdir()
+    noise(tmp_path / "noise" / "rain.wav", 1)
+    write_manifests({"test": CutSet.from_cuts(clean)}, tmp_path)
+    noised = runpy.run_path(str(RECIPES / "noises" / "noised.py"))["noised"]
+    noised(tmp_path / "test.jsonl.gz", tmp_path / "noise", (0, 0))
+    rows = list(read_manifest(tmp_path / "test_noised.jsonl.gz"))
+    assert [(cut.id, read_field(cut, "label")) for cut in rows] == [(cut.id, read_field(cut, "label")) for cut in clean]
+    before, after = read_cut(clean[0], 16000), read_cut(rows[0], 16000)
+    assert np.square(after - before).sum() == pytest.approx(np.square(before).sum(), rel=1e-3)
 
 
 def test_images_are_where_mirrors_put_them(script: dict[str, Any]) -> None:

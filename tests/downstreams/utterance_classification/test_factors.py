@@ -66,7 +66,7 @@ def test_the_evidence_trains_factors_and_encoder(folder: Path) -> None:
 
 def test_a_run_has_all_that_it_needs(folder: Path, experiment: Callable[..., Experiment], tmp_path: Path) -> None:
     asked = ("task.pooling=factors", f"task.factors={folder}", "interface=layer", "interface_options.index=1")
-    run = train(experiment(*asked), tmp_path / "run")
+    run = train(experiment(*asked, "trainer.steps=2", "trainer.eval_every=2"), tmp_path / "run")
     shutil.rmtree(folder)
     loaded = load_run(run)
     assert loaded.config.task["factors"]["shape"] == [1, 4, 8, 3]
