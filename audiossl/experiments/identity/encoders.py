@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from importlib.metadata import packages_distributions, version
+from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
 
 from audiossl.core.tensors import config_of
 from audiossl.encoders.kept import Identified
@@ -26,7 +28,22 @@ def code_of_encoder(upstream: Upstream) -> str:
     tops = {"audiossl", type(upstream).__module__.split(".")[0]}
     modules = code_modules(upstream)
     others = {module.split(".")[0] for module in modules} - tops
-    installed = packages_distributions() if others else {}  # it reads the files of all packages
-    versions = {name: version(name) for name in sorted(others & installed.keys())}
+    versions = {name: found for name in sorted(others) if (found := _version_of(name)) is not None}
     own = code_of_modules(module for module in modules if module.split(".")[0] in tops)
     return hashlib.sha256(json.dumps([own, versions]).encode()).hexdigest()[:16]
+
+
+@cache
+def _version_of(module: str) -> str | None:
+    """The version of the distribution that a module is of. None where it is of none."""
+    try:
+        return version(module)
+    except PackageNotFoundError:
+        names = _distributions().get(module)
+        return version(names[0]) if names else None
+
+
+@cache
+def _distributions() -> Mapping[str, list[str]]:
+    """By module: reads the files of all packages, which takes seconds."""
+    return packages_distributions()

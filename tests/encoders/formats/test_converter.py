@@ -73,7 +73,7 @@ def test_families_of_this_package() -> None:
     found = found_converters()
     assert all(isinstance(converter, Converter) for converter in found)
     families = [family for converter in found for family in converter.families]
-    assert sorted(families) == ["huggingface", "tera"]
+    assert sorted(families) == ["huggingface", "tera", "wav2vec"]
     assert [converter.families for converter in found if converter.is_fallback] == [("huggingface",)]
 
 
@@ -97,6 +97,6 @@ def test_a_plugin_that_does_not_import_is_left_out_with_a_warning(
 
 def test_what_nobody_recognises_names_the_families(tmp_path: Path) -> None:
     torch.save({"mystery.weight": torch.zeros(1)}, tmp_path / "x.pt")
-    families = "data2vec, distilhubert, hubert, tera, unispeech_sat, wav2vec2, wavlm, huggingface"
+    families = "data2vec, distilhubert, hubert, tera, unispeech_sat, wav2vec, wav2vec2, wavlm, huggingface"
     with pytest.raises(CheckpointError, match=rf"known family \({families}\); it holds: mystery\.weight"):
         load_upstream(str(tmp_path / "x.pt"))
