@@ -75,7 +75,7 @@ class LayerLosses(NamedTuple):
     places, signs: (D D'), of the count sketch.
     """
 
-    weight: nn.Parameter
+    weight: Tensor
     mean: Tensor
     scale: Tensor
     head: Tensor
@@ -85,7 +85,7 @@ class LayerLosses(NamedTuple):
     signs: Tensor
 
     @classmethod
-    def of(cls, weight: nn.Parameter, train: Functionals, layer: int, seed: int) -> LayerLosses:
+    def of(cls, weight: Tensor, train: Functionals, layer: int, seed: int) -> LayerLosses:
         """Of training items.
 
         weight: the projection.

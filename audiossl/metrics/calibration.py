@@ -64,7 +64,8 @@ def fit_log_odds(scores: ArrayLike, targets: ArrayLike) -> tuple[float, float]:
 
 
 def _equal_weights(same: NDArray[np.bool_]) -> Floats:
-    return np.where(same, 0.5 / same.sum(), 0.5 / (~same).sum()).astype(np.float64)
+    weights: Floats = np.where(same, 0.5 / same.sum(), 0.5 / (~same).sum())
+    return weights
 
 
 def _fit_plane(values: Floats, same: NDArray[np.bool_], weights: Floats) -> tuple[Floats, float]:
