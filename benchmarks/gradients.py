@@ -53,7 +53,9 @@ def main() -> None:
         for share in SHARES:
             places = [drawn(plain["train"].labels, share, draw, least=2) for draw in range(asked.draws)]
             pairs = [[with_labels(each, few) for each in (plain, joined)] for few in places]
-            found = np.array([[accuracy(one, probe, even=False), accuracy(two, probe, even=True)] for one, two in pairs])
+            found = np.array(
+                [[accuracy(one, probe, even=False), accuracy(two, probe, even=True)] for one, two in pairs]
+            )
             gain = with_interval((found[:, 1] - found[:, 0]).tolist())
             lines.append([probe, f"{share} %", str(len(places[0])), *(f"{v:.1f}" for v in found.mean(axis=0)), gain])
             print(lines[-1], flush=True)
