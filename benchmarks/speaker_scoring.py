@@ -101,7 +101,8 @@ def main() -> None:
         arguments,
         "Scoring of speakers",
         f"{TRIALS:,} trials among {RECORDINGS:,} recordings, a cohort of {COHORT:,}, {WIDTH} numbers in single "
-        f"precision, the {TOP_K} nearest. Ratios are of CPU time.",
+        f"precision, the {TOP_K} nearest. Ratios are of CPU time. speechbrain has no "
+        "normalisation of scores in its package, and wespeaker is in no package index, so that neither is a row.",
         table(["what", "median s", "median CPU s", "CPU microseconds a trial", "peak raised by GiB"], rows),
         f"On the same {FEW:,} trials, with {len(np.unique(few)):,} recordings in them, the loop takes "
         f"{loop / ours_few:.1f} times as long. It would take {loop * TRIALS / FEW:,.0f} CPU seconds for all trials, "
