@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,8 +64,7 @@ def _with_sound(cut: Cut, path: Path) -> Cut:
     from lhotse.cut import MonoCut
 
     recording = Recording.from_file(path.resolve(), recording_id=cut.id)
-    said = [each.with_offset(0) for each in cut.supervisions]
-    said = [each.__class__.from_dict({**each.to_dict(), "recording_id": cut.id, "channel": 0}) for each in said]
+    said = [replace(each, recording_id=cut.id, channel=0) for each in cut.supervisions]
     return MonoCut(cut.id, 0, recording.duration, 0, said, recording=recording, custom=cut.custom)
 
 

@@ -21,11 +21,13 @@ WIDTH, CLUSTERS, RANK, FRAMES = 4, 3, 2, 12
 class Corpus:
     """Utterances drawn from a model, of which one cluster may have no frame."""
 
-    def __init__(self, seed: int, num_utterances: int = 20, *, empty: bool = False) -> None:
+    def __init__(self, seed: int, num_utterances: int = 20, *, empty: bool = False, speakers: int = 0) -> None:
         draw = torch.Generator().manual_seed(seed)
         self.centres = 5 * torch.randn(CLUSTERS, WIDTH, generator=draw)
         loadings = torch.randn(CLUSTERS, WIDTH, RANK, generator=draw)
         self.factors = torch.randn(num_utterances, RANK, generator=draw)
+        if speakers:
+            self.factors = self.factors[torch.arange(num_utterances) % speakers]
         units = torch.randint(CLUSTERS - empty, (num_utterances, FRAMES), generator=draw)
         noise = 0.3 * torch.randn(num_utterances, FRAMES, WIDTH, generator=draw)
         self.x = self.centres[units] + torch.einsum("utdr,ur->utd", loadings[units], self.factors) + noise
@@ -66,6 +68,20 @@ def test_the_likelihood_is_the_evidence_and_factors_are_found() -> None:
     estimated = model(corpus.x, lengths)
     rotation = torch.linalg.lstsq(estimated, corpus.factors).solution
     assert float((estimated @ rotation - corpus.factors).square().mean()) < 0.1
+
+
+@torch.no_grad()
+def test_factors_tell_speakers_that_means_do_not() -> None:
+    corpus, speakers = Corpus(0, num_utterances=80, speakers=8), torch.arange(80) % 8
+    found = fit_factors(corpus.centres, corpus.totals, corpus.read, FactorConfig(rank=RANK, iterations=15))
+    model = FactorAnalysis(WIDTH, CLUSTERS, RANK)
+    model.adopt(found.parameters)
+
+    def nearest(vectors: Tensor) -> float:
+        away = torch.cdist(vectors, vectors).fill_diagonal_(torch.inf)
+        return float((speakers[away.argmin(dim=1)] == speakers).float().mean())
+
+    assert nearest(model(corpus.x, torch.full((80,), FRAMES))) > 0.9 > 0.7 > nearest(corpus.x.mean(dim=1))
 
 
 def test_a_cluster_without_frames_says_nothing() -> None:
