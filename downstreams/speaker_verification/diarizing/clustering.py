@@ -8,6 +8,9 @@ The rows of the eigenvectors before the gap are clustered by k-means. Unlike the
 
 *Agglomerative*: the two clusters whose windows have the highest mean cosine are merged, down to a threshold.
 
+What either finds is mended. Clusters whose means are nearly one are merged: a voice may have two manners, or rooms. A
+cluster whose mean is nearly a sum of two others' is dissolved: in its windows two speak, at once or in turn.
+
 Memory grows with the square of what is clustered at once. Of more windows than that, runs are clustered first by
 average linkage, each into its share of the groups. The groups are then clustered by their mean embeddings, all alike.
 """
@@ -33,6 +36,7 @@ _SHARES = (0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3)
 _FEWEST = 6  # windows that a window is joined to, itself included
 _DENSE = 200  # windows, up to which all eigenvectors are computed
 _MOST_CUTS = 500  # of a tree, in search of one with enough large clusters
+_LEAST_WEIGHT = 0.35  # of the smaller part in a sum of two, of the larger
 _ROWS = 256  # whose cosines with all others are held at once
 
 
@@ -118,6 +122,41 @@ def means_of(units: Floats, labels: Ints) -> Floats:
     return normalised(sums)
 
 
+def merged(units: Floats, labels: Ints, cosine: float, fewest: int) -> Ints:
+    """(N,) clusters, counted from 0, of which no two have means that are more alike than `cosine`.
+
+    units: (N, E) vectors of length 1.
+    labels: (N,) clusters.
+    cosine: from which on two are one, the nearest first.
+    fewest: clusters that stay at least.
+    """
+    while True:
+        labels = np.unique(labels, return_inverse=True)[1].astype(np.int64)
+        means = means_of(units, labels)
+        cosines = np.triu(means @ means.T, 1)
+        if len(means) <= fewest or cosines.max() < cosine:
+            return labels
+        first, second = np.unravel_index(int(cosines.argmax()), cosines.shape)
+        labels[labels == second] = first
+
+
+def without_mixtures(units: Floats, labels: Ints, cosine: float, fewest: int) -> Ints:
+    """(N,) the nearest of the clusters whose means are not between those of two others.
+
+    units: (N, E) vectors of length 1.
+    labels: (N,) clusters, counted from 0.
+    cosine: of a mean with the sum of two others that is most like it, from which on it is dissolved, the highest first.
+    fewest: clusters that stay at least.
+    """
+    means = means_of(units, labels)
+    while len(means) > max(fewest, 2):
+        likeness = _likeness_to_sums(means @ means.T)
+        if likeness.max() < cosine:
+            break
+        means = np.delete(means, likeness.argmax(), axis=0)
+    return np.asarray((units @ means.T).argmax(axis=1), dtype=np.int64)
+
+
 def centres_of(units: Floats, labels: Ints, rounds: int = 3) -> Floats:
     """(K, E) the means of clusters, after each vector has gone to the nearest mean. One that loses all is no more.
 
@@ -131,6 +170,26 @@ def centres_of(units: Floats, labels: Ints, rounds: int = 3) -> Floats:
         if number < rounds - 1:
             labels = (units @ centres.T).argmax(axis=1)
     return centres
+
+
+def _likeness_to_sums(cosines: Floats) -> Floats:
+    """(K,) of each unit vector the highest cosine with a sum of two others, neither of which has a small weight.
+
+    The projection of v on the plane of a and b, with x = v a, y = v b and g = a b, has the weights
+    (x - g y) / (1 - g^2) and (y - g x) / (1 - g^2), and the squared length (x^2 + y^2 - 2 g x y) / (1 - g^2).
+
+    cosines: (K, K) of all pairs.
+    """
+    rest = np.maximum(1 - cosines**2, 1e-9)
+    made = np.zeros(len(cosines))
+    for number, own in enumerate(cosines):
+        first = own[:, None] - cosines * own  # weights of a, those of b are the transposed
+        fits = np.minimum(first, first.T) >= _LEAST_WEIGHT * np.maximum(np.maximum(first, first.T), 1e-9)
+        fits[number], fits[:, number] = False, False
+        np.fill_diagonal(fits, False)
+        squares = (own[:, None] ** 2 + own**2 - 2 * cosines * np.outer(own, own)) / rest
+        made[number] = np.sqrt(squares[fits].max(initial=0.0))
+    return made
 
 
 def _num_large(labels: NDArray[Any], least: float) -> int:

@@ -22,9 +22,9 @@ class DiarizeOptions:
     """Where it ends, likewise, at most `onset`."""
     min_speech_s: NonNegative = 0.2
     """Shorter speech is left out."""
-    min_silence_s: NonNegative = 0.5
+    min_silence_s: NonNegative = 0.3
     """Shorter pauses belong to the speech around them."""
-    pad_s: NonNegative = 0.1
+    pad_s: NonNegative = 0.05
     """Seconds by which speech begins earlier and ends later than its level says."""
     window_s: Positive = 1.5
     """Seconds of a window that has an embedding."""
@@ -37,8 +37,13 @@ class DiarizeOptions:
     """How windows become speakers: by eigenvectors of a pruned affinity, whose eigengap gives their number, or by
     average linkage on the cosine down to a threshold."""
     threshold: Finite | None = None
-    """Cosine below which agglomerative clusters are two speakers. Null for that of the run's calibration, where both
-    are as probable."""
+    """Cosine below which agglomerative clusters are two speakers. Null for that of pairs of windows of the run's dev
+    recordings, where errors of both kinds are equal."""
+    merge: Annotated[float, Range(above=0)] = 0.88
+    """Cosine of mean embeddings from which on two clusters are one speaker. Above 1 to merge none."""
+    mixture: Annotated[float, Range(above=0)] = 0.85
+    """Cosine of a cluster's mean embedding with a sum of two others from which on it is windows of these two, and no
+    speaker. Above 1 to keep all."""
     num_speakers: Count | None = None
     """How many people speak. Null to estimate it."""
     min_speakers: Count = 1

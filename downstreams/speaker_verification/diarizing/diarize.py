@@ -22,10 +22,20 @@ from audiossl.downstreams.speaker_verification.diarizing.clustering import (
     centres_of,
     groups_of,
     means_of,
+    merged,
     spectral,
+    without_mixtures,
 )
 from audiossl.downstreams.speaker_verification.diarizing.config import DiarizeOptions
-from audiossl.downstreams.speaker_verification.diarizing.speech import Stretch, levels_of, speech_of, united_stretches
+from audiossl.downstreams.speaker_verification.diarizing.speech import (
+    Levels,
+    Stretch,
+    audible_in,
+    levels_of,
+    speech_of,
+    united_stretches,
+)
+from audiossl.downstreams.speaker_verification.diarizing.thresholds import window_threshold
 from audiossl.downstreams.speaker_verification.diarizing.turns import turns_in
 from audiossl.downstreams.speaker_verification.diarizing.windows import embed_windows, windows_in
 from audiossl.downstreams.speaker_verification.task import SpeakerVerification
@@ -87,16 +97,18 @@ def diarize(run: Run, recording: Cut | str | Path, options: DiarizeOptions | Non
             f"{run.folder} is a run of {run.config.downstream}, which knows no speakers; give one of "
             f"speaker_verification."
         )
-    speech = _speech(cut, task.upstream.sample_rate_hz, options)
+    rate_hz = task.upstream.sample_rate_hz
+    levels = levels_of(recording_of(cut, rate_hz).blocks(), rate_hz)
+    speech = _named_speech(cut, options) if options.speech else _speech(cut, levels, options)
     windows = windows_in(speech, options.window_s, options.hop_s, cut.duration)
     if options.num_speakers and options.num_speakers > len(windows):
         raise ConfigError(
             f"{place_of(cut)} has {len(windows)} windows of speech, too few for num_speakers={options.num_speakers}; "
             f"give fewer speakers, or shorter windows."
         )
-    vectors = embed_windows(task, cut, windows, whole=options.context == "recording")
-    units = normalised(task.compared(vectors))
-    centres = centres_of(units, _clusters(task, units, options))
+    whole, audible = options.context == "recording", audible_in(levels, options)
+    units = normalised(task.compared(embed_windows(task, cut, windows, audible=audible, whole=whole)))
+    centres = centres_of(units, _clusters(run, units, options))
     return FoundTurns(cut.id, cut.duration, turns_in(speech, windows, units @ centres.T, options.min_turn_s))
 
 
@@ -108,11 +120,8 @@ def _row_of(path: str | Path) -> Cut:
     return cuts[0]
 
 
-def _speech(cut: Cut, sample_rate_hz: int, options: DiarizeOptions) -> list[Stretch]:
+def _speech(cut: Cut, levels: Levels, options: DiarizeOptions) -> list[Stretch]:
     """When anybody speaks. Raises AudioError where nobody does."""
-    if options.speech:
-        return _named_speech(cut, options)
-    levels = levels_of(recording_of(cut, sample_rate_hz).blocks(), sample_rate_hz)
     found = speech_of(levels, options)
     if not found:
         lasts = f"lasts {cut.duration:g} s, in which" if len(levels) else f"lasts {cut.duration:g} s only:"
@@ -137,20 +146,20 @@ def _named_speech(cut: Cut, options: DiarizeOptions) -> list[Stretch]:
     return united_stretches([Stretch(row.start_s, min(row.end_s, cut.duration)) for row in own])
 
 
-def _clusters(task: SpeakerVerification, units: Floats, options: DiarizeOptions) -> Ints:
+def _clusters(run: Run, units: Floats, options: DiarizeOptions) -> Ints:
     """(N,) clusters of windows."""
     groups = groups_of(units, options.most_windows)
     means = means_of(units, groups)
     speakers = Speakers(options.num_speakers, options.min_speakers, options.max_speakers)
     if options.method == "spectral":
-        return spectral(means, speakers)[groups]
-    threshold = options.threshold
-    if threshold is None:
-        if task.calibration is None and options.num_speakers is None:
-            raise ConfigError(
-                "The run has no calibration, so that no cosine says who is who; give --threshold, --num-speakers or "
-                "--method spectral."
-            )
-        threshold = 0.0 if task.calibration is None else -task.calibration.offset / task.calibration.scale
-    least = options.min_speaker_s / options.hop_s * len(means) / len(units)
-    return agglomerative(means, threshold, speakers, least)[groups]
+        labels = spectral(means, speakers)[groups]
+    else:
+        threshold = options.threshold
+        if threshold is None:
+            threshold = 0.0 if options.num_speakers else window_threshold(run, options)
+        least = options.min_speaker_s / options.hop_s * len(means) / len(units)
+        labels = agglomerative(means, threshold, speakers, least)[groups]
+    fewest = options.num_speakers or options.min_speakers
+    labels = without_mixtures(units, merged(units, labels, options.merge, fewest), options.mixture, fewest)
+    # Centres are cleaner without the mixtures, so that two of one speaker may be nearer now.
+    return merged(units, (units @ centres_of(units, labels).T).argmax(axis=1), options.merge, fewest)

@@ -9,7 +9,7 @@ What is not speech and as loud, such as music, is taken for speech, and one floo
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -54,32 +54,50 @@ def levels_of(blocks: Iterable[Tensor], sample_rate_hz: int) -> Levels:
     return np.concatenate(levels)
 
 
+def audible_in(levels: Levels, options: DiarizeOptions) -> list[Stretch]:
+    """Stretches in order of 10 ms each or more whose level is that of speech, without the pauses between them.
+
+    levels: (T,) dB, as `levels_of` gives them.
+    options: the share from which on it is.
+    """
+    _, floor, loud = _range_of(levels)
+    return _stretches(*edges_of(levels >= floor + options.offset * (loud - floor)))
+
+
 def speech_of(levels: Levels, options: DiarizeOptions) -> list[Stretch]:
     """Stretches of speech, in order and apart from each other. Empty where nothing stands out.
 
     levels: (T,) dB, as `levels_of` gives them.
     options: the shares, and what is too short.
     """
-    if len(levels) < _SMOOTHED:
-        return []
-    smooth = np.convolve(levels, np.full(_SMOOTHED, 1 / _SMOOTHED), "same")
-    half = _SMOOTHED // 2
-    smooth[:half], smooth[-half:] = smooth[half], smooth[-half - 1]
-    floor, loud = np.quantile(smooth, [_FLOOR, _LOUD])
+    smooth, floor, loud = _range_of(levels)
     if loud - floor < _LEAST_RANGE_DB:
         return []
     share = (smooth - floor) / (loud - floor)
     starts, stops = edges_of(share >= options.offset)
     loud_so_far = np.append(0, np.cumsum(share >= options.onset))
     begun = loud_so_far[stops] > loud_so_far[starts]
-    # What a frame says is of its middle.
-    first_s = (_FRAME_LASTS_S - _FRAME_S) / 2
-    runs = [(int(a), int(b)) for a, b in zip(starts[begun], stops[begun], strict=True)]
-    found = [Stretch(a * _FRAME_S + first_s, b * _FRAME_S + first_s) for a, b in runs]
-    united = united_stretches(found, options.min_silence_s)
+    united = united_stretches(_stretches(starts[begun], stops[begun]), options.min_silence_s)
     long = [each for each in united if each.end_s - each.start_s >= options.min_speech_s]
     end_s = (len(levels) - 1) * _FRAME_S + _FRAME_LASTS_S
     return united_stretches([Stretch(max(a - options.pad_s, 0.0), min(b + options.pad_s, end_s)) for a, b in long])
+
+
+def _range_of(levels: Levels) -> tuple[NDArray[np.floating[Any]], float, float]:
+    """Smoothed levels (T,), their floor and their loud level. Of too few the two are 0."""
+    if len(levels) < _SMOOTHED:
+        return levels, 0.0, 0.0
+    smooth = np.convolve(levels, np.full(_SMOOTHED, 1 / _SMOOTHED), "same")
+    half = _SMOOTHED // 2
+    smooth[:half], smooth[-half:] = smooth[half], smooth[-half - 1]
+    floor, loud = np.quantile(smooth, [_FLOOR, _LOUD])
+    return smooth, float(floor), float(loud)
+
+
+def _stretches(starts: NDArray[np.int64], stops: NDArray[np.int64]) -> list[Stretch]:
+    """From frames to seconds: what a frame says is of its middle."""
+    edges_s = np.stack([starts, stops], axis=1) * _FRAME_S + (_FRAME_LASTS_S - _FRAME_S) / 2
+    return [Stretch(*each) for each in edges_s.tolist()]
 
 
 def united_stretches(stretches: Sequence[Stretch], gap_s: float = 0.0) -> list[Stretch]:

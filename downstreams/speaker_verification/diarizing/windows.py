@@ -3,8 +3,11 @@
 With `context="recording"` the encoder runs once, chunk by chunk (`audiossl.encoders.long_audio`), and the head reads
 the frames whose centres lie in a window. They are those that the encoder gives the whole recording, as exactly as
 chunks are. They are not those of the window alone: frames at its ends have seen sound beyond it, and what an encoder
-normalises over its input it normalises over a chunk. With `context="window"` each window is encoded by itself, exactly
-as `predict` encodes a file of it, which is window_s / hop_s times the work.
+normalises over its input it normalises over a chunk. With `context="window"` each window is encoded by itself, which is
+window_s / hop_s times the work.
+
+The head reads frames that are audible alone. Pauses say nothing of a voice, and a tenth of silence in a window changes
+pooled statistics as much as another speaker does.
 """
 
 from __future__ import annotations
@@ -67,12 +70,20 @@ def windows_in(speech: Sequence[Stretch], window_s: float, hop_s: float, duratio
     return sorted(found)
 
 
-def embed_windows(task: SpeakerVerification, cut: Cut, windows: Sequence[Window], *, whole: bool = True) -> Floats:
+def embed_windows(
+    task: SpeakerVerification,
+    cut: Cut,
+    windows: Sequence[Window],
+    *,
+    audible: Sequence[Stretch] | None = None,
+    whole: bool = True,
+) -> Floats:
     """(N, E) embeddings.
 
     task: in eval mode.
     cut: the recording.
     windows: in the order of their starts.
+    audible: frames outside are left out, unless a window has too few inside. None to take all.
     whole: whether the encoder runs over the recording, and not over each window.
     Raises AudioError for a recording of which the head needs more frames, or has an embedding that is not a number,
     ConfigError for an interface that gives other frames than the encoder.
@@ -85,8 +96,12 @@ def embed_windows(task: SpeakerVerification, cut: Cut, windows: Sequence[Window]
             f"recording."
         )
     parts = _of_states(task, cut, count, windows) if whole else _of_sound(task, recording, windows)
+    vectors = []
     with torch.inference_mode():
-        vectors = [task.outputs(sequence, lengths)["embedding"].cpu() for sequence, lengths in parts]
+        for items, starts_s in parts:
+            kept = [_audible(task, *each, audible) for each in zip(items, starts_s, strict=True)]
+            lengths = torch.tensor([len(item) for item in kept], device=kept[0].device)
+            vectors.append(task.outputs(pad_sequence(kept, batch_first=True), lengths)["embedding"].cpu())
     made: Floats = torch.cat(vectors).double().numpy()
     if not np.isfinite(made).all():
         first = windows[int(np.argmin(np.isfinite(made).all(axis=1)))]
@@ -97,16 +112,39 @@ def embed_windows(task: SpeakerVerification, cut: Cut, windows: Sequence[Window]
     return made
 
 
+def _audible(task: SpeakerVerification, item: Tensor, start_s: float, audible: Sequence[Stretch] | None) -> Tensor:
+    """(t, D) of (T, D) the frames that are audible. All where those are fewer than a quarter, or than the head needs.
+
+    task: whose encoder gave the frames.
+    item: (T, D).
+    start_s: the centre of the first.
+    audible: stretches in order, None for all.
+    """
+    if not audible:
+        return item
+    times_s = start_s + np.arange(len(item)) * task.upstream.stride / task.upstream.sample_rate_hz
+    edges_s = np.array(audible).reshape(-1)  # a time is in a stretch where an odd number of edges lies before it
+    inside = np.searchsorted(edges_s, times_s, side="right") % 2 == 1
+    if inside.sum() < max(task.min_frames, len(item) / 4):
+        return item
+    return item[torch.from_numpy(inside).to(item.device)]
+
+
 def _of_states(
     task: SpeakerVerification, cut: Cut, count: int, windows: Sequence[Window]
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Sequences (B, T, D) and lengths (B,) of batches of windows, from one run of the encoder over `count` frames."""
+) -> Iterator[tuple[list[Tensor], list[float]]]:
+    """Of batches of windows the frames (T, D) of each and the centre of its first, from one run of the encoder.
+
+    task: whose encoder runs.
+    cut: the recording.
+    count: its frames.
+    windows: in the order of their starts.
+    """
     frames = MovingWindow(_sequences(task, cut), "frame")
+    step_s, centre_s = task.upstream.stride / task.upstream.sample_rate_hz, first_centre_s(task.upstream)
     for several in _batches(windows):
         spans = [_frames_of(task, window, count) for window in several]
-        items = [frames.part(first, stop) for first, stop in spans]
-        lengths = torch.tensor([len(item) for item in items], device=items[0].device)
-        yield pad_sequence(items, batch_first=True), lengths
+        yield [frames.part(*span) for span in spans], [centre_s + first * step_s for first, _ in spans]
 
 
 def _sequences(task: SpeakerVerification, cut: Cut) -> Iterator[Tensor]:
@@ -134,20 +172,23 @@ def _frames_of(task: SpeakerVerification, window: Window, count: int) -> tuple[i
 
 def _of_sound(
     task: SpeakerVerification, recording: Recording, windows: Sequence[Window]
-) -> Iterator[tuple[Tensor, Tensor]]:
+) -> Iterator[tuple[list[Tensor], list[float]]]:
     """As `_of_states`, each window encoded by itself."""
     upstream = task.upstream
     least, sound = upstream.min_samples, MovingWindow(recording.blocks(), "sample")
     while upstream.num_frames(least) < task.min_frames:
         least += upstream.stride
     for several in _batches(windows):
-        wavs = []
+        wavs, starts_s = [], []
         for window in several:
             first, stop = (round(edge_s * upstream.sample_rate_hz) for edge_s in window[:2])
             first = max(min(first, recording.num_samples - least), 0)
             wavs.append(sound.part(first, min(max(stop, first + least), recording.num_samples)))
+            starts_s.append(first / upstream.sample_rate_hz + first_centre_s(upstream))
         lengths = torch.tensor([len(wav) for wav in wavs])
-        yield task.sequence(Batch(pad_sequence(wavs, batch_first=True), lengths, ()).to(device_of(upstream)))
+        batch = Batch(pad_sequence(wavs, batch_first=True), lengths, ()).to(device_of(upstream))
+        sequence, counts = task.sequence(batch)
+        yield [row[:count] for row, count in zip(sequence, counts.tolist(), strict=True)], starts_s
 
 
 def _batches(windows: Sequence[Window]) -> Iterator[Sequence[Window]]:

@@ -12,7 +12,9 @@ from audiossl.downstreams.speaker_verification.diarizing.clustering import (
     centres_of,
     groups_of,
     means_of,
+    merged,
     spectral,
+    without_mixtures,
 )
 from audiossl.downstreams.speaker_verification.trials import normalised
 from audiossl.metrics.clusters import Floats
@@ -80,3 +82,25 @@ def test_means_take_what_is_nearest() -> None:
     wrong = truth.copy()
     wrong[:5] = 1 - wrong[:5]
     assert ((units @ centres_of(units, wrong).T).argmax(1) == truth).all()
+
+
+def test_one_voice_in_two_clusters_is_merged() -> None:
+    units, truth = points(30, 20, 40)
+    halved = np.where((truth == 2) & (np.arange(90) % 2 == 0), 3, truth)
+    assert same(merged(units, halved, 0.9, 1), truth)
+    assert same(merged(units, halved, 0.9, 4), halved)
+    assert same(merged(units, halved, 1.1, 1), halved)
+
+
+def test_windows_in_which_two_speak_are_no_speaker() -> None:
+    units, truth = points(30, 30, 30)
+    both = normalised(units[truth == 0] + units[truth == 1])
+    every, labels = np.concatenate([units, both]), np.append(truth, np.full(30, 3))
+    found = without_mixtures(every, labels, 0.85, 1)
+    assert same(found[:90], truth)
+    assert set(found[90:]) == {*found[:90][truth < 2]}
+    assert same(without_mixtures(every, labels, 0.85, 4), labels)
+    assert same(without_mixtures(every, labels, 1.1, 1), labels)
+    # What is near to one of two others is no sum of them.
+    near = normalised(units[truth == 0] + 0.3 * units[truth == 1])
+    assert len(set(without_mixtures(np.concatenate([units, near]), labels, 0.85, 1).tolist())) == 4

@@ -6,7 +6,13 @@ import numpy as np
 import torch
 
 from audiossl.downstreams.speaker_verification.diarizing.config import DiarizeOptions
-from audiossl.downstreams.speaker_verification.diarizing.speech import Stretch, levels_of, speech_of, united_stretches
+from audiossl.downstreams.speaker_verification.diarizing.speech import (
+    Stretch,
+    audible_in,
+    levels_of,
+    speech_of,
+    united_stretches,
+)
 
 RATE = 16000
 
@@ -27,6 +33,12 @@ def test_speech_is_where_the_level_rises() -> None:
     padded = speech_of(levels, DiarizeOptions(pad_s=0.5))
     assert padded[0].start_s == found[0].start_s - 0.5
     assert len(speech_of(levels, DiarizeOptions(min_silence_s=0.05, pad_s=0.0))) == 3
+
+
+def test_pauses_are_not_audible() -> None:
+    found = audible_in(levels_of([bursts((1, 3), (3.2, 4))], RATE), DiarizeOptions())
+    assert np.abs(np.array([found[0][0], found[-1][1]]) - (1, 4)).max() < 0.05
+    assert not any(start_s < 3.05 < end_s or start_s < 3.15 < end_s for start_s, end_s in found)
 
 
 def test_levels_do_not_depend_on_the_blocks() -> None:

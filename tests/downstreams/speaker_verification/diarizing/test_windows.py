@@ -42,6 +42,19 @@ def test_embeddings_are_those_of_the_windows(meeting: object, tmp_path_factory: 
     assert cosines.min() > 0.98
 
 
+def test_the_head_reads_what_is_audible(meeting: object) -> None:
+    (cut,) = cuts_of([str(meeting.path)])  # type: ignore[attr-defined]
+    task = toy_task(head="pooled").eval()
+    windows = [Window(1.2, 2.7, 0), Window(20.0, 21.5, 1)]
+    every, silent = (embed_windows(task, cut, windows, audible=given) for given in (None, [Stretch(30.0, 31.0)]))
+    np.testing.assert_array_equal(every, silent)  # too little is left of either
+    parts = [Stretch(0.5, 1.7), Stretch(2.2, 2.5), Stretch(20.0, 21.5)]
+    heard = {whole: embed_windows(task, cut, windows, audible=parts, whole=whole) for whole in (True, False)}
+    assert np.abs(heard[True][0] - every[0]).max() > 1e-4
+    np.testing.assert_allclose(heard[True][1], every[1], atol=1e-6)
+    np.testing.assert_allclose(heard[False], heard[True], atol=0.05)
+
+
 def test_what_has_no_embedding_is_said(meeting: object, monkeypatch: pytest.MonkeyPatch) -> None:
     (cut,) = cuts_of([str(meeting.path)])  # type: ignore[attr-defined]
     task = toy_task(head="xvector").eval()
