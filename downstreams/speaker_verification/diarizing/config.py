@@ -32,7 +32,7 @@ class DiarizeOptions:
     """Seconds from one window to the next."""
     context: Literal["recording", "window"] = "recording"
     """What an embedding knows of: 'recording' runs the encoder once over the sound, and the head reads windows of its
-    frames. 'window' encodes each window by itself, as `predict` would."""
+    frames. 'window' encodes each window by itself."""
     method: Literal["spectral", "agglomerative"] = "spectral"
     """How windows become speakers: by eigenvectors of a pruned affinity, whose eigengap gives their number, or by
     average linkage on the cosine down to a threshold."""
