@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from toys.core import ROOT
-from toys.published import write_iemocap, write_librispeech, write_speech_commands, write_voxceleb
+from toys.published import write_iemocap, write_librimix, write_librispeech, write_speech_commands, write_voxceleb
 from toys.recipes import run_script
 from toys.warm import python
 
@@ -26,6 +26,7 @@ METRICS = {
     "speech_commands/keyword_spotting": ("accuracy", 24),
     "voxceleb1/speaker_identification": ("accuracy", 22),
     "voxceleb1/speaker_verification": ("eer", 66),
+    "librimix/diarization": ("der", 2),
     "iemocap/emotion_superb": ("wa", 100),
 }
 
@@ -43,6 +44,7 @@ def corpora(tmp_path: Path) -> Path:
     write_iemocap(folder)
     write_speech_commands(folder)
     write_librispeech(folder)
+    write_librimix(folder)
     write_voxceleb(folder, 2.6)  # none may be shorter than 2 s
     return folder
 
@@ -87,7 +89,7 @@ def test_superb_from_its_folders_to_the_tables(corpora: Path, tmp_path: Path) ->
     assert {tried.values["lr"] for tried in found["librispeech/asr"].trials} == {1e-3, 1e-4}
 
     again = command(tmp_path, "run", suite, *given, "--jobs", 1, *STEPS)
-    assert again.stdout.startswith("All 6 cells are done")
+    assert again.stdout.startswith("All 7 cells are done")
     for form in ("markdown", "latex", "csv", "card"):
         table = command(tmp_path, "export", "results", "--format", form)
         assert table.returncode == 0, table.stderr

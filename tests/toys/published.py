@@ -125,6 +125,28 @@ def write_voxceleb2(folder: Path) -> Path:
     return root
 
 
+def write_librimix(folder: Path) -> Path:
+    """Libri2Mix, two mixtures a split in wav16k/max: the sources, their sum and the tables."""
+    root = folder / "Libri2Mix"
+    place = root / "wav16k" / "max"
+    (place / "metadata").mkdir(parents=True)
+    for number, split in enumerate(("train-100", "dev", "test")):
+        lines = ["mixture_ID,mixture_path,source_1_path,source_2_path,noise_path,length"]
+        for take in range(2):
+            name = f"{10 + number}-7-{take:04d}_{20 + number}-7-{take:04d}"
+            paths = {kind: place / split / kind / f"{name}.wav" for kind in ("s1", "s2", "mix_both")}
+            for source in range(2):
+                speak(paths[f"s{1 + source}"], 10 * source + number, 10 * number + take, 0.8 + 0.4 * source)
+            one, two = (soundfile.read(paths[kind])[0] for kind in ("s1", "s2"))
+            one = np.pad(one, (0, len(two) - len(one)))
+            soundfile.write(paths["s1"], one, RATE_HZ, subtype="PCM_16")
+            paths["mix_both"].parent.mkdir(exist_ok=True)
+            soundfile.write(paths["mix_both"], (one + two) / 2, RATE_HZ, subtype="PCM_16")
+            lines.append(",".join([name, *(str(paths[kind]) for kind in ("mix_both", "s1", "s2")), "", str(len(two))]))
+        (place / "metadata" / f"mixture_{split}_mix_both.csv").write_text("\n".join(lines) + "\n")
+    return root
+
+
 def write_cn_celeb(folder: Path) -> Path:
     """Five speakers for training in two genres, two that are enrolled and tested; a folder of CN-Celeb2 beside it."""
     root = folder / "CN-Celeb_flac"
