@@ -62,6 +62,14 @@ def interrupt(folder: str, name: str) -> dict[str, Any]:
     return {"attempt": 2}
 
 
+def interrupt_a_library(folder: str, name: str) -> dict[str, Any]:
+    """Ctrl-C in a library that fails as it puts things back."""
+    try:
+        raise KeyboardInterrupt
+    finally:
+        raise AttributeError("'NoneType' object has no attribute 'cache'")
+
+
 def train(folder: str, name: str) -> dict[str, Any]:
     """As training without end, which saves when a signal comes. The second attempt finds that it is done."""
     mark(folder, "begun", name)

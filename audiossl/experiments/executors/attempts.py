@@ -59,7 +59,9 @@ def run_unit(unit: Unit, note: Callable[[str], object]) -> Outcome:
         return Outcome(unit.name, _plain(unit))
     except Interrupted as stop:
         raise KeyboardInterrupt(str(stop)) from stop
-    except Exception as error:  # noqa: BLE001 whatever a unit raises ends that unit alone
+    except Exception as error:
+        if _covers_an_interruption(error):
+            raise KeyboardInterrupt from error
         note(traceback.format_exc())
         return Outcome(unit.name, error=_sentence(unit, error))
 
@@ -158,6 +160,12 @@ def _plain(unit: Unit) -> dict[str, Any]:
         raise TypeError(f"{unit.target} must return a dict, and returned {type(value).__name__}")
     back: dict[str, Any] = json.loads(json.dumps(value))
     return back
+
+
+def _covers_an_interruption(error: BaseException) -> bool:
+    """Whether a library that Ctrl-C stopped half-way raised this while it put things back."""
+    context = error.__context__
+    return context is not None and (isinstance(context, KeyboardInterrupt) or _covers_an_interruption(context))
 
 
 def _sentence(unit: Unit, error: Exception) -> str:

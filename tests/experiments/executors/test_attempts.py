@@ -57,6 +57,11 @@ def test_what_a_signal_stopped_is_no_error_of_the_unit(tmp_path: Path) -> None:
         attempt(unit("interrupt", "d", tmp_path), tmp_path / "d.log")
 
 
+def test_so_is_what_a_library_raised_over_it(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        attempt(unit("interrupt_a_library", "i", tmp_path), tmp_path / "i.log")
+
+
 def test_attempts_are_counted_by_the_log(tmp_path: Path) -> None:
     square = unit("square", "e", tmp_path, number=1)
     log = fresh_log(tmp_path, square)
