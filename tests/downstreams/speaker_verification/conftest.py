@@ -33,10 +33,15 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture
+def pictures() -> None:
+    """What a test asks for whose evaluations draw."""
+
+
 @pytest.fixture(autouse=True)
 def no_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They take most of the time of an evaluation; the test of a whole run draws them."""
-    if "learns" not in request.node.name:
+    """They take most of the time of an evaluation, so that only a test that asks for `pictures` draws them."""
+    if "pictures" not in request.fixturenames:
         monkeypatch.setattr(TrialJudge, "figures", lambda *_: {})
 
 

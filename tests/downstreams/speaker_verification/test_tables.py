@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from matplotlib.image import imread
 from toys.voices import (
     toy_task,
 )
 
 
+@pytest.mark.usefixtures("pictures")
 def test_tables_name_the_worst_errors_with_sound_on_both_sides(tmp_path: Path) -> None:
     task = toy_task(head="pooled").eval()
     items = [

@@ -168,6 +168,7 @@ def test_mean_embedding_is_taken_out_where_asked_for() -> None:
     assert [row["score"] for row in other.assemble(items, "test")] == scores
 
 
+@pytest.mark.usefixtures("pictures")
 def test_it_learns_voices_that_it_never_heard(run: Path, corpus: Path) -> None:
     loaded = load_run(run)
     metrics = loaded.evaluate("test")
