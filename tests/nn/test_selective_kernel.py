@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from toys.frame_layers import check_padding
 
 from audiossl.core.errors import ConfigError
 from audiossl.nn.selective_kernel import SelectiveKernels, SkaTdnnFrames, _Layer2d
@@ -32,15 +33,7 @@ def test_a_choice_of_kernels_by_hand(dim: int) -> None:
 
 
 def test_padding_changes_nothing_in_training_nor_later() -> None:
-    lengths, x = torch.tensor([9, 1, 6]), torch.randn(3, 9, 6)
-    clean = small()(x, lengths)
-    model = small().eval()
-    alone = [model(item[None, :length], length[None])[0] for item, length in zip(x, lengths, strict=True)]
-    for item, length in zip(x, lengths, strict=True):
-        item[length:] = torch.nan
-    for made, expected in ((small()(x, lengths), clean), (model(x, lengths), alone)):
-        for found, wanted, length in zip(made, expected, lengths, strict=True):
-            torch.testing.assert_close(found[:length], wanted[:length], atol=1e-5, rtol=1e-4)
+    check_padding(small, 6)
 
 
 def test_sizes_that_do_not_fit_are_errors() -> None:
