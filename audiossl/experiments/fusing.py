@@ -27,8 +27,8 @@ def fuse_runs(folders: Sequence[Path], split: str = "test") -> Fused:
 
     folders: of at least two runs of one task.
     split: what the fusion is applied to.
-    Raises ConfigError for fewer runs or several tasks, AudiosslError where predictions are missing or are not of the
-    same items, or where the task has no way to fuse.
+    Raises ConfigError for fewer runs or several tasks, AudiosslError where a folder is no run, where predictions are
+    missing or are not of the same items, or where the task has no way to fuse.
     """
     if len(folders) < 2 or len({path.resolve() for path in folders}) < len(folders):
         raise ConfigError("A fusion needs two or more runs, each of them once; name another run.")
@@ -36,7 +36,11 @@ def fuse_runs(folders: Sequence[Path], split: str = "test") -> Fused:
         raise ConfigError(
             "The fusion is fitted on dev, so that its figures of dev would say nothing; take another split."
         )
-    names = {RunFolder(path).config().downstream for path in folders}
+    runs = [RunFolder(path) for path in folders]
+    for run in runs:
+        if run.kind not in ("single", "cross_validation"):
+            raise ConfigError(f"{run} has no predictions of its own; give runs of a task, or members of a sweep.")
+    names = {run.config().downstream for run in runs}
     if len(names) > 1:
         raise ConfigError(f"The runs are of different tasks ({', '.join(sorted(names))}); fuse those of one.")
     dev, test = ([_predictions(path, name) for path in folders] for name in ("dev", split))

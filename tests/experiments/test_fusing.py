@@ -58,3 +58,13 @@ def test_what_cannot_be_fused_is_said(tmp_path: Path) -> None:
     (other / "dev" / "predictions.jsonl").unlink()
     with pytest.raises(AudiosslError, match=r"no predictions of dev; .*audiossl evaluate .* --split dev"):
         fuse_runs([first, other])
+
+
+def test_what_is_no_run_of_a_task_is_named(tmp_path: Path) -> None:
+    run, other = run_of(tmp_path / "a"), tmp_path / "b"
+    with pytest.raises(AudiosslError, match=r"b is not a run folder \(it has no config\.yaml\)"):
+        fuse_runs([run, other])
+    other.mkdir()
+    (other / "config.yaml").write_text("upstream: tera\nobjective: tera\nseed: 0\n")
+    with pytest.raises(ConfigError, match="b has no predictions of its own; give runs of a task"):
+        fuse_runs([run, other])
