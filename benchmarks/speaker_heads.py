@@ -1,16 +1,18 @@
 """Encoders, heads and ways of scoring on ten LibriSpeech speakers that nobody trained on.
 
     recipes/libri_mini/run.sh --task verification --stop-stage 1
-    python -m benchmarks.speaker_heads --runs runs/speaker_heads --write
+    AUDIOSSL_ENCODERS=FOLDER python -m benchmarks.speaker_heads --runs runs/speaker_heads --write
 
-Frozen encoders are read from the cache, whole recordings at a time. `tuned` trains the encoder after 50 steps of the
-head alone, `joint` from the first step on, both on parts of 3 s. Trainings that are there are not repeated. Every way
-of scoring reads the same embeddings. Of the quality measures, duration and noise are left out: dev's trials of one
-speaker are halves of one recording, which these alone give away.
+Parts of 3 s are trained on, all 4950 pairs of test recordings are the trials. Frozen encoders are read from the cache.
+`tuned` trains the encoder after 50 steps of the head alone, `joint` from the first step on, both on random parts.
+Trainings that are there are not repeated. Every way of scoring reads the same embeddings. `whisper_tiny_en` is the
+folder of that name below AUDIOSSL_ENCODERS, as transformers stores it. Of the quality measures, duration and noise are
+left out: dev's trials of one speaker are halves of one recording, which these alone give away.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -27,6 +29,8 @@ from audiossl.report.runs import RunSummary, read_run
 from benchmarks.common import parser, publish, table
 
 YAML = Path(__file__).parents[1] / "recipes" / "libri_mini" / "verification.yaml"
+ENCODERS = ["log_mel", "tera_mini", "distil_mini", "whisper_tiny_en"]
+TRIALS = "task.trials={test: data/libri_mini/verification/trials_test_all.txt}"
 # Small, since there are 208 recordings to train on.
 HEADS = {
     "mean": ["task.head=pooled", "task.pooling=mean"],
@@ -42,7 +46,7 @@ SCORINGS = {
     "QMF": ["task.scoring.norm=as_norm", "task.scoring.measures=[magnitude,cohort]"],
 }
 MODES = {
-    "frozen": ["data.max_crop_s=null", "features=auto"],
+    "frozen": ["data.train=train_parts.jsonl.gz", "data.max_crop_s=null", "features=auto"],
     "tuned": ["finetune=all", "finetune.lr=3e-4", "finetune.freeze_steps=50"],
     "joint": ["finetune=all", "finetune.lr=3e-4"],
 }
@@ -57,10 +61,12 @@ class Figures(NamedTuple):
 
 def trained(folder: Path, encoder: str, head: str, mode: str, more: Sequence[str]) -> Path:
     """A run whose embeddings of train, dev and test are kept."""
-    out = folder / mode / head / encoder.replace("/", "_").replace(":", "_")
+    out = folder / mode / head / encoder
     if RunFolder(out).split("test").metrics.is_file():
         return out
-    experiment = read_experiment(YAML, [f"upstream={encoder}", *HEADS[head], *MODES[mode], *more])
+    local = Path(os.environ.get("AUDIOSSL_ENCODERS", "")) / encoder
+    reference = f"hf:{local}" if (local / "config.json").is_file() else encoder
+    experiment = read_experiment(YAML, [f"upstream={reference}", TRIALS, *HEADS[head], *MODES[mode], *more])
     train(experiment, out, overwrite=True)
     run = load_run(out, overrides=SCORINGS["QMF"])
     run.evaluate("test")
@@ -146,15 +152,15 @@ def tuning_rows(found: dict[tuple[str, str, str], dict[str, Figures]]) -> list[l
 def main() -> None:
     made = parser(__doc__)
     made.add_argument("--runs", type=Path, default=Path("runs/speaker_heads"), help="folder of the runs")
-    made.add_argument("--encoder", action="append", help="by default log_mel, tera_mini and distil_mini")
+    made.add_argument("--encoder", action="append", help=f"by default {', '.join(ENCODERS)}")
     made.add_argument("--head", action="append", choices=list(HEADS))
     made.add_argument(
-        "--tuned", action="append", default=[], help="an encoder that is trained as well, with mean and ecapa"
+        "--tuned", action="append", default=[], help="an encoder that is trained as well, with the head ecapa"
     )
     made.add_argument("--steps", type=int, default=250)
     arguments = made.parse_args()
     torch.set_num_threads(1)
-    encoders, heads = arguments.encoder or ["log_mel", "tera_mini", "distil_mini"], arguments.head or list(HEADS)
+    encoders, heads = arguments.encoder or ENCODERS, arguments.head or list(HEADS)
     asked = [(encoder, head, "frozen") for encoder in encoders for head in heads]
     asked += [(encoder, "ecapa", mode) for encoder in arguments.tuned for mode in ("tuned", "joint")]
     steps = [f"trainer.steps={arguments.steps}"]
@@ -163,7 +169,7 @@ def main() -> None:
     publish(
         arguments,
         "Speaker verification: encoders, heads, scoring",
-        f"libri_mini: 208 speakers with one recording each to train on, ten others with 1350 trials to test on. "
+        f"libri_mini: 208 speakers with one recording each to train on, ten others with 4950 trials to test on. "
         f"{arguments.steps} steps of 16, one seed. Intervals (95 %) are over the ten speakers.",
         "## Error rate (EER, %) by way of scoring",
         table(["encoder, head", *SCORINGS], error_rows(found)),

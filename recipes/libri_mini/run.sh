@@ -21,7 +21,7 @@ download() {
 
 prepare() {
     "$python" "$recipe/prepare.py" "$data" "$manifests"
-    if [[ " ${tasks[*]} " == *" verification "* ]]; then
+    if [[ " ${tasks[*]} " == *" verification"* ]]; then
         "$python" "$recipe/prepare_verification.py" "$data" "$manifests/verification"
     fi
     if [[ " ${tasks[*]} " == *" diarization "* ]]; then

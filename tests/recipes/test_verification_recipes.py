@@ -7,6 +7,7 @@ import os
 import runpy
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,14 @@ def test_libri_mini_dev_is_cut_in_halves(libri: Path, tmp_path: Path, monkeypatc
         assert first.end == pytest.approx(second.start)
         assert first.supervisions[0].speaker == second.supervisions[0].speaker
     assert len(read_trials(tmp_path / "out" / "trials_test.txt")) == 2
+    # Items 2, 3, 6 and 7 are of the speakers s2, s3, s2 and s3.
+    pairs = read_trials(tmp_path / "out" / "trials_test_all.txt")
+    assert [trial.target for trial in pairs] == [False, True, False, False, True, False]
+    whole = {cut.id: cut.num_samples for cut in read_manifest(tmp_path / "out" / "train.jsonl.gz")}
+    parts: Counter[str] = Counter()
+    for cut in read_manifest(tmp_path / "out" / "train_parts.jsonl.gz"):
+        parts[cut.id.rpartition("-")[0]] += cut.num_samples
+    assert parts == whole
     (libri / "trials_test_other.txt").unlink()
     with pytest.raises(SystemExit, match="has no trials_test_other.txt"):
         prepare(monkeypatch, "libri_mini/prepare_verification.py", libri, tmp_path / "out")
