@@ -9,6 +9,10 @@ with the mean m give
 from which follow the steps of EM, the likelihood, and the ratio of "one speaker" to "two speakers" for a recording t:
 
     llr = log N(t | n psi m / (1 + n psi), 1 + psi / (1 + n psi)) - log N(t | 0, 1 + psi)
+
+A head that has learnt the training speakers gives embeddings that hardly vary in many directions. There, the ratio of
+the variances is noise that counts as much as any other. W is therefore drawn towards a multiple of the identity, by
+the share of Ledoit and Wolf (A well-conditioned estimator for large-dimensional covariance matrices, 2004), or another.
 """
 
 from __future__ import annotations
@@ -30,12 +34,15 @@ class Classes(NamedTuple):
 
     counts: (S,) recordings of each.
     means: (S, D).
-    scatter: (D, D), the sum of (x - mean of its speaker)(x - mean of its speaker)'.
+    scatter: (D, D), the sum of (x - mean of its speaker)(x - mean of its speaker)', with its trace drawn towards the
+        identity by `shrinkage`.
+    shrinkage: from 0 to 1.
     """
 
     counts: Ints
     means: Floats
     scatter: Floats
+    shrinkage: float = 0.0
 
     @property
     def num_within(self) -> int:
@@ -57,9 +64,12 @@ class Plda(NamedTuple):
         return columns.T, np.maximum(variances, 0.0)
 
 
-def classes_of(vectors: Floats, speakers: Sequence[str]) -> Classes:
+def classes_of(vectors: Floats, speakers: Sequence[str], shrinkage: float | None = 0.0) -> Classes:
     """Counts, means and scatter of embeddings (N, D).
 
+    vectors: the embeddings.
+    speakers: (N,) theirs.
+    shrinkage: of the covariance within speakers, from 0 to 1. None for the share of Ledoit and Wolf.
     Raises LabelError for fewer than two speakers, and where none has two recordings.
     """
     names, places = np.unique(np.asarray(speakers, dtype=str), return_inverse=True)
@@ -74,7 +84,13 @@ def classes_of(vectors: Floats, speakers: Sequence[str]) -> Classes:
     np.add.at(means, places, vectors)
     means /= counts[:, None]
     apart = vectors - means[places]
-    return Classes(counts.astype(np.int64), means, apart.T @ apart)
+    if shrinkage is None:
+        from sklearn.covariance import ledoit_wolf_shrinkage
+
+        shrinkage = float(ledoit_wolf_shrinkage(apart, assume_centered=True))
+    scatter = apart.T @ apart
+    level = np.trace(scatter) / len(scatter) * np.eye(len(scatter))
+    return Classes(counts.astype(np.int64), means, (1 - shrinkage) * scatter + shrinkage * level, shrinkage)
 
 
 def lda(classes: Classes, width: int) -> Floats:

@@ -70,16 +70,17 @@ def fit_backend(config: ScoringConfig, embeddings: Floats, speakers: Sequence[st
     if not config.fits_backend:
         return plain
     units = plain.compared(embeddings)
-    classes = classes_of(units, speakers)
+    classes = classes_of(units, speakers, config.shrinkage)
     width = _width(config, classes)
     projection = np.eye(units.shape[1]) if width is None else lda(classes, width)
     if config.wccn:
-        projection = projection @ wccn(classes_of(units @ projection, speakers))
+        projection = projection @ wccn(classes_of(units @ projection, speakers, config.shrinkage))
     whole = width is None and not config.wccn
     backend = plain if whole else Backend(offset, units.mean(axis=0), projection)
     if config.backend == "cosine":
         return backend
-    plda = fit_plda(classes_of(backend.compared(embeddings), speakers), config.plda_steps)
+    classes = classes_of(backend.compared(embeddings), speakers, config.shrinkage)
+    plda = fit_plda(classes, config.plda_steps)
     return Backend(offset, backend.centre, backend.projection, plda)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-from audiossl.core.ranges import Count, Positive
+from audiossl.core.ranges import Count, Positive, Share
 
 Measure = Literal["duration", "magnitude", "snr", "cohort"]
 
@@ -23,6 +23,9 @@ class ScoringConfig:
     tell apart before PLDA."""
     wccn: bool = False
     """Whether the covariance within speakers of the training items is made the identity."""
+    shrinkage: Share | None = None
+    """How far the covariance within speakers is drawn to a multiple of the identity, before WCCN, LDA and PLDA. Null
+    for the share of Ledoit and Wolf, which falls as training items grow in number."""
     plda_steps: Count = 10
     """Steps of EM."""
     parts_s: Positive | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
+from sklearn.covariance import LedoitWolf
 
 from audiossl.core.errors import LabelError
 from audiossl.metrics.plda import (
@@ -17,6 +18,7 @@ from audiossl.metrics.plda import (
     rows_of_tests,
     wccn,
 )
+from audiossl.metrics.verification import equal_error_rate
 
 
 def drawn(num_speakers: int = 40, most: int = 6, width: int = 4, seed: int = 0) -> tuple[np.ndarray, list[str], Plda]:
@@ -105,3 +107,35 @@ def test_one_speaker_or_one_recording_each_is_said() -> None:
         classes_of(np.ones((3, 2)), ["ann"] * 3)
     with pytest.raises(LabelError, match="none with two recordings"):
         classes_of(np.ones((2, 2)), ["ann", "bob"])
+
+
+def test_shrinkage_is_that_of_ledoit_and_wolf() -> None:
+    vectors, speakers, _ = drawn()
+    plain, shrunk = classes_of(vectors, speakers), classes_of(vectors, speakers, None)
+    _, places = np.unique(speakers, return_inverse=True)
+    covariance = LedoitWolf(assume_centered=True).fit(vectors - plain.means[places]).covariance_
+    np.testing.assert_allclose(shrunk.scatter / len(vectors), covariance)
+    assert 0 < shrunk.shrinkage < 1 and plain.shrinkage == 0
+    assert classes_of(np.tile(vectors, (50, 1)), speakers * 50, None).shrinkage < shrunk.shrinkage / 10
+
+
+def test_directions_that_hardly_vary_in_training_do_not_decide() -> None:
+    """A head that knows its training speakers by heart: new speakers differ by a little in what was constant."""
+    rng = np.random.default_rng(0)
+
+    def embeddings(num_speakers: int, constant: float) -> tuple[np.ndarray, list[str]]:
+        own = rng.standard_normal((num_speakers, 40)) * np.r_[np.ones(10), np.full(30, constant)]
+        vectors = own.repeat(4, axis=0)
+        vectors += rng.standard_normal(vectors.shape) * np.r_[np.full(10, 0.3), np.full(30, constant)]
+        return vectors, [f"s{speaker:03d}" for speaker in range(num_speakers) for _ in range(4)]
+
+    known, unknown = embeddings(30, 1e-4), embeddings(20, 0.02)
+    same = np.equal.outer(unknown[1], unknown[1])
+    pairs = np.triu_indices(len(same), 1)
+    rates = []
+    for shrinkage in (0.0, None):
+        plda = fit_plda(classes_of(*known, shrinkage))
+        rows = rows_of_models(plda, unknown[0], np.ones(len(same), dtype=np.int64))
+        scores = rows @ rows_of_tests(plda, unknown[0]).T
+        rates.append(equal_error_rate(scores[pairs], same[pairs]))
+    assert rates[0] > 0.15 and rates[1] < 0.02
