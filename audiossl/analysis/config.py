@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from audiossl.core.errors import ConfigError
-from audiossl.core.ranges import Seed, check_ranges
+from audiossl.core.ranges import Count, Seed, check_ranges
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class ProbeOptions:
     field: str = "label"
     """The column with the classes."""
     probes: str = "linear,knn,svm,mlp"
-    """Of linear, knn, svm and mlp, with commas."""
+    """Of linear, knn, svm, mlp, prototype, forest and adaboost, with commas."""
     layers: str = "all"
     """all, last, or numbers and ranges such as 0,6-8 or -1."""
     pooling: str = "statistics"
@@ -30,7 +30,11 @@ class ProbeOptions:
     group: str = "recording"
     """What intervals are over: recording, speaker, ..."""
     seed: Seed = 0
-    """Seed of the MLP."""
+    """Seed of the classifiers that draw anything, and of the examples of --shots."""
+    shots: str = ""
+    """Also probe from so many training items of each class, for instance 1,5,10. Empty for no such probes."""
+    draws: Count = 10
+    """How often the examples of --shots are drawn."""
 
     def __post_init__(self) -> None:
         check_ranges(self)
@@ -43,6 +47,16 @@ class ProbeOptions:
             raise ConfigError(f"--gradients {unknown[0]!r}: choose of kl and simclr, with commas.")
         if self.losses and self.pooling == "factors":
             raise ConfigError("--gradients are those of the mean over time, not of factors; leave one of them out.")
+
+        _ = self.num_shots
+
+    @property
+    def num_shots(self) -> list[int]:
+        """The numbers in `shots`. Raises ConfigError for what is none."""
+        parts = [part.strip() for part in self.shots.split(",")] if self.shots else []
+        if not all(part.isdecimal() and int(part) > 0 for part in parts):
+            raise ConfigError(f"--shots {self.shots!r}: write whole numbers from 1 with commas, for instance 1,5,10.")
+        return sorted({int(part) for part in parts})
 
     @property
     def losses(self) -> list[str]:

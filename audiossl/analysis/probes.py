@@ -3,7 +3,8 @@
 A probe reads the mean and the standard deviation over time of a layer, standardised by the training items alone. Its
 one setting (C, k, alpha) is chosen on dev, and so is the layer that stands for an encoder. Test is looked at once. The
 classifiers are scikit-learn's: multinomial logistic regression, k nearest neighbours, a support vector machine with a
-Gaussian kernel, and a multilayer perceptron of 128, 64 and 32 as in the marmoset papers (arXiv:2407.16417).
+Gaussian kernel, a multilayer perceptron of 128, 64 and 32 as in the marmoset papers (arXiv:2407.16417), and as in the
+earlier one (arXiv:2305.14035) a random forest and AdaBoost. A prototype is the mean of a class.
 """
 
 from __future__ import annotations
@@ -120,11 +121,32 @@ def _mlp(value: float, seed: int) -> Any:
     return MLPClassifier((128, 64, 32), alpha=value, max_iter=200, random_state=seed)
 
 
+def _prototype(value: float, seed: int) -> Any:
+    from sklearn.neighbors import NearestCentroid
+
+    return NearestCentroid(shrink_threshold=value or None)
+
+
+def _forest(value: float, seed: int) -> Any:
+    from sklearn.ensemble import RandomForestClassifier
+
+    return RandomForestClassifier(int(value), class_weight="balanced", random_state=seed)
+
+
+def _adaboost(value: float, seed: int) -> Any:
+    from sklearn.ensemble import AdaBoostClassifier
+
+    return AdaBoostClassifier(n_estimators=int(value), random_state=seed)
+
+
 PROBES: dict[str, ProbeGrid] = {
     "linear": ProbeGrid("C", (1e-3, 1e-2, 1e-1, 1.0, 10.0), _linear),
     "knn": ProbeGrid("k", (25, 15, 9, 5, 3, 1), _knn),
     "svm": ProbeGrid("C", (1e-1, 1.0, 10.0, 100.0), _svm),
     "mlp": ProbeGrid("alpha", (1.0, 1e-2, 1e-4), _mlp),
+    "prototype": ProbeGrid("shrink", (0.0,), _prototype),
+    "forest": ProbeGrid("trees", (50, 200), _forest),
+    "adaboost": ProbeGrid("stumps", (50, 200), _adaboost),
 }
 
 

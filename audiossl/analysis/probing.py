@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from audiossl.analysis.config import ProbeOptions
+from audiossl.analysis.few_shots import check_shots, draw_shots, run_shots, shots_as_json, shots_markdown
 from audiossl.analysis.functionals import Functionals, collected, functionals_of
 from audiossl.analysis.gradients import attention_weight, joined_with_gradients
 from audiossl.analysis.probes import ProbeResult, best_layers, check_asked, check_labels, run_probes
@@ -82,6 +83,7 @@ def probe_upstream(
     splits = _encoded(encoder, cuts, options, cache)
     # All that can be wrong with labels is said before the first probe is fitted.
     check_labels(splits)
+    check_shots(splits["train"].labels, options.num_shots)
     encoded = time.perf_counter()
     chosen: Any = {"probes": options.probes.split(","), "metric": options.metric, "seed": options.seed}
     found = run_probes(splits, **chosen)
@@ -90,11 +92,16 @@ def probe_upstream(
         found += [row._replace(probe=f"{row.probe}+gradients") for row in run_probes(joined, **chosen, even=True)]
     facts = {"upstream": name, "upstream_options": upstream_options, "upstream_fingerprint": encoder.fingerprint}
     facts |= _facts(options, splits, found)
+    chance, table = 1 / len(set(splits["train"].labels)), probes_markdown(found, options.metric)
+    if options.shots:
+        few = run_shots(splits, shots=options.num_shots, num_draws=options.draws, **chosen)
+        facts["shots"], table = shots_as_json(few), f"{table}\n\n{shots_markdown(few, options.metric)}"
+        draw_shots(few, options.metric, out / "shots.png", chance=chance)
     facts["seconds"] = {"encoding": round(encoded - began, 2), "probing": round(time.perf_counter() - encoded, 2)}
     write_json(out / "probes.json", facts)
     with atomic_write(out / "probes.md") as temporary:
-        temporary.write_text(probes_markdown(found, options.metric) + "\n", encoding="utf-8")
-    draw_curves(found, options.metric, out / "probes.png", chance=1 / len(set(splits["train"].labels)), title=name)
+        temporary.write_text(table + "\n", encoding="utf-8")
+    draw_curves(found, options.metric, out / "probes.png", chance=chance, title=name)
     return Probed(facts, found, encoder)
 
 
@@ -189,7 +196,7 @@ def draw_curves(found: Sequence[ProbeResult], metric: str, path: Path, *, chance
     layers = sorted({row.layer for row in found})
     figure = Figure(figsize=(max(5.0, 2.5 + 0.55 * len(layers)), 4.0))
     axes = figure.add_subplot()
-    colours = ("#1b6ca8", "#d95f02", "#3a8f5d", "#7b4fa3")
+    colours = ("#1b6ca8", "#d95f02", "#3a8f5d", "#7b4fa3", "#c2185b", "#00838f", "#6d4c41")
     for place, probe in enumerate(probes):
         rows = sorted((row for row in found if row.probe == probe), key=lambda row: row.layer)
         beside = 0.06 * (place - (len(probes) - 1) / 2)  # so that intervals do not hide each other

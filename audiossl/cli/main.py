@@ -12,7 +12,21 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from audiossl.cli import cache, config, data, demo, encoders, factors, fuse, probing, push, recipes, suite, units
+from audiossl.cli import (
+    archive,
+    cache,
+    config,
+    data,
+    demo,
+    encoders,
+    factors,
+    fuse,
+    probing,
+    push,
+    recipes,
+    suite,
+    units,
+)
 from audiossl.cli.options import AsJson, PredictionsFile, UpstreamOptions, upstream_options
 from audiossl.cli.tables import PlainFormatter, add_row, console, new_table
 from audiossl.core.errors import AudiosslError, ConfigError, os_error_sentence
@@ -233,6 +247,10 @@ def report(
 
 app.command()(demo.demo)
 app.command()(probing.probe)
+app.command()(archive.index)
+app.command()(archive.search)
+app.command()(archive.cluster)
+app.command()(archive.novelty)
 app.command()(fuse.fuse)
 
 

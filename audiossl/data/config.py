@@ -86,3 +86,23 @@ class LoaderConfig:
         """Whether that many rows, the longest of which lasts `longest_s`, may be one batch."""
         too_many = self.batch_size is not None and num_rows > self.batch_size
         return not too_many and (self.max_duration_s is None or num_rows * longest_s <= self.max_duration_s)
+
+
+@dataclass(frozen=True)
+class ArchiveOptions:
+    """How an archive is cut into windows. Each is an option of the commands that read one."""
+
+    window_s: Positive = 2.0
+    """Seconds of a window. A shorter recording is one window of its own length."""
+    hop_s: NonNegative = 0.0
+    """Seconds from the start of a window to that of the next (0: half a window). The last ends with the recording."""
+    lower_rates: bool = False
+    """Take an archive of which no recording has the rate of the encoder, so that its upper band is empty."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+        if self.hop_s > self.window_s:
+            raise ConfigError(
+                f"--hop-s {self.hop_s:g} is longer than --window-s {self.window_s:g}, and sound between two windows "
+                f"would be left out; take a shorter hop."
+            )

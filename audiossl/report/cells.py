@@ -32,10 +32,10 @@ class Shown(NamedTuple):
 
 
 class Players:
-    """Sound for the page, as addresses that need no file. The first `MOST_PLAYERS` parts of recordings have one."""
+    """Sound for the page, as addresses that need no file. The first `most` parts of recordings have one."""
 
-    def __init__(self) -> None:
-        self.left = MOST_PLAYERS
+    def __init__(self, most: int = MOST_PLAYERS) -> None:
+        self.left = most
 
     def cell(self, place: Mapping[str, Any]) -> Shown:
         """A player of a part of a file, or a remark where there can be none."""

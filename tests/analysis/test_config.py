@@ -12,6 +12,7 @@ from toys.probes import SPLITS
 
 from audiossl.analysis.config import ProbeOptions
 from audiossl.analysis.probes import PROBES, run_probes
+from audiossl.core.errors import ConfigError
 from audiossl.encoders.layers import parse_layers
 
 
@@ -33,3 +34,9 @@ def test_they_are_read_without_torch(module: str) -> None:
     program = f"import sys, {module}; print(sorted({{'torch', 'sklearn'}} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.stdout == "[]\n", done.stderr
+
+
+def test_shots_are_numbers() -> None:
+    assert ProbeOptions(shots="10,1,5").num_shots == [1, 5, 10]
+    with pytest.raises(ConfigError, match=r"--shots '1,x': write whole numbers"):
+        ProbeOptions(shots="1,x")
