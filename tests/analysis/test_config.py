@@ -16,9 +16,9 @@ from audiossl.core.errors import ConfigError
 from audiossl.encoders.layers import parse_layers
 
 
-def test_by_default_every_probe_is_asked_of_every_layer() -> None:
+def test_by_default_four_probes_are_asked_of_every_layer() -> None:
     options = ProbeOptions()
-    assert options.probes.split(",") == list(PROBES)
+    assert options.probes.split(",") == list(PROBES)[:4]
     assert parse_layers(options.layers, 13) == list(range(13))
     found = run_probes(SPLITS, ["linear"], metric=options.metric, seed=options.seed)
     assert {options.metric} <= found[0].dev.keys()
