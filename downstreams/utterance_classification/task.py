@@ -31,9 +31,8 @@ from audiossl.metrics.classification import classification_metrics, confusion_ma
 from audiossl.metrics.clusters import Floats, clusters_of_rows
 from audiossl.metrics.probabilities import log_probabilities, temperature_that_helps, without_weights
 from audiossl.nn.factors import FactorAnalysis
-from audiossl.nn.pooling import Pooling, make_pooling
-from audiossl.training.downstream import Downstream
 from audiossl.training.interface import Interface
+from audiossl.training.pooled import PooledDownstream
 from audiossl.training.task import Monitor, Prediction
 
 
@@ -62,7 +61,7 @@ class UtteranceClassificationConfig:
     """How many training items each label has. It is filled in from the training data."""
 
 
-class UtteranceClassification(Downstream):
+class UtteranceClassification(PooledDownstream):
     """Linear(D, 256), masked mean over time, Linear(256, C), without a non-linearity, trained by cross entropy.
 
     Each evaluation of dev fits a temperature, which is saved with the weights that it was fitted for, and used where it
@@ -80,15 +79,9 @@ class UtteranceClassification(Downstream):
             raise ConfigError("labels: a classifier needs at least two; `complete` takes them from training items.")
         self.config = config
         self.index = {label: number for number, label in enumerate(config.labels)}
-        pooled_by_factors = config.pooling == "factors"
-        width = (None if pooled_by_factors else config.projector_width) or interface.width
-        projected = config.projector_width and not pooled_by_factors
-        self.projector = nn.Linear(interface.width, width) if projected else nn.Identity()
-        self.pooling: Pooling = (
-            factor_pooling(config.factors, interface) if pooled_by_factors else make_pooling(config.pooling, width)
-        )
-        self.dropout = nn.Dropout(config.dropout)
-        self.classifier = nn.Linear(self.pooling.out_width, len(config.labels))
+        factors = factor_pooling(config.factors, interface) if config.pooling == "factors" else None
+        width = self.build_pooling(config.projector_width, config.pooling, config.dropout, factors)
+        self.classifier = nn.Linear(width, len(config.labels))
         self.register_buffer("class_weights", _class_weights(config), persistent=False)
         self.register_buffer("calibration", torch.tensor([1.0, 0.0]))  # the temperature, and 1 where it helps
 
@@ -166,13 +159,8 @@ class UtteranceClassification(Downstream):
         return [label]
 
     @property
-    def commutes_with_mean(self) -> bool:
-        """Mean pooling comes first of all that the head does, dropout included."""
-        return self.config.pooling == "mean"
-
-    @property
     def stackable(self) -> bool:
-        return self.config.dropout == 0 and self.config.pooling != "factors"
+        return super().stackable and self.config.pooling != "factors"
 
     def logits(self, batch: Batch) -> Tensor:
         """(B, C)."""
@@ -181,11 +169,7 @@ class UtteranceClassification(Downstream):
     def classify(self, sequence: Tensor, lengths: Tensor) -> Tensor:
         """(B, T, D), (B,) frames -> (B, C)."""
         sequence = sequence.to(self.classifier.weight.dtype)  # an encoder may run in half precision, the head does not
-        if self.config.pooling == "mean":  # mean(W x + b) = W mean(x) + b: the same head, T times cheaper
-            pooled = self.projector(self.pooling(sequence, lengths))
-        else:
-            pooled = self.pooling(self.projector(sequence), lengths)
-        logits: Tensor = self.classifier(self.dropout(pooled))
+        logits: Tensor = self.classifier(self.pooled(sequence, lengths))
         return logits
 
     def outputs(self, sequence: Tensor, lengths: Tensor) -> dict[str, Tensor]:
