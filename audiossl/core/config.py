@@ -8,7 +8,7 @@ Values are data. OmegaConf's own language is not spoken: `${oc.env:HOME}` is a t
 may be called `???`.
 
 A dataclass may name the field that a bare string stands for, as `SHORT: ClassVar[str] = "mode"`: where it is nested,
-`finetune: lora` is then short for `finetune: {mode: lora}`. YAML reads a bare `off` as false, which counts as 'off' for
+also by name in a dict, `finetune: lora` is then short for `finetune: {mode: lora}`. YAML reads a bare `off` as false, which counts as 'off' for
 a field that is a Literal with that choice.
 """
 
@@ -294,6 +294,8 @@ def _long_value(kind: Any, value: Any) -> Any:
         if short and isinstance(value, str):
             return {short: value}
         return with_long_forms(kind, value) if isinstance(value, Mapping) else value  # type: ignore[arg-type]
+    if typing.get_origin(kind) is dict and isinstance(value, Mapping):
+        return {name: _long_value(typing.get_args(kind)[1], each) for name, each in value.items()}
     return "off" if value is False and "off" in choices_of(kind) else value
 
 

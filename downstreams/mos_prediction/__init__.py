@@ -1,0 +1,1 @@
+"""The mean opinion score of a recording: how good listeners find it."""

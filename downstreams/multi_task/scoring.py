@@ -1,0 +1,111 @@
+"""Figures of stored predictions with several targets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from audiossl.core.errors import LabelError
+from audiossl.core.types import Cell, Metric, Table
+from audiossl.downstreams.multi_task.head import TargetHead
+from audiossl.metrics.clusters import Clusters, clusters_of_rows
+from audiossl.metrics.formatting import intervals_note, with_unit, written
+from audiossl.metrics.jackknife import Estimate, metric_of
+from audiossl.training.task import Prediction
+
+
+class Known(NamedTuple):
+    """The rows that have a target.
+
+    head: of the target.
+    targets, predicted: (N,) of these rows.
+    rows: themselves.
+    clusters: of them, as metrics of this target alone take them.
+    """
+
+    head: TargetHead[Any]
+    targets: list[Any]
+    predicted: list[Any]
+    rows: list[Prediction]
+    clusters: Clusters
+
+
+class TargetScores:
+    """Figures by target, and their mean.
+
+    heads: of the targets.
+    predictions: stored rows.
+    rows: those with any target.
+    Raises LabelError where no row has one.
+    """
+
+    def __init__(self, heads: Sequence[TargetHead[Any]], predictions: Sequence[Prediction]) -> None:
+        self.rows = [row for row in predictions if row["target"] is not None]
+        if not self.rows:
+            raise LabelError(f"None of the {len(predictions)} predictions has a target, so there is nothing to score.")
+        self.known = [found for head in heads if (found := _known(head, self.rows))]
+
+    def by_target(self) -> dict[str, Metric]:
+        """`<target>.<figure>`, of the rows that have the target."""
+        return {
+            f"{each.head.name}.{name}": metric
+            for each in self.known
+            for name, metric in each.head.metrics(each.targets, each.predicted, each.clusters).items()
+        }
+
+    def mean(self, figure: str = "", called: str = "mean") -> dict[str, Metric]:
+        """The mean over targets of one figure, or of the main one of each, with the interval of the mean.
+
+        figure: of each target that has it. '' for the main ones.
+        called: what it is called.
+        """
+        clusters = clusters_of_rows(self.rows)
+        made, missing = [], []
+        for each in self.known:
+            name = figure or each.head.main
+            found = _estimate_among(each, name, self.rows, clusters)
+            (made if found else missing).append(found or each.head.name)
+        if not made:
+            return {}
+        value = float(np.mean([each.value for each in made]))
+        without = np.mean([each.without for each in made], axis=0)
+        note = f"without {', '.join(map(str, missing))}, where it is undefined" if missing else ""
+        noted = clusters._replace(remark="; ".join(filter(None, [clusters.remark, note])))
+        return {called: metric_of(Estimate(value, without), noted)}
+
+
+def figures_table(scores: TargetScores) -> Table:
+    """A line for each target and figure."""
+    found = scores.by_target()
+    lines: list[list[Cell]] = []
+    for each in scores.known:
+        for name in each.head.metrics(each.targets, each.predicted, each.clusters):
+            metric = found[f"{each.head.name}.{name}"]
+            interval = "" if metric.low is None else f"{written(name, metric.low)} to {written(name, metric.high)}"
+            lines.append([each.head.name, len(each.rows), with_unit(name), written(name, metric.value), interval])
+    header = ["target", "rows that have it", "figure", "value", "95 % interval"]
+    return Table("Targets", header, lines, intervals_note(found))
+
+
+def _known(head: TargetHead[Any], rows: Sequence[Prediction]) -> Known | None:
+    kept = [row for row in rows if row["target"].get(head.name) is not None]
+    if not kept:
+        return None
+    targets = [row["target"][head.name] for row in kept]
+    return Known(head, targets, [row["predicted"][head.name] for row in kept], kept, clusters_of_rows(kept))
+
+
+def _estimate_among(
+    known: Known, figure: str, rows: Sequence[Prediction], clusters: Clusters
+) -> Estimate | None:
+    """A figure of one target, with what it is without each cluster of all rows: a cluster that lacks it moves nothing."""
+    place = np.array([row["target"].get(known.head.name) is not None for row in rows])
+    members, of = np.unique(clusters.of[place], return_inverse=True)
+    found = known.head.estimates(known.targets, known.predicted, Clusters(of, clusters.kind)).get(figure)
+    if found is None:
+        return None
+    without = np.full(clusters.num, found.value)
+    without[members] = found.without
+    return Estimate(found.value, without)

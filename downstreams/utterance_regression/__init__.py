@@ -1,0 +1,1 @@
+"""Numbers for a whole recording: valence, arousal, dominance, severity, mean opinion score."""
