@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from audiossl.data.sources import cuts_from_csv, cuts_from_folder
     from audiossl.data.stream import StreamPlan
     from audiossl.data.unit_files import UnitRow, read_unit_rows
+    from audiossl.downstreams.multi_task.target import Target
+    from audiossl.downstreams.multi_task.task import MultiTask, MultiTaskConfig
     from audiossl.encoders.building import build_upstream
     from audiossl.encoders.conversion import convert
     from audiossl.encoders.encoding import encode_rows
@@ -117,6 +119,8 @@ _HOME = {
     "Metric": "core.types",
     "Monitor": "training.task",
     "MtebEncoder": "analysis.mteb_encoder",
+    "MultiTask": "downstreams.multi_task.task",
+    "MultiTaskConfig": "downstreams.multi_task.task",
     "Objective": "training.objective",
     "Original": "encoders.formats.original",
     "ParameterGroup": "training.task",
@@ -127,6 +131,7 @@ _HOME = {
     "RunFolder": "experiments.folder",
     "StreamPlan": "data.stream",
     "Table": "core.types",
+    "Target": "downstreams.multi_task.target",
     "Task": "training.task",
     "Trainer": "training.trainer",
     "TrainerConfig": "training.config",
@@ -228,6 +233,8 @@ __all__ = [
     "Metric",
     "Monitor",
     "MtebEncoder",
+    "MultiTask",
+    "MultiTaskConfig",
     "Objective",
     "Original",
     "ParameterGroup",
@@ -238,6 +245,7 @@ __all__ = [
     "RunFolder",
     "StreamPlan",
     "Table",
+    "Target",
     "Task",
     "Trainer",
     "TrainerConfig",

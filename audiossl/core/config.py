@@ -8,8 +8,8 @@ Values are data. OmegaConf's own language is not spoken: `${oc.env:HOME}` is a t
 may be called `???`.
 
 A dataclass may name the field that a bare string stands for, as `SHORT: ClassVar[str] = "mode"`: where it is nested,
-also by name in a dict, `finetune: lora` is then short for `finetune: {mode: lora}`. YAML reads a bare `off` as false, which counts as 'off' for
-a field that is a Literal with that choice.
+also in a dict, `finetune: lora` is then short for `finetune: {mode: lora}`. YAML reads a bare `off` as false, which
+counts as 'off' for a field that is a Literal with that choice.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """How near predicted numbers are to true ones: CCC, correlations, RMSE and MAE, with intervals.
 
-The concordance correlation coefficient (Lin, 1989) is 2 cov / (var + var + (difference of the means)^2). It is Pearson's
+The concordance correlation coefficient (Lin, 1989) is 2 cov / (var + var + (difference of means)^2). It is Pearson's
 correlation where the predictions have the mean and the spread of the targets, and less elsewhere. All moments are those
 of N items, without a correction.
 
@@ -74,8 +74,8 @@ def metric_of_figure(name: str, estimate: Estimate, clusters: Clusters) -> Metri
         return metric_of(estimate, clusters)
     # logit((1 + r) / 2) is twice Fisher's z: a correlation is a share of the way from -1 to 1.
     made = metric_of(Estimate((1 + estimate.value) / 2, (1 + estimate.without) / 2, "share"), clusters)
-    ends = (None if end is None else 2 * end - 1 for end in (made.low, made.high))
-    return Metric(estimate.value, *ends, *made[3:])
+    low, high = (None if end is None else 2 * end - 1 for end in (made.low, made.high))
+    return made._replace(value=estimate.value, low=low, high=high)
 
 
 def system_means(
@@ -92,9 +92,7 @@ def system_means(
     return next(means), next(means), [str(name) for name in names]
 
 
-def system_metrics(
-    targets: Sequence[float], predicted: Sequence[float], systems: Sequence[str]
-) -> dict[str, Metric]:
+def system_metrics(targets: Sequence[float], predicted: Sequence[float], systems: Sequence[str]) -> dict[str, Metric]:
     """`system_ccc`, ... of the means of systems, with intervals over systems. Nothing for fewer than three of them."""
     true, said, names = system_means(targets, predicted, systems)
     if len(names) < FEWEST_SYSTEMS:

@@ -28,10 +28,10 @@ def ratings_of(cut: Cut, column: str) -> list[Rating]:
     text = read_field(cut, column)
     found: list[Rating] = []
     for part in (text or "").split(LABEL_SEPARATOR) if text else ():
-        listener, equals, score = part.strip().rpartition("=")
+        listener, equals, score = (each.strip() for each in part.rpartition("="))
         if not equals or not listener:
             raise LabelError(
-                f"Item {cut.id!r} has {part!r} in the field {column!r}; write who gave which score, such as anna=4|ben=5."
+                f"Item {cut.id!r} has {part!r} in the field {column!r}; write who gave what, such as anna=4|ben=5."
             )
         try:
             found.append(Rating(listener, finite_number(score)))

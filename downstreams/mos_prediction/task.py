@@ -49,7 +49,7 @@ class MosPredictionConfig(UtteranceRegressionConfig):
     """The highest, which is mapped to 1."""
     level: Literal["frame", "utterance"] = "frame"
     """'frame', a score of each frame after a BLSTM, whose mean is that of the recording; 'utterance', one of the pooled
-    vector."""
+    vector, to which alone projector_width and pooling belong."""
     embedding_width: Count = 128
     """Of the embedding of a domain, and of that of a listener."""
     lstm_width: Count = 512
@@ -103,8 +103,6 @@ class MosPrediction(UtteranceRegression):
     stackable = False
 
     def __init__(self, upstream: Upstream, interface: Interface, config: MosPredictionConfig) -> None:
-        if len(config.label_fields) != 1:
-            raise ConfigError(f"task.label_fields={config.label_fields} must name the one column of the mean score.")
         super().__init__(upstream, interface, config)
         if config.listener and config.listener not in config.listeners:
             raise ConfigError(
@@ -133,6 +131,8 @@ class MosPrediction(UtteranceRegression):
 
     @classmethod
     def targets_of(cls, config: Any) -> Mapping[str, Target]:
+        if len(config.label_fields) != 1:
+            raise ConfigError(f"task.label_fields={config.label_fields} must name the one column of the mean score.")
         if config.lowest >= config.highest:
             raise ConfigError(f"task.lowest={config.lowest:g} must be below task.highest={config.highest:g}.")
         middle, half = (config.highest + config.lowest) / 2, (config.highest - config.lowest) / 2

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from audiossl.core.errors import ConfigError, LabelError
 from audiossl.core.types import Metric
+from audiossl.downstreams.multi_task.head import TargetHead, mean_scores, probabilities
+from audiossl.downstreams.multi_task.target import Target
 from audiossl.metrics.classification import classification_estimates, classification_metrics
 from audiossl.metrics.clusters import Clusters
 from audiossl.metrics.jackknife import Estimate, metric_of
 from audiossl.metrics.ordinal import ordinal_estimates
-from audiossl.downstreams.multi_task.head import TargetHead, mean_scores, probabilities
-from audiossl.downstreams.multi_task.target import Target
 
 
 class LabelHead(TargetHead[str]):
@@ -27,7 +27,9 @@ class LabelHead(TargetHead[str]):
     def build(self, width: int) -> None:
         labels = self.target.labels
         if len(labels) < 2:
-            raise ConfigError(f"targets.{self.name}.labels: there must be two; `complete` takes them from training rows.")
+            raise ConfigError(
+                f"targets.{self.name}.labels: there must be two; `complete` takes them from training rows."
+            )
         self.index = {label: number for number, label in enumerate(labels)}
         self.build_layers(width, len(labels))
 
@@ -105,7 +107,7 @@ class ClassHead(LabelHead):
 
 
 class OrdinalHead(LabelHead):
-    """One number and C - 1 thresholds on it: whether the level is above each (CORAL, Cao et al., 2020, arXiv:1901.07884).
+    """One number and C - 1 thresholds on it: is the level above each? (CORAL, Cao et al., 2020, arXiv:1901.07884.)
 
     The loss is the sum of the C - 1 binary cross entropies. The predicted level is the number of thresholds that the
     item is likelier above than below.
@@ -159,8 +161,8 @@ class OrdinalHead(LabelHead):
         return abs(self.index[target] - self.index[predicted]) / (len(self.index) - 1)
 
     def estimates(self, targets: Sequence[str], predicted: Sequence[str], clusters: Clusters) -> dict[str, Estimate]:
-        levels = ([self.index[label] for label in labels] for labels in (targets, predicted))
-        found = ordinal_estimates(*levels, clusters)
+        true, said = ([self.index[label] for label in labels] for labels in (targets, predicted))
+        found = ordinal_estimates(true, said, clusters)
         return {**found, "uar": classification_estimates(targets, predicted, clusters)["uar"]}
 
     def metrics(self, targets: Sequence[str], predicted: Sequence[str], clusters: Clusters) -> dict[str, Metric]:

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from audiossl.core.types import Metric
+from audiossl.downstreams.multi_task.target import Target
 from audiossl.metrics.clusters import Clusters
 from audiossl.metrics.jackknife import Estimate
 from audiossl.nn.regression import known_mean
-from audiossl.downstreams.multi_task.target import Target
 
 V = TypeVar("V", str, float)  # what is predicted: a label, or a number
 

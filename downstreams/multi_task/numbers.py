@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from audiossl.core.errors import ConfigError, LabelError
 from audiossl.core.types import Metric
+from audiossl.downstreams.multi_task.head import TargetHead
+from audiossl.downstreams.multi_task.target import Target
 from audiossl.metrics.clusters import Clusters
 from audiossl.metrics.jackknife import Estimate
 from audiossl.metrics.regression import regression_estimates, regression_metrics
 from audiossl.nn.regression import concordance_loss, item_losses
-from audiossl.downstreams.multi_task.head import TargetHead
-from audiossl.downstreams.multi_task.target import Target
 
 _DECIMALS = 6  # of a prediction, in standard deviations of training rows
 

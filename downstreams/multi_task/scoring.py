@@ -62,16 +62,20 @@ class TargetScores:
         called: what it is called.
         """
         clusters = clusters_of_rows(self.rows)
-        made, missing = [], []
+        made: list[Estimate] = []
+        missing: list[str] = []
         for each in self.known:
             name = figure or each.head.main
-            found = _estimate_among(each, name, self.rows, clusters)
-            (made if found else missing).append(found or each.head.name)
+            found = estimate_among(each, name, self.rows, clusters)
+            if found is None:
+                missing.append(each.head.name)
+            else:
+                made.append(found)
         if not made:
             return {}
         value = float(np.mean([each.value for each in made]))
         without = np.mean([each.without for each in made], axis=0)
-        note = f"without {', '.join(map(str, missing))}, where it is undefined" if missing else ""
+        note = f"without {', '.join(missing)}, where it is undefined" if missing else ""
         noted = clusters._replace(remark="; ".join(filter(None, [clusters.remark, note])))
         return {called: metric_of(Estimate(value, without), noted)}
 
@@ -97,10 +101,8 @@ def _known(head: TargetHead[Any], rows: Sequence[Prediction]) -> Known | None:
     return Known(head, targets, [row["predicted"][head.name] for row in kept], kept, clusters_of_rows(kept))
 
 
-def _estimate_among(
-    known: Known, figure: str, rows: Sequence[Prediction], clusters: Clusters
-) -> Estimate | None:
-    """A figure of one target, with what it is without each cluster of all rows: a cluster that lacks it moves nothing."""
+def estimate_among(known: Known, figure: str, rows: Sequence[Prediction], clusters: Clusters) -> Estimate | None:
+    """A figure of one target, and what it is without each cluster of all rows. One that lacks it moves nothing."""
     place = np.array([row["target"].get(known.head.name) is not None for row in rows])
     members, of = np.unique(clusters.of[place], return_inverse=True)
     found = known.head.estimates(known.targets, known.predicted, Clusters(of, clusters.kind)).get(figure)

@@ -4,16 +4,17 @@ What a row does not say of a target is masked. The loss of a batch is
 
     sum_t w_t n_t L_t / sum_t w_t n_t
 
-with the weight w_t of target t, its n_t known items and its mean loss L_t over them: the mean over all that is known, so
-that batches of any size average exactly, and a target that few rows have does not outweigh the others.
+with the weight w_t of target t, its n_t known items and its mean loss L_t over them: the mean over all that is known.
+So batches of any size average exactly, and a target that few rows have does not outweigh the others.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from lhotse.cut import Cut
@@ -32,6 +33,8 @@ from audiossl.encoders.upstream import Upstream
 from audiossl.training.interface import Interface
 from audiossl.training.pooled import PooledDownstream
 from audiossl.training.task import Monitor, Prediction
+
+_log = logging.getLogger(__name__)
 
 HEADS: Mapping[str, type[TargetHead[Any]]] = {"class": ClassHead, "ordinal": OrdinalHead, "number": NumberHead}
 MEASURE = "mean error of targets"  # what rows count as `num_errors`
@@ -57,7 +60,7 @@ class MultiTask(PooledDownstream):
     A plug-in subclasses it with a `Config` whose `targets` are its own. heads: in the order of the targets.
     """
 
-    Config: Any = MultiTaskConfig
+    Config: ClassVar[Any] = MultiTaskConfig
     monitor = Monitor("mean", "max")
 
     def __init__(self, upstream: Upstream, interface: Interface, config: Any) -> None:
@@ -105,19 +108,22 @@ class MultiTask(PooledDownstream):
             )
 
     def check_split(self, cuts: Iterable[Cut], split: str) -> None:
-        """Raises LabelError for a dev of which nothing can be chosen: numbers there that are all the same."""
+        """Warns of numbers that are all the same in dev, where their correlations are undefined.
+
+        Raises LabelError where nothing is left to choose checkpoints by.
+        """
         if split != "dev" or self.monitor.mode == "min":
             return
         rows = list(cuts)
-        for head in self._heads:
-            if isinstance(head, NumberHead):
-                values = {head.value_of(text) for cut in rows if (text := read_field(cut, self._column(head)))}
-                if len(values) < 2:
-                    told = f"is {values.pop():g} in all rows" if values else "has no row"
-                    raise LabelError(
-                        f"{head.name} {told} of dev, where {self.monitor.name} is then undefined; draw a dev in which "
-                        f"it varies, or choose checkpoints by an error, if the task has one (task.monitor=mae)."
-                    )
+        flat = {head.name: each for head in self._heads if (each := self._constant(head, rows))}
+        told = "; ".join(f"{name} {each}" for name, each in flat.items())
+        if flat and len(flat) == len(self.targets):
+            raise LabelError(
+                f"Nothing in dev tells checkpoints apart by {self.monitor.name}: {told}; draw a dev in which it "
+                f"varies, or choose by an error, if the task has one (task.monitor=mae)."
+            )
+        if flat:
+            _log.warning("Warning: %s of dev is without some targets there: %s.", self.monitor.name, told)
 
     def loss(self, batch: Batch) -> Loss:
         """The mean over all that is known, and over how much of it that is (by weight)."""
@@ -209,6 +215,15 @@ class MultiTask(PooledDownstream):
         numbers = [0.0 if text is None else head.number_of(text) for text in texts]
         return torch.tensor(numbers, device=device), torch.tensor([text is not None for text in texts], device=device)
 
+    def _constant(self, head: TargetHead[Any], rows: Sequence[Cut]) -> str:
+        """What to say of numbers that do not vary. '' where they do, or are no numbers."""
+        if not isinstance(head, NumberHead):
+            return ""
+        values = {head.value_of(text) for cut in rows if (text := read_field(cut, self._column(head)))}
+        if len(values) > 1:
+            return ""
+        return f"is {values.pop():g} in all rows that have it" if values else "is in no row"
+
     def _known(self, cut: Cut, where: str) -> dict[str, float]:
         found = {}
         for head in self._heads:
@@ -256,7 +271,9 @@ def _completed(name: str, target: Target, rows: Sequence[Cut]) -> Target:
     try:
         return kind.complete(target, [text for _, text in told])
     except LabelError as error:
-        raise LabelError(f"The target {name!r} (field {column!r}) {error}; correct it, or leave the target out.") from error
+        raise LabelError(
+            f"The target {name!r} (field {column!r}) {error}; correct it, or leave the target out."
+        ) from error
 
 
 def _empty(name: str, column: str, rows: Sequence[Cut], where: str) -> LabelError:

@@ -13,7 +13,9 @@ def stack(
     data: Annotated[Path, typer.Argument(help="A folder with the manifests train and test.")],
     upstreams: Annotated[list[str], typer.Option("--upstream", help="An encoder; give it again for another one.")],
     column: Annotated[str, typer.Option(help="The column of the number.")] = "label",
-    regressors: Annotated[str, typer.Option(help="Of ridge, linear_svr, svr and forest.")] = "ridge,linear_svr,svr,forest",
+    regressors: Annotated[
+        str, typer.Option(help="Of ridge, linear_svr, svr and forest.")
+    ] = "ridge,linear_svr,svr,forest",
     split: Annotated[str, typer.Option(help="What is predicted.")] = "test",
     cache_folder: Annotated[
         Optional[Path],  # noqa: UP045

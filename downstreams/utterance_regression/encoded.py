@@ -35,9 +35,7 @@ def rows_of_splits(
     return {split: _rows({name: each[split] for name, each in found.items()}, column, split) for split in splits}
 
 
-def _encoded(
-    name: str, data: Path, column: str, splits: Sequence[str], cache: CacheConfig
-) -> dict[str, Functionals]:
+def _encoded(name: str, data: Path, column: str, splits: Sequence[str], cache: CacheConfig) -> dict[str, Functionals]:
     upstream, mark = load_identified(name, {})
     layers = [upstream.num_layers - 1]
     source = open_source(upstream, mark, cache, "statistics", layers=layers)
@@ -65,7 +63,5 @@ def _rows(found: Mapping[str, Functionals], column: str, split: str) -> Rows:
             targets.append(finite_number(text))
         except LabelError as error:
             raise LabelError(f"Item {item!r} of {split} has in the field {column!r} {error}; correct it.") from error
-    vectors = {
-        name: np.asarray(next(iter(each.layers.values())), dtype=np.float64) for name, each in found.items()
-    }
+    vectors = {name: np.asarray(next(iter(each.layers.values())), dtype=np.float64) for name, each in found.items()}
     return Rows(vectors, np.array(targets), first.clusters)

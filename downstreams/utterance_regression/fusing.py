@@ -93,7 +93,9 @@ def _columns(name: str, runs: Sequence[Sequence[Prediction]]) -> Floats:
 
 
 def _row(row: Prediction, predicted: dict[str, float]) -> Prediction:
-    kept = {key: row[key] for key in ("id", "target", "speaker", "group", "system", "duration_s") if key in row}
+    kept: Prediction = {
+        key: row[key] for key in ("id", "target", "speaker", "group", "system", "duration_s") if key in row
+    }
     return {**kept, "predicted": {name: round(value, 6) for name, value in predicted.items()}}
 
 

@@ -1,8 +1,8 @@
 """Weak learners over several encoders, stacked without leaking folds (UTMOS, Saeki et al., 2022, section 2.3).
 
-A weak learner is a regressor of scikit-learn on the mean over time of one layer of one encoder. What the next stage reads
-of a training row is predicted out of fold, by weak learners that were fitted on the rows of other speakers. Stage 2 are
-the same regressors on those predictions, out of fold again, and stage 3 is a ridge regression on theirs.
+A weak learner is a regressor of scikit-learn on the mean over time of one layer of one encoder. What the next stage
+reads of a training row is predicted out of fold, by weak learners that were fitted on other speakers. Stage 2 are the
+same regressors on those predictions, out of fold again, and stage 3 is a ridge regression on theirs.
 
 Not as there: one data domain, and four regressors of their six (no LightGBM, no exact Gaussian process), whose options
 are fixed and not searched by Optuna.
@@ -97,16 +97,16 @@ def stacked(train: Rows, test: Rows, regressors: Sequence[str] = tuple(REGRESSOR
         if name not in REGRESSORS:
             raise ConfigError(f"There is no regressor named {name!r}. {did_you_mean(name, REGRESSORS)}")
     if np.ptp(train.targets) == 0:
-        raise LabelError(f"All {len(train.targets)} training rows have the number {train.targets[0]:g}; nothing to fit.")
+        raise LabelError(
+            f"All {len(train.targets)} training rows have the number {train.targets[0]:g}; nothing to fit."
+        )
     folds = folds_of(train.clusters)
     inputs = [_joined(rows.vectors) for rows in (train, test)]
     stack = _stack(_slices(train.vectors), regressors, folds).fit(inputs[0], train.targets)
     predicted: Floats = stack.predict(inputs[1])
     learners = {name: made.predict(inputs[1]) for name, made in stack.named_estimators_.items()}
     ours = regression_estimates(test.targets, predicted, test.clusters)["mae"]
-    theirs = {
-        name: regression_estimates(test.targets, said, test.clusters)["mae"] for name, said in learners.items()
-    }
+    theirs = {name: regression_estimates(test.targets, said, test.clusters)["mae"] for name, said in learners.items()}
     return Stacked(
         predicted,
         regression_metrics(test.targets, predicted, test.clusters),
@@ -126,7 +126,7 @@ def folds_of(clusters: Clusters) -> list[tuple[Ints, Ints]]:
 
 
 def _stack(slices: Mapping[str, slice], regressors: Sequence[str], folds: Sequence[tuple[Ints, Ints]]) -> Any:
-    """The three stages. scikit-learn fits a learner on each fold for what the next stage reads, and on all for later."""
+    """The three stages. A learner is fitted on each fold for what the next stage reads, and on all rows for others."""
     from sklearn.ensemble import StackingRegressor
 
     second = StackingRegressor(list(_scaled(regressors)), _ridge(), cv=folds)

@@ -24,8 +24,16 @@ from audiossl.training.interface import Interface
 from audiossl.training.task import Monitor, Prediction
 
 Chosen = Literal[
-    *("ccc", "pearson", "spearman", "rmse", "mae"),
-    *("system_ccc", "system_pearson", "system_spearman", "system_rmse", "system_mae"),
+    "ccc",
+    "pearson",
+    "spearman",
+    "rmse",
+    "mae",
+    "system_ccc",
+    "system_pearson",
+    "system_spearman",
+    "system_rmse",
+    "system_mae",
 ]
 
 
@@ -121,8 +129,7 @@ class UtteranceRegression(MultiTask):
 
 
 def _means(scores: TargetScores, found: Mapping[str, Metric]) -> dict[str, Metric]:
-    """Correlations averaged over columns. Those of systems, and of ranks, have no interval: nothing is left out one by one
-    for all columns alike."""
+    """Correlations averaged over columns. Those of ranks and of systems have no interval."""
     made = {**scores.mean("ccc", "ccc"), **scores.mean("pearson", "pearson")}
     for name in ("spearman", *(f"system_{each}" for each in CORRELATIONS)):
         values = [found[key].value for each in scores.known if (key := f"{each.head.name}.{name}") in found]

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import subprocess
 import sys
-import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,6 @@ import torch
 from toys.core import RATE_HZ, ROOT
 
 from audiossl.core.files import read_jsonl
-from audiossl.core.registry import DOWNSTREAMS
 from audiossl.core.types import Batch
 from audiossl.data.loader import collate
 from audiossl.data.manifests import read_manifest, write_manifests
@@ -32,28 +29,9 @@ EXAMPLE = ROOT / "examples" / "frame_regression"
 
 
 @pytest.fixture
-def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
-    """The example as an installed distribution, as its pyproject.toml says; yields its entry points."""
-    project = tomllib.loads((EXAMPLE / "pyproject.toml").read_text())["project"]
-    points = project["entry-points"]["audiossl.downstreams"]
-    info = tmp_path / "site" / "audiossl_frame_regression-0.1.0.dist-info"
-    info.mkdir(parents=True)
-    metadata = {
-        "Metadata-Version": "2.1",
-        "Name": project["name"],
-        "Version": "0.1.0",
-        "Summary": project["description"],
-    }
-    (info / "METADATA").write_text("".join(f"{key}: {value}\n" for key, value in metadata.items()))
-    lines = "".join(f"{name} = {target}\n" for name, target in points.items())
-    (info / "entry_points.txt").write_text(f"[audiossl.downstreams]\n{lines}")
-    monkeypatch.syspath_prepend(str(tmp_path / "site"))
-    monkeypatch.syspath_prepend(str(EXAMPLE))
-    importlib.invalidate_caches()
-    DOWNSTREAMS.__dict__.pop("_discovered", None)
-    yield points
-    DOWNSTREAMS.__dict__.pop("_discovered", None)
-    sys.modules.pop("frame_regression", None)
+def installed(install: Callable[[str], dict[str, str]]) -> dict[str, str]:
+    """The example as an installed distribution; its entry points."""
+    return install("frame_regression")
 
 
 @pytest.fixture

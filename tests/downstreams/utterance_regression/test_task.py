@@ -72,9 +72,8 @@ def test_targets_are_standardised_by_training_rows_and_predictions_are_not() -> 
     with torch.no_grad():
         for parameter in task.heads.parameters():
             parameter.zero_()
-    assert {row["predicted"]["noise_db"] for row in task.predict(batch)} == {round(float(np.mean(values)), 4)} or all(
-        row["predicted"]["noise_db"] == pytest.approx(np.mean(values), abs=1e-4) for row in task.predict(batch)
-    )
+    for row in task.predict(batch):
+        assert row["predicted"]["noise_db"] == pytest.approx(np.mean(values), abs=1e-4)
 
 
 def test_predictions_are_clipped_only_if_asked() -> None:
@@ -86,7 +85,7 @@ def test_predictions_are_clipped_only_if_asked() -> None:
     bound = toy_task(batch, label_fields=["khz"], least=0.0, most=3.0)
     bound.load_trainable_state(free.trainable_state())
     assert bound.predict(batch)[0]["predicted"]["khz"] == 3
-    assert float(bound.loss(batch).total) == pytest.approx(float(free.loss(batch).total))
+    assert float(bound.loss(batch).total.detach()) == pytest.approx(float(free.loss(batch).total.detach()))
     with pytest.raises(ConfigError, match="least=5 of khz must be below most=3"):
         toy_task(batch, label_fields=["khz"], least=5.0, most=3.0)
 
@@ -105,9 +104,11 @@ def test_columns_that_cannot_be_used() -> None:
     batch = target_batch(6)
     with pytest.raises(ConfigError, match="must name at least one column, and each of them once"):
         toy_task(batch, label_fields=["khz", "khz"])
-    with pytest.raises(LabelError, match=r"item-0' of training has in the field 'pitch' 'low', which is no finite number"):
+    with pytest.raises(
+        LabelError, match=r"item-0' of training has in the field 'pitch' 'low', which is no finite number"
+    ):
         toy_task(batch, label_fields=["pitch"])
-    with pytest.raises(LabelError, match="khz is 1 in all rows of dev"):
+    with pytest.raises(LabelError, match="apart by ccc: khz is 1 in all rows that have it"):
         toy_task(batch, label_fields=["khz"]).check_split([target_cut(0, khz="1")], "dev")
     toy_task(batch, label_fields=["khz"], monitor="mae").check_split([target_cut(0, khz="1")], "dev")
 
