@@ -196,8 +196,8 @@ def symptom_pages(encoders: Sequence[str], work: Path) -> list[str]:
     between = difference(multi[second].estimates, multi[first].estimates, ITEMS)
     return [
         "## Made speech: ten items and a severity",
-        f"{SUBJECTS['train']} training, {SUBJECTS['dev']} dev and {SUBJECTS['test']} test subjects, {SEGMENTS} segments "
-        f"of {SECONDS} s each; session level; UAR of items, CCC of the severity; intervals over test subjects.",
+        f"{SUBJECTS['train']} training, {SUBJECTS['dev']} dev and {SUBJECTS['test']} test subjects with {SEGMENTS} "
+        f"segments of {SECONDS} s. Sessions; UAR of items, CCC of the severity; intervals over test subjects.",
         table(header, lines),
         "Multi-task minus single-task, paired over subjects:",
         table(["encoder", "mean UAR of the items", "CCC of the severity"], gaps),

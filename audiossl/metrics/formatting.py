@@ -16,24 +16,29 @@ PERCENT = (
 
 
 def with_unit(name: str) -> str:
-    """A column or axis title.
+    """A column or axis title. What is before a full stop is whose figure it is.
 
-    >>> with_unit("accuracy"), with_unit("loss")
-    ('accuracy (%)', 'loss')
+    >>> with_unit("accuracy"), with_unit("loss"), with_unit("emotion.uar")
+    ('accuracy (%)', 'loss', 'emotion.uar (%)')
     """
-    return f"{name} (%)" if name in PERCENT else name
+    return f"{name} (%)" if is_percent(name) else name
+
+
+def is_percent(name: str) -> bool:
+    """Whether a figure is a share of 1 that is written as a percentage."""
+    return name.rpartition(".")[2] in PERCENT
 
 
 def scaled(name: str, value: float) -> float:
     """The value in the unit of `with_unit`."""
-    return 100 * value if name in PERCENT else value
+    return 100 * value if is_percent(name) else value
 
 
 def written(name: str, value: float | None) -> str:
     """A figure in the unit of `with_unit`, with one decimal (percent) or four significant digits."""
     if value is None:
         return ""
-    return f"{scaled(name, value):.1f}" if name in PERCENT else f"{value:.4g}"
+    return f"{scaled(name, value):.1f}" if is_percent(name) else f"{value:.4g}"
 
 
 def intervals_note(metrics: Mapping[str, Metric]) -> str:

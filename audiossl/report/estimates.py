@@ -111,7 +111,7 @@ def _scored_errors(rows: Sequence[Row], metric: str, cluster: str) -> Scored:
     if not units.sum():
         raise LabelError("no item has a unit to be wrong about")
     clusters = clusters_of_rows(rows, cluster)
-    measure = metric if metric in ("wer", "per") else "error rate"
+    measure = metric if metric in ("wer", "per") else str(rows[0].get("measure", "error rate"))
     return Scored(measure, ratio_estimate(wrong, units, clusters), clusters, wrong)
 
 

@@ -43,7 +43,8 @@ class Task(nn.Module, ABC):
     Predictions are JSON-able, with at least `id`: `predict` gives one for each item, `assemble` makes of those of a
     whole split what is stored. `score`, `facts`, `tables` and `figures` need nothing but them, so that a stored
     predictions.jsonl can be scored again without the model. Rows with `target` and `predicted` count as right or wrong
-    where runs are compared. Rows with `num_errors` and `num_units` (words, ...) count by their ratio. Rows of one
+    where runs are compared. Rows with `num_errors` and `num_units` (words, ...) count by their ratio, which `measure`
+    may name. Rows of one
     `group` (of one `speaker` where they have none) vary as a whole. An evaluation adds `audio` (path, start_s,
     duration_s) to rows that are named like an item.
     """
