@@ -32,12 +32,12 @@ def item_losses(kind: str, errors: Tensor, delta: float = 1.0) -> Tensor:
 
 
 def known_mean(values: Tensor, known: Tensor) -> Tensor:
-    """Mean of (B,) values where `known` (B,) bool. 0, without a gradient, where nothing is."""
+    """Mean of (B,) values where `known` (B,) is true. It is 0, without a gradient, where nothing is."""
     return torch.where(known, values, 0.0).sum() / known.sum().clamp(min=1)
 
 
 def concordance_loss(predicted: Tensor, targets: Tensor, known: Tensor) -> Tensor:
-    """1 - CCC of the known items of a batch (Lin, 1989; the loss of dimensional emotion, Trigeorgis et al., 2016).
+    """1 - CCC of the known items of a batch (Lin, 1989), as Trigeorgis et al. (2016) train emotions by it.
 
     It is a figure of the batch as a whole and no mean over items. One item, or equal numbers, give 1 with almost no
     gradient.

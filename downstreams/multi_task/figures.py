@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from audiossl.core.pictures import save_figure
 from audiossl.downstreams.multi_task.numbers import NumberHead
 from audiossl.downstreams.multi_task.scoring import Known, TargetScores
 from audiossl.downstreams.utterance_classification.figures import draw_confusion
+from audiossl.metrics.regression import system_means
 
 _MOST_PANELS = 12
 _MOST_CONFUSIONS = 4
@@ -53,12 +55,7 @@ def draw_scatter(numbers: Sequence[Known], path: Path) -> Path:
     return path
 
 
-def _draw_panel(axes: object, known: Known) -> None:
-    from matplotlib.axes import Axes
-
-    from audiossl.metrics.regression import system_means
-
-    assert isinstance(axes, Axes)
+def _draw_panel(axes: Any, known: Known) -> None:
     true, said = (np.array(each, dtype=np.float64) for each in (known.targets, known.predicted))
     both = np.concatenate([true, said])
     margin = 0.05 * float(np.ptp(both)) or 0.5

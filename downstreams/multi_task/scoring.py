@@ -102,7 +102,14 @@ def _known(head: TargetHead[Any], rows: Sequence[Prediction]) -> Known | None:
 
 
 def estimate_among(known: Known, figure: str, rows: Sequence[Prediction], clusters: Clusters) -> Estimate | None:
-    """A figure of one target, and what it is without each cluster of all rows. One that lacks it moves nothing."""
+    """A figure of one target, and what it is without each cluster of all rows. One that lacks it moves nothing.
+
+    known: the rows that have the target.
+    figure: its name.
+    rows: all of them.
+    clusters: of all rows.
+    None where the figure is undefined.
+    """
     place = np.array([row["target"].get(known.head.name) is not None for row in rows])
     members, of = np.unique(clusters.of[place], return_inverse=True)
     found = known.head.estimates(known.targets, known.predicted, Clusters(of, clusters.kind)).get(figure)

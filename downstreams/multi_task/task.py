@@ -146,7 +146,7 @@ class MultiTask(PooledDownstream):
         return {"targets": {head.name: head.facts() for head in self._heads}}
 
     def predict(self, batch: Batch) -> list[Prediction]:
-        """id, target and predicted (by name; what is not known is null), scores of labels, speaker and duration_s.
+        """id, target and predicted (by name), scores of labels, speaker and duration_s. What is not known is null.
 
         `num_errors` is how far the known targets are off, `num_units` how many there are.
         """

@@ -43,7 +43,7 @@ def test_it_is_listed_trained_evaluated_and_predicts(
 ) -> None:
     assert install("voice_profile") == {"voice_profile": "voice_profile:VoiceProfile"}
     listed = {card["name"]: card for card in json.loads(audiossl("list", "downstreams", "--json").out)}
-    assert listed["voice_profile"]["summary"].startswith("A task from outside audiossl with three targets")
+    assert listed["voice_profile"]["summary"].startswith("Emotion, sex and age at once")
     settings = [f"data.dir={voices}", "upstream=log_mel", "trainer.lr=0.01", "trainer.steps=120", "standardize=true"]
     out = train(experiment("downstream=voice_profile", *settings, "trainer.eval_every=60"), tmp_path / "run")
     done = audiossl("evaluate", out, "--json")

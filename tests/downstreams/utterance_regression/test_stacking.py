@@ -43,10 +43,10 @@ def test_no_speaker_is_on_both_sides_of_a_fold() -> None:
         assert not set(rows.clusters.of[train]) & set(rows.clusters.of[held])
 
 
-class Memory(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+class ByHeart(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     """Knows by heart whose vector had which number, and says 0 of anybody else. What leaks it would know."""
 
-    def fit(self, inputs: Any, targets: Any) -> Memory:
+    def fit(self, inputs: Any, targets: Any) -> ByHeart:
         self.known_ = {row.tobytes(): target for row, target in zip(inputs.round(6), targets, strict=True)}
         return self
 
@@ -62,13 +62,13 @@ def test_what_the_next_stage_reads_was_predicted_by_who_did_not_hear_the_speaker
     speakers = np.arange(60) % 10
     voices, worth = rng.standard_normal((10, 2)), rng.standard_normal(10)
     train = Rows({"voice": voices[speakers]}, worth[speakers], Clusters(speakers, "speaker"))
-    monkeypatch.setattr(stacking, "REGRESSORS", {"memory": Memory})
-    found = stacked(train, train, ["memory"])
+    monkeypatch.setattr(stacking, "REGRESSORS", {"heart": ByHeart})
+    found = stacked(train, train, ["heart"])
     assert np.ptp(found.predicted) < 0.5 * np.ptp(worth)
     for train_rows, held in folds_of(train.clusters):
-        made = Memory().fit(voices[speakers][train_rows], worth[speakers][train_rows])
+        made = ByHeart().fit(voices[speakers][train_rows], worth[speakers][train_rows])
         assert made.predict(voices[speakers][held]).tolist() == [0.0] * len(held)
-    assert found.learners["voice memory"]["mae"].value == pytest.approx(0, abs=1e-9)  # fitted on all, for new rows
+    assert found.learners["voice heart"]["mae"].value == pytest.approx(0, abs=1e-9)  # fitted on all, for new rows
 
 
 def test_what_cannot_be_stacked() -> None:
