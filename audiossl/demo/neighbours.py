@@ -21,9 +21,9 @@ from audiossl.data.reading import read_cut
 from audiossl.encoders.long_audio import longest_whole_s
 from audiossl.encoders.long_states import long_moments
 from audiossl.experiments.run import Run
-from audiossl.features.access import open_source
+from audiossl.features.access import open_states
 from audiossl.features.config import Form
-from audiossl.features.source import FeatureSource
+from audiossl.features.contract import StateSource
 from audiossl.metrics.clusters import Floats
 from audiossl.nn.pooling import MeanPooling
 
@@ -169,7 +169,7 @@ class Neighbours:
                     last = error
                 self._num_done += 1
         finally:
-            source.store.close()
+            source.close()
         if not vectors:
             raise AudioError(f"None of the training items can be read; the last of them: {last}")
         found = np.stack(vectors)
@@ -179,11 +179,11 @@ class Neighbours:
         self.items, self._vectors = kept, np.stack([_unit(vector - self._mean) for vector in found])
         self._ready = True
 
-    def _source(self) -> FeatureSource:
+    def _source(self) -> StateSource:
         """The entry of the cache that training has filled, where that is of the same form."""
         run, task = self.run, self.run.task
         known = run.fingerprint if task.upstream_is_frozen else ""
-        return open_source(
+        return open_states(
             task.upstream,
             known or fingerprint(task.upstream),
             run.config.cache,

@@ -32,6 +32,8 @@ class EncoderFile:
     """Fields of `FinetuneConfig`: which parameters trained."""
     up_to_layer: int | None = None
     """The last layer that was read in training; null for the last there is."""
+    depths: list[int | None] = field(default_factory=list)
+    """As `up_to_layer`, of each of several encoders; empty for one."""
     weights: str = ""
     """The safetensors file with what trained, relative to the folder."""
     prefix: str = ""

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from audiossl.core.errors import ConfigError, did_you_mean
+from audiossl.core.joined_names import positions_of
 from audiossl.core.ranges import Count, CountOrZero, NonNegative, Positive, ShareBelowOne, check_ranges
+from audiossl.encoders.joined import JoinedUpstream
 from audiossl.encoders.upstream import Upstream
 from audiossl.nn.parallel_adapter import ParallelAdapter
 
@@ -37,6 +39,8 @@ class FinetuneConfig:
     mode: Literal["none", "all", "top_k", "norm_and_bias", "lora"] = "none"
     """What trains: nothing ('none'), everything ('all'), the last `top_k` blocks ('top_k'), the affine maps of norms
     and all biases ('norm_and_bias'), or low-rank matrices beside linear layers of the blocks ('lora')."""
+    members: list[str] = field(default_factory=list)
+    """Of several upstreams, those that train, by name or by number from 1. The others stay frozen. Empty for all."""
     top_k: CountOrZero = 0
     """How many of the last blocks train with mode top_k, which needs at least 1."""
     lr: Positive | None = None
@@ -67,6 +71,11 @@ class FinetuneConfig:
                 f"finetune.adapter_width={self.adapter_width} adds what trains, and finetune.mode=none lets nothing "
                 f"train; set finetune.mode=all, for instance."
             )
+        if self.members and self.mode == "none":
+            raise ConfigError(
+                f"finetune.members={self.members} names what trains, and finetune.mode=none lets nothing train; set "
+                f"finetune.mode=all, for instance."
+            )
         if self.mode == "top_k" and self.top_k < 1:
             raise ConfigError(f"finetune.top_k={self.top_k}: finetune.mode=top_k needs at least 1 block.")
 
@@ -76,12 +85,21 @@ def make_trainable(upstream: Upstream, config: FinetuneConfig, up_to_layer: int 
 
     Where it names LoRA or adapters, they are added to the encoder.
 
-    up_to_layer: the last layer that is read, None for the last there is.
+    up_to_layer: the last layer that is read, None for the last there is. Of joined encoders, `depths` says it.
     Raises ConfigError where the upstream lacks what the mode needs.
     """
     upstream.requires_grad_(False)
     if config.mode == "none":
         return
+    if isinstance(upstream, JoinedUpstream):
+        for place in positions_of(config.members or upstream.names, upstream.names, key="finetune.members"):
+            make_trainable(upstream.parts[place], replace(config, members=[]), upstream.depths[place])
+        return
+    if config.members:
+        raise ConfigError(
+            f"finetune.members={config.members} chooses among several upstreams, and there is {upstream.display_name} "
+            f"alone; leave it out."
+        )
     if config.mode == "lora":
         _add_lora(upstream, config, _blocks_run(upstream, up_to_layer, config.mode))
     else:
@@ -100,6 +118,10 @@ def set_training_mode(upstream: Upstream, training: bool) -> None:
     """Training mode, but for a stem and blocks that are frozen, and for batch norms: their statistics stay."""
     upstream.train(training)
     if not training:
+        return
+    if isinstance(upstream, JoinedUpstream):
+        for part in upstream.parts:
+            set_training_mode(part, any(parameter.requires_grad for parameter in part.parameters()))
         return
     for part in (_stem(upstream), *getattr(upstream, "blocks", ())):
         if part is not None and not any(parameter.requires_grad for parameter in part.parameters()):

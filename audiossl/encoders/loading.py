@@ -12,6 +12,7 @@ from torch import Tensor
 from audiossl.core.cards import Card
 from audiossl.core.config import structured
 from audiossl.core.errors import AudiosslError, CheckpointError, ConfigError, first_line
+from audiossl.core.joined_names import names_in, options_of_parts, require_known
 from audiossl.core.registry import DOWNSTREAMS, UPSTREAMS, import_target
 from audiossl.core.tensors import config_of, fingerprint, load_strict, read_tensors
 from audiossl.encoders.building import build_upstream, passed_on, require_shapes
@@ -21,6 +22,7 @@ from audiossl.encoders.exported.loading import KINDS, load_exported
 from audiossl.encoders.finetuning import FinetuneConfig, make_trainable, merge_lora
 from audiossl.encoders.formats.loading import load_original
 from audiossl.encoders.hub import local_path, packaged_weights, published
+from audiossl.encoders.joined import JoinedUpstream
 from audiossl.encoders.listed import is_listed, require_whole
 from audiossl.encoders.naming import named_by, namer_of
 from audiossl.encoders.upstream import Upstream
@@ -43,7 +45,8 @@ def load_upstream(
     `hf:<repository or folder>`, `fairseq:<file>`, `s3prl:<file>`, `torchaudio:<bundle or file>`, `onnx:<file>`,
     `torchscript:<file>`. The options of the latter two are the fields of `audiossl.encoders.exported.config`. A
     repository is one of transformers, or an encoder or a run that `audiossl push` has sent. Downstreams add others,
-    such as `extractor:<run>` for the embedding of a run of speaker_verification (`Card.references`).
+    such as `extractor:<run>` for the embedding of a run of speaker_verification (`Card.references`). Several that are
+    written with " + " between them are joined (`audiossl.encoders.joined`): options of one are under its name.
     weights: 'pretrained', or 'random' for a baseline: the same architecture with parameters drawn afresh. Statistics of
     the training data, such as a global mean, stay.
     seed: of random weights.
@@ -58,6 +61,9 @@ def load_upstream(
     """
     if weights not in ("pretrained", "random"):
         raise ConfigError(f"weights={weights!r}: choose 'pretrained' or 'random'.")
+    if len(names_in(name)) > 1 and not Path(name).exists():
+        how = {"weights": weights, "seed": seed, "precision": precision, "engine": engine}
+        return _load_joined(name, {**how, **options})
     # A registered name goes before a file of that name.
     if name not in UPSTREAMS and (":" in name or Path(name).exists() or "/" in name):
         upstream = load_from_reference(name, options, random_init=weights == "random", seed=seed)
@@ -67,6 +73,15 @@ def load_upstream(
     if (precision, engine) == ("fp32", "eager"):
         return upstream
     return with_engine(upstream, engine, precision)
+
+
+def _load_joined(name: str, options: Mapping[str, Any]) -> JoinedUpstream:
+    """Several encoders as one. Raises ConfigError for those that do not go together, and for options of nobody."""
+    names, key = names_in(name), "upstream_options"
+    require_known(options, ("join", "weights", "seed", "precision", "engine"), names, key=key)
+    own = {option: value for option, value in options.items() if option != "join"}
+    parts = zip(names, options_of_parts(names, own, key=key), strict=True)
+    return JoinedUpstream([load_upstream(part, **given) for part, given in parts], options.get("join", "frames")).eval()
 
 
 def _load_named(name: str, options: Mapping[str, Any], *, random_init: bool, seed: int) -> Upstream:
@@ -252,10 +267,14 @@ def _as_trained(
     tensors, _ = read_tensors(folder / file.weights)
     state = {name.removeprefix(file.prefix): value for name, value in tensors.items() if name.startswith(file.prefix)}
     with torch.random.fork_rng(devices=[]):  # what LoRA draws is overwritten at once
+        if isinstance(upstream, JoinedUpstream):
+            upstream.read_to(file.depths or upstream.depths)
         make_trainable(upstream, structured(FinetuneConfig, file.finetune), file.up_to_layer)
     trained = {name: value for name, value in upstream.named_parameters() if value.requires_grad}
     expected = upstream.state_dict() if file.whole else trained
     load_strict(upstream, state, expected=expected, what=f"the encoder {file.upstream!r}, fine-tuned as {folder} says")
+    if isinstance(upstream, JoinedUpstream):  # whoever reads it next may read all layers
+        upstream.read_to([None] * len(upstream.parts))
     return merge_lora(upstream).requires_grad_(True)
 
 

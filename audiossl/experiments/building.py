@@ -31,7 +31,7 @@ from audiossl.encoders.upstream import Upstream
 from audiossl.experiments.cached_batches import SharedFeatures
 from audiossl.experiments.config import DataConfig, Experiment, PretrainExperiment
 from audiossl.training.downstream import Downstream
-from audiossl.training.interface import build_interface
+from audiossl.training.joined_interface import interface_for
 from audiossl.training.objective import Objective, load_objective
 from audiossl.training.task import Task
 
@@ -88,7 +88,7 @@ def build_downstream(config: Experiment, upstream: Upstream | None = None, *, fi
     task_config = structured(task_type.Config, config.task, where=f"task options of {config.downstream}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        interface = build_interface(config.interface, upstream.widths, config.interface_options)
+        interface = interface_for(upstream, config.interface, config.interface_options)
         task: Downstream = task_type(upstream, interface, task_config)
         if config.standardize:
             task.standardize()

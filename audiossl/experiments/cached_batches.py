@@ -21,9 +21,9 @@ from audiossl.data.loader import augmentations_of
 from audiossl.data.stream import StreamPlan
 from audiossl.experiments.config import Experiment
 from audiossl.experiments.feature_form import FormChoice, choose_form, why_not, why_not_pooled
-from audiossl.features.access import announcement, cached_batches, joint_survey, open_source
+from audiossl.features.access import announcement, cached_batches, open_states
 from audiossl.features.config import CacheConfig, FeaturesSetting, Form
-from audiossl.features.source import FeatureSource, Survey
+from audiossl.features.contract import StateSource, Survey, joint_survey
 from audiossl.training.config import TrainerConfig
 from audiossl.training.downstream import Downstream
 
@@ -47,7 +47,7 @@ class SharedFeatures:
     """
 
     form: Form
-    source: FeatureSource | None
+    source: StateSource | None
     cuts: Mapping[str, CutSet]
     data: LoaderConfig
     means: bool = False
@@ -104,19 +104,19 @@ class FeatureNeeds:
         def fits(form: Form) -> bool:
             source = self.open_source(form)
             missing = sum(source.survey(rows).missing_bytes for rows in splits)
-            source.store.close()
-            return missing <= source.store.budget.left
+            source.close()
+            return missing <= source.room
 
         return choose_form(self.asked, self.task, self.data, fits, self.cache.copies)
 
-    def open_source(self, form: Form, world: int = 1, beside: FeatureSource | None = None) -> FeatureSource:
+    def open_source(self, form: Form, world: int = 1, beside: StateSource | None = None) -> StateSource:
         """Hidden states of the layers that the task's interface reads.
 
         form: in which they are stored.
         world: processes that share the budget.
         beside: another source of the same run, which shares the budget too.
         """
-        return open_source(
+        return open_states(
             self.task.upstream,
             self.fingerprint,
             self.cache,
@@ -150,18 +150,18 @@ class FeatureNeeds:
             return None
         source = self.open_source(choice.form)
         survey = source.survey(cuts)
-        if survey.missing_bytes > source.store.budget.left:
-            source.store.close()
+        if survey.missing_bytes > source.room:
+            source.close()
             return None
         return self._one_pass(source, cuts, survey)
 
-    def _one_pass(self, source: FeatureSource, cuts: CutSet, survey: Survey) -> Iterator[Batch]:
+    def _one_pass(self, source: StateSource, cuts: CutSet, survey: Survey) -> Iterator[Batch]:
         try:
             source.extract(cuts, num_workers=self.data.num_workers, total_s=survey.missing_s)
             plan = StreamPlan.of(source.upstream, self.data)
             yield from cached_batches(source, cuts, plan, means=self.means and source.form == "frames")
         finally:
-            source.store.close()
+            source.close()
 
 
 def needs_of(config: Experiment, task: Downstream, fingerprint: str, form: Form | None) -> FeatureNeeds:
@@ -197,7 +197,7 @@ def open_features(
     # One process looks at what is missing and what fits, since the others might see another moment of the disk.
     found: list[Any] = [[each.choose_form([one.rows for one in passes]) for each in needs] if rank == 0 else None]
     choices: list[FormChoice] = broadcast_object_list(found)[0]
-    sources: dict[Any, FeatureSource] = {}
+    sources: dict[Any, StateSource] = {}
     features: list[SharedFeatures] = []
     for each, choice in zip(needs, choices, strict=True):
         key = choice.form, each.task.interface.layers_read
@@ -214,7 +214,7 @@ def open_features(
         yield features
     finally:
         for source in sources.values():
-            source.store.close()
+            source.close()
 
 
 class Pass(NamedTuple):
@@ -269,7 +269,7 @@ def _copy_change(needs: FeatureNeeds, rows: CutSet) -> CopyChange | None:
 
 
 def fill(
-    sources: Sequence[FeatureSource],
+    sources: Sequence[StateSource],
     passes: Sequence[Pass],
     data: LoaderConfig,
     accelerator: Accelerator,
@@ -296,7 +296,7 @@ def fill(
             first.extract(rows, share=(rank, world), num_workers=data.num_workers, total_s=total_s, others=others)
     accelerator.wait_for_everyone()
     for source in sources:
-        source.store.refresh()
+        source.refresh()
 
 
 def rows_used(rows: CutSet, data: LoaderConfig) -> CutSet:

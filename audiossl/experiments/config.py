@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from audiossl.core.config import merged_layers, parse_overrides, read_saved_yaml, read_yaml, structured, with_long_forms
 from audiossl.core.errors import ConfigError
-from audiossl.core.ranges import CountOrZero, NonNegative, Positive, Range, Seed, Share, check_ranges
+from audiossl.core.joined_names import SEPARATOR, names_in, with_joined_names
+from audiossl.core.ranges import CountOrZero, Seed, Share
 from audiossl.core.registry import DOWNSTREAMS, UPSTREAMS
 from audiossl.data.config import LoaderConfig
 from audiossl.data.folds import FoldsConfig
@@ -20,68 +20,12 @@ from audiossl.data.mixing import CORPUS, check_shares, read_mixed
 from audiossl.data.subsets import read_amount, subset
 from audiossl.encoders.encoder_file import has_encoder_file
 from audiossl.encoders.finetuning import FinetuneConfig
+from audiossl.experiments.sweeps.config import SweepConfig
 from audiossl.features.config import CacheConfig, FeaturesSetting
 from audiossl.training.config import DistillConfig, TrainerConfig
 
 if TYPE_CHECKING:
     from lhotse import CutSet
-
-_AXES = ("interface", "task", "lr", "seed")  # in the order in which they name a member
-
-
-@dataclass(frozen=True)
-class SweepConfig:
-    """Values to try. Each combination of those that are given is a member. None are given by default."""
-
-    lr: list[Positive] = field(default_factory=list)
-    """Values of trainer.lr. Empty for no sweep over it."""
-    seed: list[Seed] = field(default_factory=list)
-    """Values of seed. Empty for no sweep over it."""
-    interface: list[Any] = field(default_factory=list)
-    """Names of interfaces, or mappings such as {name: layer, index: 3} for one with options of its own beside
-    interface_options. Empty for no sweep over them."""
-    task: list[dict[str, Any]] = field(default_factory=list)
-    """Options of the head, as in [{pooling: mean}, {pooling: max}], over those of `task`. Empty for no such sweep."""
-    stack: Literal["auto", "off"] = "auto"
-    """'auto' computes small heads that differ in nothing but the learning rate as one, whose results then differ from
-    those of separate runs by rounding. 'off' lets them take turns, which is equal bit by bit."""
-    budget: NonNegative = 0.0
-    """How many full trainings all members may cost together: those that are behind on dev stop early. 0 for all to the
-    end."""
-    keep: Annotated[float, Range(above=0, below=1)] = 0.5
-    """Share of the members that go on at each comparison, where there is a budget."""
-
-    def __post_init__(self) -> None:
-        check_ranges(self, "sweep")
-        if self.budget and not self.axes:
-            raise ConfigError(
-                f"sweep.budget={self.budget:g} has no members to be spent on; give values such as "
-                f"sweep.lr=[1e-2,1e-3], or leave it out."
-            )
-        for choice in self.interface:
-            name = choice.get("name") if isinstance(choice, Mapping) else choice
-            if not isinstance(name, str):
-                raise ConfigError(
-                    f"sweep.interface has {choice!r}; write names, or mappings such as {{name: layer, index: 3}}."
-                )
-        for axis, values in self.axes.items():
-            for value in values:
-                if values.count(value) > 1:
-                    raise ConfigError(f"sweep.{axis} has {_text(value)} twice; leave one of them out.")
-
-    @property
-    def axes(self) -> dict[str, list[Any]]:
-        """What is swept over: the values by axis. Empty for no sweep."""
-        return {axis: list(values) for axis in _AXES if (values := getattr(self, axis))}
-
-    @property
-    def num_members(self) -> int:
-        """How many combinations there are. 1 where nothing is swept over."""
-        return math.prod(len(values) for values in self.axes.values())
-
-
-def _text(value: Any) -> str:
-    return "none" if value is None else str(value)
 
 
 @dataclass(frozen=True)
@@ -140,14 +84,18 @@ class Experiment:
     task: dict[str, Any] = field(default_factory=dict)
     """Options of the downstream, which `audiossl config DOWNSTREAM` lists."""
     upstream: str = "tera_mini"
-    """The encoder: a name of `audiossl list upstreams`, a path, a run, or <toolkit>:<file or repository>."""
+    """The encoder: a name of `audiossl list upstreams`, a path, a run, or <toolkit>:<file or repository>. Several are a
+    list, [hubert_base, log_mel], and are joined before the head."""
     upstream_options: dict[str, Any] = field(default_factory=dict)
     """Options of the encoder, which `audiossl config UPSTREAM` lists, and of how it is loaded: weights, seed,
-    precision, engine."""
+    precision, engine. Of several encoders those of one are under its name or number, and join says whether they are
+    joined frame by frame (frames, as by default) or as means over time (pooled)."""
     interface: str = "weighted_sum"
-    """What makes one sequence of the encoder's layers, by a name of `audiossl list interfaces`."""
+    """What makes one sequence of the encoder's layers, by a name of `audiossl list interfaces`. Of several encoders one
+    for all, or a list with one for each."""
     interface_options: dict[str, Any] = field(default_factory=dict)
-    """Options of the interface, which `audiossl config INTERFACE` lists."""
+    """Options of the interface, which `audiossl config INTERFACE` lists. Of several encoders those of one may be under
+    its name or number."""
     standardize: bool = True
     """Whether each dimension of each layer is brought to mean 0 and variance 1 by training rows, before the interface.
     False for layers as the encoder gives them."""
@@ -314,6 +262,7 @@ def experiment_of(layers: Sequence[Mapping[str, Any]], where: str) -> Experiment
     layers: of an `Experiment`.
     where: what an error calls them.
     """
+    layers = [with_joined_names(layer) for layer in layers]
     config = structured(Experiment, *layers, where=where)
     if not config.setting:
         return config
@@ -340,7 +289,9 @@ def inputs_of(config: Any) -> list[Path]:
     named += [str(path) for path in getattr(data, "mixed_paths", {}).values()]
     probed = getattr(config, "probe", None)
     taught = getattr(config, "distill", None)
-    named += [text for text in (config.upstream, getattr(config, "init", ""), probed.dir if probed else "") if text]
+    named += [
+        text for text in (*names_in(config.upstream), getattr(config, "init", ""), probed.dir if probed else "") if text
+    ]
     named += [text for text in (taught.teacher, taught.data) if text] if taught else []
     for options in ("upstream_options", "task", "interface_options", "objective_options"):
         named += _paths_among(getattr(config, options, {}))
@@ -361,21 +312,22 @@ def default_out(path: Path | None, config: Any) -> Path:
     name = f"{path.parent.name}-{path.stem}" if path else "experiment"
     if isinstance(config, PretrainExperiment):
         return Path("runs") / name / f"seed{config.seed}"
-    upstream = config.upstream.replace("/", "_").replace(":", "_")
+    upstream = config.upstream.replace(SEPARATOR, "+").replace("/", "_").replace(":", "_")
     finetuned = "" if config.finetune.mode == "none" else f"-{config.finetune.mode}"
     finetuned += "-distilled" if config.distill.teacher else ""
     last = "-".join(["sweep", *config.sweep.axes]) if config.sweep.axes else f"seed{config.seed}"
-    return Path("runs") / name / f"{upstream}-{config.interface}{finetuned}-{last}"
+    interface = config.interface.replace(SEPARATOR, "+")
+    return Path("runs") / name / f"{upstream}-{interface}{finetuned}-{last}"
 
 
 def read_settings(path: Path) -> dict[str, Any]:
     """A run's YAML as a config layer, `finetune: lora` and `folds: k:5` written out. Raises ConfigError."""
-    return with_long_forms(Experiment, read_saved_yaml(path))
+    return with_joined_names(with_long_forms(Experiment, read_saved_yaml(path)))
 
 
 def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
     """`key=value`s for a run, `finetune=lora` written out."""
-    return parse_overrides(pairs, Experiment)
+    return with_joined_names(parse_overrides(pairs, Experiment))
 
 
 def setting_names(downstream: str) -> list[str]:

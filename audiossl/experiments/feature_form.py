@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from audiossl.core.errors import ConfigError
 from audiossl.data.config import LoaderConfig
+from audiossl.encoders.joined import JoinedUpstream
 from audiossl.features.config import FeaturesSetting, Form
 from audiossl.training.downstream import Downstream
 
@@ -33,7 +34,7 @@ def choose_form(
     if asked == "off":
         return FormChoice("off", "as asked for")
     wrong = why_not(task, data, copies)
-    not_pooled = why_not_pooled(task)
+    not_pooled = why_not_pooled(task) or _why_no_means_alone(task)
     if asked != "auto":
         reason = wrong or (not_pooled if asked == "pooled" else "")
         if reason:
@@ -75,8 +76,21 @@ def why_not(task: Downstream, data: LoaderConfig, copies: int = 0) -> str:
 
 def why_not_pooled(task: Downstream) -> str:
     """Why the mean over time of each layer is not enough. '' where it is."""
+    if isinstance(task.upstream, JoinedUpstream) and task.upstream.join == "pooled":
+        return ""  # no head sees more
     if not task.interface.commutes_with_mean:
         return f"the interface ({type(task.interface).__name__}) is no affine function of the layers"
     if not task.commutes_with_mean:
         return f"the head ({type(task).__name__} as configured) needs more than the mean over time"
     return ""
+
+
+def _why_no_means_alone(task: Downstream) -> str:
+    """Why the mean of the joined frames is not that of each member's own. '' where it is, and for one encoder."""
+    upstream = task.upstream
+    if not isinstance(upstream, JoinedUpstream) or upstream.join == "pooled" or upstream.one_grid:
+        return ""
+    return (
+        f"the frames of {upstream.display_name} are not at the same times, and are joined before their mean is taken "
+        f"(upstream_options.join=pooled joins the means)"
+    )

@@ -282,6 +282,7 @@ def encoder_file_of(run: RunFolder, config: Experiment, task: Downstream, finger
         fingerprint=fingerprint,
         finetune=as_dict(config.finetune),
         up_to_layer=task.interface.up_to_layer,
+        depths=list(getattr(task.upstream, "depths", ())),
         weights=run.checkpoint(config.checkpoint).relative_to(run.path).as_posix(),
         prefix=f"{checkpoint_prefix(config.checkpoint)}upstream.",
         whole=task.stores_upstream,

@@ -13,7 +13,7 @@ from audiossl.core.types import Features
 from audiossl.encoders.upstream import Upstream
 from audiossl.experiments.cached_batches import fill, passes_of
 from audiossl.experiments.config import Experiment, PretrainExperiment
-from audiossl.features.access import open_source
+from audiossl.features.access import open_states
 from audiossl.training.objective import RowStates, Surroundings
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def surroundings_of(
     with ExitStack() as until_the_end:
 
         def keep_states(upstream: Upstream, layers: Sequence[int]) -> RowStates:
-            source = open_source(
+            source = open_states(
                 upstream,
                 fingerprint(upstream),
                 config.cache,
@@ -43,7 +43,7 @@ def surroundings_of(
                 device=accelerator.device,
                 world=accelerator.num_processes,
             )
-            until_the_end.callback(source.store.close)
+            until_the_end.callback(source.close)
             fill([source], passes_of(rows, config.data), config.data, accelerator, config.trainer)
 
             def states_of(cuts: Sequence[Cut]) -> Features:

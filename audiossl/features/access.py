@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from audiossl.core.errors import ConfigError
 from audiossl.core.files import cache_folder
+from audiossl.core.tensors import fingerprint as fingerprint_of
 from audiossl.core.types import Batch
 from audiossl.data.augmenting import CopyChange
 from audiossl.data.stream import BatchStream, StreamPlan
+from audiossl.encoders.joined import JoinedUpstream
 from audiossl.encoders.upstream import Upstream
 from audiossl.features.config import CacheConfig, Form
-from audiossl.features.identity import describe_entry
-from audiossl.features.source import FeatureSource, Survey
+from audiossl.features.contract import StateSource, Survey
+from audiossl.features.identity import describe_entry, key_of
+from audiossl.features.joined_source import JoinedSource
+from audiossl.features.source import FeatureSource
 from audiossl.features.store import Budget, Store
 
 if TYPE_CHECKING:
@@ -43,10 +47,10 @@ def open_source(
     precision: str = "fp32",
     device: torch.device | str | None = None,
     world: int = 1,
-    beside: FeatureSource | None = None,
+    beside: StateSource | None = None,
     change: CopyChange | None = None,
 ) -> FeatureSource:
-    """A source of hidden states of an upstream, with the entry of the cache that is its own.
+    """A source of hidden states of one upstream, with the entry of the cache that is its own.
 
     upstream: the frozen encoder.
     fingerprint: `audiossl.core.tensors.fingerprint(upstream)`.
@@ -58,38 +62,81 @@ def open_source(
     world: processes that share the budget.
     beside: another source in the same cache, which shares the budget too.
     change: makes the sound of marked copies. None where no row is one.
+    Raises ConfigError for joined encoders, whose hidden states are kept by each.
     """
-    chosen, dtype = tuple(layers), cache.dtype_of(form)
-    description = describe_entry(upstream, fingerprint, layers=chosen, form=form, dtype=dtype, precision=precision)
+    if isinstance(upstream, JoinedUpstream):
+        raise ConfigError(
+            f"{upstream.display_name} are several encoders, and this keeps those of one; name one of them."
+        )
+    how: dict[str, Any] = {"precision": precision, "device": device, "world": world, "change": change}
+    return _open_one(upstream, fingerprint, cache, form, tuple(layers), _sources_in(beside), **how)
+
+
+def open_states(
+    upstream: Upstream, fingerprint: str, cache: CacheConfig, form: Form, *, layers: Iterable[int], **how: Any
+) -> StateSource:
+    """As `open_source`, also of joined encoders, of which each has the entry that it has alone.
+
+    upstream, fingerprint, cache, form: as `open_source` takes them.
+    layers: the numbers of those that are kept, of a joined encoder among the layers of all.
+    how: what else `open_source` takes.
+    """
+    if not isinstance(upstream, JoinedUpstream):
+        return open_source(upstream, fingerprint, cache, form, layers=layers, **how)
+    used = _sources_in(how.pop("beside", None))
+    wanted = [upstream.places[layer] for layer in layers]
+    members: list[FeatureSource | None] = []
+    for number, part in enumerate(upstream.parts):
+        own = tuple(place.layer for place in wanted if place.member == number)
+        members.append(_open_one(part, fingerprint_of(part), cache, form, own, used, **how) if own else None)
+        used += [source for source in members[-1:] if source is not None]
+    return JoinedSource(upstream, members, form)
+
+
+def _open_one(
+    upstream: Upstream,
+    fingerprint: str,
+    cache: CacheConfig,
+    form: Form,
+    layers: tuple[int, ...],
+    used: Sequence[FeatureSource],
+    *,
+    precision: str = "fp32",
+    device: torch.device | str | None = None,
+    world: int = 1,
+    change: CopyChange | None = None,
+) -> FeatureSource:
+    """The source of one encoder, or that of the same entry among those that are `used` already."""
+    dtype = cache.dtype_of(form)
+    description = describe_entry(upstream, fingerprint, layers=layers, form=form, dtype=dtype, precision=precision)
+    found = next((one for one in used if one.store.key == key_of(description)), None)
+    if found is not None:
+        return found
     root = features_folder(cache)
     # Sources of one run draw on one budget, and look at each file once.
-    budget = beside.store.budget if beside else Budget(root, cache.max_gb, world)
-    store = Store(root, description, budget, note=upstream.name)
+    budget = used[0].store.budget if used else Budget(root, cache.max_gb, world)
     return FeatureSource(
         upstream,
-        store,
-        layers=chosen,
+        Store(root, description, budget, note=upstream.name),
+        layers=layers,
         form=form,
         dtype=dtype,
         precision=precision,
         device=device,
         batch_s=cache.batch_s,
-        utterances=beside.utterances if beside else None,
+        utterances=used[0].utterances if used else None,
         change=change,
     )
 
 
-def joint_survey(surveys: Sequence[Survey]) -> Survey:
-    """Of the same rows in several forms: the rows and seconds that any of them lacks, and the bytes of all."""
-    return surveys[0]._replace(
-        num_bytes=sum(survey.num_bytes for survey in surveys),
-        missing_rows=max(survey.missing_rows for survey in surveys),
-        missing_s=max(survey.missing_s for survey in surveys),
-        missing_bytes=sum(survey.missing_bytes for survey in surveys),
-    )
+def _sources_in(source: StateSource | None) -> list[FeatureSource]:
+    """The sources of single encoders that one is, or is made of."""
+    if isinstance(source, JoinedSource):
+        return list(source.sources)
+    return [source] if isinstance(source, FeatureSource) else []
 
 
-def cached_batches(source: FeatureSource, cuts: CutSet, plan: StreamPlan, *, means: bool = False) -> Iterator[Batch]:
+def cached_batches(source: StateSource, cuts: CutSet, plan: StreamPlan, *, means: bool = False) -> Iterator[Batch]:
     """The batches of `make_loader`, in its order, with hidden states instead of sound.
 
     source: gives hidden states, stored or computed.

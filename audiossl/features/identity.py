@@ -40,6 +40,7 @@ from audiossl.encoders.upstream import Upstream
 
 if TYPE_CHECKING:
     from lhotse.cut import Cut
+    from torch import Tensor
 
 FORMAT = 2  # 2: a file is known by its inode too, and a recording is encoded alone or in a batch of all rows
 _TICK_S = 0.05  # longer than a tick of the clock that file systems use
@@ -163,6 +164,11 @@ def utterance_of(cut: Cut) -> str | None:
         return None  # reading it will say what is wrong
     described = json.dumps([states, facts], sort_keys=True, default=repr)
     return hashlib.blake2b(described.encode(), digest_size=16).hexdigest()
+
+
+def sound_digest(sound: Tensor) -> str:
+    """A hash of samples (S,), in hexadecimal."""
+    return hashlib.blake2b(sound.contiguous().numpy().tobytes(), digest_size=16).hexdigest()
 
 
 class Utterances:

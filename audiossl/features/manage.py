@@ -14,7 +14,7 @@ import torch
 
 from audiossl.core.errors import AudiosslError, ConfigError
 from audiossl.data.reading import read_cut
-from audiossl.features.identity import FORMAT, code_version, utterance_of
+from audiossl.features.identity import FORMAT, code_version, sound_digest, utterance_of
 from audiossl.features.shards import (
     BAD_SUFFIX,
     SUFFIX,
@@ -25,7 +25,6 @@ from audiossl.features.shards import (
     quarantine,
     read_record,
 )
-from audiossl.features.source import sound_digest
 from audiossl.features.store import ENTRY_FILE, LOCK_FILE, bytes_below, exclusive_lock
 
 if TYPE_CHECKING:

@@ -5,7 +5,6 @@ What is read from the store and what is computed now is the same: the encoder's 
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -28,7 +27,8 @@ from audiossl.encoders.long_states import long_moments, long_states
 from audiossl.encoders.upstream import Upstream
 from audiossl.features.codec import Codec
 from audiossl.features.config import Form
-from audiossl.features.identity import Utterances
+from audiossl.features.contract import StateSource, Survey
+from audiossl.features.identity import Utterances, sound_digest
 from audiossl.features.store import Store
 from audiossl.nn.pooling import StatisticsPooling
 
@@ -37,17 +37,6 @@ if TYPE_CHECKING:
 
 
 _log = logging.getLogger(__name__)
-
-
-class Survey(NamedTuple):
-    """What a manifest needs in the cache, and how much of it is not there yet."""
-
-    num_rows: int
-    audio_s: float
-    num_bytes: int
-    missing_rows: int
-    missing_s: float
-    missing_bytes: int
 
 
 class _Item(NamedTuple):
@@ -103,6 +92,22 @@ class FeatureSource:
         self._change = change
         self._warned = False
 
+    @property
+    def keys(self) -> list[str]:
+        return [self.store.key]
+
+    @property
+    def room(self) -> int:
+        return self.store.budget.left
+
+    def refresh(self) -> None:
+        """Take notice of what other processes have stored."""
+        self.store.refresh()
+
+    def close(self) -> None:
+        """Finish what is being written. It can go on being read."""
+        self.store.close()
+
     def batches(self, stream: BatchStream, *, means: bool = False) -> Iterator[Batch]:
         """The stream's batches in their order, without sound.
 
@@ -144,7 +149,7 @@ class FeatureSource:
         share: tuple[int, int] = (0, 1),
         num_workers: int = 0,
         total_s: float | None = None,
-        others: Sequence[FeatureSource] = (),
+        others: Sequence[StateSource] = (),
     ) -> int:
         """Compute and store what is missing, the longest first. Ends early where nothing more can be stored.
 
@@ -158,7 +163,8 @@ class FeatureSource:
         others: sources of the same upstream, which store what they lack from the same run of it.
         Returns the number of rows that were computed.
         """
-        rows, num_computed, every = iter(cuts), 0, (self, *others)
+        rows, num_computed = iter(cuts), 0
+        every = [self, *(other for other in others if isinstance(other, FeatureSource))]
         last = max(max(source.layers) for source in every)
         try:
             with share_bar(total_s, shown=share[0] == 0) as progress:
@@ -390,8 +396,3 @@ def _check_exact(features: Features) -> None:
             "Hidden states of this upstream depend on the batch that a recording is in (padding=legacy), so they "
             "cannot be kept; set features=off."
         )
-
-
-def sound_digest(sound: Tensor) -> str:
-    """A hash of samples (S,), in hexadecimal."""
-    return hashlib.blake2b(sound.contiguous().numpy().tobytes(), digest_size=16).hexdigest()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any, ClassVar, Protocol, Self
 
@@ -18,6 +18,7 @@ from audiossl.data.config import LoaderConfig
 from audiossl.data.reading import place_of
 from audiossl.encoders.devices import device_of
 from audiossl.encoders.finetuning import FinetuneConfig, make_trainable, set_training_mode, without_adapters
+from audiossl.encoders.joined import JoinedUpstream
 from audiossl.encoders.layers import last_layer
 from audiossl.encoders.long_audio import longest_whole_s
 from audiossl.encoders.long_states import long_moments, long_states
@@ -25,6 +26,7 @@ from audiossl.encoders.upstream import Upstream
 from audiossl.nn.standardization import Standardization, Unit
 from audiossl.training.fusion import Fused
 from audiossl.training.interface import Interface
+from audiossl.training.joined_interface import JoinedInterface
 from audiossl.training.objective import Objective
 from audiossl.training.task import ParameterGroup, Prediction, Task
 
@@ -76,6 +78,8 @@ class Downstream(Task):
         It is to be called once, before an optimizer is built.
         Raises ConfigError for an upstream that lacks what the mode needs.
         """
+        if isinstance(self.upstream, JoinedUpstream) and isinstance(self.interface, JoinedInterface):
+            self.upstream.read_to(self.interface.depths)
         make_trainable(self.upstream, config, self.interface.up_to_layer)
         self.finetuning = config
         self.train(self.training)
@@ -307,7 +311,7 @@ class Downstream(Task):
         if interface.standardization is not None and interface.standardization.needs_fit:
             interface.standardization.fit(self._finite_features(batch) for batch in batches)
         if interface.needs_fit:
-            interface.fit(interface.standardized(self.features(batch)) for batch in batches)
+            interface.fit(_Standardized(self, batches))
 
     def _finite_features(self, batch: Batch) -> Features:
         features = self.features(batch)
@@ -365,6 +369,17 @@ class Downstream(Task):
     def _upstream_trains(self) -> bool:
         """Now, that is: not in the first `freeze_steps` steps."""
         return not (self.upstream_is_frozen or self._asleep)
+
+
+class _Standardized:
+    """Features of batches as an interface combines them, from the beginning whenever they are walked through."""
+
+    def __init__(self, task: Downstream, batches: Iterable[Batch]) -> None:
+        self._task, self._batches = task, batches
+
+    def __iter__(self) -> Iterator[Features]:
+        task = self._task
+        return (task.interface.standardized(task.features(batch)) for batch in self._batches)
 
 
 def _is_of_upstream(name: str) -> bool:

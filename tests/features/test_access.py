@@ -12,9 +12,9 @@ from toys.cache import encoder, source_in
 from audiossl.data.config import LoaderConfig
 from audiossl.data.loader import make_loader
 from audiossl.data.stream import StreamPlan
-from audiossl.features.access import announcement, cached_batches, features_folder, gigabytes, joint_survey
+from audiossl.features.access import announcement, cached_batches, features_folder, gigabytes
 from audiossl.features.config import CacheConfig
-from audiossl.features.source import Survey
+from audiossl.features.contract import Survey, joint_survey
 
 
 def test_the_folder_is_the_one_that_is_named_or_that_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -114,7 +114,15 @@ def require_onnx() -> None:
 
 
 def shortest_input(upstream: Upstream, num_frames: int = 2) -> int:
-    """The fewest samples that give so many frames. A graph is for two or more."""
+    """The fewest samples that give so many frames. A graph is for two or more.
+
+    Raises ConfigError for an encoder that never gives so many.
+    """
+    if getattr(upstream, "join", "") == "pooled":
+        raise ConfigError(
+            f"{upstream.display_name}, joined as means over time, gives one frame a recording, and a graph is traced "
+            f"with several; export a run with upstream_options.join=frames."
+        )
     samples = upstream.min_samples
     while upstream.num_frames(samples) < num_frames:
         samples += 1

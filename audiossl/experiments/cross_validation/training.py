@@ -25,7 +25,7 @@ from audiossl.data.manifests import manifests_beside, read_manifest, write_manif
 from audiossl.encoders.kept import load_identified
 from audiossl.encoders.upstream import Upstream
 from audiossl.experiments.building import build_downstream, check_rows, complete_config
-from audiossl.experiments.config import Experiment, SweepConfig, inputs_of
+from audiossl.experiments.config import Experiment, inputs_of
 from audiossl.experiments.cross_validation.run import (
     encoder_file_of_folds,
     fold_names,
@@ -34,6 +34,7 @@ from audiossl.experiments.cross_validation.run import (
 )
 from audiossl.experiments.folder import LayerWeights, RunFacts, RunFolder
 from audiossl.experiments.identity.keys import identity_facts
+from audiossl.experiments.sweeps.config import SweepConfig
 from audiossl.experiments.sweeps.members import members_of
 from audiossl.experiments.sweeps.record import is_sweep, read_sweep
 from audiossl.experiments.sweeps.training import check_budget, train_sweep

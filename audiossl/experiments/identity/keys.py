@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from audiossl.core.errors import ManifestError, first_line
+from audiossl.core.joined_names import names_in
 from audiossl.data.shard_members import ShardMember
 from audiossl.encoders.kept import Identified
 from audiossl.experiments.config import Experiment
@@ -70,7 +71,8 @@ def identity_of(config: Experiment, encoder: str, folder: Path, encoder_code: st
                 settings[name] = {"copies": config.cache.copies}  # the one of its settings that changes a result
         else:
             settings[name] = {key: value for key, value in settings[name].items() if key not in left_out}
-    interfaces = [config.interface, *(_name_of(each) for each in config.sweep.interface)]
+    chosen = [config.interface, *(_name_of(each) for each in config.sweep.interface)]
+    interfaces = [name for text in chosen for name in names_in(text)]
     return Identity(
         encoder=encoder,
         settings=settings,

@@ -15,8 +15,9 @@ import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from audiossl.core.errors import OutputError, TrainingError
+from audiossl.core.errors import CheckpointError, OutputError, TrainingError
 from audiossl.core.files import atomic_write, write_json
+from audiossl.core.joined_names import names_in
 from audiossl.core.outputs import check_out
 from audiossl.core.registry import UPSTREAMS
 from audiossl.core.tensors import fingerprint, read_tensors, write_tensors
@@ -148,8 +149,14 @@ def _write_encoder(source: RunFolder, folder: Path) -> SentEncoder:
     """
     config, facts = source.config(), source.facts
     options = config.upstream_options
-    if config.upstream in UPSTREAMS and without_files(options, facts.folder) == options:
+    names = names_in(config.upstream)
+    if all(name in UPSTREAMS for name in names) and without_files(options, facts.folder) == options:
         return SentEncoder(config.upstream, dict(options))
+    if len(names) > 1:
+        raise CheckpointError(
+            f"{source} joins {config.upstream}, and of several encoders only registered names without files can be "
+            f"sent; push each encoder, and train on hf:<owner>/<name>."
+        )
     plain = {key: value for key, value in options.items() if key not in _OF_LOADING}
     with named_by(source.path, paths=True):
         upstream = load_upstream(config.upstream, **plain)

@@ -24,8 +24,7 @@ from audiossl.experiments.cached_batches import FeatureNeeds, needs_of
 from audiossl.experiments.config import Experiment
 from audiossl.experiments.suites.encoders import encoder_kept_for
 from audiossl.experiments.sweeps.members import members_of
-from audiossl.features.access import joint_survey
-from audiossl.features.source import FeatureSource
+from audiossl.features.contract import StateSource, joint_survey
 
 MEASURED = 32  # recordings by which the norms of layers are measured
 
@@ -48,7 +47,7 @@ def extract_features(configs: Mapping[str, Any], share: Sequence[int], measure_n
         begin = time.monotonic()
         with sources_of(needs, cuts, best_device(), int(share[1])) as sources:
             found["audio_s"] += _fill(sources, cuts, (int(share[0]), int(share[1])))
-            found["entries"] += [source.store.key for source in sources]
+            found["entries"] += [key for source in sources for key in source.keys]
         found["seconds"] += time.monotonic() - begin
     if measure_norms:
         found["layer_norms"] = _layer_norms(encoder.upstream, first)
@@ -74,7 +73,7 @@ def needs_by_rows(
 @contextmanager
 def sources_of(
     needs: Iterable[FeatureNeeds], cuts: CutSet, device: torch.device, world: int = 1
-) -> Iterator[list[FeatureSource]]:
+) -> Iterator[list[StateSource]]:
     """A source of hidden states for each form and set of layers that is needed. None where the cache is off.
 
     needs: of the heads.
@@ -82,7 +81,7 @@ def sources_of(
     device: where the encoder runs.
     world: how many processes share the budget of the cache.
     """
-    sources: dict[Any, FeatureSource] = {}
+    sources: dict[Any, StateSource] = {}
     try:
         for each in needs:
             form = each.choose_form([cuts]).form
@@ -93,7 +92,7 @@ def sources_of(
         yield list(sources.values())
     finally:
         for source in sources.values():
-            source.store.close()
+            source.close()
 
 
 def _needs_of_heads(config: Experiment, upstream: Upstream, mark: str) -> Iterator[FeatureNeeds]:
@@ -106,7 +105,7 @@ def _needs_of_heads(config: Experiment, upstream: Upstream, mark: str) -> Iterat
         yield needs_of(own, task, mark, None)
 
 
-def _fill(sources: Sequence[FeatureSource], cuts: CutSet, share: tuple[int, int]) -> float:
+def _fill(sources: Sequence[StateSource], cuts: CutSet, share: tuple[int, int]) -> float:
     """Compute what is missing in a share of the rows. Returns about how many seconds of sound were encoded."""
     if not sources:
         return 0.0

@@ -30,8 +30,8 @@ from audiossl.experiments.suites.speeds import (
     rows_read,
     tried_encoder,
 )
-from audiossl.features.access import features_folder, gigabytes, joint_survey
-from audiossl.features.source import FeatureSource
+from audiossl.features.access import features_folder, gigabytes
+from audiossl.features.contract import StateSource, joint_survey
 from audiossl.features.store import bytes_below, free_bytes
 
 if TYPE_CHECKING:
@@ -233,9 +233,9 @@ class _Corpus:
         )
         return HeadCost(cell, folds, len(cuts), mean_s, reading)
 
-    def _unseen(self, source: FeatureSource, cuts: CutSet) -> Iterator[Cut]:
+    def _unseen(self, source: StateSource, cuts: CutSet) -> Iterator[Cut]:
         """Rows that no other cell has counted for the same entry of the cache."""
-        seen = self._seen.setdefault(source.store.key, set())
+        seen = self._seen.setdefault(" ".join(source.keys), set())
         for cut in cuts:
             if (utterance := source.utterances.of(cut)) not in seen:
                 seen.add(utterance)

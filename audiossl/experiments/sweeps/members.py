@@ -9,8 +9,9 @@ from itertools import product
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from audiossl.core.errors import ConfigError
+from audiossl.core.joined_names import SEPARATOR, names_in
 from audiossl.core.registry import INTERFACES
-from audiossl.experiments.config import SweepConfig, _text
+from audiossl.experiments.sweeps.config import SweepConfig, value_text
 
 if TYPE_CHECKING:
     from audiossl.experiments.config import Experiment
@@ -33,7 +34,8 @@ def members_of(config: Experiment) -> list[MemberPlan]:
     """One for each combination, the last axis (the seed) changing fastest. Raises UnknownNameError, ConfigError."""
     axes = config.sweep.axes
     for choice in config.sweep.interface:
-        INTERFACES.card(choice["name"] if isinstance(choice, Mapping) else choice)
+        for name in names_in(choice["name"] if isinstance(choice, Mapping) else choice):
+            INTERFACES.card(name)
     planned: list[MemberPlan] = []
     for combination in product(*axes.values()):
         values = dict(zip(axes, combination, strict=True))
@@ -81,7 +83,12 @@ def _part(axis: str, value: Any) -> str:
         return f"{axis}{value!r}"
     if axis == "interface":
         own = dict(value) if isinstance(value, Mapping) else {"name": value}
-        text = "_".join([str(own.pop("name")), *(f"{key}{_text(option)}" for key, option in own.items())])
+        text = "_".join(
+            [
+                str(own.pop("name")).replace(SEPARATOR, "+"),
+                *(f"{key}{value_text(option)}" for key, option in own.items()),
+            ]
+        )
     else:
-        text = "_".join(f"{key}_{_text(option)}" for key, option in value.items()) or "defaults"
+        text = "_".join(f"{key}_{value_text(option)}" for key, option in value.items()) or "defaults"
     return re.sub(r"[^\w.+-]+", "_", text).strip("_.")
