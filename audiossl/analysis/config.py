@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from audiossl.core.errors import ConfigError
-from audiossl.core.ranges import Count, Seed, check_ranges
+from audiossl.core.ranges import Count, NonNegative, Seed, check_ranges
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,13 @@ class ProbeOptions:
     """Also probe from so many training items of each class, for instance 1,5,10. Empty for no such probes."""
     draws: Count = 10
     """How often the examples of --shots are drawn."""
+    background_s: NonNegative = 0.0
+    """Also probe pieces of so many seconds between the calls: what is told from them is told from the recordings. 0 for
+    no such probe."""
+    calls: str = ""
+    """For --background-s, an annotation table of more calls, whose recordings lie below its folder."""
+    detection: bool = False
+    """Also detect each class against the rest (auroc, eer), and say how far classes lie apart in each layer."""
 
     def __post_init__(self) -> None:
         check_ranges(self)
@@ -48,6 +55,10 @@ class ProbeOptions:
         if self.losses and self.pooling == "factors":
             raise ConfigError("--gradients are those of the mean over time, not of factors; leave one of them out.")
 
+        if self.calls and not self.background_s:
+            raise ConfigError(f"--calls {self.calls} says what is no background; give --background-s too.")
+        if self.background_s and self.pooling == "factors":
+            raise ConfigError("--background-s is for means and deviations, not for --pooling factors.")
         _ = self.num_shots
 
     @property

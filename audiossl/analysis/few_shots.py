@@ -66,7 +66,13 @@ def check_shots(labels: Sequence[str], shots: Sequence[int]) -> None:
 
 
 def drawn_shots(labels: Sequence[str], shots: int, draw: int, seed: int = 0) -> Ints:
-    """Places of `shots` items of each class. With more shots the same items and others."""
+    """Places of items of each class. With more shots the same items and others.
+
+    labels: of all items.
+    shots: how many of each class.
+    draw: which draw it is.
+    seed: of all draws.
+    """
     chosen: list[int] = []
     for number, label in enumerate(sorted(set(labels))):
         places = [place for place, each in enumerate(labels) if each == label]

@@ -20,7 +20,9 @@ from audiossl.analysis.functionals import Functionals, Vectors
 from audiossl.core.errors import ConfigError, LabelError, did_you_mean
 from audiossl.core.terminal import progress
 from audiossl.core.types import Metric
-from audiossl.metrics.classification import classification_metrics
+from audiossl.metrics.classification import classification_metrics, classified_clusters
+from audiossl.metrics.clusters import Floats
+from audiossl.metrics.detection import detection_metrics
 
 
 class ProbeGrid(NamedTuple):
@@ -86,6 +88,7 @@ class ProbeResult(NamedTuple):
     setting, value: the name of the probe's setting, and the value that dev chose.
     dev, test: metrics by name.
     linear: what was fitted. None for the other probes.
+    classes: of each class against the rest on test, where that was asked for.
     """
 
     probe: str
@@ -95,6 +98,7 @@ class ProbeResult(NamedTuple):
     dev: dict[str, Metric]
     test: dict[str, Metric]
     linear: LinearProbe | None = None
+    classes: dict[str, dict[str, Metric]] = {}  # noqa: RUF012  never changed
 
 
 def _linear(value: float, seed: int) -> Any:
@@ -139,6 +143,7 @@ def _adaboost(value: float, seed: int) -> Any:
     return AdaBoostClassifier(n_estimators=int(value), random_state=seed)
 
 
+DETECTED = ("auroc", "eer")
 PROBES: dict[str, ProbeGrid] = {
     "linear": ProbeGrid("C", (1e-3, 1e-2, 1e-1, 1.0, 10.0), _linear),
     "knn": ProbeGrid("k", (25, 15, 9, 5, 3, 1), _knn),
@@ -167,6 +172,7 @@ def run_probes(
     metric: str = "uar",
     seed: int = 0,
     even: bool = False,
+    detection: bool = False,
 ) -> list[ProbeResult]:
     """Every probe on every layer.
 
@@ -175,6 +181,7 @@ def run_probes(
     metric: uar, accuracy or f1, by which dev chooses.
     seed: of the classifiers that draw anything.
     even: keep the proportions of columns, as of principal components, instead of standardising each.
+    detection: whether test has `auroc` and `eer` too, of each class against the rest by the scores of the probe.
     Returns the results in the order of the probes, then of the layers.
     Raises ConfigError for an unknown name, LabelError for a class that training lacks or for fewer than two classes.
     """
@@ -182,7 +189,8 @@ def run_probes(
     check_labels(splits)
     work = [(layer, name) for layer in splits["train"].layers for name in probes]
     found = [
-        _probe(name, layer, splits, metric, seed, even) for layer, name in progress(work, "Probing", total=len(work))
+        _probe(name, layer, splits, _Asked(metric, seed, even, detection))
+        for layer, name in progress(work, "Probing", total=len(work))
     ]
     return sorted(found, key=lambda row: (list(probes).index(row.probe), row.layer))
 
@@ -210,27 +218,50 @@ def check_labels(splits: Mapping[str, Functionals]) -> None:
             )
 
 
-def _probe(name: str, layer: int, splits: Mapping[str, Functionals], metric: str, seed: int, even: bool) -> ProbeResult:
+class _Asked(NamedTuple):
+    metric: str
+    seed: int
+    even: bool
+    detection: bool
+
+
+def _probe(name: str, layer: int, splits: Mapping[str, Functionals], asked: _Asked) -> ProbeResult:
     grid, train = PROBES[name], splits["train"]
-    scaling = Scaling.of(train.layers[layer], even=even)
+    scaling = Scaling.of(train.layers[layer], even=asked.even)
     vectors = {split: scaling.scaled(rows.layers[layer]) for split, rows in splits.items()}
     best: tuple[float, float, Any, dict[str, Metric]] | None = None
     for value in grid.values:
         if name == "knn" and value > len(train.labels):
             continue
-        model = grid.make(value, seed)
+        model = grid.make(value, asked.seed)
         with warnings.catch_warnings():
             # 200 epochs are the MLP's setting, not a failure to converge.
             warnings.simplefilter("ignore")
             model.fit(vectors["train"], train.labels)
         on_dev = _metrics(model, vectors["dev"], splits["dev"])
-        if best is None or on_dev[metric].value > best[0]:
-            best = (on_dev[metric].value, value, model, on_dev)
+        if best is None or on_dev[asked.metric].value > best[0]:
+            best = (on_dev[asked.metric].value, value, model, on_dev)
     assert best is not None
     _, value, model, on_dev = best
     on_test = _metrics(model, vectors["test"], splits["test"])
     linear = LinearProbe.of(model, scaling) if name == "linear" else None
-    return ProbeResult(name, layer, grid.setting, value, on_dev, on_test, linear)
+    made = ProbeResult(name, layer, grid.setting, value, on_dev, on_test, linear)
+    return _with_detection(made, model, vectors["test"], splits["test"]) if asked.detection else made
+
+
+def _with_detection(made: ProbeResult, model: Any, vectors: Vectors, rows: Functionals) -> ProbeResult:
+    clusters = classified_clusters(rows.labels, rows.clusters)
+    labels = [str(label) for label in model.classes_]
+    macro, classes = detection_metrics(rows.labels, class_scores(model, vectors), labels, clusters)
+    return made._replace(test={**made.test, **macro}, classes=classes)
+
+
+def class_scores(model: Any, vectors: Vectors) -> Floats:
+    """(N, C) scores of the classes of a classifier of scikit-learn: probabilities, or what it decides by."""
+    if hasattr(model, "predict_proba"):
+        return np.asarray(model.predict_proba(vectors), dtype=np.float64)
+    scores = np.asarray(model.decision_function(vectors), dtype=np.float64)
+    return scores if scores.ndim == 2 else np.stack([-scores, scores], axis=1)
 
 
 def _metrics(model: Any, vectors: Vectors, rows: Functionals) -> dict[str, Metric]:

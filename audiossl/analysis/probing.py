@@ -8,11 +8,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from audiossl.analysis.collapse import probe_background
 from audiossl.analysis.config import ProbeOptions
+from audiossl.analysis.distances import distances_as_json, layer_distances
 from audiossl.analysis.few_shots import check_shots, draw_shots, run_shots, shots_as_json, shots_markdown
 from audiossl.analysis.functionals import Functionals, collected, functionals_of
 from audiossl.analysis.gradients import attention_weight, joined_with_gradients
-from audiossl.analysis.probes import ProbeResult, best_layers, check_asked, check_labels, run_probes
+from audiossl.analysis.probes import DETECTED, ProbeResult, best_layers, check_asked, check_labels, run_probes
 from audiossl.core.errors import ConfigError
 from audiossl.core.files import atomic_write, write_json
 from audiossl.core.outputs import check_out
@@ -86,23 +88,58 @@ def probe_upstream(
     check_shots(splits["train"].labels, options.num_shots)
     encoded = time.perf_counter()
     chosen: Any = {"probes": options.probes.split(","), "metric": options.metric, "seed": options.seed}
-    found = run_probes(splits, **chosen)
+    how: Any = {"detection": options.detection}
+    found = run_probes(splits, **how, **chosen)
     if options.losses:
         joined = joined_with_gradients(encoder.upstream, cuts, splits, options.losses, seed=options.seed)
-        found += [row._replace(probe=f"{row.probe}+gradients") for row in run_probes(joined, **chosen, even=True)]
-    facts = {"upstream": name, "upstream_options": upstream_options, "upstream_fingerprint": encoder.fingerprint}
+        found += [
+            row._replace(probe=f"{row.probe}+gradients") for row in run_probes(joined, **how, **chosen, even=True)
+        ]
+    facts: dict[str, Any] = {
+        "upstream": name,
+        "upstream_options": upstream_options,
+        "upstream_fingerprint": encoder.fingerprint,
+    }
     facts |= _facts(options, splits, found)
-    chance, table = 1 / len(set(splits["train"].labels)), probes_markdown(found, options.metric)
-    if options.shots:
-        few = run_shots(splits, shots=options.num_shots, num_draws=options.draws, **chosen)
-        facts["shots"], table = shots_as_json(few), f"{table}\n\n{shots_markdown(few, options.metric)}"
-        draw_shots(few, options.metric, out / "shots.png", chance=chance)
+    further = _further(options, splits, found, out)
+    if options.background_s:
+        collapse = probe_background(cuts, lambda rows: _encoded(encoder, rows, options, cache), found, options)
+        further["background"] = Further(collapse.as_json(), collapse.markdown(options.metric))
+    facts |= {key: each.facts for key, each in further.items()}
+    table = "\n\n".join([probes_markdown(found, options.metric), *(each.table for each in further.values())])
     facts["seconds"] = {"encoding": round(encoded - began, 2), "probing": round(time.perf_counter() - encoded, 2)}
     write_json(out / "probes.json", facts)
     with atomic_write(out / "probes.md") as temporary:
         temporary.write_text(table + "\n", encoding="utf-8")
-    draw_curves(found, options.metric, out / "probes.png", chance=chance, title=name)
+    draw_curves(found, options.metric, out / "probes.png", chance=_chance(splits), title=name)
     return Probed(facts, found, encoder)
+
+
+class Further(NamedTuple):
+    """What was asked for beside the probes: for probes.json, and as Markdown."""
+
+    facts: Any
+    table: str
+
+
+def _further(
+    options: ProbeOptions, splits: Mapping[str, Functionals], found: Sequence[ProbeResult], out: Path
+) -> dict[str, Further]:
+    """What is made of the same vectors, by its name in probes.json."""
+    made = {}
+    if options.shots:
+        how: Any = {"num_draws": options.draws, "metric": options.metric, "seed": options.seed}
+        few = run_shots(splits, options.probes.split(","), options.num_shots, **how)
+        draw_shots(few, options.metric, out / "shots.png", chance=_chance(splits))
+        made["shots"] = Further(shots_as_json(few), shots_markdown(few, options.metric))
+    if options.detection:
+        distances = distances_as_json(layer_distances(splits["train"]))
+        made["distances"] = Further(distances, detection_markdown(found, options.metric, distances))
+    return made
+
+
+def _chance(splits: Mapping[str, Functionals]) -> float:
+    return 1 / len(set(splits["train"].labels))
 
 
 def _encoded(
@@ -180,6 +217,31 @@ def probes_markdown(found: Sequence[ProbeResult], metric: str) -> str:
     return "\n".join(["| " + " | ".join(line) + " |" for line in lines] + (["", note] if note else []))
 
 
+def detection_markdown(found: Sequence[ProbeResult], metric: str, distances: Sequence[Mapping[str, Any]]) -> str:
+    """A table of detection, each class against the rest: a line for each probe on the layer that dev chose.
+
+    found: the results of all probes on all layers.
+    metric: by which dev chooses.
+    distances: as probes.json has them.
+    """
+    lines = [["probe", "layer", "auroc (%)", "eer (%)"], ["---", "---:", "---:", "---:"]]
+    for probe, row in best_layers(found, metric).items():
+        figures = [
+            f"{written(name, row.test[name].value)} {interval_written(name, row.test[name])}" for name in DETECTED
+        ]
+        lines.append([probe, str(row.layer), *figures])
+    lines += [["", "", "", ""], ["distances", "layer", "KL (nats)", "Bhattacharyya (nats)"]]
+    for each in distances:
+        spans = [_span(each[name]) for name in ("kl", "bhattacharyya")]
+        lines.append(["of classes", str(each["layer"]), *spans])
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _span(metric: Mapping[str, Any]) -> str:
+    ends = "" if metric.get("low") is None else f" [{metric['low']:.3g}, {metric['high']:.3g}]"
+    return f"{metric['value']:.3g}{ends}"
+
+
 def draw_curves(found: Sequence[ProbeResult], metric: str, path: Path, *, chance: float, title: str = "") -> None:
     """Draw the test metric over the layers, a curve with intervals for each probe. A ring is the layer that dev chose.
 
@@ -252,6 +314,11 @@ def _facts(options: ProbeOptions, splits: Mapping[str, Functionals], found: Sequ
                 row.setting: row.value,
                 "dev": metrics_as_json(row.dev),
                 "test": metrics_as_json(row.test),
+                **(
+                    {"classes": {name: metrics_as_json(each) for name, each in row.classes.items()}}
+                    if row.classes
+                    else {}
+                ),
             }
             for row in found
         ],

@@ -15,6 +15,7 @@ import typer
 from audiossl.cli import (
     archive,
     cache,
+    callers,
     config,
     data,
     demo,
@@ -24,6 +25,7 @@ from audiossl.cli import (
     probing,
     push,
     recipes,
+    suggest,
     suite,
     units,
 )
@@ -247,10 +249,12 @@ def report(
 
 app.command()(demo.demo)
 app.command()(probing.probe)
+app.command()(callers.callers)
 app.command()(archive.index)
 app.command()(archive.search)
 app.command()(archive.cluster)
 app.command()(archive.novelty)
+app.command()(suggest.suggest)
 app.command()(fuse.fuse)
 
 

@@ -106,3 +106,21 @@ class ArchiveOptions:
                 f"--hop-s {self.hop_s:g} is longer than --window-s {self.window_s:g}, and sound between two windows "
                 f"would be left out; take a shorter hop."
             )
+
+
+@dataclass(frozen=True)
+class SuggestOptions(ArchiveOptions):
+    """What is suggested. Each is an option of `audiossl suggest`."""
+
+    num: Count = 50
+    """How many windows."""
+    by: str = "margin"
+    """Uncertainty: margin (of the two most probable classes), or entropy."""
+    pool: Count = 10
+    """They are chosen, as unlike each other as can be, of so many times as many that are most uncertain (1:
+    by uncertainty alone)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.by not in ("margin", "entropy"):
+            raise ConfigError(f"--by {self.by!r}: choose margin or entropy.")

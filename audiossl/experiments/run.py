@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from lhotse import CutSet
@@ -18,7 +18,7 @@ from audiossl.core.config import as_dict
 from audiossl.core.errors import ManifestError, OutputError
 from audiossl.core.files import write_json, write_jsonl
 from audiossl.core.outputs import check_out
-from audiossl.core.types import Metric, Table, metrics_as_json
+from audiossl.core.types import Batch, Metric, Table, metrics_as_json
 from audiossl.data.inputs import rows_of
 from audiossl.data.loader import make_loader
 from audiossl.data.reading import path_of
@@ -33,9 +33,18 @@ from audiossl.experiments.cached_batches import FeatureNeeds
 from audiossl.experiments.config import Experiment
 from audiossl.experiments.embedding_store import EmbeddingStore, items_named
 from audiossl.experiments.folder import RunFolder, checkpoint_prefix, now
+from audiossl.metrics.clusters import Floats
+from audiossl.nn.pooling import MeanPooling
 from audiossl.training.downstream import Downstream
 from audiossl.training.prediction import predict_all
 from audiossl.training.task import Monitor, Prediction
+
+
+class PredictedVector(NamedTuple):
+    """A prediction, and (D,) the mean over time of what the head reads."""
+
+    row: Prediction
+    vector: Floats
 
 
 @dataclass(frozen=True)
@@ -133,6 +142,22 @@ class Run:
             f"data.dir=FOLDER."
         )
 
+    def predict_with_vectors(self, cuts: CutSet) -> dict[str, PredictedVector]:
+        """The prediction of each row by its id, with the mean over time of what the head reads. The encoder runs once.
+
+        cuts: rows that are no longer than `longest_s` of the task.
+        """
+        made: dict[str, PredictedVector] = {}
+        pooling = MeanPooling(self.task.interface.width)
+        with torch.no_grad():
+            for batch in self._batches(cuts):
+                here = batch.to(self.device)
+                sequence, lengths = self.task.sequence(here)
+                vectors = pooling(sequence.float(), lengths).double().cpu().numpy()
+                for row, vector in zip(self.task.predict(here), vectors, strict=True):
+                    made[str(row["id"])] = PredictedVector(row, vector)
+        return made
+
     def _predict(self, cuts: CutSet, predict_whole: Callable[[CutSet], list[Prediction]]) -> list[Prediction]:
         """Long rows part by part, the others by `predict_whole`."""
         longest_s = self.task.longest_s
@@ -151,12 +176,15 @@ class Run:
         return predict_all(self.task, loader, self.device)
 
     def _from_cache(self, cuts: CutSet) -> list[Prediction]:
+        return predict_all(self.task, self._batches(cuts), self.device)
+
+    def _batches(self, cuts: CutSet) -> Iterable[Batch]:
         """From stored hidden states, where the cache has them or may have them."""
         config, form = self.config, RunFolder(self.folder).facts.features
         cache = config.data, config.cache, config.features
         needs = FeatureNeeds(self.task, self.fingerprint, *cache, form, device=self.device)
         batches = needs.evaluation_batches(cuts) if self.fingerprint and config.features != "off" else None
-        return self._encoded(cuts) if batches is None else predict_all(self.task, batches, self.device)
+        return make_loader(cuts, StreamPlan.of(self.task.upstream, config.data)) if batches is None else batches
 
 
 def check_evaluable(run: RunFolder, split: str) -> None:
