@@ -167,7 +167,7 @@ def from_audiofolder(
 def from_annotations(
     tables: Annotated[list[Path], typer.Argument(help="Tables of Raven, Audacity, CSV or RTTM.")],
     out_dir: Out,
-    rows: Annotated[str, typer.Option(help="calls (a row for each annotation) or windows (over whole recordings).")],
+    rows: Annotated[str, typer.Option(help="calls (a row each), windows (over whole recordings) or recordings.")],
     audio_root: Annotated[Path, typer.Option(help="What the tables' paths are relative to.")] = Path(),
     audio: Annotated[Optional[Path], typer.Option(help="The recording of a table that names none.")] = None,  # noqa: UP045
     kind: Annotated[str, typer.Option(help="raven, audacity, csv or rttm; default: told by the content.")] = "",
@@ -183,8 +183,8 @@ def from_annotations(
     from audiossl.core.errors import ConfigError, ManifestError
     from audiossl.data import annotated
 
-    if rows not in ("calls", "windows"):
-        raise ConfigError(f"--rows {rows}: choose calls or windows.")
+    if rows not in ("calls", "windows", "recordings"):
+        raise ConfigError(f"--rows {rows}: choose calls, windows or recordings.")
     _check(out_dir, *tables)
     found, silent = annotated.read_tables(
         tables,
@@ -203,6 +203,7 @@ def from_annotations(
         _write(annotated.cuts_of_calls(found, audio_root), out_dir)
         return
     windows = annotated.Windows(window_s, hop_s, min_overlap, short)  # type: ignore[arg-type]
+    windows = annotated.WHOLE if rows == "recordings" else windows
     others = annotated.recordings_below(audio_root) if all_recordings else []
     _write(annotated.cuts_of_windows(found, windows, [*silent.values(), *others], audio_root), out_dir)
 

@@ -80,6 +80,10 @@ class Windows:
         return sorted(found)
 
 
+# One window for each recording, with all of its calls.
+WHOLE = Windows(window_s=1e9, hop_s=1e9, short="keep")
+
+
 def read_tables(
     tables: Iterable[Path],
     *,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
@@ -27,6 +26,7 @@ def annotate(
     from audiossl.core.untrusted import json_text, printable
     from audiossl.data.annotations import KINDS
     from audiossl.data.inputs import cuts_of
+    from audiossl.downstreams.bioacoustics.places import table_places
     from audiossl.downstreams.bioacoustics.windows import BioacousticWindows
     from audiossl.experiments.loading import load_run
 
@@ -41,7 +41,7 @@ def annotate(
         raise ConfigError(f"--shortest-s {shortest_s:g} must be a number of seconds from 0.")
     thresholds = task.thresholds if threshold is None else threshold
     cuts = list(cuts_of(inputs))
-    places = _places(to, cuts, inputs, kind, overwrite)
+    places = table_places(to, cuts, inputs, kind, overwrite)
     summary = []
     for cut, place in zip(cuts, places, strict=True):
         summary.append({"recording": cut.id, "events": _annotate(task, cut, place, kind, thresholds, shortest_s)})
@@ -49,36 +49,6 @@ def annotate(
             print(printable(f"{cut.id}: {summary[-1]['events']} event(s) -> {place}"))
     if as_json:
         print(json_text(summary))
-
-
-def _places(to: Path, cuts: Sequence[Any], inputs: Sequence[str], kind: str, overwrite: bool) -> list[Path]:
-    """The table of each recording.
-
-    to: what the user named: one table, or a folder.
-    cuts: the recordings.
-    inputs: as the user named them.
-    kind: of the tables.
-    overwrite: whether a table that is there may be replaced.
-    Raises ConfigError, ManifestError and OutputError for what cannot or must not be written.
-    """
-    from audiossl.core.errors import ConfigError
-    from audiossl.core.outputs import check_new, check_out
-    from audiossl.core.untrusted import file_names
-    from audiossl.data.reading import path_of
-
-    read = [*inputs, *(path for cut in cuts if (path := path_of(cut)) is not None)]
-    if to.suffix:
-        if len(cuts) > 1:
-            raise ConfigError(f"--out {to} is one table and there are {len(cuts)} recordings; name a folder.")
-        check_new(to, read, overwrite=overwrite)
-        return [to]
-    check_out(to, "folder", read)
-    places = [
-        to / name for name in file_names([cut.id for cut in cuts], f".{kind}" if kind in ("csv", "rttm") else ".txt")
-    ]
-    for place in places:
-        check_new(place, overwrite=overwrite)
-    return places
 
 
 def _annotate(task: Any, cut: Any, place: Path, kind: Any, thresholds: Any, shortest_s: float) -> int:

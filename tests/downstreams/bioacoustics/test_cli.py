@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-from lhotse import MonoCut
 from toys.calls import RATE
 from typer.testing import CliRunner
 
 from audiossl.cli.main import add_commands_of_tasks, app
-from audiossl.core.errors import ConfigError, ManifestError, OutputError
+from audiossl.core.errors import ConfigError
 from audiossl.data.annotations import Annotation, read_annotations
 from audiossl.data.manifests import write_manifests
 from audiossl.data.sources import cuts_from_csv, cuts_from_files
-from audiossl.downstreams.bioacoustics.cli import _places
 from audiossl.downstreams.bioacoustics.windows import BioacousticWindows
 from audiossl.experiments.config import read_experiment
 from audiossl.experiments.loading import load_run
@@ -101,27 +98,3 @@ def test_annotate_needs_a_run_that_hears_windows(tmp_path: Path) -> None:
     add_commands_of_tasks()
     with pytest.raises(ConfigError, match="only one of bioacoustic_windows finds events"):
         CliRunner().invoke(app, ["annotate", str(run), "0.wav", "--out", "x.txt"], catch_exceptions=False)
-
-
-def test_tables_lie_where_the_user_said(
-    tmp_path: Path, row: Callable[..., MonoCut], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Ids of a manifest are no paths, and nothing that is there is replaced unless that is asked for."""
-    monkeypatch.chdir(tmp_path)
-    sound = tmp_path / "rec.wav"
-    sound.write_bytes(b"RIFF")
-    cuts = [row(name, 8000, path=sound) for name in ("../../x", "/tmp/abs", "b/c")]
-    out = Path("out/deep")
-    places = [out / name for name in ("x.txt", "tmp/abs.txt", "b/c.txt")]
-    assert _places(out, cuts, ["evil.jsonl"], "raven", False) == places
-    assert _places(Path("one.csv"), cuts[:1], ["rec.wav"], "csv", False) == [Path("one.csv")]
-    with pytest.raises(ManifestError, match=r"'x' and '\.\./x' would both be written as x\.csv"):
-        _places(out, [row("x", 8000), row("../x", 8000)], [], "csv", False)
-    for inputs in (["rec.wav"], ["manifest.jsonl"]):  # which the row names
-        with pytest.raises(OutputError, match=r"^rec\.wav is an input of this command"):
-            _places(Path("rec.wav"), cuts[:1], inputs, "raven", True)
-    places[0].parent.mkdir(parents=True)
-    places[0].write_text("by hand")
-    with pytest.raises(OutputError, match=r"x\.txt is there already; choose another --out, or replace it with --over"):
-        _places(out, cuts, [], "raven", False)
-    assert _places(out, cuts, [], "raven", True) == places
