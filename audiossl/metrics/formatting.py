@@ -11,6 +11,7 @@ FEW_CLUSTERS = 6  # below which an interval says next to nothing of others
 # Shares of 1, written as percentages; the order is the order of the columns.
 PERCENT = (
     *("accuracy", "ua", "wa", "uar", "f1", "map", "auroc", "eer"),
+    *("overlap_f1", "onset_f1", "segment_f1", "overlap_f1_micro", "onset_f1_micro", "segment_f1_micro"),
     *("wer", "cer", "per", "substitutions", "deletions", "insertions"),
 )
 

@@ -13,6 +13,7 @@ from audiossl.metrics.clusters import Clusters, clusters_of_rows
 from audiossl.metrics.jackknife import Difference, Estimate, difference_of, mean_of
 from audiossl.metrics.multilabel import multilabel_estimates
 from audiossl.metrics.ratios import ratio_estimate
+from audiossl.metrics.sound_events import EVENT_METRICS, event_estimates
 from audiossl.metrics.verification import sides_of, speakers_of, verification_estimates
 
 Row = dict[str, Any]
@@ -64,6 +65,8 @@ def scored(rows: Sequence[Row], metric: str, labels: Sequence[str] = (), cluster
     cluster: what a group of items is called.
     Raises LabelError where the metric is not defined on these rows. Its text is a clause without a full stop.
     """
+    if all(row.get("counts") is not None for row in rows):
+        return _scored_events(rows, metric, cluster)
     if all(row.get("num_errors") is not None for row in rows):
         return _scored_errors(rows, metric, cluster)
     if "predicted" not in rows[0]:
@@ -113,6 +116,15 @@ def _scored_errors(rows: Sequence[Row], metric: str, cluster: str) -> Scored:
     clusters = clusters_of_rows(rows, cluster)
     measure = metric if metric in ("wer", "per") else str(rows[0].get("measure", "error rate"))
     return Scored(measure, ratio_estimate(wrong, units, clusters), clusters, wrong)
+
+
+def _scored_events(rows: Sequence[Row], metric: str, cluster: str) -> Scored:
+    counts = np.array([row["counts"] for row in rows], dtype=np.int64)
+    if counts.ndim != 3 or not counts[..., 0].any():
+        raise LabelError("no item has an event")
+    clusters = clusters_of_rows(rows, cluster)
+    measure = metric if metric in EVENT_METRICS else EVENT_METRICS[0]
+    return Scored(measure, event_estimates(counts, clusters)[measure], clusters)
 
 
 def _scored_labels(rows: Sequence[Row], metric: str, cluster: str) -> Scored:

@@ -8,22 +8,41 @@ whole.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 from lhotse.cut import Cut
 from torch import Tensor
 
 from audiossl.downstreams.bioacoustic_events.decisions import EventRule, EventStream
+from audiossl.downstreams.bioacoustic_events.heads import EventHead
 from audiossl.downstreams.bioacoustics.events import Event
+from audiossl.downstreams.diarization.decisions import FrameClock
 from audiossl.encoders.long_audio import encode_long, fitting_chunks
+from audiossl.encoders.upstream import Upstream
 from audiossl.metrics.clusters import Floats
-
-if TYPE_CHECKING:
-    from audiossl.downstreams.bioacoustic_events.task import BioacousticEvents
+from audiossl.training.interface import Interface
 
 
-def detected(task: BioacousticEvents, cut: Cut, rules: Sequence[EventRule] | None = None) -> list[Event]:
+class Detector(Protocol):
+    """What detection reads of a task."""
+
+    @property
+    def upstream(self) -> Upstream: ...
+    @property
+    def interface(self) -> Interface: ...
+    @property
+    def head(self) -> EventHead: ...
+    @property
+    def clock(self) -> FrameClock: ...
+    @property
+    def labels(self) -> Sequence[str]: ...
+    @property
+    def rules(self) -> Sequence[EventRule]: ...
+    def written(self, logits: Tensor) -> Floats: ...
+
+
+def detected(task: Detector, cut: Cut, rules: Sequence[EventRule] | None = None) -> list[Event]:
     """The events of a recording in the order of time, in seconds from its start.
 
     task: in eval mode.
@@ -31,14 +50,14 @@ def detected(task: BioacousticEvents, cut: Cut, rules: Sequence[EventRule] | Non
     rules: how each class is decided. None for the task's own.
     Raises AudioError for a recording that cannot be read, or has no frame.
     """
-    stream = EventStream(task.config.labels, rules or task.rules, task.clock, float(cut.duration))
+    stream = EventStream(task.labels, rules or task.rules, task.clock, float(cut.duration))
     found: list[Event] = []
     for part in long_probabilities(task, cut):
         found += stream.add(part)
     return sorted([*found, *stream.end()])
 
 
-def long_probabilities(task: BioacousticEvents, cut: Cut) -> Iterator[Floats]:
+def long_probabilities(task: Detector, cut: Cut) -> Iterator[Floats]:
     """(t, C) of the frames of a recording, part by part, each frame once.
 
     task: in eval mode.
@@ -65,7 +84,7 @@ def long_probabilities(task: BioacousticEvents, cut: Cut) -> Iterator[Floats]:
             yield _decided(task, held)[before:]
 
 
-def _decided(task: BioacousticEvents, sequence: Tensor) -> Floats:
+def _decided(task: Detector, sequence: Tensor) -> Floats:
     """(t, D) -> (t, C) probabilities as predictions have them."""
     logits, _ = task.head(sequence[None], torch.tensor([len(sequence)], device=sequence.device))
     return task.written(logits[0])

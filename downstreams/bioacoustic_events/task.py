@@ -142,7 +142,7 @@ class BioacousticEvents(Downstream):
         made = np.zeros((len(cuts), num_frames, len(self.index)), dtype=np.float32)
         for cut, row, count in zip(cuts, made, lengths.tolist(), strict=True):
             times_s = self.clock.first_s + np.arange(count) * self.clock.step_s
-            row[:count] = labels_at(calls_of(cut), self.config.labels, times_s)
+            row[:count] = labels_at(calls_of(cut), self.labels, times_s)
         return torch.from_numpy(made)
 
     def outputs(self, sequence: Tensor, lengths: Tensor) -> dict[str, Tensor]:
@@ -150,8 +150,13 @@ class BioacousticEvents(Downstream):
         return {"probabilities": self.head(sequence, lengths)[0].sigmoid()}
 
     def output_facts(self) -> dict[str, Any]:
-        rules = {label: rule._asdict() for label, rule in zip(self.config.labels, self.rules, strict=True)}
-        return {**super().output_facts(), **self.clock._asdict(), "labels": list(self.config.labels), "rules": rules}
+        rules = {label: rule._asdict() for label, rule in zip(self.labels, self.rules, strict=True)}
+        return {**super().output_facts(), **self.clock._asdict(), "labels": self.labels, "rules": rules}
+
+    @property
+    def labels(self) -> list[str]:
+        """The C classes."""
+        return list(self.config.labels)
 
     @property
     def rules(self) -> list[EventRule]:
@@ -214,7 +219,7 @@ class BioacousticEvents(Downstream):
 
     def facts(self, predictions: Sequence[Prediction]) -> dict[str, Any]:
         """labels, those without an event, over which no mean is taken, what was scored, and how it was decided."""
-        labels, rows = list(self.config.labels), _counted_rows(predictions)
+        labels, rows = self.labels, _counted_rows(predictions)
         present = (
             np.array([row["counts"] for row in rows]).reshape(len(rows), len(labels), -1)[..., :1].sum(axis=(0, 2))
         )
@@ -232,7 +237,7 @@ class BioacousticEvents(Downstream):
     def tables(self, predictions: Sequence[Prediction]) -> list[Table]:
         """The classes, and the recordings with the most errors."""
         rows = _counted_rows(predictions)
-        return [class_table(rows, self.config.labels, self.facts(predictions)), worst_table(rows)] if rows else []
+        return [class_table(rows, self.labels, self.facts(predictions)), worst_table(rows)] if rows else []
 
     def columns(self, prediction: Prediction) -> dict[str, str]:
         events = prediction["predicted"]
@@ -243,7 +248,7 @@ class BioacousticEvents(Downstream):
     def figures(self, folder: Path, predictions: Sequence[Prediction]) -> dict[str, Path]:
         from audiossl.downstreams.bioacoustic_events.figures import draw_detections
 
-        return draw_detections(_counted_rows(predictions), self.config.labels, folder)
+        return draw_detections(_counted_rows(predictions), self.labels, folder)
 
     def _begin_with_shares(self) -> None:
         """Let every frame begin with the logit that the shares of training rows imply."""
@@ -280,14 +285,14 @@ class BioacousticEvents(Downstream):
     def _decided(self, row: Prediction) -> Prediction:
         """The row with the events that the rules make of its probabilities, and their counts."""
         probabilities, lasts_s = _array(row), row["duration_s"]
-        events = events_in(probabilities, self.config.labels, self.rules, self.clock, lasts_s)
+        events = events_in(probabilities, self.labels, self.rules, self.clock, lasts_s)
         return self._counted({**row, "predicted": [list(event) for event in events]})
 
     def _counted(self, row: Prediction) -> Prediction:
         if row["target"] is None:
             return row
         target, found = ([tuple(event[:3]) for event in row[name]] for name in ("target", "predicted"))
-        counts = event_counts(target, found, self.config.labels, self.config.scoring)
+        counts = event_counts(target, found, self.labels, self.config.scoring)
         hits = sum(each.overlap_hits for each in counts)
         errors = {"num_errors": len(target) + len(found) - 2 * hits, "num_units": len(target)}
         return {**row, "counts": [list(each) for each in counts], **errors}
@@ -300,7 +305,7 @@ class BioacousticEvents(Downstream):
             if not known:
                 return
             line = DevLine([DevRow(_array(row), row["duration_s"], _events(row)) for row in known], self.clock)
-            found = rules_by_events(line, self.config.labels, wanted, fixed, self.config.scoring.least_overlap)
+            found = rules_by_events(line, self.labels, wanted, fixed, self.config.scoring.least_overlap)
         else:
             known = [row for row in rows if row["heard"] is not None]
             if not known:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from audiossl.core.errors import ManifestError
-from audiossl.data.annotated import Windows, cuts_of_calls, cuts_of_windows, located
+from audiossl.data.annotated import WHOLE, Windows, cuts_of_calls, cuts_of_windows, located
 from audiossl.data.annotations import Annotation, read_annotations
 from audiossl.data.fields import read_field
 from audiossl.data.leaks import source_of
@@ -41,7 +41,7 @@ Rows = list[dict[str, str]]
 
 
 def prepare(folder: Path, out: Path) -> None:
-    """Write the manifests of all four tasks and say how many rows they have."""
+    """Write the manifests of all tasks and say how many rows they have."""
     rows = clips(folder)
     calls = [row for row in rows if row["species"] == "Taeniopygia guttata"]
     callers = {"all": calls_of(calls, folder)}
@@ -52,6 +52,8 @@ def prepare(folder: Path, out: Path) -> None:
     made = {"callers": callers, "birds": birds, "syllables": by_type}
     windows = cuts_of_windows(syllables, WINDOWS, root=folder)["all"]
     made["windows"] = split_cuts(windows, SHARES)
+    made["events"] = split_cuts(cuts_of_windows(syllables, WHOLE, root=folder)["all"], SHARES)
+    made["segments"] = split_cuts(cuts_of_windows(every_syllable(rows, folder), WHOLE, root=folder)["all"], SHARES)
     for task, splits in made.items():
         write_manifests(splits, out / task)
         print(f"{out / task}: {described(splits)}")
@@ -99,6 +101,16 @@ def syllables_of(rows: Rows, folder: Path) -> list[Annotation]:
         if counts[row.label] >= FEWEST
     ]
     return located(kept, root=folder)
+
+
+def every_syllable(rows: Rows, folder: Path) -> list[Annotation]:
+    """The syllables of all birds under one label, as letters mean something in one bird alone."""
+    recording = {row["path"]: (row["recording"], row["speaker"]) for row in rows}
+    found = []
+    for row in read_annotations(folder / "syllables.csv"):
+        tape, speaker = recording[row.path]
+        found.append(replace(row, label="syllable", fields={"recording": tape, "speaker": speaker}))
+    return located(found, root=folder)
 
 
 def few_of(cuts: CutSet) -> CutSet:

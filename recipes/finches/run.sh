@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Finches at 32 kHz: who calls, which syllable, which bird sings, what is heard when; an encoder of speech at 16 kHz in
+# Finches at 32 kHz: who calls, which syllable, which bird sings, what is heard when, where syllables begin and end; an encoder of speech at 16 kHz in
 # three ways beside spectral features.
 set -euo pipefail
 recipe=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 corpus=finches native_hz=32000
 encoder=tera_mini
 upstreams=(log_mel@time_expand fbank@time_expand $encoder@{resample,time_expand,band_split} $encoder@time_expand:random)
-tasks=(callers syllables syllables_few birds windows)
+tasks=(callers syllables syllables_few birds windows events segments)
 source "$recipe/../common.sh"
 
 # A small wav2vec 2.0; the published sizes take hours here.

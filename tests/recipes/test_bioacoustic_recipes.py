@@ -84,6 +84,17 @@ def test_finches_share_no_recording(finches: Path, tmp_path: Path) -> None:
     assert len(rows_of(out / "callers" / "all.jsonl.gz")) == 24
 
 
+def test_events_of_finches_are_whole_bouts_with_all_their_syllables(finches: Path, tmp_path: Path) -> None:
+    module = runpy.run_path(str(RECIPES / "finches" / "prepare.py"))
+    module["prepare"](finches, tmp_path / "out")
+    for task, num_bouts, labels in (("events", 20, {"a", "b"}), ("segments", 40, {"syllable"})):
+        rows = [row for split in SPLITS for row in rows_of(tmp_path / "out" / task / f"{split}.jsonl.gz")]
+        calls = [call for row in rows for call in row["supervisions"][0]["custom"]["calls"]]
+        assert len(rows) == num_bouts
+        assert {label for *_, label in calls} == labels
+        assert all(0 <= start < end <= 0.5 for start, end, _ in calls)
+
+
 def test_finches_without_their_table(tmp_path: Path) -> None:
     module = runpy.run_path(str(RECIPES / "finches" / "prepare.py"))
     with pytest.raises(ManifestError, match=r"There is no .*manifest\.csv"):

@@ -23,7 +23,6 @@ from audiossl.downstreams.bioacoustic_events.task import BioacousticEvents
 from audiossl.experiments.config import read_experiment
 from audiossl.experiments.start import train
 
-
 # The check assembles dev between two predictions, which must be decided alike.
 DECIDED = {"threshold": 0.5, "median_s": 0.05, "gap_s": 0.0, "shortest_s": 0.0}
 
