@@ -77,7 +77,8 @@ def main() -> None:
                 rows.append([f"{low // 1000} to {high // 1000} kHz", name])
                 rows[-1] += [figure(name, rate_hz, data, out) for rate_hz in RATES_HZ]
     header = ["where calls differ", "encoder", *(f"at {rate // 1000} kHz" for rate in RATES_HZ)]
-    note = f"UAR (%) of two classes, chance 50, linear probe, {arguments.calls // 3} test calls, 95 % intervals over calls."
+    note = f"UAR (%) of two classes (chance 50), linear probe, {arguments.calls // 3} test calls,"
+    note += " 95 % intervals over calls."
     publish(arguments, "Encoders at three rates", note, table(header, rows))
 
 
