@@ -35,8 +35,9 @@ def check_ending(out: Path) -> None:
 def write_predictions(out: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write what a task predicts.
 
-    out: a path that `check_ending` lets pass. JSON lines and tables have all, lists as JSON. Kaldi's text has an id and
-        `predicted` a line. RTTM has the turns of speakers that a task of diarisation predicts.
+    out: a path that `check_ending` lets pass. JSON lines and tables have all. In tables, lists are JSON, and what has
+        parts by name is a column for each, such as `predicted.age`. Kaldi's text has an id and `predicted` a line. RTTM
+        has the turns of speakers that a task of diarisation predicts.
     rows: with an `id` each.
     Raises ConfigError where Kaldi's text is asked for and ids have spaces, or the task predicts no text, and where RTTM
     is asked for and the task predicts no turns.
@@ -52,8 +53,9 @@ def write_predictions(out: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         with atomic_write(out) as temporary:
             temporary.write_text(text, encoding="utf-8")
         return
-    names = list(dict.fromkeys(["id", *(name for row in rows for name in row)]))
-    columns = {name: [_cell(row.get(name)) for row in rows] for name in names}
+    flat = [_flat(row) for row in rows]
+    names = list(dict.fromkeys(["id", *(name for row in flat for name in row)]))
+    columns = {name: [_cell(row.get(name)) for row in flat] for name in names}
     with atomic_write(out) as temporary:
         if out.suffix == ".csv":
             with open(temporary, "w", encoding="utf-8", newline="") as file:
@@ -70,6 +72,14 @@ def _turns(row: Mapping[str, Any]) -> list[Turn]:
         raise ConfigError(
             f"RTTM is for who speaks when, and {json_text(row)[:80]} has no turns; write a .jsonl file."
         ) from error
+
+
+def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The row, with a column for each part of what has parts by name."""
+    found: dict[str, Any] = {}
+    for name, value in row.items():
+        found |= {f"{name}.{key}": each for key, each in value.items()} if isinstance(value, Mapping) else {name: value}
+    return found
 
 
 def _cell(value: Any) -> Any:

@@ -94,7 +94,7 @@ class MultiTask(PooledDownstream):
         return cls.with_targets(config, {name: _completed(name, target, rows) for name, target in targets.items()})
 
     def check_cuts(self, cuts: Iterable[Cut], where: str) -> None:
-        """Raises LabelError for a value that no head can take, an empty column, and a row without any target."""
+        """Raises LabelError for a value that no head can take, and an empty column. Warns of rows without a target."""
         rows = list(cuts)
         known = [self._known(cut, where) for cut in rows]
         for head in self._heads:
@@ -102,10 +102,11 @@ class MultiTask(PooledDownstream):
                 raise _empty(head.name, _column(head.name, head.target), rows, where)
         lacking = [cut.id for cut, found in zip(rows, known, strict=True) if not found]
         if lacking:
-            raise LabelError(
-                f"{len(lacking)} of the {len(rows)} rows of {where} have none of the targets "
-                f"({', '.join(self.targets)}), the first is {lacking[0]!r}; fill one in, or drop them."
+            names = ", ".join(self.targets)
+            told = (
+                f"{len(lacking)} of the {len(rows)} rows of {where} have no target ({names}), the first is {lacking[0]}"
             )
+            _log.warning("Warning: %s; they count for nothing.", told)
 
     def check_split(self, cuts: Iterable[Cut], split: str) -> None:
         """Warns of numbers that are all the same in dev, where their correlations are undefined.

@@ -32,6 +32,14 @@ def test_tables_have_everything(tmp_path: Path) -> None:
     assert found[0] == {**ROWS[0], "events": json.dumps(ROWS[0]["events"]), "start_s": None}
 
 
+def test_parts_by_name_are_columns(tmp_path: Path) -> None:
+    rows = [{"id": "a", "predicted": {"age": 31.5, "sex": "F"}, "scores": {"sex": [0.9, 0.1]}, "target": None}]
+    write_predictions(tmp_path / "x.csv", rows)
+    with open(tmp_path / "x.csv", encoding="utf-8", newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert row == {"id": "a", "predicted.age": "31.5", "predicted.sex": "F", "scores.sex": "[0.9, 0.1]", "target": ""}
+
+
 def test_lines_of_json_and_of_kaldi(tmp_path: Path) -> None:
     write_predictions(tmp_path / "x.jsonl", ROWS)
     assert [json.loads(line) for line in (tmp_path / "x.jsonl").read_text(encoding="utf-8").splitlines()] == ROWS
