@@ -111,7 +111,7 @@ def test_rows_without_ratings_or_domain_train_by_their_mean() -> None:
     [
         ({"mos": "6"}, r"'item-0' of test has the score 6, which is outside of 1 to 5"),
         ({"mos": "3", "ratings": "anna=0"}, r"the score 0, which is outside of 1 to 5"),
-        ({"mos": "3", "ratings": "4|5"}, r"has '4' in the field 'ratings'; write who gave which score"),
+        ({"mos": "3", "ratings": "4|5"}, r"has '4' in the field 'ratings'; write who gave what"),
         ({"mos": "3", "ratings": "anna=good"}, r"in the field 'ratings' 'good', which is no finite number"),
         ({"mos": "3", "domain": "asr"}, r"is of the domain 'asr', of which no training row is"),
         ({"mos": "fine"}, r"field 'mos' 'fine', which is no finite number"),
