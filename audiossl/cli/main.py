@@ -157,6 +157,9 @@ def evaluate(
     split: Annotated[str, typer.Option(help="train, dev, test or another manifest of the data folder.")] = "test",
     checkpoint: Annotated[str, typer.Option(help="best, last or averaged; default: as configured.")] = "",
     overrides: EvaluationSettings = None,
+    keep_emissions: Annotated[
+        bool, typer.Option("--keep-emissions", help="Of asr: keep the scores of all steps, for `audiossl decode`.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Predict a split and score it (of a sweep: with the best by dev): writes predictions.jsonl and metrics.json."""
@@ -171,6 +174,8 @@ def evaluate(
         evaluate_sweep(run, split, checkpoint, overrides or [], as_json=as_json)
         return
     loaded = load_run(run, checkpoint, overrides=overrides or [])
+    if keep_emissions:
+        loaded.task.keep_emissions()
     metrics = loaded.evaluate(split)
     if as_json:
         print(json.dumps(metrics_as_json(metrics)))
@@ -283,8 +288,17 @@ def add_commands_of_tasks() -> None:
     known = {command.name for command in app.registered_commands}
     cards = [DOWNSTREAMS.card(name) for name in DOWNSTREAMS.names()]
     found = {name: address for card in cards for name, address in card.commands.items()}
+    groups = {group.name: group.typer_instance for group in app.registered_groups if group.typer_instance}
     for name in sorted(found.keys() - known):
-        app.command(name)(import_target(found[name]))
+        group, _, verb = name.rpartition(" ")  # "lm train" is the command train of the group lm
+        if not group:
+            app.command(name)(import_target(found[name]))
+            continue
+        if group not in groups:
+            groups[group] = typer.Typer(no_args_is_help=True)
+            app.add_typer(groups[group], name=group)
+        if verb not in {command.name for command in groups[group].registered_commands}:
+            groups[group].command(verb)(import_target(found[name]))
 
 
 def main() -> None:

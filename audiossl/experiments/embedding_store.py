@@ -1,4 +1,4 @@
-"""Embeddings that a run has made of a split, kept in its folder: RUN/embeddings/<split>.npz.
+"""Embeddings that a run has made of a split, kept in its folder: RUN/embeddings/<split>.npz, or RUN/emissions.
 
 They are of one state of the weights and of the rows, which the key says. A file with another key counts as none, so
 that a run that was trained on never answers with what it was before.
@@ -25,13 +25,14 @@ from audiossl.data.reading import path_of
 from audiossl.experiments.config import DataConfig
 from audiossl.training.task import Prediction
 
-FOLDER = "embeddings"
 MANIFEST_SUFFIXES = (".jsonl", ".jsonl.gz")
 _SUFFIX = ".npz"
 
 
 class EmbeddingStore:
     """The embeddings of a split in a run folder.
+
+    field: of a prediction, whose arrays are kept as numbers. The rest of it is text.
 
     folder: of the run.
     checkpoint: the file of the weights that make them.
@@ -40,11 +41,13 @@ class EmbeddingStore:
     parts_s: seconds of the parts that the rows are. None for whole items.
     """
 
+    folder, field = "embeddings", "embedding"
+
     def __init__(
         self, folder: Path, checkpoint: Path, name: str, cuts: Iterable[Cut], parts_s: float | None = None
     ) -> None:
         parts = "" if parts_s is None else f"-in-{parts_s:g}-s"
-        self.path = folder / FOLDER / f"{_file_name(name)}{parts}{_SUFFIX}"
+        self.path = folder / self.folder / f"{_file_name(name)}{parts}{_SUFFIX}"
         places = [(cut.id, path_of(cut), cut.start, cut.duration, read_field(cut, "speaker")) for cut in cuts]
         rows = json.dumps(sorted(places, key=str), ensure_ascii=False)
         self.key = hashlib.sha256(f"{file_sha256(checkpoint)}{rows}".encode()).hexdigest()
@@ -55,24 +58,47 @@ class EmbeddingStore:
             with np.load(self.path, allow_pickle=False) as stored:
                 if str(stored["key"]) != self.key:
                     return None
-                vectors, rows = stored["embeddings"].tolist(), json.loads(str(stored["rows"]))
+                vectors, rows = self._read(stored), json.loads(str(stored["rows"]))
         except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):  # missing, or damaged
             return None
         if len(vectors) != len(rows):
             return None
-        return [{**row, "embedding": vector} for row, vector in zip(rows, vectors, strict=True)]
+        return [{**row, self.field: vector} for row, vector in zip(rows, vectors, strict=True)]
 
     def write(self, rows: Sequence[Prediction]) -> None:
-        """Keep predictions, each with an `embedding`. Nothing is kept in a folder that cannot be written."""
+        """Keep predictions, each with the field. Nothing is kept in a folder that cannot be written."""
         if not os.access(self.path.parent.parent, os.W_OK):
             return
-        vectors = np.array([row["embedding"] for row in rows], dtype=np.float32)
-        others = [{key: value for key, value in row.items() if key != "embedding"} for row in rows]
+        others = [{key: value for key, value in row.items() if key != self.field} for row in rows]
         text = json.dumps(others, ensure_ascii=False)
-        stored: dict[str, Any] = {"key": self.key, "rows": text, "embeddings": vectors}
+        stored: dict[str, Any] = {"key": self.key, "rows": text, **self._written([row[self.field] for row in rows])}
         self.path.parent.mkdir(exist_ok=True)
         with atomic_write(self.path) as temporary, open(temporary, "wb") as file:
             np.savez(file, **stored)
+
+    def _read(self, stored: Any) -> Sequence[Any]:
+        """The arrays of the rows."""
+        vectors: list[Any] = stored["embeddings"].tolist()
+        return vectors
+
+    def _written(self, arrays: Sequence[Any]) -> dict[str, Any]:
+        """What is stored of them."""
+        return {"embeddings": np.array(arrays, dtype=np.float32)}
+
+
+class EmissionStore(EmbeddingStore):
+    """The logarithms of probabilities of all steps of a split: RUN/emissions/<split>.npz."""
+
+    folder, field = "emissions", "log_probs"
+
+    def _read(self, stored: Any) -> Sequence[Any]:
+        ends = np.cumsum(stored["steps"])
+        return np.split(stored["emissions"], ends[:-1]) if len(ends) else []
+
+    def _written(self, arrays: Sequence[Any]) -> dict[str, Any]:
+        steps = np.array([len(array) for array in arrays], dtype=np.int64)
+        whole = np.concatenate(arrays) if arrays else np.zeros((0, 0))
+        return {"emissions": whole.astype(np.float32), "steps": steps}
 
 
 def items_named(data: DataConfig, name: str, parts_s: float | None = None) -> CutSet:

@@ -31,7 +31,7 @@ from audiossl.encoders.naming import named_by
 from audiossl.experiments.building import build_downstream
 from audiossl.experiments.cached_batches import FeatureNeeds
 from audiossl.experiments.config import Experiment
-from audiossl.experiments.embedding_store import EmbeddingStore, items_named
+from audiossl.experiments.embedding_store import EmbeddingStore, EmissionStore, items_named
 from audiossl.experiments.folder import RunFolder, checkpoint_prefix, now
 from audiossl.metrics.clusters import Floats
 from audiossl.nn.pooling import MeanPooling
@@ -122,10 +122,12 @@ class Run:
         return rows
 
     def _store(self, name: str, cuts: CutSet, parts_s: float | None = None) -> EmbeddingStore | None:
-        """Where embeddings are kept. None where the task does not say so, or the weights have no file."""
-        if not (self.task.keeps_embeddings and self.checkpoint):
+        """Where embeddings or emissions are kept. None where the task keeps none, or the weights have no file."""
+        keeps = self.task.keeps_embeddings or self.task.keeps_emissions
+        if not (keeps and self.checkpoint):
             return None
-        return EmbeddingStore(self.folder, RunFolder(self.folder).checkpoint(self.checkpoint), name, cuts, parts_s)
+        kind = EmissionStore if self.task.keeps_emissions else EmbeddingStore
+        return kind(self.folder, RunFolder(self.folder).checkpoint(self.checkpoint), name, cuts, parts_s)
 
     def manifest(self, split: str) -> Path:
         """Where the rows of a split are.

@@ -53,12 +53,14 @@ class Downstream(Task):
     A subclass has a `Config` dataclass, builds its head in the constructor and reads `self.sequence(batch)`. It writes
     `complete`, for what only the training data can say, such as the list of labels.
     keeps_embeddings: predictions of items have an `embedding`, which an evaluation keeps in the run's folder.
+    keeps_emissions: they have `log_probs` (T, C), which an evaluation keeps likewise, after `keep_emissions`.
     reads_waveforms: it also reads `batch.wavs`, as a target for instance, which a feature cache does not have.
     stores_upstream: checkpoints hold all of the upstream, for more than what trains is not as it was loaded.
     """
 
     Config: ClassVar[type]
     keeps_embeddings: ClassVar[bool] = False
+    keeps_emissions = False
     reads_waveforms: ClassVar[bool] = False
 
     def __init__(self, upstream: Upstream, interface: Interface) -> None:
@@ -241,6 +243,13 @@ class Downstream(Task):
 
         rows_of: the predictions of the items of another split, or of a manifest.
         """
+
+    def keep_emissions(self) -> None:
+        """Let an evaluation keep the scores of all steps, by which it can be decoded again without the encoder.
+
+        Raises ConfigError for a task that has none.
+        """
+        raise ConfigError(f"{type(self).__name__} has no scores of steps to keep; runs of asr have.")
 
     def train(self, mode: bool = True) -> Self:
         self.training = mode

@@ -10,7 +10,11 @@ CARDS: tuple[Card, ...] = (
         "audiossl.downstreams.asr.task:Asr",
         "Speech or phone recognition with CTC: characters, word pieces, words or phones.",
         "Yang et al., SUPERB, 2021, arXiv:2105.01051",
-        commands={"align": "audiossl.downstreams.asr.cli:align"},
+        commands={
+            "align": "audiossl.downstreams.asr.cli:align",
+            "decode": "audiossl.downstreams.asr.search.cli:decode",
+            "lm train": "audiossl.downstreams.asr.search.cli:lm_train",
+        },
         toy={"head": {"projector_width": 16, "hidden": 8, "num_layers": 1}},
     ),
 )

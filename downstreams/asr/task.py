@@ -17,16 +17,16 @@ from audiossl.data.fields import read_field, rows_without
 from audiossl.data.reading import num_samples_of
 from audiossl.data.text import TextConfig, TextError, TextUnits, UnknownSymbolError, fit_units
 from audiossl.downstreams.asr.augmentation import SpecAugmentConfig, spec_augment
-from audiossl.downstreams.asr.decoding import Clock, best_path, merge, words_of
+from audiossl.downstreams.asr.decoding import Clock
 from audiossl.downstreams.asr.heads import CtcHead, HeadConfig, frames_joined
 from audiossl.downstreams.asr.long import Recogniser, long_log_probs
-from audiossl.downstreams.asr.tables import error_tables
+from audiossl.downstreams.asr.search.config import DecodingConfig
+from audiossl.downstreams.asr.search.decoder import Decoder
+from audiossl.downstreams.asr.transcripts import TranscriptJudge
 from audiossl.encoders.long_audio import fitting_chunks
 from audiossl.encoders.upstream import Upstream
-from audiossl.metrics.clusters import clusters_of_rows
-from audiossl.metrics.error_rate import Edits, count_edits, error_rates
 from audiossl.nn.alignment import steps_needed
-from audiossl.training.downstream import Downstream
+from audiossl.training.downstream import Downstream, RowsOf
 from audiossl.training.interface import Interface
 from audiossl.training.task import Monitor, Prediction
 
@@ -45,6 +45,8 @@ class AsrConfig:
     """From the sequence to a score for every unit."""
     spec_augment: SpecAugmentConfig = field(default_factory=SpecAugmentConfig)
     """Masks of the sequence in training."""
+    decoding: DecodingConfig = field(default_factory=DecodingConfig)
+    """How scores become text. It may be changed at any evaluation."""
     unknown_symbols: Literal["error", "count"] = "error"
     """What a symbol outside the units is in the transcripts that are scored: an 'error' that names it, or 'count', an
     error of the recogniser like any other. In training it is always the former."""
@@ -73,7 +75,10 @@ class AsrConfig:
 
 
 class Asr(Downstream):
-    """A head over units and the blank, trained with CTC, decoded by the best path."""
+    """A head over units and the blank, trained with CTC, decoded by the best path or by a search.
+
+    While training, dev is decoded by the best path, whatever the configuration says.
+    """
 
     Config = AsrConfig
     monitor = Monitor("wer", "min")
@@ -85,8 +90,9 @@ class Asr(Downstream):
             raise ConfigError(
                 "text.symbols: a recogniser needs units; `complete` takes them from training transcripts."
             )
-        if self.units.are_phones:
-            self.monitor = Monitor("per", "min")
+        self.judge, self.decoder = TranscriptJudge(self.units), Decoder(self.units, config.decoding)
+        self._best_path, self._emits, self._trains = Decoder(self.units, DecodingConfig()), False, False
+        self.monitor = self.judge.monitor
         joined = frames_joined(config.head.frame_s, upstream.frame_rate_hz)
         num_classes = 1 + len(self.units) + config.append_eos
         self.head = CtcHead(interface.width, num_classes, joined, config.head)
@@ -186,17 +192,15 @@ class Asr(Downstream):
         """An item each, as in `prediction`."""
         with torch.no_grad():
             log_probs, steps = self.head.log_probs(*self.sequence(batch))
-            classes, probabilities = best_path(log_probs)
         return [
-            self.prediction(cut, classes[item, :count], probabilities[item, :count])
+            self.prediction(cut, log_probs[item, :count])
             for item, (cut, count) in enumerate(zip(batch.cuts, steps.tolist(), strict=True))
         ]
 
     def predict_long(self, cut: Cut) -> Prediction:
         with torch.no_grad():
-            parts = [best_path(log_probs) for log_probs in self.long_log_probs(cut)]
-        classes, probabilities = (torch.cat(each) for each in zip(*parts, strict=True))
-        return self.prediction(cut, classes, probabilities)
+            log_probs = torch.cat([part.cpu() for part in self.long_log_probs(cut)])
+        return self.prediction(cut, log_probs)
 
     def long_log_probs(self, cut: Cut) -> Iterator[Tensor]:
         """(T_i, C) log probabilities of consecutive parts of a row."""
@@ -205,53 +209,56 @@ class Asr(Downstream):
         window_s = min(self.config.window_s, most_s)
         return long_log_probs(recogniser, cut, window_s, min(self.config.overlap_s, window_s / 2))
 
-    def prediction(self, cut: Cut, classes: Tensor, probabilities: Tensor) -> Prediction:
+    def prediction(self, cut: Cut, log_probs: Tensor) -> Prediction:
         """What the head says about an item.
 
         cut: the item's row.
-        classes: (T,) the most probable class of each step.
-        probabilities: (T,) of those.
+        log_probs: (T, C) of its steps.
         Returns id, target (None if the item has no transcript), predicted, words ([word, start_s, end_s, confidence]),
-        speaker and duration_s. With a target also num_units, num_errors and its parts, in words (or phones).
+        speaker and duration_s. With a target also num_units, num_errors and its parts, in words (or phones). A search
+        adds `acoustic` and `language`, and `nbest` where several texts are asked for. Where emissions are kept,
+        `log_probs` and `clock`, when steps are.
         """
         text = read_field(cut, self.config.text_field)
-        tokens = None if text is None else _named(cut, "the input", self.units.tokens, text)
-        clock = Clock.of(self.upstream, self.head.joined, float(cut.duration))
-        words = words_of(merge(classes, probabilities, len(self.units)), self.units, clock)
-        found = [word.text for word in words]
-        edits = None if tokens is None else count_edits(tokens, found)
-        return {
+        facts = {
             "id": cut.id,
-            "target": None if tokens is None else " ".join(tokens),
-            "predicted": " ".join(found),
-            **({} if edits is None else {"num_errors": edits.num_errors, **edits._asdict()}),
-            "words": [word.as_json() for word in words],
+            "target": None if text is None else " ".join(_named(cut, "the input", self.units.tokens, text)),
             "speaker": read_field(cut, "speaker"),
             "duration_s": round(float(cut.duration), 4),
         }
+        clock = Clock.of(self.upstream, self.head.joined, float(cut.duration))
+        emits = self._emits or self.keeps_emissions
+        row = (self._best_path if emits or self._trains else self.decoder)(log_probs, clock, facts)
+        return {**row, "log_probs": log_probs.float().cpu().numpy(), "clock": list(clock)} if emits else row
+
+    def prepare(self, rows_of: RowsOf) -> None:
+        """Let dev choose the weights of a search that has none."""
+        if self.decoder.weights is None:
+            self._emits = True
+            self.decoder.tune(rows_of("dev"))
+            self._emits = False
+
+    def keep_emissions(self) -> None:
+        self.keeps_emissions = True
+
+    def begin_step(self, step: int) -> None:
+        super().begin_step(step)
+        self._trains = True
+
+    def assemble(self, predictions: Sequence[Prediction], split: str) -> Sequence[Prediction]:
+        """The predictions without the emissions that an evaluation keeps, decoded as the configuration says."""
+        return [self.decoder.of_emissions(row) if "log_probs" in row else row for row in predictions]
 
     def score(self, predictions: Sequence[Prediction]) -> dict[str, Metric]:
         """wer (or per), its parts as shares of the reference units, and cer, over the items that have a target."""
-        known = [row for row in predictions if row["target"] is not None]
-        edits = [count_edits(row["target"].split(), row["predicted"].split()) for row in known]
-        if not sum(each.num_units for each in edits):
-            raise LabelError(f"None of the {len(predictions)} predictions has a target, so there is nothing to score.")
-        speakers = clusters_of_rows(known)
-        rates = error_rates(edits, speakers)
-        parts = {name: rates[name] for name in ("substitutions", "deletions", "insertions")}
-        if self.units.are_phones:
-            return {"per": rates["rate"], **parts}
-        letters = [count_edits(row["target"], row["predicted"]) for row in known]
-        return {"wer": rates["rate"], "cer": error_rates(letters, speakers)["rate"], **parts}
+        return self.judge.score(predictions)
 
     def facts(self, predictions: Sequence[Prediction]) -> dict[str, Any]:
-        """Counts over the split: units (words or phones), substitutions, deletions, insertions."""
-        rows = [Edits(*(row[name] for name in Edits._fields)) for row in predictions if row["target"] is not None]
-        counts = {name: sum(getattr(row, name) for row in rows) for name in Edits._fields}
-        return {"edits": {"unit": "phone" if self.units.are_phones else "word", **counts}}
+        """Counts over the split: units (words or phones), substitutions, deletions, insertions; how it was decoded."""
+        return TranscriptJudge(self.units, self.decoder.facts()).facts(predictions)
 
     def tables(self, predictions: Sequence[Prediction]) -> list[Table]:
-        return error_tables(predictions, "phone" if self.units.are_phones else "word")
+        return self.judge.tables(predictions)
 
     def columns(self, prediction: Prediction) -> dict[str, str]:
         return {"text": prediction["predicted"]}

@@ -1,0 +1,108 @@
+"""Emissions that are kept, decoded again without encoder and sound; models made on the command line; dev's choice."""
+
+from __future__ import annotations
+
+import csv
+import json
+import random
+import sys
+from pathlib import Path
+
+import pytest
+import soundfile
+from toys.asr import RATE, sentence, spell, spelling_asr, spoken_batch
+
+from audiossl.cli.main import main
+from audiossl.core.errors import ConfigError
+from audiossl.downstreams.asr.search.config import DecodingConfig
+from audiossl.downstreams.asr.search.decoder import Decoder
+from audiossl.downstreams.asr.task import Asr
+
+pytest.importorskip("flashlight.lib.text.decoder")
+
+
+def command(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
+    monkeypatch.setattr(sys, "argv", ["audiossl", *map(str, arguments)])
+    try:
+        main()
+    except SystemExit as stop:
+        if stop.code:
+            raise
+
+
+def test_evaluate_keeps_emissions_and_decode_needs_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rng = random.Random(1)
+    with open("table.csv", "w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["path", "transcript", "split", "speaker"])
+        for number in range(14):
+            text = sentence(rng)
+            soundfile.write(f"{number}.wav", spell(text)[0].numpy(), RATE, subtype="PCM_16")
+            table.writerow([f"{number}.wav", text, ("train", "dev", "test")[max(0, number - 7) // 3], f"s{number % 2}"])
+    command(monkeypatch, "data", "from-csv", "table.csv", "manifests")
+    options = ["task.head.hidden=8", "trainer.steps=30", "trainer.lr=0.02", "data.batch_size=4"]
+    Path("recipe.yaml").write_text("downstream: asr\nupstream: log_mel\ndata:\n  dir: manifests\n")
+    command(monkeypatch, "train", "recipe.yaml", "--out", "run", *options)
+    command(monkeypatch, "lm", "train", "manifests/train.jsonl.gz", "--run", "run", "--order", 2, "--out", "lm.arpa")
+    assert "n-grams by length" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        command(monkeypatch, "decode", "run")
+    assert "has no emissions of test by its best weights; make them: `audiossl evaluate" in capsys.readouterr().err
+    for split in ("dev", "test"):
+        command(monkeypatch, "evaluate", "run", "--split", split, "--keep-emissions")
+    rows = (tmp_path / "run" / "test" / "predictions.jsonl").read_text()
+    assert "log_probs" not in rows
+    for number in range(14):
+        Path(f"{number}.wav").unlink()
+    capsys.readouterr()
+    command(monkeypatch, "decode", "run", "task.decoding=best_path", "--json")
+    plain = json.loads(capsys.readouterr().out)
+    assert plain["minus_best_path"]["value"] == 0.0
+    again = [json.loads(line) for line in (tmp_path / "run" / "test" / "predictions.jsonl").read_text().splitlines()]
+    before = [json.loads(line) for line in rows.splitlines()]
+    assert [{**row, "audio": None} for row in again] == [{**row, "audio": None} for row in before]
+    command(monkeypatch, "decode", "run", "task.decoding.lm=lm.arpa", "task.decoding.nbest=2", "--json")
+    searched = json.loads(capsys.readouterr().out)
+    assert searched["decoding"]["chosen_on_dev"]["tried"] == 35
+    written = json.loads((tmp_path / "run" / "test" / "metrics.json").read_text())
+    assert written["decoding"] == searched["decoding"]
+    row = json.loads((tmp_path / "run" / "test" / "predictions.jsonl").read_text().splitlines()[0])
+    assert row["nbest"][0]["text"] == row["predicted"]
+    assert row["nbest"][0]["acoustic"] == row["acoustic"]
+    command(monkeypatch, "lm", "train", "manifests/train.jsonl.gz", "--run", "run", "--units", "--out", "units.arpa")
+    command(monkeypatch, "decode", "run", "task.decoding.lm=units.arpa", "task.decoding.lexicon=none")
+    assert "minus that of the best path" in capsys.readouterr().out
+
+
+def test_dev_chooses_weights_that_a_prediction_then_needs() -> None:
+    task = spelling_asr()
+    batch = spoken_batch(6, seed=3)
+    try:
+        task.keep_emissions()
+        rows = task.predict(batch)
+    finally:
+        task.keeps_emissions = False
+    searched = Decoder(task.units, DecodingConfig("beam"))
+    assert searched.weights is None
+    with pytest.raises(ConfigError, match="are what dev chooses"):
+        searched.of_emissions(rows[0])
+    searched.tune(rows)
+    assert searched.weights is not None
+    found = [searched.of_emissions(row) for row in rows]
+    assert [row["predicted"] for row in found] == [row["predicted"] for row in task.predict(batch)]
+    assert searched.facts()["chosen_on_dev"]["items"] == 6
+    with pytest.raises(ConfigError, match="dev has no transcript to choose"):
+        searched.tune([{**rows[0], "target": None}])
+
+
+def test_a_task_in_training_takes_the_best_path() -> None:
+    task = spelling_asr()
+    twin = Asr(task.upstream, task.interface, task.config)
+    twin.load_state_dict(task.state_dict())
+    twin.decoder = Decoder(task.units, DecodingConfig("beam"))
+    twin.begin_step(0)
+    batch = spoken_batch(2, seed=5)
+    assert twin.eval().predict(batch) == task.predict(batch)
