@@ -1,6 +1,6 @@
 """Ten symptoms and a severity from speech: single tasks against one multi-task head, and encoders against each other.
 
-    python -m benchmarks.symptoms --encoder log_mel --encoder tera_mini
+    python -m benchmarks.symptoms --write
     python -m benchmarks.symptoms --nemo --encoder tera_mini
 
 Acceptance of the individual-symptoms paper on sound that is made here (its interviews are private): voices of subjects
@@ -23,18 +23,35 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import soundfile
+import torch
 from lhotse import CutSet
 
-from audiossl import load_run, read_experiment, read_jsonl, train
+from audiossl import (
+    Batch,
+    CacheConfig,
+    MultiTask,
+    MultiTaskConfig,
+    Upstream,
+    fingerprint,
+    load_run,
+    load_upstream,
+    read_experiment,
+    read_manifest,
+    train,
+)
+from audiossl.core.config import structured
 from audiossl.core.types import Metric
 from audiossl.data.manifests import write_manifests
 from audiossl.data.sources import cuts_from_csv
 from audiossl.downstreams.multi_task.scoring import TargetScores, estimate_among
+from audiossl.features.access import open_states
 from audiossl.metrics.clusters import clusters_of
-from audiossl.metrics.jackknife import Difference, Estimate, difference_of, mean_of
+from audiossl.metrics.jackknife import Difference, Estimate, difference_of, mean_of, no_intervals
+from audiossl.training.joined_interface import interface_for
 from benchmarks.common import parser, publish, table
 
-RATE, SEGMENTS, SECONDS, SEED, STEPS = 16000, 4, 2.5, 0, 300
+RATE, SEGMENTS, SECONDS, SEED = 16000, 4, 2.5, 0
+STEPS, EVERY, LR = 300, 20, 3e-3
 SUBJECTS = {"train": 80, "dev": 30, "test": 60}
 ITEMS = tuple(f"item_{number}" for number in range(1, 11))
 TARGETS = (*ITEMS, "severity")
@@ -129,16 +146,50 @@ def trained(encoder: str, targets: Mapping[str, Any], out: Path, *settings: str)
     return load_run(out)
 
 
-def run(encoder: str, targets: Sequence[str], data: Path, out: Path) -> Sessions:
-    """Train and test some of the targets."""
-    kinds = {name: "number" if name == "severity" else "class" for name in targets}
-    loaded = trained(encoder, kinds, out, f"data.dir={data}")
-    loaded.evaluate("test")
+class Encoded(NamedTuple):
+    """An encoder, and the means over time of its layers for the rows of each split, as the feature cache keeps them."""
+
+    upstream: Upstream
+    batches: Mapping[str, Batch]
+
+
+def encoded(encoder: str, data: Path) -> Encoded:
+    """Each row once. encoder: one, or several with ' + ' between them."""
+    upstream = load_upstream(encoder)
+    layers = range(upstream.num_layers)
+    source = open_states(upstream, fingerprint(upstream), CacheConfig(), "pooled", layers=layers)
+    try:
+        rows = {split: list(read_manifest(data / f"{split}.jsonl.gz")) for split in SUBJECTS}
+        return Encoded(upstream, {split: source.batch(cuts) for split, cuts in rows.items()})
+    finally:
+        source.close()
+
+
+def run(found: Encoded, targets: Sequence[str]) -> Sessions:
+    """Train and test some of the targets with the head of `symptoms`, on means: the weights that are best on dev."""
+    kinds = {name: {"kind": "number" if name == "severity" else "class"} for name in targets}
+    config = MultiTask.complete(structured(MultiTaskConfig, {"targets": kinds}), found.batches["train"].cuts)
+    torch.manual_seed(SEED)
+    task = MultiTask(found.upstream, interface_for(found.upstream, "weighted_sum", {}), config)
+    task.standardize()
+    task.fit([found.batches["train"]])
+    optimizer = torch.optim.Adam([each for each in task.parameters() if each.requires_grad], lr=LR)
+    best, state = -1.0, task.trainable_state()
+    for step in range(1, STEPS + 1):
+        optimizer.zero_grad()
+        task.train().loss(found.batches["train"]).total.backward()
+        optimizer.step()
+        if step % EVERY == 0:
+            with no_intervals():
+                mean = task.eval().score(task.predict(found.batches["dev"]))["mean"].value
+            if mean > best:
+                best, state = mean, {name: value.clone() for name, value in task.trainable_state().items()}
+    task.load_trainable_state(state)
     sessions: dict[str, list[dict[str, Any]]] = {}
-    for row in read_jsonl(out / "test" / "predictions.jsonl"):
+    for row in task.eval().predict(found.batches["test"]):
         sessions.setdefault(row["speaker"], []).append(row)
-    rows = [loaded.task.ensemble(sessions[name]) for name in sorted(sessions)]
-    scores = TargetScores(list(loaded.task.heads), rows)
+    rows = [task.ensemble(sessions[name]) for name in sorted(sessions)]
+    scores = TargetScores(list(task.heads), rows)  # type: ignore[arg-type]
     return Sessions(_estimates(scores, rows), {**scores.by_target(), **scores.mean()})
 
 
@@ -170,16 +221,14 @@ def symptom_pages(encoders: Sequence[str], work: Path) -> list[str]:
     single: dict[str, Sessions] = {}
     multi: dict[str, Sessions] = {}
     for encoder in encoders:
-        name = Path(encoder).name
-        alone = [run(encoder, [target], data, work / "runs" / name / target) for target in TARGETS]
+        name, found = Path(encoder).name, encoded(encoder, data)
+        alone = [run(found, [target]) for target in TARGETS]
         single[name] = Sessions(
             {key: value for each in alone for key, value in each.estimates.items()},
             {key: value for each in alone for key, value in each.metrics.items()},
         )
-        multi[name] = run(encoder, TARGETS, data, work / "runs" / name / "multi")
-        print(
-            f"{name}: multi minus single {difference(multi[name].estimates, single[name].estimates, ITEMS)}", flush=True
-        )
+        multi[name] = run(found, TARGETS)
+        print(f"{name}: {difference(multi[name].estimates, single[name].estimates, ITEMS)}", flush=True)
     lines = []
     for target in TARGETS:
         key = f"{target}.{'ccc' if target == 'severity' else 'uar'}"
@@ -193,8 +242,16 @@ def symptom_pages(encoders: Sequence[str], work: Path) -> list[str]:
         ]
         for name in multi
     ]
-    first, second = next(iter(multi)), next(reversed(multi))
-    between = difference(multi[second].estimates, multi[first].estimates, ITEMS)
+    names = list(multi)
+    between = [
+        [
+            f"`{ours}` minus `{theirs}`",
+            difference(multi[ours].estimates, multi[theirs].estimates, ITEMS),
+            difference(multi[ours].estimates, multi[theirs].estimates, ["severity"]),
+        ]
+        for place, ours in enumerate(names)
+        for theirs in names[:place]
+    ]
     return [
         "## Made speech: ten items and a severity",
         f"{SUBJECTS['train']} training, {SUBJECTS['dev']} dev and {SUBJECTS['test']} test subjects with {SEGMENTS} "
@@ -202,7 +259,8 @@ def symptom_pages(encoders: Sequence[str], work: Path) -> list[str]:
         table(header, lines),
         "Multi-task minus single-task, paired over subjects:",
         table(["encoder", "mean UAR of the items", "CCC of the severity"], gaps),
-        f"`{second}` minus `{first}`, multi-task, mean UAR of the items: {between}.",
+        "Encoders, multi-task, paired over subjects:",
+        table(["encoders", "mean UAR of the items", "CCC of the severity"], between),
     ]
 
 
@@ -250,7 +308,10 @@ def main() -> None:
     arguments_of.add_argument("--nemo", action="store_true", help="nemo_mini instead of made speech")
     arguments = arguments_of.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        work, encoders = arguments.work or Path(temporary), arguments.encoder or ["log_mel", "tera_mini"]
+        work, encoders = (
+            arguments.work or Path(temporary),
+            arguments.encoder or ["log_mel", "tera_mini", "log_mel + tera_mini"],
+        )
         if arguments.nemo:
             pages = nemo_pages(encoders, arguments.data / "nemo_mini", work)
         else:

@@ -110,7 +110,7 @@ def estimate_among(known: Known, figure: str, rows: Sequence[Prediction], cluste
     clusters: of all rows.
     None where the figure is undefined.
     """
-    place = np.array([row["target"].get(known.head.name) is not None for row in rows])
+    place = np.array([(row["target"] or {}).get(known.head.name) is not None for row in rows])
     members, of = np.unique(clusters.of[place], return_inverse=True)
     found = known.head.estimates(known.targets, known.predicted, Clusters(of, clusters.kind)).get(figure)
     if found is None:
