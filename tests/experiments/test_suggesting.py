@@ -13,8 +13,9 @@ from audiossl.core.errors import ConfigError, ManifestError
 from audiossl.data.annotations import read_annotations, write_annotations
 from audiossl.data.archive import archive_windows
 from audiossl.data.config import SuggestOptions
+from audiossl.experiments.cross_validation.run import FoldedRun
 from audiossl.experiments.loading import load_run
-from audiossl.experiments.run import Run
+from audiossl.experiments.run import PredictedVector, Run
 from audiossl.experiments.suggesting import suggest
 
 OPTIONS = SuggestOptions(window_s=0.5, num=3)
@@ -66,3 +67,17 @@ def test_what_leaves_nothing_to_suggest_is_told(loaded: Run, archive: str, tmp_p
         suggest(loaded, [archive], OPTIONS, [tmp_path / "other.csv"])
     with pytest.raises(ConfigError, match="--by 'luck'"):
         SuggestOptions(by="luck")
+
+
+def test_runs_that_cannot_suggest_are_told(loaded: Run, archive: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = {f"{n}": PredictedVector({"id": str(n)}, np.zeros(2)) for n in range(4)}
+    monkeypatch.setattr(Run, "predict_with_vectors", lambda run, cuts: made)
+    whole = SuggestOptions(window_s=1.0, num=1)
+    with pytest.raises(ConfigError, match="predictions have no scores of classes"):
+        suggest(loaded, [archive], whole)
+    monkeypatch.setattr(type(loaded.task), "longest_s", 0.2)
+    with pytest.raises(ConfigError, match=r"--window-s 1: .* windows of at most 0.2 s; take --window-s 0.2"):
+        suggest(loaded, [archive], whole)
+    folds = FoldedRun(loaded.folder, loaded.config, loaded.task, loaded.device, folds={"a": loaded})
+    with pytest.raises(ConfigError, match="is a cross-validation"):
+        suggest(folds, [archive], whole)

@@ -120,11 +120,16 @@ class ArchiveIndex:
         """Vectors (M, D) of the encoder, as they are compared."""
         return unit(vectors - self.mean)
 
-    def encode(self, cuts: Any, cache: CacheConfig) -> Floats:
-        """(M, D) of rows as they are compared, by the encoder of the index. Raises ConfigError for another one."""
-        encoder = self.encoder()
-        vectors = window_vectors(encoder, cuts, self.facts.layer, str(self.facts.options["pool"]), cache)
-        return self.centred(vectors)
+    def encode(self, cuts: Any, cache: CacheConfig, encoder: Identified | None = None) -> Floats:
+        """(M, D) of rows as they are compared.
+
+        cuts: the rows.
+        cache: where vectors are kept.
+        encoder: that of the index, where it is loaded already.
+        Raises ConfigError for another one.
+        """
+        pool = str(self.facts.options["pool"])
+        return self.centred(window_vectors(encoder or self.encoder(), cuts, self.facts.layer, pool, cache))
 
     def encoder(self) -> Identified:
         """The encoder of the index. Raises ConfigError where what now has its name is another one."""

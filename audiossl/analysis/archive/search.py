@@ -93,12 +93,13 @@ def novelty_of(
             f"them than neighbours, of which there is at least 1."
         )
     asked = {name: index.facts.options[name] for name in ("window_s", "hop_s", "lower_rates")}
-    cuts = archive_windows(inputs, ArchiveOptions(**asked), index.encoder().upstream.sample_rate_hz)
+    encoder = index.encoder()
+    cuts = archive_windows(inputs, ArchiveOptions(**asked), encoder.upstream.sample_rate_hz)
     rows = list(cuts)
     if twice := repeated([cut.id for cut in rows]):
         raise ManifestError(f"Two windows have the id {twice!r}; give recordings ids of their own.")
     known = index.all_vectors()
-    distances = _mean_distances(index.encode(cuts, cache or CacheConfig()), known, neighbours)
+    distances = _mean_distances(index.encode(cuts, cache or CacheConfig(), encoder), known, neighbours)
     scale = np.sort(reference_distances(known, [window.recording for window in index.windows], neighbours))
     farther = 1 - np.searchsorted(scale, distances, side="right") / len(scale)
     return [
