@@ -14,20 +14,22 @@ from audiossl.cli.tables import add_row, console, new_table
 
 def fuse(
     runs: Annotated[
-        list[Path], typer.Argument(help="Two or more runs of one task, evaluated on dev and on the split.")
+        list[Path],
+        typer.Argument(help="Two or more runs of one task, evaluated on the split and, for --weights dev, on dev."),
     ],
-    split: Annotated[str, typer.Option(help="What the fusion is applied to. It is fitted on dev.")] = "test",
+    split: Annotated[str, typer.Option(help="What the fusion is applied to.")] = "test",
+    weights: Annotated[str, typer.Option(help="Weights of the runs: dev (fitted on it) or equal.")] = "dev",
     to: Annotated[
         Path | None, typer.Option("--out", help="Also write predictions and metrics below this folder.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Fuse the scores of several runs, fitted on dev, and compare the fusion with each of them."""
+    """Fuse the scores of several runs, with weights from dev or equal ones, and compare with each of them."""
     from audiossl.core.types import Metric
     from audiossl.experiments.fusing import fuse_runs, fused_as_json, write_fused
     from audiossl.metrics.formatting import cells_written
 
-    fused = fuse_runs(runs, split)
+    fused = fuse_runs(runs, split, weights)
     if to:
         write_fused(to, runs, split, fused)
     if as_json:

@@ -160,6 +160,7 @@ def evaluate(
     keep_emissions: Annotated[
         bool, typer.Option("--keep-emissions", help="Of asr: keep the scores of all steps, for `audiossl decode`.")
     ] = False,
+    members: Annotated[bool, typer.Option("--members", help="Of a sweep: every member, beside the first.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Predict a split and score it (of a sweep: with the best by dev): writes predictions.jsonl and metrics.json."""
@@ -168,6 +169,11 @@ def evaluate(
     from audiossl.experiments.sweeps.record import is_sweep
     from audiossl.metrics.formatting import cells_written, intervals_note
 
+    if members:
+        from audiossl.cli.sweep import evaluate_all
+
+        evaluate_all(run, split, checkpoint, overrides or [], as_json=as_json)
+        return
     if is_sweep(run):
         from audiossl.cli.sweep import evaluate_sweep
 

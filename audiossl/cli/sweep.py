@@ -11,9 +11,12 @@ from typing import Any
 from audiossl.cli.tables import add_row, console, new_table
 from audiossl.core.types import Metric, metrics_as_json
 from audiossl.core.untrusted import shown
+from audiossl.experiments.cross_validation.members import MemberResult, evaluate_members
 from audiossl.experiments.loading import load_run
 from audiossl.experiments.sweeps.record import MemberRecord, SweepRecord, read_sweep, runs_of
-from audiossl.metrics.formatting import cells_written, intervals_note, with_unit, written
+from audiossl.metrics.formatting import cells_written, interval_written, intervals_note, with_unit, written
+from audiossl.metrics.jackknife import Difference
+from audiossl.report.estimates import paired, scored_together
 
 
 def evaluate_sweep(folder: Path, split: str, checkpoint: str, overrides: Sequence[str], *, as_json: bool) -> None:
@@ -40,6 +43,57 @@ def evaluate_sweep(folder: Path, split: str, checkpoint: str, overrides: Sequenc
     out.print(figures_table(found, f"Chosen on dev, evaluated on {split}"))
     for note in dict.fromkeys(map(intervals_note, found.values())):
         out.print(shown(note))
+
+
+def evaluate_all(folder: Path, split: str, checkpoint: str, overrides: Sequence[str], *, as_json: bool) -> None:
+    """Evaluate every member and print one table, with the paired difference of each from the first.
+
+    folder: of a sweep, or of a cross-validation of sweeps.
+    split, checkpoint, overrides, as_json: as for `evaluate_sweep`.
+    Raises ConfigError for another folder, AudiosslError where no member is trained.
+    """
+    found = evaluate_members(folder, split, checkpoint, overrides)
+    against = differences(found)
+    if as_json:
+        rows = [
+            {"member": each.name, "values": each.values, "metrics": metrics_as_json(each.metrics)}
+            | {"minus_first": gap._asdict() if gap else None, "adversary": each.told}
+            for each, gap in zip(found, against, strict=True)
+        ]
+        print(json.dumps({"split": split, "checkpoint": checkpoint, "members": rows}))
+        return
+    metrics, monitor, told = list(found[0].metrics), found[0].monitor.name, any(each.told for each in found)
+    columns = ["member", *map(with_unit, metrics), f"{monitor} minus first", "p", *(["probe (%)"] if told else [])]
+    made = new_table(*columns, title=f"{folder} on {split}: all members")
+    for each, gap in zip(found, against, strict=True):
+        cells = [_with_interval(name, each.metrics[name]) for name in metrics]
+        p_value = "" if gap is None or gap.p_value is None else f"{gap.p_value:.3g}"
+        cells += [_with_interval(monitor, Metric(*gap[:3])) if gap else "", p_value]
+        probed = Metric.from_json(each.told["probe_accuracy"]) if "probe_accuracy" in each.told else None
+        add_row(made, (each.name, *cells, *([_with_interval("accuracy", probed) if probed else ""] if told else [])))
+    out = console()
+    out.print(made)
+    for note in dict.fromkeys(intervals_note(each.metrics) for each in found):
+        out.print(shown(note))
+
+
+def differences(found: Sequence[MemberResult]) -> list[Difference | None]:
+    """Of each member from the first, by the metric by which the task chooses. None for the first."""
+    first = found[0]
+    labels = [row["id"] for row in first.predictions]
+    gaps: list[Difference | None] = [None]
+    for each in found[1:]:
+        if [row["id"] for row in each.predictions] != labels:
+            gaps.append(None)
+            continue
+        one, other = scored_together([each.predictions, first.predictions], first.monitor.name)
+        gaps.append(paired(one, other) if one.measure == first.monitor.name else None)
+    return gaps
+
+
+def _with_interval(name: str, metric: Metric) -> str:
+    """`31.7 [23.7, 40.8]`, in the unit of `with_unit`."""
+    return " ".join(filter(None, [written(name, metric.value), interval_written(name, metric)]))
 
 
 def over_seeds(found: Mapping[str, Mapping[str, Metric]]) -> dict[str, dict[str, float]]:

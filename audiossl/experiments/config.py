@@ -22,7 +22,7 @@ from audiossl.encoders.encoder_file import has_encoder_file
 from audiossl.encoders.finetuning import FinetuneConfig
 from audiossl.experiments.sweeps.config import SweepConfig
 from audiossl.features.config import CacheConfig, FeaturesSetting
-from audiossl.training.config import DistillConfig, TrainerConfig
+from audiossl.training.config import AdversaryConfig, DistillConfig, TrainerConfig
 
 if TYPE_CHECKING:
     from lhotse import CutSet
@@ -103,6 +103,8 @@ class Experiment:
     """Which parameters of the encoder train beside the head."""
     distill: DistillConfig = field(default_factory=DistillConfig)
     """Distillation from a larger encoder in the same steps."""
+    adversary: AdversaryConfig = field(default_factory=AdversaryConfig)
+    """A column of the training rows that the head is not to tell, such as the speaker."""
     data: DataConfig = field(default_factory=DataConfig)
     """Manifests, and how their rows become batches."""
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
@@ -117,7 +119,7 @@ class Experiment:
     folds: FoldsConfig = field(default_factory=FoldsConfig)
     """A cross-validation on the rows of `data.all`, by `folds=leave_one_out:speaker` for instance."""
     sweep: SweepConfig = field(default_factory=SweepConfig)
-    """Several learning rates, seeds, interfaces or heads at once."""
+    """Several learning rates, seeds, interfaces, heads, ways of fine-tuning or adversaries at once."""
     stages: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Later stages by name with the settings that change, each from the weights of the one before. Empty for none."""
     seed: Seed = 0
@@ -129,6 +131,13 @@ class Experiment:
                 f"distill.teacher={self.distill.teacher} trains the encoder, and finetune.mode=none keeps it as it is; "
                 f"set finetune.mode=all, for instance."
             )
+        if self.adversary.on == "encoder" and self.adversary.trains and self.finetune.mode == "none":
+            raise ConfigError(
+                "adversary.on=encoder trains the encoder, and finetune.mode=none keeps it as it is; set finetune.mode="
+                "all, for instance, or adversary.on=head."
+            )
+        if self.sweep.adversary and not self.adversary.field:
+            raise ConfigError("sweep.adversary has weights of an adversary of no column; name one by adversary.field.")
         if self.cache.copies and self.finetune.mode != "none":
             raise ConfigError(
                 f"cache.copies={self.cache.copies} keeps what a frozen encoder gives, and finetune.mode="
@@ -315,6 +324,7 @@ def default_out(path: Path | None, config: Any) -> Path:
     upstream = config.upstream.replace(SEPARATOR, "+").replace("/", "_").replace(":", "_")
     finetuned = "" if config.finetune.mode == "none" else f"-{config.finetune.mode}"
     finetuned += "-distilled" if config.distill.teacher else ""
+    finetuned += f"-adversary{config.adversary.weight:g}" if config.adversary.trains else ""
     last = "-".join(["sweep", *config.sweep.axes]) if config.sweep.axes else f"seed{config.seed}"
     interface = config.interface.replace(SEPARATOR, "+")
     return Path("runs") / name / f"{upstream}-{interface}{finetuned}-{last}"

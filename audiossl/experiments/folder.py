@@ -46,6 +46,7 @@ from audiossl.experiments.leftovers import (
     remove_written,
     written_in,
 )
+from audiossl.experiments.split_folder import SplitFolder
 from audiossl.experiments.stages import stage_configs
 from audiossl.features.config import Form
 from audiossl.training.checkpoints import Checkpoints
@@ -123,26 +124,6 @@ class LayerWeights(NamedTuple):
 
     name: str
     layer_weights: dict[str, list[float]]
-
-
-class SplitFolder(NamedTuple):
-    """What an evaluation wrote: RUN/<split>/."""
-
-    path: Path
-
-    @property
-    def name(self) -> str:
-        return self.path.name
-
-    @property
-    def predictions(self) -> Path:
-        """One row a line, as the task assembled them."""
-        return self.path / "predictions.jsonl"
-
-    @property
-    def metrics(self) -> Path:
-        """Metrics with intervals, and what the evaluation was of."""
-        return self.path / "metrics.json"
 
 
 class RunFolder:

@@ -23,7 +23,7 @@ FOLDS_NAME = "folds.json"
 STAGES_NAME = "stages"
 _FILES = (ENCODER_NAME, LOG_NAME, TRACKERS_NAME, UPSTREAM_NAME, "interface.json", SWEEP_NAME, FOLDS_NAME)
 _PICTURES = ("*.png", "*.svg")
-_OF_A_SPLIT = (*_PICTURES, "predictions.jsonl", "metrics.json", "scores.txt", "scores.tsv")
+_OF_A_SPLIT = (*_PICTURES, "predictions.jsonl", "metrics.json", "adversary.jsonl", "scores.txt", "scores.tsv")
 _FOLDERS = {
     "checkpoints": ("last.safetensors", "best.safetensors", "averaged.safetensors", "kept-*.safetensors"),
     "embeddings": ("*.npz",),

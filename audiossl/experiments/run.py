@@ -28,6 +28,7 @@ from audiossl.encoders.encoder_file import EncoderFile
 from audiossl.encoders.kept import load_identified
 from audiossl.encoders.loading import require_fingerprint
 from audiossl.encoders.naming import named_by
+from audiossl.experiments.adversary import probe_adversary
 from audiossl.experiments.building import build_downstream
 from audiossl.experiments.cached_batches import FeatureNeeds
 from audiossl.experiments.config import Experiment
@@ -88,7 +89,11 @@ class Run:
         predictions = self.predictions_of(split)
         write_jsonl(run.split(split).predictions, predictions)
         run.add_encoder(encoder_file_of(run, self.config, self.task, self.fingerprint))
-        return rescore(self, split, predictions)
+        told = probe_adversary(self.config, self.task, self._batches, self.device)
+        if told is None:
+            return rescore(self, split, predictions)
+        write_jsonl(run.split(split).told, told.rows)
+        return rescore(self, split, predictions, tables=told.tables, facts=told.facts)
 
     def predictions_of(self, split: str) -> list[Prediction]:
         """What `evaluate` writes: the rows of a split that are scored, sorted by id."""
@@ -174,11 +179,13 @@ class Run:
         return rows + (predict_whole(CutSet.from_cuts(whole)) if whole else [])
 
     def _encoded(self, cuts: CutSet) -> list[Prediction]:
-        loader = make_loader(cuts, StreamPlan.of(self.task.upstream, self.config.data))
-        return predict_all(self.task, loader, self.device)
+        return predict_all(self.task, self._sound(cuts), self.device)
 
     def _from_cache(self, cuts: CutSet) -> list[Prediction]:
         return predict_all(self.task, self._batches(cuts), self.device)
+
+    def _sound(self, cuts: CutSet) -> Iterable[Batch]:
+        return make_loader(cuts, StreamPlan.of(self.task.upstream, self.config.data))
 
     def _batches(self, cuts: CutSet) -> Iterable[Batch]:
         """From stored hidden states, where the cache has them or may have them."""
@@ -186,7 +193,7 @@ class Run:
         cache = config.data, config.cache, config.features
         needs = FeatureNeeds(self.task, self.fingerprint, *cache, form, device=self.device)
         batches = needs.evaluation_batches(cuts) if self.fingerprint and config.features != "off" else None
-        return make_loader(cuts, StreamPlan.of(self.task.upstream, config.data)) if batches is None else batches
+        return self._sound(cuts) if batches is None else batches
 
 
 def check_evaluable(run: RunFolder, split: str) -> None:

@@ -11,6 +11,7 @@ from audiossl.core.errors import CheckpointError
 from audiossl.encoders.encoder_file import EncoderFile
 from audiossl.encoders.kept import load_identified
 from audiossl.encoders.weights import save_upstream
+from audiossl.experiments.adversary import build_adversary
 from audiossl.experiments.building import (
     batch_source,
     build_downstream,
@@ -100,6 +101,7 @@ def train_in(run: RunFolder, config: Experiment, *, resume: bool = False, stage:
         open_features([needs], accelerator, config.trainer, cuts) as (features,),
         distillation(task, objective, config, cuts["train"], accelerator) as beside,
     ):
+        task.oppose(build_adversary(config, task, cuts["train"]))
         train = batch_source(task, config, cuts, "train", features, beside)
         sources = [train, batch_source(task, config, cuts, "dev", features)]
         trackers = Trackers(config.trainer, run.path, as_dict(config))

@@ -35,6 +35,7 @@ class EcapaTdnn(nn.Module):
 
     def __init__(self, width: int, channels: int, embedding_width: int, dropout: float = 0.0) -> None:
         super().__init__()
+        self.out_width = embedding_width
         self.min_frames = max(_DILATIONS) + 1  # what is mirrored, and the frame that it is mirrored at
         self.blocks = nn.ModuleList([_TimeDelay(width, channels, kernel_size=5, dropout=dropout)])
         self.blocks.extend(_SeRes2Net(channels, dilation, dropout) for dilation in _DILATIONS)

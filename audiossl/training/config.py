@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -101,3 +103,41 @@ class DistillConfig:
         """The manifest of the unlabelled sound, where `data` names one."""
         path = Path(self.data)
         return path if path.name.endswith((".jsonl", ".jsonl.gz")) else path / "train.jsonl.gz"
+
+
+@dataclass(frozen=True)
+class AdversaryConfig:
+    """An adversary that tells a column from the head's vectors, and whose gradient is reversed.
+
+    `adversary: speaker` is short for `field: speaker`. Ganin and Lempitsky, 2015, arXiv:1409.7495. Against speakers in
+    emotion recognition: Gat et al., 2022, arXiv:2202.01252.
+    """
+
+    SHORT: ClassVar[str] = "field"
+
+    field: str = ""
+    """What the head's vectors are not to tell: 'speaker' or another column of the training rows. Empty for no
+    adversary. Evaluations then say how well a fresh probe tells it."""
+    weight: NonNegative = 1.0
+    """What the reversed gradient is multiplied by. With 0 the run is that without an adversary, and is probed."""
+    schedule: Literal["constant", "linear", "sigmoid"] = "constant"
+    """Course of the weight over the steps: 'constant', 'linear' from 0, or 'sigmoid', which is 2 / (1 + exp(-10 p)) - 1
+    after the share p of all steps."""
+    on: Literal["head", "encoder"] = "head"
+    """What the reversed gradient reaches: 'head' with its interface, or 'encoder' for that and what of the encoder
+    trains."""
+    hidden: list[Count] = dataclasses.field(default_factory=list)  # `field` is the setting here
+    """Widths of hidden layers of the adversary. Empty for a linear one."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "adversary")
+
+    @property
+    def trains(self) -> bool:
+        """Whether there is an adversary in training."""
+        return bool(self.field) and self.weight > 0
+
+    def weight_at(self, share: float) -> float:
+        """The weight after a share of all steps."""
+        courses = {"constant": 1.0, "linear": share, "sigmoid": 2 / (1 + math.exp(-10 * share)) - 1}
+        return self.weight * courses[self.schedule]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any, ClassVar, Protocol, Self
 
@@ -11,28 +11,29 @@ import torch
 from lhotse.cut import Cut
 from torch import Tensor
 
-from audiossl.core.errors import AudioError, AudiosslError, ConfigError, TrainingError
+from audiossl.core.errors import AudiosslError, ConfigError
 from audiossl.core.tensors import load_strict
 from audiossl.core.types import Batch, Features
 from audiossl.data.config import LoaderConfig
-from audiossl.data.reading import place_of
 from audiossl.encoders.devices import device_of
 from audiossl.encoders.finetuning import FinetuneConfig, make_trainable, set_training_mode, without_adapters
 from audiossl.encoders.joined import JoinedUpstream
 from audiossl.encoders.layers import last_layer
 from audiossl.encoders.long_audio import longest_whole_s
-from audiossl.encoders.long_states import long_moments, long_states
+from audiossl.encoders.long_states import long_moments
 from audiossl.encoders.upstream import Upstream
+from audiossl.nn.pooling import MeanPooling
 from audiossl.nn.standardization import Standardization, Unit
-from audiossl.training.fusion import Fused
+from audiossl.training.adversary import Adversary
+from audiossl.training.finite import StandardizedBatches, finite
+from audiossl.training.fusion import Fused, FusionWeights, RunToFuse
 from audiossl.training.interface import Interface
 from audiossl.training.joined_interface import JoinedInterface
+from audiossl.training.long_rows import all_frames
 from audiossl.training.objective import Objective
 from audiossl.training.task import ParameterGroup, Prediction, Task
 
-# What a head that reads every frame of a recording may be given at once: an hour at 100 frames a second, and some more.
-MOST_FRAMES = 400_000
-MOST_BYTES = 2_000_000_000
+_ADVERSARY = "adversary."  # what the names of the tensors of an adversary begin with
 _DISTILLATION = "distillation."  # what the names of the tensors of a distillation in the same step begin with
 
 
@@ -71,6 +72,7 @@ class Downstream(Task):
         self.stores_upstream = False
         self.distillation: Objective | None = None
         self.distil_weight = 0.0
+        self.adversary: Adversary | None = None
         self._asleep = False
         self._encoder: Callable[..., Features] | None = None
 
@@ -106,8 +108,34 @@ class Downstream(Task):
         self.distillation, self.distil_weight = objective, weight
         self.train(self.training)
 
+    def oppose(self, adversary: Adversary | None) -> None:
+        """Let an adversary read the vectors of the head in training (None: nobody). It trains with the head.
+
+        It is to be called before an optimizer is built.
+        """
+        self.adversary = adversary
+        self.train(self.training)
+
+    def represent(self, sequence: Tensor, lengths: Tensor) -> Tensor:
+        """The vector by which the head knows an item, which an adversary reads, and a probe of it.
+
+        sequence, lengths: as `sequence` gives them, (B, T, D) and (B,) frames.
+        Returns (B, represented_width). By default the mean over time of what the head reads.
+        """
+        mean: Tensor = MeanPooling(sequence.shape[-1])(sequence, lengths)
+        return mean
+
+    @property
+    def represented_width(self) -> int:
+        """The width of what `represent` gives."""
+        return self.interface.width
+
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        """The loss of a training step: with what a distillation adds, where there is one and the upstream trains."""
+        """The loss of a training step: with what an adversary and a distillation add, where there are any."""
+        return self._taught(batch) if self.adversary is None else self.adversary.beside(self, batch, self._taught)
+
+    def _taught(self, batch: Batch) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """The loss of the task, with what a distillation adds, where there is one and the upstream trains."""
         total, weight, logs = super().forward(batch)
         if self.distillation is None or batch.beside is None or self._asleep:
             return total, weight, logs
@@ -172,18 +200,8 @@ class Downstream(Task):
         there are too many of them.
         """
         upstream, layers = self.upstream, self.interface.layers_read
-        if self.commutes_with_mean and self.interface.commutes_with_mean:
-            features = long_moments(upstream, cut, layers)
-        else:
-            num_frames = upstream.num_frames(round(cut.duration * upstream.sample_rate_hz))
-            held = 4 * num_frames * sum(upstream.widths[layer] for layer in layers)
-            if num_frames > MOST_FRAMES or held > MOST_BYTES:
-                raise AudioError(
-                    f"{place_of(cut)} lasts {cut.duration / 60:.0f} minutes, of which this head needs all "
-                    f"{num_frames} frames at once ({held / 1e9:.1f} GB); cut it into parts (the columns start and end "
-                    f"of a table), or train a head that needs no more than the mean over time."
-                )
-            features = long_states(upstream, cut, layers)
+        means = self.commutes_with_mean and self.interface.commutes_with_mean
+        features = long_moments(upstream, cut, layers) if means else all_frames(upstream, cut, layers)
         length = torch.tensor([round(cut.duration * upstream.sample_rate_hz)])
         batch = Batch(torch.zeros(1, 0), length, (cut,), features=features)
         with torch.no_grad():
@@ -198,16 +216,13 @@ class Downstream(Task):
         )
 
     @classmethod
-    def fuse(cls, dev: Sequence[Sequence[Prediction]], test: Sequence[Sequence[Prediction]]) -> Fused:
-        """R runs of this task as one: fitted on their predictions of dev, applied to those of another split.
+    def fuse(cls, runs: Sequence[RunToFuse], weights: FusionWeights) -> Fused:
+        """Several runs of this task as one.
 
-        dev: (R) the stored predictions of each run, sorted by id.
-        test: (R) those that become one, likewise.
+        weights: 'dev' for those that fit the predictions of dev best, 'equal' for the mean.
         Raises AudiosslError for a task without such a way.
         """
-        raise AudiosslError(
-            f"{cls.__name__} has no way to fuse the predictions of several runs; runs of speaker_verification have one."
-        )
+        raise AudiosslError(f"{cls.__name__} has no way to fuse the predictions of several runs.")
 
     @property
     def may_skip_parameters(self) -> bool:
@@ -220,6 +235,8 @@ class Downstream(Task):
         if asleep != self._asleep:
             self._asleep = asleep
             self.train(self.training)
+        if self.adversary is not None:
+            self.adversary.begin_step(step)
 
     @classmethod
     def complete_by_data(cls, config: Any, data: LoaderConfig) -> Any:
@@ -318,20 +335,10 @@ class Downstream(Task):
         if self.distillation is not None and self.distillation.needs_fit:
             self.distillation.fit(batch.beside for batch in batches if batch.beside is not None)
         if interface.standardization is not None and interface.standardization.needs_fit:
-            interface.standardization.fit(self._finite_features(batch) for batch in batches)
+            layers = interface.layers_read
+            interface.standardization.fit(finite(self.features(batch), batch, layers) for batch in batches)
         if interface.needs_fit:
-            interface.fit(_Standardized(self, batches))
-
-    def _finite_features(self, batch: Batch) -> Features:
-        features = self.features(batch)
-        for cut, index in zip(batch.cuts, range(len(batch)), strict=True):
-            states = features.item(index)
-            if not all(bool(states[layer].isfinite().all()) for layer in self.interface.layers_read):
-                raise TrainingError(
-                    f"Hidden states of the training row {cut.id!r} are not finite, so layers cannot be standardised; "
-                    f"drop the row, look at its sound with `audiossl data validate`, or set standardize=false."
-                )
-        return features
+            interface.fit(StandardizedBatches(self.features, interface.standardized, batches))
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """The head (with the interface) and the upstream."""
@@ -357,12 +364,14 @@ class Downstream(Task):
         return state
 
     def load_trainable_state(self, state: dict[str, Tensor]) -> None:
-        """Inverse of `trainable_state`. Heads of a distillation are left where it has ended."""
-        own = {name: value for name, value in state.items() if not name.startswith(_DISTILLATION)}
+        """Inverse of `trainable_state`. Heads of a distillation, and an adversary, are left where it has ended."""
+        over = (_DISTILLATION,) if self.adversary is not None else (_DISTILLATION, _ADVERSARY)
+        own = {name: value for name, value in state.items() if not name.startswith(over)}
         load_strict(self, own, expected=self._own_state(), what=type(self).__name__)
         if self.distillation is not None:
             taught = {name: value for name, value in self.distillation.state_dict().items() if _is_of_upstream(name)}
-            taught |= {name.removeprefix(_DISTILLATION): state[name] for name in state.keys() - own.keys()}
+            prefix = _DISTILLATION
+            taught |= {name.removeprefix(prefix): state[name] for name in state if name.startswith(prefix)}
             self.distillation.load_trainable_state(taught)
 
     def _own_state(self) -> dict[str, Tensor]:
@@ -378,17 +387,6 @@ class Downstream(Task):
     def _upstream_trains(self) -> bool:
         """Now, that is: not in the first `freeze_steps` steps."""
         return not (self.upstream_is_frozen or self._asleep)
-
-
-class _Standardized:
-    """Features of batches as an interface combines them, from the beginning whenever they are walked through."""
-
-    def __init__(self, task: Downstream, batches: Iterable[Batch]) -> None:
-        self._task, self._batches = task, batches
-
-    def __iter__(self) -> Iterator[Features]:
-        task = self._task
-        return (task.interface.standardized(task.features(batch)) for batch in self._batches)
 
 
 def _is_of_upstream(name: str) -> bool:

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
 from audiossl.core.errors import AudiosslError
 from audiossl.core.types import Metric
 from audiossl.metrics.jackknife import Difference
 from audiossl.training.task import Prediction
+
+FusionWeights = Literal["dev", "equal"]  # what the weights of the runs are: fitted on dev, or all the same
+
+
+class RunToFuse(NamedTuple):
+    """What a fusion knows of a run.
+
+    dev: its predictions of dev, sorted by id. Empty where nothing is fitted on them.
+    test: those that become one, likewise.
+    facts: what metrics.json says of those.
+    """
+
+    dev: list[Prediction]
+    test: list[Prediction]
+    facts: Mapping[str, Any]
 
 
 class Fused(NamedTuple):

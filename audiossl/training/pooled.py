@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from torch import Tensor, nn
 
 from audiossl.nn.pooling import MeanPooling, Pooling, make_pooling
@@ -21,12 +24,16 @@ class PooledDownstream(Downstream):
     dropout: nn.Dropout
 
     def build_pooling(
-        self, projector_width: int | None, pooling: str, dropout: float, made: Pooling | None = None
+        self,
+        projector_width: int | None,
+        pooling: str | Callable[[int], Any],
+        dropout: float,
+        made: Pooling | None = None,
     ) -> int:
         """Build the layers, and return the width of the vector.
 
         projector_width: W. None for no such layer.
-        pooling: its name.
+        pooling: its name, or what makes one for sequences of a width.
         dropout: share of the vector that training leaves out.
         made: a pooling that is there already, which reads the sequence itself.
         Raises ConfigError for an unknown pooling.
@@ -36,18 +43,28 @@ class PooledDownstream(Downstream):
             self.projector = nn.Identity()
         else:
             self.projector, width = nn.Linear(width, projector_width), projector_width
-        self.pooling = make_pooling(pooling, width) if made is None else made
+        if made is None:
+            made = make_pooling(pooling, width) if isinstance(pooling, str) else pooling(width)
+        self.pooling = made
         self.dropout = nn.Dropout(dropout)
         return self.pooling.out_width
 
     def pooled(self, sequence: Tensor, lengths: Tensor) -> Tensor:
         """(B, T, D) in the dtype of the layers, (B,) frames -> (B, W)."""
+        found: Tensor = self.dropout(self.represent(sequence, lengths))
+        return found
+
+    def represent(self, sequence: Tensor, lengths: Tensor) -> Tensor:
+        """The vector before its dropout."""
         if isinstance(self.pooling, MeanPooling):  # mean(W x + b) = W mean(x) + b: the same head, T times cheaper
-            vector = self.projector(self.pooling(sequence, lengths))
+            vector: Tensor = self.projector(self.pooling(sequence, lengths))
         else:
             vector = self.pooling(self.projector(sequence), lengths)
-        found: Tensor = self.dropout(vector)
-        return found
+        return vector
+
+    @property
+    def represented_width(self) -> int:
+        return int(self.pooling.out_width)
 
     @property
     def commutes_with_mean(self) -> bool:

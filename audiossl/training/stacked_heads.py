@@ -30,9 +30,10 @@ from audiossl.training.trainer import Trainer
 def may_be_stacked(task: Task, config: TrainerConfig) -> bool:
     """Whether a head may be computed together with others that differ from it in the values of their parameters.
 
-    A task with an `after_step` of its own may not: what that changes in one head, the stack does not have.
+    A task with an `after_step` of its own may not: what that changes in one head, the stack does not have. Nor may one
+    with an adversary, whose weight is a number outside of its parameters.
     """
-    able = isinstance(task, Downstream) and task.stackable and task.interface.stackable
+    able = isinstance(task, Downstream) and task.stackable and task.interface.stackable and task.adversary is None
     return able and type(task).after_step is Task.after_step and config.precision == "fp32"
 
 

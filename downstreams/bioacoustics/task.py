@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from lhotse.cut import Cut
-from torch import Tensor, nn
+from torch import Tensor
 
-from audiossl.core.ranges import Count
 from audiossl.core.types import Cell, Table
 from audiossl.data.fields import read_field
 from audiossl.data.leaks import recording_name
 from audiossl.downstreams.utterance_classification.task import UtteranceClassification, UtteranceClassificationConfig
 from audiossl.encoders.upstream import Upstream
+from audiossl.nn.mlp import make_classifier
 from audiossl.training.interface import Interface
 from audiossl.training.task import Monitor, Prediction
 
@@ -23,9 +23,6 @@ from audiossl.training.task import Monitor, Prediction
 class BioacousticsConfig(UtteranceClassificationConfig):
     """Head and label as in utterance classification."""
 
-    hidden: list[Count] = field(default_factory=list)
-    """Widths of layers between the pooling and the classifier, each with layer norm and ReLU. Empty for a linear
-    classifier."""
     group_field: str = "recording"
     """What varies as a whole, as calls of one recording are not independent: 'recording' (the column of that name,
     else the sound file), 'speaker' for the individual, or any other field."""
@@ -40,7 +37,7 @@ class Bioacoustics(UtteranceClassification):
     def __init__(self, upstream: Upstream, interface: Interface, config: BioacousticsConfig) -> None:
         super().__init__(upstream, interface, config)
         self.group_field = config.group_field
-        self.classifier = classifier(self.pooling.out_width, config.hidden, len(config.labels))
+        self.classifier = make_classifier(self.pooling.out_width, config.hidden, len(config.labels))
 
     def tables(self, predictions: Sequence[Prediction]) -> list[Table]:
         """Recall, precision and number of items of each class, and what the probabilities are worth."""
@@ -60,29 +57,6 @@ class Bioacoustics(UtteranceClassification):
     def _prediction(self, cut: Cut, logits: Tensor) -> dict[str, Any]:
         row = super()._prediction(cut, logits)
         return {**row, "group": group_of(cut, self.group_field)}
-
-
-class Mlp(nn.Sequential):
-    """Linear, layer norm, ReLU for each hidden width, then a linear layer."""
-
-    def __init__(self, width: int, hidden: Sequence[int], num_classes: int) -> None:
-        parts: list[nn.Module] = []
-        for size in hidden:
-            parts += [nn.Linear(width, size), nn.LayerNorm(size), nn.ReLU()]
-            width = size
-        super().__init__(*parts, nn.Linear(width, num_classes))
-
-    @property
-    def weight(self) -> Tensor:
-        """Of the last layer. Its dtype is that of the head."""
-        last = self[-1]
-        assert isinstance(last, nn.Linear)
-        return last.weight
-
-
-def classifier(width: int, hidden: Sequence[int], num_classes: int) -> Any:
-    """A linear layer, or one behind hidden ones."""
-    return Mlp(width, hidden, num_classes) if hidden else nn.Linear(width, num_classes)
 
 
 def group_of(cut: Cut, field: str) -> str | None:

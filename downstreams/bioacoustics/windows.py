@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -14,8 +14,8 @@ import torch
 from lhotse.cut import Cut
 from torch import Tensor, nn
 
-from audiossl.core.errors import ConfigError, LabelError
-from audiossl.core.ranges import Count, CountOrZero, NonNegative, Range
+from audiossl.core.errors import AudiosslError, ConfigError, LabelError
+from audiossl.core.ranges import CountOrZero, NonNegative, Range
 from audiossl.core.types import Batch, Loss, Metric, Table
 from audiossl.data.annotated import Windows
 from audiossl.data.fields import read_field, read_labels
@@ -23,12 +23,14 @@ from audiossl.data.leaks import recording_name
 from audiossl.data.loader import collate
 from audiossl.downstreams.bioacoustics.events import events_of
 from audiossl.downstreams.bioacoustics.tables import calibration_facts, class_table
-from audiossl.downstreams.bioacoustics.task import classifier, group_of
+from audiossl.downstreams.bioacoustics.task import group_of
 from audiossl.downstreams.bioacoustics.thresholds import Decision, fit_decision, scores_of, significant
 from audiossl.downstreams.utterance_classification.task import UtteranceClassification, UtteranceClassificationConfig
 from audiossl.encoders.upstream import Upstream
 from audiossl.metrics.clusters import Floats, clusters_of_rows
 from audiossl.metrics.multilabel import multilabel_metrics
+from audiossl.nn.mlp import make_classifier
+from audiossl.training.fusion import Fused, FusionWeights, RunToFuse
 from audiossl.training.interface import Interface
 from audiossl.training.task import Monitor, Prediction
 
@@ -43,9 +45,6 @@ class BioacousticWindowsConfig(UtteranceClassificationConfig):
     """Column that lists the labels of a window with `|` between them, or is empty where there is none."""
     class_weights: bool = False
     """Whether the windows with a class weigh as much as there are windows without it for each with it."""
-    hidden: list[Count] = field(default_factory=list)
-    """Widths of layers between the pooling and the classifier, each with layer norm and ReLU. Empty for a linear
-    classifier."""
     group_field: str = "recording"
     """What varies as a whole, as calls of one recording are not independent: 'recording' (the column of that name,
     else the sound file), 'speaker' for the individual, or any other field."""
@@ -82,7 +81,7 @@ class BioacousticWindows(UtteranceClassification):
         super().__init__(upstream, interface, replace(config, class_weights=False))
         self.config = config
         self.group_field = config.group_field
-        self.classifier = classifier(self.pooling.out_width, config.hidden, len(config.labels))
+        self.classifier = make_classifier(self.pooling.out_width, config.hidden, len(config.labels))
         self.class_weights = _positive_weights(config)
         plain = [Decision(1.0, -float(np.log(weight))) for weight in self._weights]
         self.register_buffer("calibration", torch.tensor(plain))  # (C, 4)
@@ -125,6 +124,14 @@ class BioacousticWindows(UtteranceClassification):
                 f"is heard has an empty one: make the windows with `audiossl data from-annotations`."
             )
         return labels
+
+    @classmethod
+    def fuse(cls, runs: Sequence[RunToFuse], weights: FusionWeights) -> Fused:
+        """Raises AudiosslError: thresholds of the mean of the scores would be fitted on dev windows of all runs."""
+        raise AudiosslError(
+            "Windows with several labels cannot be fused, as each class of each run has a threshold of its own; fuse "
+            "runs of one label a call (bioacoustics), or train on both encoders."
+        )
 
     @property
     def longest_s(self) -> float | None:

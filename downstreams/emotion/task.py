@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from audiossl.core.types import Cell, Metric, Table
 from audiossl.downstreams.utterance_classification.task import UtteranceClassification, UtteranceClassificationConfig
@@ -32,6 +32,7 @@ class Emotion(UtteranceClassification):
 
     Config = EmotionConfig
     monitor = Monitor("ua", "max")
+    metric_names: ClassVar[dict[str, str]] = {"uar": "ua", "accuracy": "wa", "f1": "f1"}
 
     def __init__(self, upstream: Upstream, interface: Interface, config: EmotionConfig) -> None:
         super().__init__(upstream, interface, config)
@@ -40,7 +41,7 @@ class Emotion(UtteranceClassification):
     def score(self, predictions: Sequence[Prediction]) -> dict[str, Metric]:
         """ua, wa and f1 (macro) over the utterances that have a target, with intervals over speakers."""
         found = super().score(predictions)
-        return {"ua": found["uar"], "wa": found["accuracy"], "f1": found["f1"]}
+        return {name: found[known] for known, name in self.metric_names.items()}
 
     def tables(self, predictions: Sequence[Prediction]) -> list[Table]:
         """Recall of each emotion, figures of each speaker, the worst first, and what the probabilities are worth."""

@@ -120,7 +120,7 @@ class MosPrediction(UtteranceRegression):
         else:
             self.scorer = UtteranceScore(self.pooling.out_width, wide, *sizes[1:])
 
-    def build_pooling(self, projector_width: int | None, pooling: str, dropout: float, made: Any = None) -> int:
+    def build_pooling(self, projector_width: int | None, pooling: Any, dropout: float, made: Any = None) -> int:
         # Frames are scored before they are pooled, by their mean. Dropout is within the scorer.
         if self.config.level == "frame":
             return super().build_pooling(None, "mean", 0.0)

@@ -6,22 +6,27 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from audiossl.core.errors import ConfigError
 from audiossl.metrics.calibration import fit_joint_calibration
 from audiossl.metrics.clusters import Floats
 from audiossl.metrics.verification import paired_eer, sides_of, verification_metrics
-from audiossl.training.fusion import Fused, check_same_items
+from audiossl.training.fusion import Fused, FusionWeights, RunToFuse, check_same_items
 from audiossl.training.task import Prediction
 
 _TRIAL = ("id", "enrol", "test", "target", "speaker_enrol", "speaker_test")
 
 
-def fuse_trials(dev: Sequence[Sequence[Prediction]], test: Sequence[Sequence[Prediction]]) -> Fused:
+def fuse_trials(runs: Sequence[RunToFuse], weights: FusionWeights) -> Fused:
     """One log-likelihood ratio of the scores of R runs, which is also the score.
 
-    dev: (R) predictions of the trials that the weights are fitted on, in one order.
-    test: (R) those that they are applied to, likewise.
-    Raises AudiosslError where the trials differ.
+    runs: with predictions of dev, which the weights are fitted on.
+    weights: 'dev'. Raises ConfigError for others, AudiosslError where the trials differ.
     """
+    if weights != "dev":
+        raise ConfigError(
+            f"The scores of runs have scales of their own, of which --weights {weights} makes no mean; leave it out."
+        )
+    dev, test = [run.dev for run in runs], [run.test for run in runs]
     check_same_items(dev)
     check_same_items(test)
     fitted = fit_joint_calibration(_scores(dev), [row["target"] for row in dev[0]])

@@ -45,7 +45,7 @@ from audiossl.encoders.upstream import Upstream
 from audiossl.metrics.calibration import Calibration, fit_calibration
 from audiossl.metrics.clusters import Floats
 from audiossl.training.downstream import Downstream, RowsOf
-from audiossl.training.fusion import Fused
+from audiossl.training.fusion import Fused, FusionWeights, RunToFuse
 from audiossl.training.interface import Interface
 from audiossl.training.task import Prediction
 
@@ -216,8 +216,8 @@ class SpeakerVerification(Downstream):
         )
 
     @classmethod
-    def fuse(cls, dev: Sequence[Sequence[Prediction]], test: Sequence[Sequence[Prediction]]) -> Fused:
-        return fuse_trials(dev, test)
+    def fuse(cls, runs: Sequence[RunToFuse], weights: FusionWeights) -> Fused:
+        return fuse_trials(runs, weights)
 
     def assemble(self, predictions: Sequence[Prediction], split: str) -> Sequence[Prediction]:
         """The trials of a split: see `predictions_of`. Those that a report plays also say where both sounds are.

@@ -13,10 +13,12 @@ import torch
 from lhotse.cut import Cut
 from torch import Tensor, nn
 
-from audiossl.core.errors import ConfigError, LabelError
+from audiossl.core.errors import AudioError, ConfigError, LabelError
 from audiossl.core.ranges import Count, CountOrZero, ShareBelowOne
 from audiossl.core.types import Batch, Loss, Metric, Table
 from audiossl.data.fields import known_fields, read_field, rows_without
+from audiossl.data.reading import num_samples_of
+from audiossl.downstreams.utterance_classification.aggregation import EcapaHead, chosen_pooling, fewest_frames
 from audiossl.downstreams.utterance_classification.factors import (
     FactorsHead,
     adopt_factors,
@@ -24,6 +26,7 @@ from audiossl.downstreams.utterance_classification.factors import (
     factor_pooling,
     with_shape,
 )
+from audiossl.downstreams.utterance_classification.fusing import fuse_labels
 from audiossl.downstreams.utterance_classification.probabilities import calibration_facts, calibration_table, word_of
 from audiossl.encoders.finetuning import FinetuneConfig
 from audiossl.encoders.upstream import Upstream
@@ -31,6 +34,8 @@ from audiossl.metrics.classification import classification_metrics, confusion_ma
 from audiossl.metrics.clusters import Floats, clusters_of_rows
 from audiossl.metrics.probabilities import log_probabilities, temperature_that_helps, without_weights
 from audiossl.nn.factors import FactorAnalysis
+from audiossl.nn.mlp import make_classifier
+from audiossl.training.fusion import Fused, FusionWeights, RunToFuse
 from audiossl.training.interface import Interface
 from audiossl.training.pooled import PooledDownstream
 from audiossl.training.task import Monitor, Prediction
@@ -45,10 +50,15 @@ class UtteranceClassificationConfig:
     projector_width: Count | None = 256
     """Width of the linear layer before the pooling. Null for no such layer."""
     pooling: str = "mean"
-    """How frames become one vector: 'mean', 'max', 'attention', 'statistics', 'attentive_statistics', or 'factors' of
-    `factors`, which the classifier reads without a projector."""
+    """How frames become one vector: 'mean', 'max', 'attention', 'statistics', 'attentive_statistics', 'ecapa', or
+    'factors' of `factors`, which the classifier reads without a projector."""
     factors: FactorsHead = field(default_factory=FactorsHead)
     """Fitted factors, for pooling=factors."""
+    ecapa: EcapaHead = field(default_factory=EcapaHead)
+    """Sizes of ECAPA-TDNN, for pooling=ecapa."""
+    hidden: list[Count] = field(default_factory=list)
+    """Widths of layers between the pooling and the classifier, each with layer norm and ReLU. Empty for a linear
+    classifier."""
     dropout: ShareBelowOne = 0.0
     """Dropout on the pooled vector."""
     label_smoothing: ShareBelowOne = 0.0
@@ -71,6 +81,7 @@ class UtteranceClassification(PooledDownstream):
     Config = UtteranceClassificationConfig
     monitor = Monitor("accuracy", "max")
     fewest_labels: ClassVar[int] = 2
+    metric_names: ClassVar[dict[str, str]] = {"accuracy": "accuracy", "uar": "uar", "f1": "f1"}  # what it calls them
     group_field = "speaker"  # what the `group` (or `speaker`) of a prediction is
 
     def __init__(self, upstream: Upstream, interface: Interface, config: UtteranceClassificationConfig) -> None:
@@ -80,8 +91,9 @@ class UtteranceClassification(PooledDownstream):
         self.config = config
         self.index = {label: number for number, label in enumerate(config.labels)}
         factors = factor_pooling(config.factors, interface) if config.pooling == "factors" else None
-        width = self.build_pooling(config.projector_width, config.pooling, config.dropout, factors)
-        self.classifier = nn.Linear(width, len(config.labels))
+        pooling = chosen_pooling(config.pooling, config.ecapa)
+        width = self.build_pooling(config.projector_width, pooling, config.dropout, factors)
+        self.classifier = make_classifier(width, config.hidden, len(config.labels))
         self.register_buffer("class_weights", _class_weights(config), persistent=False)
         self.register_buffer("calibration", torch.tensor([1.0, 0.0]))  # the temperature, and 1 where it helps
 
@@ -126,7 +138,7 @@ class UtteranceClassification(PooledDownstream):
             adopt_factors(self.pooling, self.config.factors, self.upstream)
 
     def check_cuts(self, cuts: Iterable[Cut], where: str) -> None:
-        """Raises LabelError for items without a label or with one that was not seen in training."""
+        """Raises LabelError for items without a label or with one unseen in training, AudioError for too short ones."""
         unseen: dict[str, str] = {}
         rows = list(cuts)
         self.check_labelled(rows, where)
@@ -140,6 +152,11 @@ class UtteranceClassification(PooledDownstream):
                 f"{len(unseen)} label(s) of {where} were not seen in training: {names} (for instance item "
                 f"{next(iter(unseen.values()))!r}); add training items with them or drop those items from {where}."
             )
+        if self.min_frames > 1:
+            for cut in rows:
+                if getattr(cut, "recording", None) is not None:
+                    samples = num_samples_of(cut, self.upstream.sample_rate_hz)
+                    self._check_frames(cut, int(self.upstream.num_frames(samples)))
 
     def check_labelled(self, cuts: Sequence[Cut], where: str) -> None:
         """Raises LabelError for items of which nobody has said what is right."""
@@ -160,11 +177,31 @@ class UtteranceClassification(PooledDownstream):
 
     @property
     def stackable(self) -> bool:
-        return super().stackable and self.config.pooling != "factors"
+        return super().stackable and self.config.pooling not in ("factors", "ecapa")
+
+    @property
+    def min_frames(self) -> int:
+        return fewest_frames(self.pooling)
+
+    def _check_frames(self, cut: Cut, frames: int) -> None:
+        """Raises AudioError for an item with fewer frames than the pooling needs."""
+        if frames < self.min_frames:
+            raise AudioError(
+                f"Item {cut.id!r} lasts {cut.duration:g} s, {frames} frames of this encoder, and task.pooling="
+                f"{self.config.pooling} needs {self.min_frames}; drop the item, or take another pooling."
+            )
 
     def logits(self, batch: Batch) -> Tensor:
         """(B, C)."""
-        return self.classify(*self.sequence(batch))
+        return self.classify(*self._checked_sequence(batch))
+
+    def _checked_sequence(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The sequence and its lengths. Raises AudioError for an item with fewer frames than the pooling needs."""
+        sequence, lengths = self.sequence(batch)
+        if self.min_frames > 1:  # a vmapped head has no numbers to look at, and none that needs more than a frame
+            for cut, frames in zip(batch.cuts, lengths.tolist(), strict=True):
+                self._check_frames(cut, frames)
+        return sequence, lengths
 
     def classify(self, sequence: Tensor, lengths: Tensor) -> Tensor:
         """(B, T, D), (B,) frames -> (B, C)."""
@@ -185,7 +222,7 @@ class UtteranceClassification(PooledDownstream):
 
     def loss(self, batch: Batch) -> Loss:
         """Cross entropy, a mean over the items. Logs the accuracy, and with factors that train the evidence."""
-        sequence, lengths = self.sequence(batch)
+        sequence, lengths = self._checked_sequence(batch)
         logits = self.classify(sequence, lengths).float()
         numbers = [self.index[label] for cut in batch.cuts for label in self.labels_of(cut, "training")]
         targets = torch.tensor(numbers, device=logits.device)
@@ -243,6 +280,11 @@ class UtteranceClassification(PooledDownstream):
         chosen = {"predicted": self.config.labels[best], "probability": scores[best], "scores": scores}
         made = {"logits": logits.mean(axis=0).round(6).tolist(), "calibrated": calibrated, "temperature": None}
         return {**predictions[0], **chosen, **made}
+
+    @classmethod
+    def fuse(cls, runs: Sequence[RunToFuse], weights: FusionWeights) -> Fused:
+        """The mean of the probabilities of runs, with equal weights or those that make the labels of dev likeliest."""
+        return fuse_labels(runs, weights, cls.metric_names, cls.group_field)
 
     def score(self, predictions: Sequence[Prediction]) -> dict[str, Metric]:
         """accuracy, uar and f1 over the items that have a target."""

@@ -17,7 +17,7 @@ from audiossl.core.types import Metric
 from audiossl.metrics.clusters import Floats, clusters_of_rows
 from audiossl.metrics.jackknife import Difference, difference_of
 from audiossl.metrics.regression import regression_estimates, regression_metrics
-from audiossl.training.fusion import Fused, check_same_items
+from audiossl.training.fusion import Fused, FusionWeights, RunToFuse, check_same_items
 from audiossl.training.task import Prediction
 
 ALPHAS = (0.01, 0.1, 1.0, 10.0, 100.0)
@@ -25,17 +25,18 @@ MOST_FOLDS = 5
 FEWEST_ROWS = 10  # of dev, below which nothing is fitted
 
 
-def fuse_numbers(dev: Sequence[Sequence[Prediction]], test: Sequence[Sequence[Prediction]]) -> Fused:
+def fuse_numbers(runs: Sequence[RunToFuse], weights: FusionWeights) -> Fused:
     """One prediction of each number by R runs.
 
-    dev: (R) predictions of the rows that weights are fitted on, in one order.
-    test: (R) those that they are applied to, likewise.
+    weights: 'dev' for those that are better on held-out rows of dev, if there are such, or 'equal' for the mean.
     Raises AudiosslError where the runs predicted other rows, or other columns.
     """
+    # Without rows of dev there is nothing to fit, and the mean is what is left.
+    dev, test = [run.dev if weights == "dev" else [] for run in runs], [run.test for run in runs]
     for split in (dev, test):
         check_same_items(split)
     names = list(test[0][0]["predicted"])
-    if any(list(rows[0]["predicted"]) != names for rows in (*dev, *test)):
+    if any(list(rows[0]["predicted"]) != names for rows in (*dev, *test) if rows):
         raise AudiosslError(f"The runs predict other columns than {', '.join(names)}; fuse runs of the same columns.")
     values, facts = {}, {}
     for name in names:
@@ -57,7 +58,8 @@ def _fused(
     mean = outputs.mean(axis=1)
     groups = clusters_of_rows(known[0]).of if known[0] else np.zeros(0, dtype=np.int64)
     if len(targets) < FEWEST_ROWS or len(set(groups.tolist())) < 2:
-        return mean, {"kind": "mean", "why": f"dev has {len(targets)} rows, too few for weights"}
+        why = f"dev has {len(targets)} rows, too few for weights" if any(dev) else "as asked for"
+        return mean, {"kind": "mean", "why": why}
     errors = {
         "mean": float(np.mean((inputs.mean(axis=1) - targets) ** 2) ** 0.5),
         "weights": float(np.mean((_out_of_fold(inputs, targets, groups) - targets) ** 2) ** 0.5),

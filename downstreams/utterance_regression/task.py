@@ -19,7 +19,7 @@ from audiossl.downstreams.utterance_regression.fusing import fuse_numbers
 from audiossl.encoders.upstream import Upstream
 from audiossl.metrics.regression import CORRELATIONS, system_metrics
 from audiossl.nn.regression import NumberLoss
-from audiossl.training.fusion import Fused
+from audiossl.training.fusion import Fused, FusionWeights, RunToFuse
 from audiossl.training.interface import Interface
 from audiossl.training.task import Monitor, Prediction
 
@@ -123,9 +123,9 @@ class UtteranceRegression(MultiTask):
         return {**_means(scores, found), **found}
 
     @classmethod
-    def fuse(cls, dev: Sequence[Sequence[Prediction]], test: Sequence[Sequence[Prediction]]) -> Fused:
+    def fuse(cls, runs: Sequence[RunToFuse], weights: FusionWeights) -> Fused:
         """The mean of the runs, or weights of them that were better on held-out rows of dev (see `fusing`)."""
-        return fuse_numbers(dev, test)
+        return fuse_numbers(runs, weights)
 
 
 def _means(scores: TargetScores, found: Mapping[str, Metric]) -> dict[str, Metric]:

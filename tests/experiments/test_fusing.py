@@ -31,6 +31,7 @@ def run_of(folder: Path, task: str = "speaker_verification") -> Path:
             for number in range(42)
         ]
         write_jsonl(folder / split / "predictions.jsonl", rows)
+        (folder / split / "metrics.json").write_text("{}")
     return folder
 
 
@@ -54,6 +55,8 @@ def test_what_cannot_be_fused_is_said(tmp_path: Path) -> None:
         fuse_runs([first, other])
     with pytest.raises(ConfigError, match="fitted on dev"):
         fuse_runs([first, other], "dev")
+    with pytest.raises(ConfigError, match="--weights 'best': choose dev or equal"):
+        fuse_runs([first, other], weights="best")
     (other / "config.yaml").write_text((first / "config.yaml").read_text())
     (other / "dev" / "predictions.jsonl").unlink()
     with pytest.raises(AudiosslError, match=r"no predictions of dev; .*audiossl evaluate .* --split dev"):
@@ -68,3 +71,14 @@ def test_what_is_no_run_of_a_task_is_named(tmp_path: Path) -> None:
     (other / "config.yaml").write_text("upstream: tera\nobjective: tera\nseed: 0\n")
     with pytest.raises(ConfigError, match="b has no predictions of its own; give runs of a task"):
         fuse_runs([run, other])
+
+
+def test_a_cross_validation_has_no_dev_of_its_own(tmp_path: Path) -> None:
+    first, second = run_of(tmp_path / "a", "emotion"), run_of(tmp_path / "b", "emotion")
+    settings = (first / "config.yaml").read_text()
+    (first / "config.yaml").write_text(settings.replace("seed: 0", "folds: {by: k:3}\nseed: 0"))
+    with pytest.raises(ConfigError, match="a is a cross-validation, each fold of which has a dev part of its own"):
+        fuse_runs([first, second])
+    (first / "test" / "metrics.json").write_text('{"labels": []}')
+    with pytest.raises(AudiosslError, match="do not say which labels"):
+        fuse_runs([first, second], weights="equal")

@@ -8,7 +8,7 @@ import torch
 from audiossl.nn.gradients import scale_gradient
 
 
-@pytest.mark.parametrize("factor", [0.0, 0.1, 1.0])
+@pytest.mark.parametrize("factor", [0.0, 0.1, 1.0, -0.5])
 def test_the_value_stays_and_the_gradient_is_scaled(factor: float) -> None:
     x = torch.tensor([1.0, -2.0], requires_grad=True)
     made = scale_gradient(x, factor)

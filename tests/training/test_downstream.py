@@ -13,13 +13,12 @@ from toys.joined import RATE_HZ, noise
 from toys.words import WORDS, tone_batch
 
 from audiossl.core.config import make
-from audiossl.core.errors import AudioError, AudiosslError, TrainingError
+from audiossl.core.errors import AudiosslError, TrainingError
 from audiossl.core.types import Batch, Features
 from audiossl.data.inputs import cuts_of
 from audiossl.data.loader import collate
 from audiossl.downstreams.utterance_classification.task import UtteranceClassification
 from audiossl.encoders.finetuning import FinetuneConfig
-from audiossl.training import downstream
 from audiossl.training.downstream import Downstream
 from audiossl.training.interface import load_interface
 from audiossl.training.testing.downstream import check_downstream
@@ -170,11 +169,3 @@ def test_a_long_recording_is_predicted_as_the_whole(tmp_path: Path, pooling: str
     assert found.keys() == whole.keys()
     assert found["predicted"] == whole["predicted"]
     assert found["scores"] == pytest.approx(whole["scores"], abs=1e-5)
-
-
-def test_a_head_that_reads_every_frame_has_its_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(downstream, "MOST_FRAMES", 329)
-    cut = long_cut(tmp_path / "a.wav", 3.3)
-    head(pooling="mean").eval().predict_long(cut)  # which holds no frames
-    with pytest.raises(AudioError, match=r"a\.wav lasts 0 minutes, of which this head needs all 330 frames at once"):
-        head(pooling="statistics").eval().predict_long(cut)

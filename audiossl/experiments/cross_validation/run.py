@@ -16,6 +16,7 @@ from audiossl.core.typed_json import check_types
 from audiossl.core.types import Cell, Metric, Table
 from audiossl.data.inputs import rows_of
 from audiossl.encoders.encoder_file import EncoderFile
+from audiossl.experiments.adversary import Told, told_of
 from audiossl.experiments.config import Experiment, parse_settings
 from audiossl.experiments.folder import RunFolder
 from audiossl.experiments.run import Run, check_evaluable, load_single, rescore
@@ -113,8 +114,19 @@ class FoldedRun(Run):
         }
         figures = {name: {key: metric.value for key, metric in found.items()} for name, found in by_fold.items()}
         table = fold_table(rows, by_fold, means, {name: member.values for name, member in self.chosen.items()})
-        facts = {"folds": figures, "mean_of_folds": means, **self._choices()}
-        return rescore(self, split, rows, tables=[table], facts=facts)
+        told = self._told()
+        facts = {"folds": figures, "mean_of_folds": means, **self._choices(), **(told.facts if told else {})}
+        return rescore(self, split, rows, tables=[table, *(told.tables if told else [])], facts=facts)
+
+    def _told(self) -> Told | None:
+        """What the probes of all folds said of an adversary's column. None where none is named."""
+        paths = [RunFolder(run.folder).split("test").told for run in self.folds.values()]
+        rows = [row for path in paths if path.is_file() for row in read_jsonl(path)]
+        if not (self.config.adversary.field and rows):
+            return None
+        told = told_of(rows, self.config)
+        write_jsonl(RunFolder(self.folder).split("test").told, told.rows)
+        return told
 
     def predictions_of(self, split: str) -> list[Prediction]:
         """The held-out rows of all folds, sorted by id."""

@@ -24,6 +24,7 @@ from audiossl.data.folds import Fold, FoldsConfig, draw_folds
 from audiossl.data.manifests import manifests_beside, read_manifest, write_manifests
 from audiossl.encoders.kept import load_identified
 from audiossl.encoders.upstream import Upstream
+from audiossl.experiments.adversary import build_adversary
 from audiossl.experiments.building import build_downstream, check_rows, complete_config
 from audiossl.experiments.config import Experiment, inputs_of
 from audiossl.experiments.cross_validation.run import (
@@ -184,6 +185,7 @@ def _check(config: Experiment, folds: Iterable[Fold], upstream: Upstream) -> Non
         for plan in plans:
             try:
                 task = build_downstream(complete_config(plan.config, fold.train), upstream, finetune=False)
+                build_adversary(config, task, fold.train)
             except AudiosslError as error:
                 raise type(error)(f"Fold {fold.name!r}: {error}") from error
             check_rows(task, config.data, dict(fold.parts()), f"the {{split}} part of fold {fold.name!r}")

@@ -25,6 +25,7 @@ from audiossl.experiments.folder import RunFacts
 from audiossl.experiments.identity.code import code_versions
 from audiossl.experiments.identity.encoders import code_of_encoder, identity_of_encoder
 from audiossl.experiments.stages import stage_configs
+from audiossl.experiments.sweeps.config import ADDED_AXES
 
 # Sections of an experiment, and fields of sections, that change no result.
 _WHERE = {
@@ -61,8 +62,12 @@ def identity_of(config: Experiment, encoder: str, folder: Path, encoder_code: st
     Raises ManifestError for a manifest that is missing or damaged.
     """
     own = asdict(config)
-    if not config.stages:  # nor had earlier versions any
+    # Of what earlier versions did not have, nothing is said where it is not used: their results stay what they are.
+    if not config.stages:
         del own["stages"]
+    if not config.adversary.field:
+        del own["adversary"]
+    own["sweep"] = {axis: values for axis, values in own["sweep"].items() if values or axis not in ADDED_AXES}
     settings = _relative(json.loads(json.dumps(own, default=str)), str(folder.absolute()))
     for name, left_out in _WHERE.items():
         if left_out is None:

@@ -10,7 +10,10 @@ from typing import Annotated, Any, Literal
 from audiossl.core.errors import ConfigError
 from audiossl.core.ranges import NonNegative, Positive, Range, Seed, check_ranges
 
-_AXES = ("interface", "task", "lr", "seed")  # in the order in which they name a member
+_AXES = ("finetune", "interface", "task", "adversary", "lr", "seed")  # in the order in which they name a member
+ADDED_AXES = ("finetune", "adversary")  # that earlier versions did not have
+_NAMES = {"interface": "name", "finetune": "mode"}  # the keys of axes whose values are names, or mappings with a name
+_EXAMPLES = {"interface": "{name: layer, index: 3}", "finetune": "{mode: top_k, top_k: 2}"}
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,10 @@ class SweepConfig:
     interface_options. Empty for no sweep over them."""
     task: list[dict[str, Any]] = field(default_factory=list)
     """Options of the head, as in [{pooling: mean}, {pooling: max}], over those of `task`. Empty for no such sweep."""
+    finetune: list[Any] = field(default_factory=list)
+    """Modes of finetune, as in [none, all], or mappings such as {mode: top_k, top_k: 2}. Empty for no such sweep."""
+    adversary: list[NonNegative] = field(default_factory=list)
+    """Values of adversary.weight, of which 0 is for none. Empty for no such sweep."""
     stack: Literal["auto", "off"] = "auto"
     """'auto' computes small heads that differ in nothing but the learning rate as one, whose results then differ from
     those of separate runs by rounding. 'off' lets them take turns, which is equal bit by bit."""
@@ -42,12 +49,12 @@ class SweepConfig:
                 f"sweep.budget={self.budget:g} has no members to be spent on; give values such as "
                 f"sweep.lr=[1e-2,1e-3], or leave it out."
             )
-        for choice in self.interface:
-            name = choice.get("name") if isinstance(choice, Mapping) else choice
-            if not isinstance(name, str):
-                raise ConfigError(
-                    f"sweep.interface has {choice!r}; write names, or mappings such as {{name: layer, index: 3}}."
-                )
+        for axis in _NAMES:
+            for choice in getattr(self, axis):
+                if not isinstance(choice_of(axis, choice)[0], str):
+                    raise ConfigError(
+                        f"sweep.{axis} has {choice!r}; write names, or mappings such as {_EXAMPLES[axis]}."
+                    )
         for axis, values in self.axes.items():
             for value in values:
                 if values.count(value) > 1:
@@ -64,6 +71,16 @@ class SweepConfig:
         return math.prod(len(values) for values in self.axes.values())
 
 
+def choice_of(axis: str, choice: Any) -> tuple[Any, dict[str, Any]]:
+    """The name of an interface or of a mode of fine-tuning, and the options beside it.
+
+    >>> choice_of("finetune", "all"), choice_of("interface", {"name": "layer", "index": 3})
+    (('all', {}), ('layer', {'index': 3}))
+    """
+    options = dict(choice) if isinstance(choice, Mapping) else {_NAMES[axis]: choice}
+    return options.pop(_NAMES[axis], None), options
+
+
 def value_text(value: Any) -> str:
-    """A value for a name or a message."""
+    """A value as members and errors name it: 'none' for null."""
     return "none" if value is None else str(value)

@@ -17,6 +17,7 @@ from rich.progress import Progress
 from audiossl.core.config import as_dict
 from audiossl.core.terminal import Interrupted, on_signals, progress_bar
 from audiossl.core.types import BatchSource
+from audiossl.experiments.adversary import build_adversary
 from audiossl.experiments.building import batch_source, fit_statistics
 from audiossl.experiments.cached_batches import FeatureNeeds, SharedFeatures, needs_of, open_features
 from audiossl.experiments.feature_form import why_not, why_not_pooled
@@ -64,6 +65,7 @@ def train_together(
             own = features[member]
             facts = facts_of(member.task, accelerator.num_processes, fingerprint, own.form)
             begin_single(member.run, member.config, member.task, facts, resume=member.begun)
+            member.task.oppose(build_adversary(member.config, member.task, cuts["train"]))
             # Heads read the same batches where seed, source and form are the same, and rows are grouped alike.
             key = member.config.seed, own.source and id(own.source), own.means, own.data.num_buckets
             if key not in groups:

@@ -18,6 +18,7 @@ from audiossl.core.errors import ConfigError, TrainingError
 from audiossl.core.processes import world_size
 from audiossl.encoders.kept import load_identified
 from audiossl.encoders.upstream import Upstream
+from audiossl.experiments.adversary import build_adversary
 from audiossl.experiments.building import (
     build_downstream,
     check_rows,
@@ -28,6 +29,7 @@ from audiossl.experiments.cached_batches import needs_of
 from audiossl.experiments.config import Experiment, inputs_of
 from audiossl.experiments.folder import RunFolder
 from audiossl.experiments.identity.keys import identity_facts
+from audiossl.experiments.sweeps.config import choice_of
 from audiossl.experiments.sweeps.halving import planned_rungs
 from audiossl.experiments.sweeps.members import members_of
 from audiossl.experiments.sweeps.record import MemberRecord, is_sweep
@@ -66,11 +68,11 @@ def train_sweep(config: Experiment, out: Path, *, resume: bool = False, overwrit
         members = _members(config, out, cuts, upstream, resume)
         warn_of_leaks(config.data, cuts)
         writer = SweepWriter(config, members, out, resume, identity)
-        if _in_one_pass(config):
+        together = [member for member in members if _in_one_pass(member.config)]
+        if together:
             stack, rungs = config.sweep.stack == "auto", planned_rungs(config)
-            train_together(members, cuts, mark, writer, stack=stack, rungs=rungs)
-        else:
-            _train_one_after_another(members, writer)
+            train_together(together, cuts, mark, writer, stack=stack, rungs=rungs)
+        _train_one_after_another([member for member in members if member not in together], writer)
     for note in writer.notes:
         _log.info("%s", note)
     failed = [member.record for member in members if member.record.state == "failed"]
@@ -81,8 +83,10 @@ def train_sweep(config: Experiment, out: Path, *, resume: bool = False, overwrit
 
 def check_budget(config: Experiment) -> None:
     """Raise ConfigError for a budget that is too small, or for members that are not trained side by side."""
-    if config.sweep.budget and not _in_one_pass(config):
-        what = f"finetune={config.finetune.mode}" if config.finetune.mode != "none" else "more than one process"
+    modes = [choice_of("finetune", each)[0] for each in config.sweep.finetune] or [config.finetune.mode]
+    trained = [mode for mode in modes if mode != "none"]
+    if config.sweep.budget and (trained or world_size() > 1):
+        what = f"finetune={trained[0]}" if trained else "more than one process"
         raise ConfigError(
             f"sweep.budget={config.sweep.budget:g} compares members that train side by side, and with {what} they are "
             f"trained one after another; leave sweep.budget out."
@@ -119,7 +123,8 @@ def _members(config: Experiment, out: Path, cuts: Cuts, upstream: Upstream, resu
         task = build_downstream(own, upstream, finetune=False)
         if fresh:
             check_rows(task, own.data, cuts)
-        if config.finetune.mode == "none":
+        build_adversary(own, task, cuts["train"])  # what is wrong with its column is said before any training
+        if own.finetune.mode == "none":
             needs_of(own, task, "", None).check()
         run = RunFolder(out).member(name)
         members.append(Member(MemberRecord(name, values), own, run, task, resume and run.can_resume))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from audiossl.core.config import as_dict
 from audiossl.core.errors import TrainingError
 from audiossl.core.files import write_json
 from audiossl.core.processes import is_main
@@ -43,7 +44,7 @@ class Member:
     def kind(self) -> Hashable:
         """All that decides what the head is and sees, but for the learning rate."""
         config = self.config
-        facts = [config.seed, config.interface, config.interface_options, config.task]
+        facts = [config.seed, config.interface, config.interface_options, config.task, as_dict(config.adversary)]
         return json.dumps(facts, sort_keys=True, default=str)
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from audiossl.core.errors import AudiosslError
+from audiossl.core.errors import AudiosslError, ConfigError
 from audiossl.downstreams.speaker_verification.fusing import fuse_trials
+from audiossl.training.fusion import RunToFuse
 
 
 def systems(seed: int) -> list[list[dict[str, object]]]:
@@ -33,8 +34,12 @@ def systems(seed: int) -> list[list[dict[str, object]]]:
     return made
 
 
+def runs(dev: list[list[dict[str, object]]], test: list[list[dict[str, object]]]) -> list[RunToFuse]:
+    return [RunToFuse(*rows, {}) for rows in zip(dev, test, strict=True)]
+
+
 def test_the_fusion_is_better_than_each_and_calibrated() -> None:
-    fused = fuse_trials(systems(0), systems(1))
+    fused = fuse_trials(runs(systems(0), systems(1)), "dev")
     assert fused.compared == "eer"
     assert all(difference.value < -0.02 for difference in fused.differences)
     assert all(difference.high is not None and difference.high < 0 for difference in fused.differences)
@@ -48,4 +53,6 @@ def test_other_trials_are_named() -> None:
     dev, test = systems(0), systems(1)
     test[1][3] = {**test[1][3], "id": "other"}
     with pytest.raises(AudiosslError, match=r"where the first has 't3' .*, run 2 has 'other'"):
-        fuse_trials(dev, test)
+        fuse_trials(runs(dev, test), "dev")
+    with pytest.raises(ConfigError, match="--weights equal makes no mean"):
+        fuse_trials(runs(dev, dev), "equal")

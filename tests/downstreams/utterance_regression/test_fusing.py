@@ -12,6 +12,7 @@ from audiossl.core.errors import AudiosslError
 from audiossl.downstreams.utterance_regression.fusing import ALPHAS, fuse_numbers
 from audiossl.downstreams.utterance_regression.task import UtteranceRegression
 from audiossl.metrics.regression import regression_metrics
+from audiossl.training.fusion import RunToFuse
 
 
 def run_of(errors: float, seed: int, offset: float = 0.0, num_items: int = 60, split: int = 0) -> list[dict[str, Any]]:
@@ -28,10 +29,22 @@ def run_of(errors: float, seed: int, offset: float = 0.0, num_items: int = 60, s
     ]
 
 
+def given(dev: list[Any], test: list[Any]) -> list[RunToFuse]:
+    return [RunToFuse(*rows, {}) for rows in zip(dev, test, strict=True)]
+
+
+def test_equal_weights_are_the_mean_and_need_no_dev() -> None:
+    test = [run_of(0.5, 1, split=1), run_of(2.0, 2, split=1)]
+    fused = UtteranceRegression.fuse(given([[], []], test), "equal")
+    mean = [(a["predicted"]["mos"] + b["predicted"]["mos"]) / 2 for a, b in zip(*test, strict=True)]
+    assert [row["predicted"]["mos"] for row in fused.predictions] == pytest.approx(mean, abs=1e-6)
+    assert fused.facts["columns"]["mos"] == {"kind": "mean", "why": "as asked for"}
+
+
 def test_runs_of_equal_worth_are_averaged() -> None:
     dev = [run_of(0.5, seed) for seed in (1, 2)]
     test = [run_of(0.5, seed, split=1) for seed in (1, 2)]
-    fused = UtteranceRegression.fuse(dev, test)
+    fused = UtteranceRegression.fuse(given(dev, test), "dev")
     mean = [(a["predicted"]["mos"] + b["predicted"]["mos"]) / 2 for a, b in zip(*test, strict=True)]
     facts = fused.facts["columns"]["mos"]
     if facts["kind"] == "mean":
@@ -50,7 +63,7 @@ def test_runs_of_equal_worth_are_averaged() -> None:
 def test_a_run_that_is_off_gets_the_weight_that_dev_says() -> None:
     dev = [run_of(0.1, 1, offset=2.0), run_of(3.0, 2)]
     test = [run_of(0.1, 1, offset=2.0, split=1), run_of(3.0, 2, split=1)]
-    fused = fuse_numbers(dev, test)
+    fused = fuse_numbers(given(dev, test), "dev")
     facts = fused.facts["columns"]["mos"]
     assert facts["kind"] == "weights"
     assert facts["rmse_out_of_fold"]["weights"] < facts["rmse_out_of_fold"]["mean"]
@@ -63,7 +76,7 @@ def test_a_run_that_is_off_gets_the_weight_that_dev_says() -> None:
 
 def test_a_run_with_itself_is_itself() -> None:
     dev, test = run_of(0.2, 1), run_of(0.2, 1, split=1)
-    fused = fuse_numbers([dev, dev], [test, test])
+    fused = fuse_numbers(given([dev, dev], [test, test]), "dev")
     if fused.facts["columns"]["mos"]["kind"] == "mean":
         for ours, theirs in zip(fused.predictions, test, strict=True):
             assert ours["predicted"]["mos"] == pytest.approx(theirs["predicted"]["mos"], abs=1e-6)
@@ -71,7 +84,7 @@ def test_a_run_with_itself_is_itself() -> None:
 
 def test_a_small_dev_fits_nothing() -> None:
     dev, test = [run_of(0.5, seed, num_items=6) for seed in (1, 2)], [run_of(0.5, seed, split=1) for seed in (1, 2)]
-    facts = fuse_numbers(dev, test).facts["columns"]["mos"]
+    facts = fuse_numbers(given(dev, test), "dev").facts["columns"]["mos"]
     assert facts["kind"] == "mean"
     assert "too few" in facts["why"]
 
@@ -79,7 +92,7 @@ def test_a_small_dev_fits_nothing() -> None:
 def test_runs_of_other_rows_or_columns() -> None:
     one = run_of(0.5, 1)
     with pytest.raises(AudiosslError, match="first run predicted 60 items and run 2 59"):
-        fuse_numbers([one, one[:-1]], [one, one])
+        fuse_numbers(given([one, one[:-1]], [one, one]), "dev")
     other = [{**row, "predicted": {"valence": 1.0}} for row in one]
     with pytest.raises(AudiosslError, match="The runs predict other columns than mos"):
-        fuse_numbers([one, one], [one, other])
+        fuse_numbers(given([one, one], [one, other]), "dev")
