@@ -9,21 +9,26 @@ import torch
 from toys.words import WORDS, cut_of, tone_batch, toy_task
 
 from audiossl.core.errors import AudioError, ConfigError
-from audiossl.downstreams.utterance_classification.aggregation import EcapaHead, fewest_frames, make_aggregation
-from audiossl.downstreams.utterance_classification.factors import FactorsHead
+from audiossl.downstreams.utterance_classification.aggregation import EcapaHead, chosen_pooling, fewest_frames
 from audiossl.nn.ecapa import EcapaTdnn
 from audiossl.training.testing.downstream import check_downstream
 
+SIZES = {"channels": 8, "embedding_width": 5}
+WIDTHS = {"mean": 6, "statistics": 12, "ecapa": 5}
+
 
 def test_each_name_has_a_width_and_a_fewest_number_of_frames() -> None:
-    interface = toy_task().interface
-    factors, ecapa = FactorsHead(), EcapaHead(8, 5)
-    made = {name: make_aggregation(name, 6, interface, factors, ecapa) for name in ("mean", "statistics", "ecapa")}
-    assert {name: each.out_width for name, each in made.items()} == {"mean": 6, "statistics": 12, "ecapa": 5}
-    assert {name: fewest_frames(each) for name, each in made.items()} == {"mean": 1, "statistics": 1, "ecapa": 5}
-    assert isinstance(made["ecapa"], EcapaTdnn)
+    made = {name: toy_task(projector_width=6, pooling=name, ecapa=SIZES) for name in WIDTHS}
+    assert {name: each.represented_width for name, each in made.items()} == WIDTHS
+    assert {name: fewest_frames(each.pooling) for name, each in made.items()} == {
+        "mean": 1,
+        "statistics": 1,
+        "ecapa": 5,
+    }
+    assert isinstance(made["ecapa"].pooling, EcapaTdnn)
+    assert chosen_pooling("factors", EcapaHead()) == "factors"
     with pytest.raises(ConfigError, match="no pooling named 'ekapa'. Did you mean ecapa"):
-        make_aggregation("ekapa", 6, interface, factors, ecapa)
+        chosen_pooling("ekapa", EcapaHead())
     with pytest.raises(ConfigError, match=r"task\.ecapa\.channels=12 must be a multiple of 8"):
         EcapaHead(12)
 
