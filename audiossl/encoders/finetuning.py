@@ -16,7 +16,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from audiossl.core.errors import ConfigError, did_you_mean
 from audiossl.core.joined_names import positions_of
-from audiossl.core.ranges import Count, CountOrZero, NonNegative, Positive, ShareBelowOne, check_ranges
+from audiossl.core.ranges import Count, CountOrZero, NonNegative, Positive, Seed, ShareBelowOne, check_ranges
+from audiossl.core.tensors import config_of
+from audiossl.encoders.building import build_upstream
 from audiossl.encoders.joined import JoinedUpstream
 from audiossl.encoders.upstream import Upstream
 from audiossl.nn.parallel_adapter import ParallelAdapter
@@ -45,6 +47,11 @@ class FinetuneConfig:
     """How many of the last blocks train with mode top_k, which needs at least 1."""
     lr: Positive | None = None
     """Peak learning rate of the upstream. Null for trainer.lr."""
+    reinit_top: CountOrZero = 0
+    """Last blocks that begin with weights drawn anew, as those of a pre-trained encoder may have turned back to its
+    input (arXiv:2107.04734). With modes all and top_k. 0 for none."""
+    reinit_seed: Seed = 0
+    """Seed of these weights."""
     freeze_steps: CountOrZero = 0
     """First steps in which only the head trains. 0 for none."""
     freeze_stem: bool = True
@@ -76,6 +83,11 @@ class FinetuneConfig:
                 f"finetune.members={self.members} names what trains, and finetune.mode=none lets nothing train; set "
                 f"finetune.mode=all, for instance."
             )
+        if self.reinit_top and not (self.mode == "all" or (self.mode == "top_k" and self.top_k >= self.reinit_top)):
+            raise ConfigError(
+                f"finetune.reinit_top={self.reinit_top} draws the weights of blocks anew, which must train: set "
+                f"finetune.mode=all, or top_k of at least as many."
+            )
         if self.mode == "top_k" and self.top_k < 1:
             raise ConfigError(f"finetune.top_k={self.top_k}: finetune.mode=top_k needs at least 1 block.")
 
@@ -100,6 +112,8 @@ def make_trainable(upstream: Upstream, config: FinetuneConfig, up_to_layer: int 
             f"finetune.members={config.members} chooses among several upstreams, and there is {upstream.display_name} "
             f"alone; leave it out."
         )
+    if config.reinit_top:
+        _draw_anew(upstream, config, _blocks_run(upstream, up_to_layer, config.mode))
     if config.mode == "lora":
         _add_lora(upstream, config, _blocks_run(upstream, up_to_layer, config.mode))
     else:
@@ -165,6 +179,23 @@ def merge_lora(upstream: Upstream) -> Upstream:
                 setattr(parent, name, child.get_base_layer())  # type: ignore[operator]
         vars(parent).pop("peft_config", None)
     return upstream
+
+
+def _draw_anew(upstream: Upstream, config: FinetuneConfig, blocks: list[nn.Module]) -> None:
+    """Give the last blocks that are run the weights that an encoder of this shape begins with."""
+    if config.reinit_top > len(blocks):
+        raise ConfigError(
+            f"finetune.reinit_top={config.reinit_top}: {upstream.display_name} runs {len(blocks)} block(s) for this "
+            f"interface; choose at most as many."
+        )
+    if not upstream.name or not hasattr(upstream, "config"):
+        raise ConfigError(
+            f"finetune.reinit_top={config.reinit_top}: {upstream.display_name} has no name by which another of its "
+            f"shape could be drawn; load it by `load_upstream`."
+        )
+    fresh: Any = build_upstream(upstream.name, config_of(upstream), config.reinit_seed)
+    for number in range(len(blocks) - config.reinit_top, len(blocks)):
+        blocks[number].load_state_dict(fresh.blocks[number].state_dict())
 
 
 def _chosen(upstream: Upstream, config: FinetuneConfig, up_to_layer: int | None) -> Iterator[nn.Parameter]:

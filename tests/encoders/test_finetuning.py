@@ -482,3 +482,21 @@ def test_adapters_have_their_conditions() -> None:
     foreign.blocks = torch.nn.ModuleList([torch.nn.Linear(4, 4)])
     with pytest.raises(ConfigError, match="no place for an adapter"):
         make_trainable(foreign, FinetuneConfig(mode="all", adapter_width=4))
+
+
+def test_top_blocks_may_begin_anew() -> None:
+    """Those that are run for the interface, with the first weights of such an encoder, and nothing else changes."""
+    upstream = load_upstream("wav2vec2", weights="random", seed=3, **TINY_WAVEFORM)
+    before = {name: tensor.clone() for name, tensor in upstream.state_dict().items()}
+    make_trainable(upstream, FinetuneConfig("top_k", top_k=2, reinit_top=1, reinit_seed=5), up_to_layer=2)
+    fresh = load_upstream("wav2vec2", weights="random", seed=5, **TINY_WAVEFORM).state_dict()
+    for name, tensor in upstream.state_dict().items():
+        expected = fresh[name] if name.startswith("blocks.1.") else before[name]
+        assert torch.equal(tensor, expected), name
+    assert not torch.equal(before["blocks.1.up.weight"], fresh["blocks.1.up.weight"])
+    with pytest.raises(ConfigError, match="reinit_top=4: .* runs 3 block"):
+        make_trainable(upstream, FinetuneConfig("all", reinit_top=4))
+    with pytest.raises(ConfigError, match="draws the weights of blocks anew, which must train"):
+        FinetuneConfig("lora", reinit_top=1)
+    with pytest.raises(ConfigError, match="which must train"):
+        FinetuneConfig("top_k", top_k=1, reinit_top=2)

@@ -27,6 +27,21 @@ from audiossl.training.task import Prediction
 TASK = "asr"
 
 
+class Emissions(NamedTuple):
+    """What is kept of a split.
+
+    config: of the run.
+    units: of the recogniser.
+    decoding: how the configuration says that it is decoded.
+    rows: predictions by the best path, each with `log_probs` (T, C) and `clock`.
+    """
+
+    config: Experiment
+    units: TextUnits
+    decoding: DecodingConfig
+    rows: Sequence[Prediction]
+
+
 class DecodedAgain(NamedTuple):
     """What came out.
 
@@ -52,21 +67,41 @@ def decode_again(
     Raises AudiosslError for another run, and for emissions that are not there.
     """
     run = RunFolder(folder)
+    check_evaluable(run, split)
+    kept = emissions_of(folder, split, checkpoint, overrides)
+    units = kept.units
+    decoder, plain = Decoder(units, kept.decoding), Decoder(units, DecodingConfig())
+    if decoder.weights is None:
+        decoder.tune(emissions_of(folder, "dev", checkpoint, overrides).rows)
+    predictions = [decoder.of_emissions(row) for row in kept.rows]
+    write_jsonl(run.split(split).predictions, predictions)
+    judge = TranscriptJudge(units, decoder.facts())
+    metrics = write_scored(folder, kept.config, judge, split, predictions)
+    return DecodedAgain(metrics, decoder.facts(), _gain(predictions, [plain.of_emissions(row) for row in kept.rows]))
+
+
+def emissions_of(folder: Path, split: str, checkpoint: str = "", overrides: Sequence[str] = ()) -> Emissions:
+    """What an evaluation kept of a split.
+
+    folder: of a run of asr.
+    split: whose rows they are of.
+    checkpoint: best, last or averaged. '' for what the run is configured to use.
+    overrides: changes to its configuration.
+    Raises AudiosslError for another run, and for emissions that are not there.
+    """
+    run = RunFolder(folder)
     config = run.config(overrides)
     if run.kind != "single" or config.downstream != TASK:
         raise AudiosslError(f"{folder} is no single run of {TASK}; give one, or a member of a sweep.")
-    check_evaluable(run, split)
+    weights = checkpoint or config.checkpoint
+    rows = EmissionStore(run.path, run.checkpoint(weights), split, config.data.rows(split)).read()
+    if rows is None:
+        raise AudiosslError(
+            f"{run} has no emissions of {split} by its {weights} weights; make them: `audiossl evaluate {run} "
+            f"--split {split} --keep-emissions`."
+        )
     task: AsrConfig = structured(AsrConfig, config.task, where=f"task options of {TASK}")
-    units, weights = TextUnits(task.text), checkpoint or config.checkpoint
-    decoder, plain = Decoder(units, task.decoding), Decoder(units, DecodingConfig())
-    rows = _kept(run, config, weights, split)
-    if decoder.weights is None:
-        decoder.tune(_kept(run, config, weights, "dev"))
-    predictions = [decoder.of_emissions(row) for row in rows]
-    write_jsonl(run.split(split).predictions, predictions)
-    judge = TranscriptJudge(units, decoder.facts())
-    metrics = write_scored(folder, config, judge, split, predictions)
-    return DecodedAgain(metrics, decoder.facts(), _gain(predictions, [plain.of_emissions(row) for row in rows]))
+    return Emissions(config, TextUnits(task.text), task.decoding, rows)
 
 
 def _gain(found: Sequence[Prediction], plain: Sequence[Prediction]) -> Difference:
@@ -75,13 +110,3 @@ def _gain(found: Sequence[Prediction], plain: Sequence[Prediction]) -> Differenc
     errors = [[row["num_errors"] for row in each] for each in zip(*known, strict=True)]
     sizes = [one["num_units"] for one, _ in known]
     return paired_difference(errors[0], errors[1], clusters_of_rows([one for one, _ in known]), units=sizes)
-
-
-def _kept(run: RunFolder, config: Experiment, checkpoint: str, split: str) -> Sequence[Prediction]:
-    found = EmissionStore(run.path, run.checkpoint(checkpoint), split, config.data.rows(split)).read()
-    if found is None:
-        raise AudiosslError(
-            f"{run} has no emissions of {split} by its {checkpoint} weights; make them: `audiossl evaluate {run} "
-            f"--split {split} --keep-emissions`."
-        )
-    return found
