@@ -42,7 +42,7 @@ HEADS = {
 SCORINGS = {
     "cosine": [],
     "AS-norm": ["task.scoring.norm=as_norm"],
-    "PLDA": ["task.scoring.backend=plda", "task.scoring.parts_s=3"],
+    "PLDA": ["task.scoring.backend=plda"],  # the rows of train are parts of recordings
     "QMF": ["task.scoring.norm=as_norm", "task.scoring.measures=[magnitude,cohort]"],
 }
 MODES = {
@@ -70,7 +70,7 @@ def trained(folder: Path, encoder: str, head: str, mode: str, more: Sequence[str
     train(experiment, out, overwrite=True)
     run = load_run(out, overrides=SCORINGS["QMF"])
     run.evaluate("test")
-    run.items_of("train", 3.0)  # what PLDA is fitted on
+    run.items_of("train")  # what PLDA is fitted on
     return out
 
 
