@@ -77,6 +77,11 @@ def test_commands(table, day, tmp_path) -> None:  # type: ignore[no-untyped-def]
     cuts = read_manifest(out / "all.jsonl.gz")
     twitter = ['twitter "short"']
     assert [read_labels(cut, "label") for cut in cuts] == [[], ["phee"], ["phee"], [], twitter, twitter, []]
+    whole = ["--rows", "recordings", "--audio-root", str(tmp_path)]
+    assert run(app, ["from-annotations", str(path), "--out", str(tmp_path / "whole"), *whole]).exit_code == 0
+    (recording,) = read_manifest(tmp_path / "whole" / "all.jsonl.gz")
+    calls = [[0.5, 0.9, "phee"], [1.25, 1.5, 'twitter "short"']]
+    assert (recording.start, recording.supervisions[0].custom["calls"]) == (0.0, calls)
     split = ["split", str(out / "all.jsonl.gz"), "--out", str(tmp_path / "split"), "--by", "item"]
     assert run(app, split).exit_code == 0
     assert sum(len(read_manifest(tmp_path / "split" / f"{name}.jsonl.gz")) for name in ("train", "dev", "test")) == 7

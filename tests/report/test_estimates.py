@@ -82,3 +82,16 @@ def test_a_p_value_is_no_sharper_than_the_clusters_that_differ() -> None:
     assert found.p_value is not None and found.p_value >= 0.25
     twice = average_run([scored(labelled(15), "accuracy")] * 2)
     assert paired(twice, average_run([scored(labelled(0), "accuracy")] * 2)).p_value == found.p_value
+
+
+def test_systems_that_find_events_differ_by_f1() -> None:
+    def rows(hits: int) -> Rows:
+        counts = [[[4, 5, hits, hits - 1, 6, 6, 5], [0, n % 2, 0, 0, 0, 1, 0]] for n in range(8)]
+        return [{"id": str(n), "target": [], "counts": each, "group": f"r{n}"} for n, each in enumerate(counts)]
+
+    first, second = scored_together([rows(4), rows(3)], "map", cluster="recording")
+    assert (first.measure, first.estimate.value) == ("overlap_f1", pytest.approx(2 * 3 / 9))
+    assert paired(first, second).value == pytest.approx(2 / 9)
+    assert scored(rows(4), "onset_f1_micro", cluster="recording").estimate.value == pytest.approx(64 / 76)
+    with pytest.raises(LabelError, match="no item has an event"):
+        scored([{**row, "counts": [[0] * 7]} for row in rows(4)], "overlap_f1")
