@@ -38,7 +38,7 @@ def surroundings_of(
                 upstream,
                 fingerprint(upstream),
                 config.cache,
-                "frames",
+                "pooled" if getattr(upstream, "join", "") == "pooled" else "frames",
                 layers=layers,
                 device=accelerator.device,
                 world=accelerator.num_processes,

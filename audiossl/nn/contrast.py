@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import combinations
 
 import torch
 import torch.nn.functional as F
@@ -69,3 +70,23 @@ def contrastive_losses(logits: Tensor) -> tuple[Tensor, Tensor]:
 def same_codes(codes: Tensor) -> Tensor:
     """(B, M, G) -> bool (B, M, M): which targets of an item have the codes of all groups in common."""
     return (codes[:, :, None] == codes[:, None]).all(-1)
+
+
+def pairwise_losses(views: Sequence[Tensor], temperature: float) -> tuple[Tensor, Tensor]:
+    """InfoNCE between every two views of a recording, summed over the pairs (arXiv:2406.07900).
+
+    In a pair, each view finds the other view of its recording among those of all recordings of the batch. The loss of
+    the pair is the mean of both directions.
+
+    views: at least two, each (B, D).
+    temperature: of the softmax over recordings.
+    Returns (B,) losses, and (B,) the share of all directions in which the right one is the nearest.
+    """
+    units = [F.normalize(view.float(), dim=-1) for view in views]
+    losses, right = [], []
+    for first, second in combinations(units, 2):
+        cosines = first @ second.T / temperature  # (B, B)
+        for found in (cosines, cosines.T):
+            losses.append((found.logsumexp(-1) - found.diagonal()) / 2)
+            right.append((found.argmax(-1) == torch.arange(len(found), device=found.device)).float())
+    return torch.stack(losses).sum(0), torch.stack(right).mean(0)

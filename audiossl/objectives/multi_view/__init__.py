@@ -1,0 +1,1 @@
+"""Views of one recording are told from those of others."""

@@ -1,0 +1,1 @@
+"""Small encoders of several views of a recording, on top of frozen encoders."""
