@@ -254,7 +254,7 @@ class Asr(Downstream):
         return self.judge.score(predictions)
 
     def facts(self, predictions: Sequence[Prediction]) -> dict[str, Any]:
-        """Counts over the split: units (words or phones), substitutions, deletions, insertions; how it was decoded."""
+        """Counts over the split (units, substitutions, deletions, insertions), and how it was decoded."""
         return TranscriptJudge(self.units, self.decoder.facts()).facts(predictions)
 
     def tables(self, predictions: Sequence[Prediction]) -> list[Table]:

@@ -26,7 +26,6 @@ def decode(
 
     Weights that are not given are chosen on dev. What `audiossl evaluate` has written of the split is replaced.
     """
-    from audiossl.cli.tables import add_row, console, new_table
     from audiossl.core.types import Metric, metrics_as_json
     from audiossl.downstreams.asr.search.decoding_again import decode_again
     from audiossl.metrics.formatting import cells_written
@@ -40,13 +39,11 @@ def decode(
         }
         print(json.dumps(told))
         return
-    table = new_table("metric", "value", "95 % interval", title=f"{run} on {split}")
     for name, metric in made.metrics.items():
-        add_row(table, cells_written(name, metric))
-    console().print(table)
-    name = next(iter(made.metrics))
-    _, value, interval = cells_written(name, Metric(*made.gain[:3]))
-    print(f"{name} minus that of the best path: {value} {interval}".rstrip())
+        shown, value, interval = cells_written(name, metric)
+        print(f"{shown:<18} {value:>6}  {interval}".rstrip())
+    _, value, interval = cells_written(next(iter(made.metrics)), Metric(*made.gain[:3]))
+    print(f"{'minus best path':<18} {value:>6}  {interval}".rstrip())
     if "lm_weight" in made.facts:
         chosen = " (chosen on dev)" if "chosen_on_dev" in made.facts else ""
         print(

@@ -1,4 +1,4 @@
-"""A label for every frame: where labels come from, the loss, the metrics, learning, and bad input."""
+"""A label for every frame: the loss, the metrics, learning, and bad input."""
 
 from __future__ import annotations
 
@@ -7,47 +7,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import soundfile
 import torch
-from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
-from lhotse.supervision import AlignmentItem
+from lhotse import CutSet
 from sklearn.metrics import accuracy_score, f1_score, recall_score
+from toys.tones import RATE_HZ, ctm, tone_row
 
 from audiossl import load_run, load_upstream
 from audiossl.core.config import structured
 from audiossl.core.errors import LabelError
-from audiossl.data.frame_labels import IGNORED, write_frame_labels
+from audiossl.data.frame_labels import IGNORED
 from audiossl.data.loader import collate
 from audiossl.data.manifests import write_manifests
-from audiossl.downstreams.frame_classification.labels import LabelSource
 from audiossl.downstreams.frame_classification.task import FrameClassification, FrameClassificationConfig
 from audiossl.experiments.config import read_experiment
 from audiossl.experiments.start import train
 from audiossl.training.interface import build_interface
-
-RATE_HZ = 16000
-TONES_HZ = {"low": 300.0, "mid": 1200.0, "high": 3000.0}
-
-
-def tone_row(folder: Path, name: str, labels: list[str], each_s: float = 0.25, noise: float = 0.01) -> MonoCut:
-    """A recording of tones one after the other, with a supervision for each and the same as a tier."""
-    rng = np.random.default_rng(len(name) + sum(map(ord, name)))
-    size = round(each_s * RATE_HZ)
-    time_s = np.arange(size) / RATE_HZ
-    sound = np.concatenate([0.3 * np.sin(2 * np.pi * TONES_HZ[label] * time_s) for label in labels])
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}.wav"
-    soundfile.write(path, sound + noise * rng.standard_normal(len(sound)), RATE_HZ)
-    recording = Recording.from_file(path, recording_id=name)
-    parts = [
-        SupervisionSegment(f"{name}-{place}", name, place * each_s, each_s, speaker=name[:1], custom={"label": label})
-        for place, label in enumerate(labels)
-    ]
-    tier = {"tones": [AlignmentItem(part.custom["label"], part.start, part.duration) for part in parts]}
-    whole = SupervisionSegment(name, name, 0.0, recording.duration, speaker=name[:1], alignment=tier)
-    return MonoCut(name, 0.0, recording.duration, 0, [whole, *parts], recording=recording)
 
 
 def made(**options: Any) -> FrameClassification:
@@ -55,39 +30,6 @@ def made(**options: Any) -> FrameClassification:
     torch.manual_seed(0)
     config = structured(FrameClassificationConfig, {"labels": ["high", "low", "mid"], **options})
     return FrameClassification(upstream, build_interface("weighted_sum", upstream.widths, {}), config)
-
-
-def ctm(path: Path, *rows: MonoCut) -> Path:
-    lines = [
-        f"{row.recording.id} 1 {part.start:g} {part.duration:g} {part.custom['label']}"
-        for row in rows
-        for part in row.supervisions[1:]
-    ]
-    path.write_text("\n".join(lines) + "\n")
-    return path
-
-
-def test_every_source_gives_the_same_labels(tmp_path: Path) -> None:
-    cut = tone_row(tmp_path, "a", ["low", "mid", "mid", "high"])
-    times_s = np.array([0.0, 0.1, 0.249, 0.25, 0.6, 0.99])
-    expected = ["low", "low", "low", "mid", "mid", "high"]
-    assert LabelSource("", "label").labels_at(cut, times_s) == expected
-    assert LabelSource("tones", "label").labels_at(cut, times_s) == expected
-    assert LabelSource(str(ctm(tmp_path / "a.ctm", cut)), "").labels_at(cut, times_s) == expected
-    numbers = np.repeat([0, 1, 1, 2], 25)
-    (named,) = write_frame_labels([(cut, numbers)], "frames", 100.0, tmp_path / "labels")
-    assert LabelSource("frames", "").labels_at(named, times_s) == ["0", "0", "0", "1", "1", "2"]
-
-
-def test_labels_move_with_crops_and_speeds(tmp_path: Path) -> None:
-    cut = tone_row(tmp_path, "a", ["low", "mid", "high"])
-    sources = [LabelSource("", "label"), LabelSource("tones", ""), LabelSource(str(ctm(tmp_path / "a.ctm", cut)), "")]
-    for changed, times_s, expected in (
-        (cut.truncate(offset=0.3, duration=0.4, preserve_id=True), [0.1, 0.3], ["mid", "high"]),
-        (cut.perturb_speed(1.25, affix_id=False), [0.19, 0.21, 0.41], ["low", "mid", "high"]),
-    ):
-        for source in sources:
-            assert source.labels_at(changed, np.array(times_s)) == expected, source.alignment
 
 
 def test_loss_and_metrics_are_those_of_the_frames_that_count(tmp_path: Path) -> None:

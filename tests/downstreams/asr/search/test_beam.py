@@ -150,7 +150,3 @@ def test_bad_models_and_lexicons_are_one_sentence(tmp_path: Path, arpa: tuple[Pa
         BeamSearch(LETTERS, DecodingConfig("beam", str(path)), Weights(1.0, 0.0))
     with pytest.raises(ConfigError, match="The lexicon .* cannot be read"):
         BeamSearch(LETTERS, DecodingConfig("beam", lexicon=str(tmp_path / "no.txt")), Weights(1.0, 0.0))
-    with pytest.raises(ConfigError, match="reads no language model"):
-        DecodingConfig(lm="lm.arpa")
-    with pytest.raises(ConfigError, match="are for a search in words"):
-        DecodingConfig("beam", lexicon="none", hot_words=["a"])
