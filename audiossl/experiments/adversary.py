@@ -113,7 +113,7 @@ def told_of(rows: Sequence[Mapping[str, Any]], config: Experiment) -> Told:
     facts = {
         "field": chosen.field,
         "weight": chosen.weight,
-        "on": chosen.on,
+        "reaches": chosen.reaches,
         "probe_accuracy": accuracy.as_json(),
         "most_frequent": round(most, 4),
         "num_values": len(values),

@@ -131,10 +131,10 @@ class Experiment:
                 f"distill.teacher={self.distill.teacher} trains the encoder, and finetune.mode=none keeps it as it is; "
                 f"set finetune.mode=all, for instance."
             )
-        if self.adversary.on == "encoder" and self.adversary.trains and self.finetune.mode == "none":
+        if self.adversary.reaches == "encoder" and self.adversary.trains and self.finetune.mode == "none":
             raise ConfigError(
-                "adversary.on=encoder trains the encoder, and finetune.mode=none keeps it as it is; set finetune.mode="
-                "all, for instance, or adversary.on=head."
+                "adversary.reaches=encoder trains the encoder, and finetune.mode=none keeps it as it is; set finetune.mode="
+                "all, for instance, or adversary.reaches=head."
             )
         if self.sweep.adversary and not self.adversary.field:
             raise ConfigError("sweep.adversary has weights of an adversary of no column; name one by adversary.field.")

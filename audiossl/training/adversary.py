@@ -71,7 +71,7 @@ class Adversary(nn.Module):
         """
         features = task.features(batch)
         total, weight, logs = loss_of(replace(batch, features=features))
-        vectors = represented(task, batch, features, detached=self.config.on == "head")
+        vectors = represented(task, batch, features, detached=self.config.reaches == "head")
         opposed, told = self(vectors, batch.cuts)
         logs = {"task_loss": total.detach(), **logs, "adversary_loss": opposed.detach(), "adversary_accuracy": told}
         return total + opposed, weight, logs

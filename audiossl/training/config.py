@@ -123,7 +123,7 @@ class AdversaryConfig:
     schedule: Literal["constant", "linear", "sigmoid"] = "constant"
     """Course of the weight over the steps: 'constant', 'linear' from 0, or 'sigmoid', which is 2 / (1 + exp(-10 p)) - 1
     after the share p of all steps."""
-    on: Literal["head", "encoder"] = "head"
+    reaches: Literal["head", "encoder"] = "head"
     """What the reversed gradient reaches: 'head' with its interface, or 'encoder' for that and what of the encoder
     trains."""
     hidden: list[Count] = dataclasses.field(default_factory=list)  # `field` is the setting here

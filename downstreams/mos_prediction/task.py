@@ -48,7 +48,7 @@ class MosPredictionConfig(UtteranceRegressionConfig):
     highest: Finite = 5.0
     """The highest, which is mapped to 1."""
     level: Literal["frame", "utterance"] = "frame"
-    """'frame', a score of each frame after a BLSTM, whose mean is that of the recording; 'utterance', one of the pooled
+    """What has a score: 'frame', each after a BLSTM, whose mean is that of the recording, or 'utterance', the pooled
     vector, to which alone projector_width and pooling belong."""
     embedding_width: Count = 128
     """Of the embedding of a domain, and of that of a listener."""

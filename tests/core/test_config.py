@@ -89,7 +89,7 @@ def test_checks_of_the_dataclass_itself_stay_one_sentence() -> None:
         ("trainer.betas={}", "a mapping", "a list"),
         ("task=[1]", "a list", "a mapping"),
         ("trainer=[1]", "a list", "a mapping"),
-        ("upstream=[a]", "a list", "one value"),
+        ("seed=[1]", "a list", "one value"),
         ("trainer.lr={}", "a mapping", "one value"),
     ],
 )

@@ -97,7 +97,9 @@ def test_a_fine_tuned_encoder_is_reached_or_not(experiment: Make, tmp_path: Path
     sizes = {"width": 8, "num_layers": 1, "num_heads": 2, "ffn_width": 8}
     settings += [f"upstream_options.{key}={value}" for key, value in sizes.items()]
     on_head, on_all = (
-        train(experiment(*settings, "adversary=speaker", "adversary.weight=5", f"adversary.on={on}"), tmp_path / on)
+        train(
+            experiment(*settings, "adversary=speaker", "adversary.weight=5", f"adversary.reaches={on}"), tmp_path / on
+        )
         for on in ("head", "encoder")
     )
     names = [name for name in weights(on_all) if name.startswith("model/upstream.")]
@@ -147,8 +149,8 @@ def test_what_is_wrong_with_a_column_is_one_sentence(experiment: Make, corpus: P
     data = without_speaker(corpus, tmp_path / "one", speaker="s1", all="")
     with pytest.raises(LabelError, match="All 18 training rows have 's1' in the field 'speaker', so there is nothing"):
         train(experiment("adversary=speaker", f"data.dir={data}"), tmp_path / "run")
-    with pytest.raises(ConfigError, match=r"adversary\.on=encoder trains the encoder, and finetune\.mode=none"):
-        experiment("adversary=speaker", "adversary.on=encoder")
+    with pytest.raises(ConfigError, match=r"adversary\.reaches=encoder trains the encoder, and finetune\.mode=none"):
+        experiment("adversary=speaker", "adversary.reaches=encoder")
     with pytest.raises(ConfigError, match=r"sweep\.adversary has weights of an adversary of no column"):
         experiment("sweep.adversary=[0,1]")
     assert not (tmp_path / "run" / "config.yaml").exists()

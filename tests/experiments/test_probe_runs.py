@@ -64,7 +64,8 @@ def test_it_predicts_as_the_probe(tones: Path, tmp_path: Path, field: str, pooli
     stored = {row["id"]: row for row in read_jsonl(tmp_path / "run" / "test" / "predictions.jsonl")}
     for name, scores in expected.items():
         for row in (together[name], alone[name], stored[name]):
-            np.testing.assert_allclose(row["scores"], scores, atol=1e-5)
+            # The solver stops within its tolerance of the optimum, where exactly depends on the processor.
+            np.testing.assert_allclose(row["scores"], scores, atol=1e-3)
             assert row["predicted"] == sorted({"a", "b", "c"} if field == "third" else {"hi", "lo"})[scores.argmax()]
     # Metrics are those of the probe, with the intervals of the task.
     chosen = found["chosen_on_dev"]["linear"]

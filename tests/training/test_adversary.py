@@ -81,14 +81,14 @@ def test_the_head_gets_the_sum_of_both_gradients() -> None:
     torch.testing.assert_close(opposed[1.0]["classifier.weight"], plain["classifier.weight"])
 
 
-@pytest.mark.parametrize("on", ["head", "encoder"])
-def test_what_of_the_encoder_it_reaches(on: str) -> None:
+@pytest.mark.parametrize("reaches", ["head", "encoder"])
+def test_what_of_the_encoder_it_reaches(reaches: str) -> None:
     plain, task = gradients(head("all")), head("all")
-    task.oppose(adversary(task, on=on))
+    task.oppose(adversary(task, reaches=reaches))
     opposed = gradients(task)
     name = "upstream.linears.0.weight"
     same = torch.allclose(opposed[name], plain[name], atol=1e-7)
-    assert same == (on == "head")
+    assert same == (reaches == "head")
     assert not torch.allclose(opposed["projector.weight"], plain["projector.weight"], atol=1e-6)
 
 

@@ -120,7 +120,7 @@ def _layer_by_layer(head: ToyHead) -> Tensor:
     return total  # type: ignore[no-any-return]
 
 
-def test_the_flag_of_the_sum_changes_its_rounding() -> None:
+def test_the_flag_of_the_sum_changes_how_it_is_computed() -> None:
     """Otherwise the test above would say nothing."""
     head = ToyHead(CountingUpstream())
     with torch.no_grad():
@@ -130,7 +130,7 @@ def test_the_flag_of_the_sum_changes_its_rounding() -> None:
     head.interface.stacked = True
     stacked = head.interface(features)
     torch.testing.assert_close(stacked, plain, rtol=1e-5, atol=1e-6)
-    assert not torch.equal(stacked, plain)
+    assert type(stacked.grad_fn) is not type(plain.grad_fn)  # rounding need not differ on every processor
 
 
 def test_heads_that_leave_let_the_last_one_go_on_by_itself(tmp_path: Path) -> None:

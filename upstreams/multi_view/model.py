@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from audiossl.core.errors import ConfigError
 from audiossl.core.joined_names import joined_name
-from audiossl.core.ranges import Count
+from audiossl.core.ranges import Count, Seed
 from audiossl.encoders.joined import JoinedUpstream
 from audiossl.encoders.loading import load_upstream
 from audiossl.encoders.upstream import Upstream
@@ -35,8 +35,8 @@ class MultiViewConfig:
     hidden: Count = 256
     """Units of the hidden layer of a view's encoder."""
     weights: str = "pretrained"
-    """Those of the frozen encoders; 'random' for a baseline. `load_upstream` fills it in."""
-    seed: int = 0
+    """Those of the frozen encoders, or 'random' for a baseline. `load_upstream` fills it in."""
+    seed: Seed = 0
     """Seed of random weights. `load_upstream` fills it in."""
 
 

@@ -23,8 +23,8 @@ class DecodingConfig:
     """An n-gram model, as ARPA or in KenLM's binary form, of words, or of units where `lexicon` is none. Empty for
     none."""
     lexicon: str = ""
-    """Words that may be found: a file with one a line, each perhaps followed by its units; 'none' for any text that the
-    units spell. Empty for the words of an ARPA file, and for none without a language model."""
+    """Words that may be found: a file with one a line, each perhaps followed by its units, or 'none' for any text that
+    the units spell. Empty for the words of an ARPA file, and for none without a language model."""
     lm_weight: Finite | None = None
     """What the logarithm of the language model's probability is multiplied by. Null for what dev chooses."""
     word_score: Finite | None = None
