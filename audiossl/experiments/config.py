@@ -133,8 +133,8 @@ class Experiment:
             )
         if self.adversary.reaches == "encoder" and self.adversary.trains and self.finetune.mode == "none":
             raise ConfigError(
-                "adversary.reaches=encoder trains the encoder, and finetune.mode=none keeps it as it is; set finetune.mode="
-                "all, for instance, or adversary.reaches=head."
+                "adversary.reaches=encoder trains the encoder, and finetune.mode=none keeps it as it is; set "
+                "finetune.mode=all, for instance, or adversary.reaches=head."
             )
         if self.sweep.adversary and not self.adversary.field:
             raise ConfigError("sweep.adversary has weights of an adversary of no column; name one by adversary.field.")

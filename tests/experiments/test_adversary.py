@@ -96,11 +96,9 @@ def test_a_fine_tuned_encoder_is_reached_or_not(experiment: Make, tmp_path: Path
     settings = ["upstream=tera", "upstream_options.weights=random", "finetune=all", "trainer.steps=3"]
     sizes = {"width": 8, "num_layers": 1, "num_heads": 2, "ffn_width": 8}
     settings += [f"upstream_options.{key}={value}" for key, value in sizes.items()]
+    opposed = [*settings, "adversary=speaker", "adversary.weight=5"]
     on_head, on_all = (
-        train(
-            experiment(*settings, "adversary=speaker", "adversary.weight=5", f"adversary.reaches={on}"), tmp_path / on
-        )
-        for on in ("head", "encoder")
+        train(experiment(*opposed, f"adversary.reaches={on}"), tmp_path / on) for on in ("head", "encoder")
     )
     names = [name for name in weights(on_all) if name.startswith("model/upstream.")]
     assert names and any(not torch.equal(weights(on_head)[name], weights(on_all)[name]) for name in names)
