@@ -25,7 +25,7 @@ from torch import Tensor
 from audiossl.core.errors import ConfigError
 from audiossl.data.text import TextError, TextUnits, normalize
 from audiossl.downstreams.asr.decoding import BLANK
-from audiossl.downstreams.asr.search.config import FREE, DecodingConfig
+from audiossl.downstreams.asr.search.config import DecodingConfig
 from audiossl.downstreams.asr.search.ngrams import UNKNOWN, words_of_arpa
 from audiossl.nn.alignment import align_classes, steps_needed
 
@@ -74,7 +74,7 @@ class BeamSearch:
         self.units, self.config = units, config
         self._library = _flashlight()
         self.space = units.index.get(" ") if units.config.kind == "characters" else None
-        self.free = config.lexicon == FREE or not (config.lexicon or config.lm or config.hot_words)
+        self.free = config.is_free
         spellings = {} if self.free else self._spellings()
         self._spelling = list(spellings.values())
         self._number = {tuple(spelling): number for number, spelling in enumerate(self._spelling)}

@@ -28,7 +28,8 @@ class DecodingConfig:
     lm_weight: Finite | None = None
     """What the logarithm of the language model's probability is multiplied by. Null for what dev chooses."""
     word_score: Finite | None = None
-    """What each word adds (each unit, without a lexicon). Null for what dev chooses."""
+    """What each word adds. Null for what dev chooses. Without a lexicon it is for each unit, null for 0, and any other
+    makes the search many times as slow."""
     beam: Count = 100
     """Texts that are kept after each step."""
     beam_units: Count | None = None
@@ -55,4 +56,10 @@ class DecodingConfig:
     @property
     def is_tuned(self) -> bool:
         """Whether dev has something to choose."""
-        return self.method == "beam" and (self.word_score is None or (bool(self.lm) and self.lm_weight is None))
+        words = self.word_score is None and not self.is_free
+        return self.method == "beam" and (words or (bool(self.lm) and self.lm_weight is None))
+
+    @property
+    def is_free(self) -> bool:
+        """Whether any text may be found that the units spell."""
+        return self.lexicon == FREE or not (self.lexicon or self.lm or self.hot_words)

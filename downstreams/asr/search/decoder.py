@@ -83,7 +83,8 @@ class Decoder:
             raise ConfigError("dev has no transcript to choose the weights of the search by; set them.")
         config = self.config
         lm_weights = (0.0,) if not config.lm else LM_WEIGHTS if config.lm_weight is None else (config.lm_weight,)
-        scores = WORD_SCORES if config.word_score is None else (config.word_score,)
+        free = (0.0,) if config.is_free else WORD_SCORES
+        scores = free if config.word_score is None else (config.word_score,)
         grid = sorted((Weights(*pair) for pair in product(lm_weights, scores)), key=lambda pair: sum(map(abs, pair)))
         search = BeamSearch(self.units, config, grid[0])
         errors: dict[Weights, int] = {}

@@ -22,8 +22,10 @@ def test_contradictions_are_one_sentence() -> None:
     ("config", "tuned"),
     [
         (DecodingConfig(), False),
-        (DecodingConfig("beam"), True),
-        (DecodingConfig("beam", word_score=0.0), False),
+        (DecodingConfig("beam"), False),
+        (DecodingConfig("beam", lexicon="words.txt"), True),
+        (DecodingConfig("beam", lexicon="words.txt", word_score=0.0), False),
+        (DecodingConfig("beam", "units.arpa", "none"), True),
         (DecodingConfig("beam", "lm.arpa", word_score=0.0), True),
         (DecodingConfig("beam", "lm.arpa", lm_weight=1.0, word_score=0.0), False),
     ],

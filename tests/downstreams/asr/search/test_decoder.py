@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from toys.asr import spelling_asr, spoken_batch
 
@@ -13,7 +15,7 @@ from audiossl.downstreams.asr.task import Asr
 pytest.importorskip("flashlight.lib.text.decoder")
 
 
-def test_dev_chooses_weights_that_a_prediction_then_needs() -> None:
+def test_dev_chooses_weights_that_a_prediction_then_needs(tmp_path: Path) -> None:
     task = spelling_asr()
     batch = spoken_batch(6, seed=3)
     try:
@@ -21,7 +23,8 @@ def test_dev_chooses_weights_that_a_prediction_then_needs() -> None:
         rows = task.predict(batch)
     finally:
         task.keeps_emissions = False
-    searched = Decoder(task.units, DecodingConfig("beam"))
+    (tmp_path / "words.txt").write_text("\n".join({word for row in rows for word in row["target"].split()}))
+    searched = Decoder(task.units, DecodingConfig("beam", lexicon=str(tmp_path / "words.txt")))
     assert searched.weights is None
     with pytest.raises(ConfigError, match="are what dev chooses"):
         searched.of_emissions(rows[0])
