@@ -14,7 +14,7 @@ import torch
 from lhotse.cut import Cut
 from torch import Tensor, nn
 
-from audiossl.core.errors import LabelError
+from audiossl.core.errors import ConfigError, LabelError
 from audiossl.core.ranges import CountOrZero, Share, ShareBelowOne
 from audiossl.core.types import Batch, Loss, Metric, Table
 from audiossl.data.fields import read_field
@@ -65,6 +65,11 @@ class FrameClassification(Downstream):
 
     def __init__(self, upstream: Upstream, interface: Interface, config: FrameClassificationConfig) -> None:
         super().__init__(upstream, interface)
+        if upstream.num_frames(60 * upstream.sample_rate_hz) == 1:
+            raise ConfigError(
+                f"{upstream.display_name} gives one frame for a whole recording, and this task has a label for every "
+                f"frame; choose an encoder with frames, or utterance_classification."
+            )
         self.config = config
         self.source = LabelSource(config.alignment, config.label_field)
         self.index = {label: number for number, label in enumerate(config.labels)}

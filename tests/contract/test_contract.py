@@ -29,7 +29,7 @@ from audiossl import (
 )
 from audiossl.core.cards import UpstreamCard
 from audiossl.core.config import structured
-from audiossl.core.errors import ConfigError
+from audiossl.core.errors import ConfigError, LabelError
 from audiossl.encoders.building import build_upstream
 from audiossl.encoders.hub import published
 from audiossl.encoders.testing import noise, pad
@@ -146,8 +146,13 @@ def marks(name: str, interface: str, downstream: str) -> list[pytest.MarkDecorat
 def test_everything_fits_everything(name: str, interface: str, downstream: str) -> None:
     upstream = toy(name)
     batch = labelled_batch(upstream)
-    task = assemble(upstream, interface, downstream, batch)
-    check_downstream(task, batch, learns=name not in ZERO_MEAN)
+    try:
+        task = assemble(upstream, interface, downstream, batch)
+        check_downstream(task, batch, learns=name not in ZERO_MEAN)
+    except (ConfigError, LabelError) as refused:
+        if upstream.num_frames(60 * upstream.sample_rate_hz) > 1:
+            raise
+        pytest.skip(f"a recording is one frame to {name}: {refused}")
 
     again = assemble(toy(name), interface, downstream, batch)
     again.load_trainable_state(task.trainable_state())
