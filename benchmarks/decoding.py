@@ -37,7 +37,7 @@ def best_path_of(units: TextUnits) -> Decode:
 
 
 def ours(units: TextUnits, config: DecodingConfig) -> Decode:
-    search = BeamSearch(units, config, WEIGHTS)
+    search = BeamSearch(units, config, Weights(1.0, 0.0) if config.is_free else WEIGHTS)
     return lambda log_probs: search(log_probs)[0].text
 
 

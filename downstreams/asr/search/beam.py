@@ -34,7 +34,7 @@ _LEAST_SHARE = 0.5  # of a model's words that the units must spell
 _MOST_NAMED = 5
 _LN10 = float(np.log(10.0))  # models say decimal logarithms
 _UNLIKELY = -1e4
-_FEWEST_EXAMINED = 20  # texts of the beam that are scored exactly
+_FEWEST_EXAMINED = 5  # texts of the beam that are scored exactly
 
 
 class Weights(NamedTuple):

@@ -32,9 +32,9 @@ class DecodingConfig:
     makes the search many times as slow."""
     beam: Count = 100
     """Texts that are kept after each step."""
-    beam_units: Count | None = None
+    beam_units: Count | None = 20
     """How many of the best units of a step are tried. Null for all."""
-    threshold: Positive = 50.0
+    threshold: Positive = 20.0
     """Texts whose score is lower than the best by more are dropped."""
     hot_words: list[str] = field(default_factory=list)
     """Words that are more probable than the model says. They are in the lexicon, whether it has them or not."""
