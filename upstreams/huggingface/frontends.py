@@ -32,6 +32,7 @@ class FrontEnd:
     prepare: one waveform (S,) to the model's input without a batch axis, float32.
     max_samples: of the longest that a model of fixed size reads, None without a limit.
     regroup: a state (B, T', D) of the model to (B, T, D), real frames first, where it is not of that shape already.
+    edge: samples before the recording that its first frame sees, silence or mirrored ones.
     prepare_batch: as `prepare`, of waveforms (B, S) that are zero beyond lengths (B,), on their device. None where
         items are prepared one by one everywhere. On a CPU they always are.
     """
@@ -45,6 +46,7 @@ class FrontEnd:
     max_samples: int | None = None
     regroup: Callable[[Tensor], Tensor] | None = None
     prepare_batch: Callable[[Tensor, Tensor], Tensor] | None = None
+    edge: int = 0
 
 
 def conv_stem(config: Any, extractor: Any) -> FrontEnd:
@@ -87,7 +89,10 @@ def whisper(config: Any, extractor: Any) -> FrontEnd:
     receptive_field = int(extractor.n_fft) + 4 * hop
     together = None if getattr(extractor, "dither", 0.0) else partial(_whisper_mels, extractor)
     rate = int(extractor.sampling_rate)
-    return FrontEnd(rate, 2 * hop, receptive_field, 1, 1, prepare, max_samples=samples, prepare_batch=together)
+    edge = _centred(receptive_field)
+    return FrontEnd(
+        rate, 2 * hop, receptive_field, 1, 1, prepare, max_samples=samples, prepare_batch=together, edge=edge
+    )
 
 
 def spectrogram_patches(config: Any, extractor: Any) -> FrontEnd:
@@ -122,14 +127,21 @@ def parakeet(config: Any, extractor: Any) -> FrontEnd:
     if (config.subsampling_conv_kernel_size, config.subsampling_conv_stride) != (3, 2):
         raise ConfigError("Parakeet's subsampling must have kernels of 3 and strides of 2, as all published ones have.")
     _require(config.num_mel_bins, extractor.feature_size, "mel bands")
+    receptive_field = int(extractor.win_length) + (2 * factor - 2) * hop
     return FrontEnd(
         sample_rate_hz=int(extractor.sampling_rate),
         stride=factor * hop,
-        receptive_field=int(extractor.win_length) + (2 * factor - 2) * hop,
+        receptive_field=receptive_field,
+        edge=_centred(receptive_field),
         first=hop,
         min_samples=2 * hop,  # the preprocessor divides by F - 1 to normalise
         prepare=partial(_unmasked, extractor),
     )
+
+
+def _centred(receptive_field: int) -> int:
+    """The edge of a front end whose frame t is centred on sample `stride` t."""
+    return (receptive_field - 1) // 2
 
 
 def _waveform(kernels: list[int], strides: list[int], extractor: Any) -> FrontEnd:

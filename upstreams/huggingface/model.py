@@ -70,7 +70,7 @@ class HuggingFace(Upstream):
         self.front = kind.front_end(made, make_extractor(kind, config.extractor))
         self.model = without_unused(kind, kind.load_class(kind.encoder)(made) if model is None else model)
         self.sample_rate_hz = self.front.sample_rate_hz
-        self.stride, self.receptive_field = self.front.stride, self.front.receptive_field
+        self.stride, self.receptive_field, self.edge = self.front.stride, self.front.receptive_field, self.front.edge
         self.max_samples = self.front.max_samples
         self.widths = (int(made.hidden_size),) * (int(getattr(made, kind.depth)) + 1)
 

@@ -9,6 +9,7 @@ import torch
 from toys.huggingface import CASES, save, transformers
 
 from audiossl.core.errors import AudioError, ConfigError
+from audiossl.data.frame_labels import first_centre_s
 from audiossl.upstreams.huggingface.convert import load_folder as load
 
 
@@ -41,3 +42,20 @@ def test_a_batch_is_prepared_as_its_items_are(tmp_path: Path) -> None:
         together = front.prepare_batch(torch.nn.utils.rnn.pad_sequence(wavs, batch_first=True), torch.tensor(sizes))
         for wav, made in zip(wavs, together, strict=True):
             torch.testing.assert_close(made, front.prepare(wav), rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize("name", ["whisper", "parakeet", "audio-spectrogram-transformer", "sew"])
+def test_frames_are_where_their_facts_say(name: str, tmp_path: Path) -> None:
+    """A click moves the frames around its own time most: those before it and after it alike."""
+    save(CASES[name], tmp_path)
+    upstream = load(tmp_path).eval()
+    step_s, place = upstream.stride / upstream.sample_rate_hz, 8
+    at = round((first_centre_s(upstream) + place * step_s) * upstream.sample_rate_hz)
+    wav = 0.01 * torch.randn(1, 32000, generator=torch.Generator().manual_seed(0))
+    clicked = wav.clone()
+    clicked[0, at - 2 : at + 2] += 0.5
+    with torch.no_grad():
+        before, after = (upstream(each, up_to_layer=0).layers[0][0] for each in (wav, clicked))
+    moved = (after - before).norm(dim=-1)[: 2 * place + 1]
+    centre = float((moved * torch.arange(len(moved))).sum() / moved.sum())
+    assert centre == pytest.approx(place, abs=0.75)
