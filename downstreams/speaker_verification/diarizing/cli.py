@@ -26,7 +26,7 @@ def diarize(
         Optional[float],  # noqa: UP045
         typer.Option(help="Cosine of one speaker, for agglomerative; default: as calibrated.", show_default=False),
     ] = None,
-    context: Annotated[str, typer.Option(help="What is encoded at once: recording or window.")] = "recording",
+    context: Annotated[str, typer.Option(help="What is encoded at once: recording or window.")] = "window",
     window_s: Annotated[float, typer.Option(help="Seconds in a window.")] = 1.5,
     hop_s: Annotated[float, typer.Option(help="Seconds from one to the next.")] = 0.75,
     overrides: Annotated[

@@ -30,9 +30,9 @@ class DiarizeOptions:
     """Seconds of a window that has an embedding."""
     hop_s: Positive = 0.75
     """Seconds from one window to the next."""
-    context: Literal["recording", "window"] = "recording"
-    """What an embedding knows of: 'recording' runs the encoder once over the sound, and the head reads windows of its
-    frames. 'window' encodes each window by itself."""
+    context: Literal["recording", "window"] = "window"
+    """What an embedding knows of: 'window' encodes each window by itself, as recordings in training were. 'recording'
+    runs the encoder once over the sound, and the head reads windows of its frames, which have seen other speakers."""
     method: Literal["spectral", "agglomerative"] = "spectral"
     """How windows become speakers: by eigenvectors of a pruned affinity, whose eigengap gives their number, or by
     average linkage on the cosine down to a threshold."""

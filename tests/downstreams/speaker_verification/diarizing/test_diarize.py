@@ -35,7 +35,7 @@ def of(path: Path, loaded: Run, **options: Any) -> FoundTurns:
 @pytest.mark.parametrize(
     "options",
     [
-        {},
+        {"context": "recording"},
         {"context": "window", "num_speakers": 3},
         {"method": "agglomerative", "num_speakers": 3},
         {"most_windows": 20},
