@@ -1,10 +1,10 @@
 """Embeddings of windows of a long recording. What is held is a chunk, a batch and the embeddings.
 
-With `context="recording"` the encoder runs once, chunk by chunk (`audiossl.encoders.long_audio`), and the head reads
-the frames whose centres lie in a window. They are those that the encoder gives the whole recording, as exactly as
-chunks are. They are not those of the window alone: frames at its ends have seen sound beyond it, and what an encoder
-normalises over its input it normalises over a chunk. With `context="window"` each window is encoded by itself, which is
-window_s / hop_s times the work.
+With `context="window"` each window is encoded by itself, as recordings in training were. With `context="recording"` the
+encoder runs once, chunk by chunk (`audiossl.encoders.long_audio`), and the head reads the frames whose centres lie in a
+window. They are those that the encoder gives the whole recording, as exactly as chunks are. They are not those of the
+window alone: a Transformer's have seen all other speakers of the chunk, and what an encoder normalises over its input
+it normalises over a chunk.
 
 The head reads frames that are audible alone. Pauses say nothing of a voice, and a tenth of silence in a window changes
 pooled statistics as much as another speaker does.
