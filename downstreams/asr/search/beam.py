@@ -12,6 +12,7 @@ most probable path through it: its words have the times that `audiossl align` wo
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,6 +29,8 @@ from audiossl.downstreams.asr.decoding import BLANK
 from audiossl.downstreams.asr.search.config import DecodingConfig
 from audiossl.downstreams.asr.search.ngrams import UNKNOWN, words_of_arpa
 from audiossl.nn.alignment import align_classes, steps_needed
+
+_log = logging.getLogger(__name__)
 
 SPACE = "|"  # what the space is called in models of units, which have spaces between units
 _LEAST_SHARE = 0.5  # of a model's words that the units must spell
@@ -158,12 +161,13 @@ class BeamSearch:
         return words
 
     def _language_of(self, tokens: Sequence[int]) -> float:
-        """What the model says of a text, in its own unit."""
-        state, total = self._raised.start(False), 0.0
+        """What the model says of a text, in its own unit, with what hot words add."""
+        model = self._model if self.free else self._raised  # what units add is counted with the units
+        state, total = model.start(False), 0.0
         for token in tokens:
-            state, score = self._raised.score(state, token)
+            state, score = model.score(state, token)
             total += score
-        return total + float(self._raised.finish(state)[1])
+        return total + float(model.finish(state)[1])
 
     def _hypothesis(self, log_probs: Tensor, found: _Scored) -> Hypothesis:
         (path,) = align_classes(log_probs[None], torch.tensor([len(log_probs)]), [found.text], blank=BLANK)
@@ -229,13 +233,19 @@ class BeamSearch:
                 spelled[word] = self._classes(word, units)
             except (TextError, KeyError):
                 unknown.append(word)
+        if not unknown:
+            return spelled
+        where = self.config.lexicon or self.config.lm or "task.decoding.hot_words"
+        what = (
+            f"{len(unknown)} of {len(spelled) + len(unknown)} words of {where} cannot be spelled in the units of this "
+            f"recogniser, for instance {', '.join(map(repr, unknown[:_MOST_NAMED]))}"
+        )
         if len(spelled) < _LEAST_SHARE * (len(spelled) + len(unknown)):
-            where = self.config.lexicon or self.config.lm or "task.decoding.hot_words"
             raise ConfigError(
-                f"{len(unknown)} of {len(spelled) + len(unknown)} words of {where} cannot be spelled in the units of "
-                f"this recogniser, for instance {', '.join(map(repr, unknown[:_MOST_NAMED]))}; give one whose text was "
-                f"normalised as the run's (`audiossl lm train --run RUN`), or of units with task.decoding.lexicon=none."
+                f"{what}; give one whose text was normalised as the run's (`audiossl lm train --run RUN`), or of units "
+                f"with task.decoding.lexicon=none."
             )
+        _log.warning("%s; they are never found.", what)
         return spelled
 
     def _words(self) -> dict[str, list[str]]:

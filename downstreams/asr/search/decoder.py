@@ -65,8 +65,8 @@ class Decoder:
         """The search by the weights that are set or chosen. Raises ConfigError where nobody has chosen any."""
         if self.weights is None:
             raise ConfigError(
-                "task.decoding.lm_weight and task.decoding.word_score are what dev chooses, at `audiossl evaluate` and "
-                "`audiossl decode`, which print them; give them."
+                "task.decoding.lm_weight and task.decoding.word_score are what dev chooses at `audiossl evaluate` and "
+                "`audiossl decode`, whose metrics.json says them; give them."
             )
         if self._search is None:
             self._search = BeamSearch(self.units, self.config, self.weights)

@@ -150,3 +150,19 @@ def test_bad_models_and_lexicons_are_one_sentence(tmp_path: Path, arpa: tuple[Pa
         BeamSearch(LETTERS, DecodingConfig("beam", str(path)), Weights(1.0, 0.0))
     with pytest.raises(ConfigError, match="The lexicon .* cannot be read"):
         BeamSearch(LETTERS, DecodingConfig("beam", lexicon=str(tmp_path / "no.txt")), Weights(1.0, 0.0))
+
+
+def test_what_units_add_counts_once() -> None:
+    units = TextUnits(TextConfig(symbols=["a", "b"]))
+    weights = Weights(0.0, 0.7)
+    (found,) = BeamSearch(units, DecodingConfig("beam", word_score=0.7), weights)(emissions(8, 3, 1))
+    assert found.text
+    assert found.language == 0.0
+    assert found.score == pytest.approx(found.acoustic + 0.7 * len(found.text))
+
+
+def test_a_word_that_cannot_be_spelled_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "words.txt").write_text("ab\nc\nxyz\n")
+    BeamSearch(LETTERS, DecodingConfig("beam", lexicon=str(tmp_path / "words.txt")), Weights(0.0, 0.0))
+    assert "1 of 3 words of" in caplog.text
+    assert "'xyz'; they are never found" in caplog.text

@@ -5,30 +5,25 @@ from __future__ import annotations
 import csv
 import json
 import random
-import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import soundfile
 from toys.asr import RATE, sentence, spell
 
-from audiossl.cli.main import main
-
 pytest.importorskip("flashlight.lib.text.decoder")
 
 
-def command(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
-    monkeypatch.setattr(sys, "argv", ["audiossl", *map(str, arguments)])
-    try:
-        main()
-    except SystemExit as stop:
-        if stop.code:
-            raise
-
-
 def test_evaluate_keeps_emissions_and_decode_needs_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, audiossl: Callable[..., Any]
 ) -> None:
+    def done(*arguments: object) -> str:
+        outcome = audiossl(*arguments)
+        assert outcome.code == 0, outcome.err
+        return str(outcome.out)
+
     monkeypatch.chdir(tmp_path)
     rng = random.Random(1)
     with open("table.csv", "w", newline="") as file:
@@ -38,36 +33,32 @@ def test_evaluate_keeps_emissions_and_decode_needs_nothing_else(
             text = sentence(rng)
             soundfile.write(f"{number}.wav", spell(text)[0].numpy(), RATE, subtype="PCM_16")
             table.writerow([f"{number}.wav", text, ("train", "dev", "test")[max(0, number - 7) // 3], f"s{number % 2}"])
-    command(monkeypatch, "data", "from-csv", "table.csv", "manifests")
+    done("data", "from-csv", "table.csv", "manifests")
     options = ["task.head.hidden=8", "trainer.steps=30", "trainer.lr=0.02", "data.batch_size=4"]
     Path("recipe.yaml").write_text("downstream: asr\nupstream: log_mel\ndata:\n  dir: manifests\n")
-    command(monkeypatch, "train", "recipe.yaml", "--out", "run", *options)
-    command(monkeypatch, "lm", "train", "manifests/train.jsonl.gz", "--run", "run", "--order", 2, "--out", "lm.arpa")
-    assert "n-grams by length" in capsys.readouterr().out
-    with pytest.raises(SystemExit):
-        command(monkeypatch, "decode", "run")
-    assert "has no emissions of test by its best weights; make them: `audiossl evaluate" in capsys.readouterr().err
+    done("train", "recipe.yaml", "--out", "run", *options)
+    made = done("lm", "train", "manifests/train.jsonl.gz", "--run", "run", "--order", 2, "--out", "lm.arpa")
+    assert "n-grams by length" in made
+    refused = audiossl("decode", "run")
+    assert refused.code == 2
+    assert "has no emissions of test by its best weights; make them: `audiossl evaluate" in refused.err
     for split in ("dev", "test"):
-        command(monkeypatch, "evaluate", "run", "--split", split, "--keep-emissions")
+        done("evaluate", "run", "--split", split, "--keep-emissions")
     rows = (tmp_path / "run" / "test" / "predictions.jsonl").read_text()
     assert "log_probs" not in rows
     for number in range(14):
         Path(f"{number}.wav").unlink()
-    capsys.readouterr()
-    command(monkeypatch, "decode", "run", "task.decoding=best_path", "--json")
-    plain = json.loads(capsys.readouterr().out)
+    plain = json.loads(done("decode", "run", "task.decoding=best_path", "--json"))
     assert plain["minus_best_path"]["value"] == 0.0
     again = [json.loads(line) for line in (tmp_path / "run" / "test" / "predictions.jsonl").read_text().splitlines()]
     before = [json.loads(line) for line in rows.splitlines()]
     assert [{**row, "audio": None} for row in again] == [{**row, "audio": None} for row in before]
-    command(monkeypatch, "decode", "run", "task.decoding.lm=lm.arpa", "task.decoding.nbest=2", "--json")
-    searched = json.loads(capsys.readouterr().out)
+    searched = json.loads(done("decode", "run", "task.decoding.lm=lm.arpa", "task.decoding.nbest=2", "--json"))
     assert searched["decoding"]["chosen_on_dev"]["tried"] == 35
     written = json.loads((tmp_path / "run" / "test" / "metrics.json").read_text())
     assert written["decoding"] == searched["decoding"]
     row = json.loads((tmp_path / "run" / "test" / "predictions.jsonl").read_text().splitlines()[0])
     assert row["nbest"][0]["text"] == row["predicted"]
     assert row["nbest"][0]["acoustic"] == row["acoustic"]
-    command(monkeypatch, "lm", "train", "manifests/train.jsonl.gz", "--run", "run", "--units", "--out", "units.arpa")
-    command(monkeypatch, "decode", "run", "task.decoding.lm=units.arpa", "task.decoding.lexicon=none")
-    assert "minus best path" in capsys.readouterr().out
+    done("lm", "train", "manifests/train.jsonl.gz", "--run", "run", "--units", "--out", "units.arpa")
+    assert "minus best path" in done("decode", "run", "task.decoding.lm=units.arpa", "task.decoding.lexicon=none")
