@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,11 +21,13 @@ class CtmAlignment:
     starts_s: (N,) seconds.
     ends_s: (N,) seconds.
     labels: N of them.
+    fields: N mappings of what else is known of each, or none where nothing is.
     """
 
     starts_s: npt.NDArray[np.float64]
     ends_s: npt.NDArray[np.float64]
     labels: tuple[str, ...]
+    fields: tuple[Mapping[str, str], ...] = ()
 
     def at(self, times_s: npt.NDArray[np.float64]) -> list[str | None]:
         """The label of each moment. None where there is none.

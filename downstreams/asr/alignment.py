@@ -15,6 +15,8 @@ from torch import Tensor
 from audiossl.core.errors import LabelError
 from audiossl.core.files import atomic_write
 from audiossl.data.text import TextError
+from audiossl.data.textgrid import Interval
+from audiossl.data.textgrid import write_textgrid as write_tiers
 from audiossl.downstreams.asr.decoding import BLANK, Clock, Span, Symbol, merge, spans_of, words_of
 from audiossl.downstreams.asr.task import Asr
 from audiossl.nn.alignment import align_classes, steps_needed
@@ -75,18 +77,12 @@ def _most_probable(log_probs: Tensor, classes: Sequence[int], duration_s: float)
 
 
 def write_textgrid(path: Path, alignment: Alignment) -> None:
-    """Praat's long text format: interval tiers that fill the recording, with empty intervals between."""
-    end = f"{alignment.duration_s:.6f}"
-    lines = ['File type = "ooTextFile"', 'Object class = "TextGrid"', "", "xmin = 0", f"xmax = {end}"]
-    lines += ["tiers? <exists>", f"size = {len(alignment.tiers)}", "item []:"]
-    for number, (name, spans) in enumerate(alignment.tiers.items(), start=1):
-        intervals = _filled(spans, alignment.duration_s)
-        lines += [f"    item [{number}]:", '        class = "IntervalTier"', f'        name = "{name}"']
-        lines += ["        xmin = 0", f"        xmax = {end}", f"        intervals: size = {len(intervals)}"]
-        for place, (start_s, end_s, text) in enumerate(intervals, start=1):
-            lines += [f"        intervals [{place}]:", f"            xmin = {start_s:.6f}"]
-            lines += [f"            xmax = {end_s:.6f}", f'            text = "{text.replace(chr(34), chr(34) * 2)}"']
-    _write(path, lines)
+    """The tiers as Praat's TextGrid."""
+    tiers = {
+        name: [Interval(span.start_s, span.end_s, span.text) for span in spans]
+        for name, spans in alignment.tiers.items()
+    }
+    write_tiers(path, tiers, alignment.duration_s)
 
 
 def write_ctm(path: Path, name: str, alignment: Alignment) -> None:
@@ -100,18 +96,6 @@ def write_ctm(path: Path, name: str, alignment: Alignment) -> None:
             for span in spans
         ],
     )
-
-
-def _filled(spans: Sequence[Span], duration_s: float) -> list[tuple[float, float, str]]:
-    """Intervals without gaps from 0 to the end."""
-    intervals: list[tuple[float, float, str]] = []
-    now = 0.0
-    for span in spans:
-        if span.start_s > now:
-            intervals.append((now, span.start_s, ""))
-        intervals.append((span.start_s, span.end_s, span.text))
-        now = span.end_s
-    return [*intervals, (now, duration_s, "")] if now < duration_s else intervals
 
 
 def _write(path: Path, lines: Sequence[str]) -> None:

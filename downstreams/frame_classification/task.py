@@ -19,7 +19,7 @@ from audiossl.core.ranges import CountOrZero, Share, ShareBelowOne
 from audiossl.core.types import Batch, Loss, Metric, Table
 from audiossl.data.fields import read_field
 from audiossl.data.frame_labels import IGNORED, first_centre_s
-from audiossl.downstreams.frame_classification.labels import LabelSource
+from audiossl.data.label_source import LabelSource
 from audiossl.encoders.upstream import Upstream
 from audiossl.metrics.classification import classification_metrics, confusion_matrix
 from audiossl.metrics.clusters import clusters_of_rows
@@ -37,10 +37,11 @@ class FrameClassificationConfig:
     """Where labels are, which count, and the head."""
 
     alignment: str = ""
-    """A CTM file (`phones.ctm`) of the recordings, or the name of a tier of the manifest's alignments or of its frame
-    labels. Empty for the manifest's own supervisions, each from its start to its end."""
+    """A CTM file (`phones.ctm`), a TextGrid or a folder of them, or an annotation table of the recordings, or the name
+    of a tier of the manifest's alignments or of its frame labels. Empty for the manifest's own supervisions, each from
+    its start to its end."""
     label_field: str = "label"
-    """The column of a supervision that is its label, where `alignment` is empty."""
+    """The column of a supervision that is its label, where `alignment` is empty. Of TextGrids the tier."""
     ignored: list[str] = field(default_factory=list)
     """Labels that neither train nor count, such as silence."""
     min_coverage: Share = 0.5

@@ -3,72 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 
-from audiossl.core.tensors import fingerprint
-from audiossl.core.terminal import progress
-from audiossl.core.types import Batch
-from audiossl.data.config import LoaderConfig
-from audiossl.data.stream import StreamPlan
-from audiossl.encoders.encoding import encode_rows, num_batches
 from audiossl.encoders.upstream import Upstream
-from audiossl.features.access import cached_batches, open_source
-from audiossl.features.config import CacheConfig
+from audiossl.features.states import row_states
 
 if TYPE_CHECKING:
     from lhotse import CutSet
     from lhotse.cut import Cut
 
 
-def layer_states(
-    upstream: Upstream,
-    cuts: CutSet,
-    layer: int,
-    *,
-    cache: CacheConfig | None = None,
-    batch_size: int = 8,
-    device: torch.device | str | None = None,
-    title: str = "Encoding",
-) -> Iterator[tuple[Cut, Tensor]]:
+def layer_states(upstream: Upstream, cuts: CutSet, layer: int, **how: Any) -> Iterator[tuple[Cut, Tensor]]:
     """Each row with its hidden states (T, D), the longest of many first.
 
     upstream: the frozen encoder.
     cuts: the rows.
     layer: the number of the hidden state.
-    cache: where states are read and kept. None for nowhere. Spectral features, which have no parameters, are computed
-    faster than they are read, and are not kept.
-    batch_size: rows that are encoded at once, where nothing is kept.
-    device: where the encoder runs, the best one where it is left out.
-    title: of the progress bar.
+    how: what else `row_states` takes.
     Raises ManifestError, AudioError.
     """
-    for batch in _batches(upstream.eval(), cuts, layer, cache, LoaderConfig(batch_size=batch_size), device, title):
-        assert batch.features is not None
-        for index, cut in enumerate(batch.cuts):
-            yield cut, batch.features.layers[layer][index, : int(batch.features.lengths[index])]
-
-
-def _batches(
-    upstream: Upstream,
-    cuts: CutSet,
-    layer: int,
-    cache: CacheConfig | None,
-    config: LoaderConfig,
-    device: torch.device | str | None,
-    title: str,
-) -> Iterator[Batch]:
-    """Rows with their features."""
-    legacy = getattr(getattr(upstream, "config", None), "padding", "exact") != "exact"
-    if cache is None or legacy or next(upstream.parameters(), None) is None:
-        for batch, features in encode_rows(upstream, cuts, config, up_to_layer=layer, device=device, title=title):
-            yield Batch(batch.wavs, batch.lengths, batch.cuts, batch.position, features)
-        return
-    source = open_source(upstream, fingerprint(upstream), cache, "frames", layers=[layer], device=device)
-    try:
-        batches = cached_batches(source, cuts, StreamPlan.of(upstream, config))
-        yield from progress(batches, title, total=num_batches(cuts, config))
-    finally:
-        source.store.close()
+    for cut, states in row_states(upstream, cuts, [layer], **how):
+        yield cut, states[layer]

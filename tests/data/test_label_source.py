@@ -8,7 +8,7 @@ import numpy as np
 from toys.tones import ctm, tone_row
 
 from audiossl.data.frame_labels import write_frame_labels
-from audiossl.downstreams.frame_classification.labels import LabelSource
+from audiossl.data.label_source import LabelSource
 
 
 def test_every_source_gives_the_same_labels(tmp_path: Path) -> None:
