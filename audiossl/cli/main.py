@@ -55,7 +55,9 @@ EvaluationSettings = Annotated[
     Optional[list[str]],  # noqa: UP045
     typer.Argument(help="data.* settings, and those of the task that train nothing.", show_default=False),
 ]
-RunPlace = Annotated[Path, typer.Argument(help="What `audiossl train` wrote, or hf:<owner>/<name>.")]
+RunPlace = Annotated[
+    Path, typer.Argument(help="What `audiossl train` wrote, hf:<owner>/<name>, or another toolkit's hf: or fairseq:.")
+]
 Overwrite = Annotated[bool, typer.Option(help="Replace a run that is there.")]
 
 
@@ -192,7 +194,7 @@ def evaluate(
     console().print(made)
     if note := intervals_note(metrics):
         console().print(shown(note))
-    if str(run).startswith("hf:"):
+    if loaded.folder != run:  # where else the run lies
         print(f"Predictions: {loaded.folder / split}")
 
 

@@ -17,6 +17,8 @@ class Card:
         heavy.
     references: what it adds to the ways of naming an encoder, 'module:function' by the word before the colon. The
         function is given what follows that, and gives an encoder.
+    heads: 'module:function' of what reads its head in a checkpoint of another toolkit, which is then a run. The
+        function is given an `Original`, and gives a `PublishedHead`, or None where there is none of its kind.
     toy: options of a tiny instance, for tests of every name.
     """
 
@@ -27,6 +29,7 @@ class Card:
     options: Mapping[str, Any] = field(default_factory=dict)
     commands: Mapping[str, str] = field(default_factory=dict)
     references: Mapping[str, str] = field(default_factory=dict)
+    heads: str = ""
     toy: Mapping[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:

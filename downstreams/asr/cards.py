@@ -15,6 +15,7 @@ CARDS: tuple[Card, ...] = (
             "decode": "audiossl.downstreams.asr.search.cli:decode",
             "lm train": "audiossl.downstreams.asr.search.cli:lm_train",
         },
+        heads="audiossl.downstreams.asr.published.head:head_of",
         toy={"head": {"projector_width": 16, "hidden": 8, "num_layers": 1}},
     ),
 )

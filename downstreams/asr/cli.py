@@ -11,7 +11,7 @@ from audiossl.core.errors import AudiosslError, ConfigError
 
 
 def align(
-    run: Annotated[Path, typer.Argument(help="An ASR run that `audiossl train` wrote.")],
+    run: Annotated[Path, typer.Argument(help="An ASR run that `audiossl train` wrote, or another toolkit's.")],
     recording: Annotated[Path, typer.Argument(help="A sound file.")],
     text: Annotated[str, typer.Argument(help="What is said in it, or a .txt file that says so.")],
     to: Annotated[Path, typer.Option("--out", help="Folder for the TextGrid and CTM files.")] = Path(),

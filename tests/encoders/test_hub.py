@@ -64,6 +64,18 @@ def test_a_repository_is_pinned_on_first_use(tmp_path: Path, monkeypatch: pytest
     assert torch.equal(newer.norm.weight, second.norm.weight)
 
 
+def test_of_a_recogniser_the_vocabulary_comes_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
+    folder = tmp_path / "hub" / "newest"
+    write_folder(mini.encoder(), folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "architectures": ["Wav2Vec2ForCTC"]}))
+    (folder / "vocab.json").write_text("{}")
+    fake_hub(monkeypatch, tmp_path / "hub")
+    assert (local_path("hf:someone/recogniser")[0] / "vocab.json").is_file()
+    ledger = json.loads((cache / "checksums.json").read_text())["repositories"]["someone/recogniser"]
+    assert "vocab.json" in ledger["files"]
+
+
 def test_weights_that_changed_under_the_same_revision_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,6 +18,7 @@ from audiossl.downstreams.asr.transcripts import TranscriptJudge
 from audiossl.experiments.config import Experiment
 from audiossl.experiments.embedding_store import EmissionStore
 from audiossl.experiments.folder import RunFolder
+from audiossl.experiments.loading import run_folder
 from audiossl.experiments.run import check_evaluable, write_scored
 from audiossl.metrics.clusters import clusters_of_rows
 from audiossl.metrics.jackknife import Difference
@@ -66,6 +67,7 @@ def decode_again(
     overrides: changes to its configuration, for instance task.decoding.lm=lm.arpa.
     Raises AudiosslError for another run, and for emissions that are not there.
     """
+    folder = run_folder(folder)
     run = RunFolder(folder)
     check_evaluable(run, split)
     kept = emissions_of(folder, split, checkpoint, overrides)

@@ -13,6 +13,7 @@ from audiossl.data.text import TextError, TextUnits
 from audiossl.downstreams.asr.search.beam import SPACE
 from audiossl.downstreams.asr.task import AsrConfig
 from audiossl.experiments.folder import RunFolder
+from audiossl.experiments.loading import run_folder
 
 
 def sentences_of(sources: Sequence[Path], run: Path | None, *, as_units: bool) -> Iterator[list[str]]:
@@ -53,7 +54,7 @@ def _lines(source: Path, field: str) -> Iterable[tuple[str, str]]:
 
 
 def _asr_config(run: Path) -> AsrConfig:
-    config = RunFolder(run).config()
+    config = RunFolder(run_folder(run)).config()
     if config.downstream != "asr":
         raise ConfigError(f"{run} is a run of {config.downstream}; give one of asr.")
     made: AsrConfig = structured(AsrConfig, config.task, where="task options of asr")
