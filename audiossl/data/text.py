@@ -13,11 +13,13 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 import unicodedata
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -25,6 +27,7 @@ from audiossl.core.errors import ConfigError, LabelError
 from audiossl.core.ranges import Range, check_ranges
 
 _APOSTROPHES = str.maketrans({"’": "'", "ʼ": "'", "`": "'"})  # what typesetters write
+_SLOT_END = re.compile(r"[BE]-\S+")
 
 
 class TextError(LabelError):
@@ -52,6 +55,8 @@ class TextConfig:
     """What becomes of upper and lower case in transcripts."""
     punctuation: Literal["keep", "strip"] = "keep"
     """Whether punctuation marks stay. 'strip' makes a space of each but an apostrophe within a word."""
+    slots: bool = False
+    """Whether words like B-city and E-city are the ends of a slot: a unit each, which stays as it is written."""
     lexicon: str = ""
     """A file with a word, white space and its phones a line, of which the first of a word counts. Empty for none."""
     symbols_file: str = ""
@@ -76,13 +81,28 @@ def normalize(text: str, config: TextConfig) -> str:
 
     >>> normalize(" Don’t  stop,\\tcall-forward! ", TextConfig(case="upper", punctuation="strip"))
     "DON'T STOP CALL FORWARD"
+    >>> normalize("to B-city new york E-city!", TextConfig(case="upper", slots=True))
+    'TO B-city NEW YORK E-city!'
     """
+    if config.slots:
+        plain, words = replace(config, slots=False), unicodedata.normalize("NFC", text).split()
+        runs = (" ".join(run) if marked else normalize(" ".join(run), plain) for marked, run in _runs(words))
+        return " ".join(filter(None, runs))
     text = unicodedata.normalize("NFC", text)
     if config.punctuation == "strip":
         text = _without_punctuation(text.translate(_APOSTROPHES))
     if config.case != "keep":
         text = text.upper() if config.case == "upper" else text.lower()
     return " ".join(text.split())
+
+
+def is_slot_end(word: str) -> bool:
+    """Whether a word is the beginning or the end of a slot.
+
+    >>> is_slot_end("B-city"), is_slot_end("E-city"), is_slot_end("E-"), is_slot_end("city")
+    (True, True, False, False)
+    """
+    return _SLOT_END.fullmatch(word) is not None
 
 
 def fit_units(config: TextConfig, transcripts: Iterable[Sequence[str]]) -> TextConfig:
@@ -95,16 +115,18 @@ def fit_units(config: TextConfig, transcripts: Iterable[Sequence[str]]) -> TextC
         return config
     if config.symbols_file:
         return replace(config, symbols=_symbols_of(Path(config.symbols_file)))
-    lines = [" ".join(tokens) for tokens in transcripts]
-    found = {symbol for line in lines for symbol in (line.split() if config.kind in ("words", "phones") else line)}
+    said = [list(tokens) for tokens in transcripts]
+    found = {symbol for tokens in said for symbol in _symbols_in(tokens, config)}
     if not found:
         raise ConfigError("The training items have no text to take units from; set task.text_field to its column.")
     if config.kind not in ("bpe", "unigram"):
         return replace(config, symbols=sorted(found))
+    ends = {word for tokens in said for word in tokens if config.slots and is_slot_end(word)}
+    lines = [" ".join(word for word in tokens if word not in ends) for tokens in said]
     model = _train_sentencepiece(config, lines)
     pieces = [model.id_to_piece(number) for number in range(1, model.get_piece_size())]  # 0 is <unk>
     packed = zlib.compress(model.serialized_model_proto(), 9)
-    return replace(config, symbols=pieces, model=base64.b64encode(packed).decode("ascii"))
+    return replace(config, symbols=[*pieces, *sorted(ends)], model=base64.b64encode(packed).decode("ascii"))
 
 
 class TextUnits:
@@ -131,21 +153,18 @@ class TextUnits:
             raise TextError(f"has no word in its transcript {text!r}")
         if not self.config.lexicon:
             return words
-        missing = next((word for word in words if word not in self.lexicon), None)
+        ends = {word: [word] for word in words if self._is_end(word)}
+        missing = next((word for word in words if word not in self.lexicon and word not in ends), None)
         if missing is not None:
             raise TextError(f"has the word {missing!r}, which the lexicon {self.config.lexicon} does not have")
-        return [phone for word in words for phone in self.lexicon[word]]
+        return [phone for word in words for phone in ends.get(word) or self.lexicon[word]]
 
     def encode(self, text: str) -> list[int]:
         """Numbers of the symbols of a transcript. Raises TextError that names the first symbol outside the units."""
         tokens = self.tokens(text)
         if self.config.kind in ("bpe", "unigram"):
-            numbers = [number - 1 for number in self._sentencepiece.encode(" ".join(tokens))]
-            if -1 in numbers:
-                known = set("".join(self.config.symbols))
-                raise self._outside(next((c for c in "".join(tokens) if c not in known), tokens[0]))
-            return numbers
-        symbols: Sequence[str] = " ".join(tokens) if self.config.kind == "characters" else tokens
+            return self._pieces(tokens)
+        symbols = _symbols_in(tokens, self.config)
         unknown = next((symbol for symbol in symbols if symbol not in self.index), None)
         if unknown is not None:
             raise self._outside(unknown)
@@ -154,6 +173,8 @@ class TextUnits:
     def written(self, number: int) -> str:
         """What a symbol adds to the text: a space in it, wherever it is, parts two words."""
         symbol = self.config.symbols[number]
+        if self._is_end(symbol):
+            return f" {symbol} "
         if self.config.kind in ("bpe", "unigram"):
             return symbol.replace("▁", " ")
         return symbol if self.config.kind == "characters" else f" {symbol}"
@@ -188,6 +209,25 @@ class TextUnits:
     def lexicon(self) -> dict[str, list[str]]:
         """Phones by word, of the first pronunciation. Raises ConfigError for a file that is none."""
         return read_lexicon(Path(self.config.lexicon), self.config)
+
+    def _is_end(self, word: str) -> bool:
+        return self.config.slots and is_slot_end(word)
+
+    def _pieces(self, tokens: Sequence[str]) -> list[int]:
+        """Numbers of the pieces of words, and of the ends of slots between them."""
+        numbers: list[int] = []
+        runs = _runs(tokens) if self.config.slots else [(False, list(tokens))]
+        for marked, run in runs:
+            if marked:
+                if unknown := [word for word in run if word not in self.index]:
+                    raise self._outside(unknown[0])
+                numbers += [self.index[word] for word in run]
+                continue
+            numbers += [number - 1 for number in self._sentencepiece.encode(" ".join(run))]
+            if -1 in numbers:
+                known = set("".join(self.config.symbols))
+                raise self._outside(next((c for c in "".join(run) if c not in known), run[0]))
+        return numbers
 
     def _outside(self, symbol: str) -> UnknownSymbolError:
         code = f" (U+{ord(symbol):04X})" if len(symbol) == 1 else ""
@@ -227,6 +267,31 @@ def read_lexicon(path: Path, config: TextConfig) -> dict[str, list[str]]:
         word = normalize(word, config) or word
         lexicon.setdefault(word, phones)
     return lexicon
+
+
+def _runs(words: Sequence[str]) -> Iterator[tuple[bool, list[str]]]:
+    """Neighbouring words, of which all or none are ends of slots, and whether they are."""
+    return ((marked, list(run)) for marked, run in groupby(words, is_slot_end))
+
+
+def _symbols_in(tokens: Sequence[str], config: TextConfig) -> list[str]:
+    """The symbols of words, for other units than pieces. The space beside a slot is outside of it.
+
+    >>> _symbols_in(["to", "B-city", "x", "E-city"], TextConfig(slots=True))
+    ['t', 'o', ' ', 'B-city', 'x', 'E-city']
+    """
+    if config.kind in ("words", "phones"):
+        return list(tokens)
+    if not config.slots:
+        return list(" ".join(tokens))
+    found: list[str] = []
+    for place, token in enumerate(tokens):
+        marked = is_slot_end(token)
+        begins = place and is_slot_end(tokens[place - 1]) and tokens[place - 1].startswith("B-")
+        if place and not begins and not (marked and token.startswith("E-")):
+            found.append(" ")
+        found += [token] if marked else list(token)
+    return found
 
 
 def _without_punctuation(text: str) -> str:

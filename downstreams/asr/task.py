@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from lhotse.cut import Cut
@@ -77,10 +77,11 @@ class AsrConfig:
 class Asr(Downstream):
     """A head over units and the blank, trained with CTC, decoded by the best path or by a search.
 
-    While training, dev is decoded by the best path, whatever the configuration says.
+    While training, dev is decoded by the best path, whatever the configuration says. Judge: what scores predictions.
     """
 
-    Config = AsrConfig
+    Config: ClassVar[Any] = AsrConfig
+    Judge: ClassVar[type[TranscriptJudge]] = TranscriptJudge
     monitor = Monitor("wer", "min")
 
     def __init__(self, upstream: Upstream, interface: Interface, config: AsrConfig) -> None:
@@ -90,7 +91,7 @@ class Asr(Downstream):
             raise ConfigError(
                 "text.symbols: a recogniser needs units; `complete` takes them from training transcripts."
             )
-        self.judge, self.decoder = TranscriptJudge(self.units), Decoder(self.units, config.decoding)
+        self.judge, self.decoder = self.Judge(self.units), Decoder(self.units, config.decoding)
         self._best_path, self._emits, self._trains = Decoder(self.units, DecodingConfig()), False, False
         self.monitor = self.judge.monitor
         joined = frames_joined(config.head.frame_s, upstream.frame_rate_hz)
@@ -255,7 +256,7 @@ class Asr(Downstream):
 
     def facts(self, predictions: Sequence[Prediction]) -> dict[str, Any]:
         """Counts over the split (units, substitutions, deletions, insertions), and how it was decoded."""
-        return TranscriptJudge(self.units, self.decoder.facts()).facts(predictions)
+        return self.Judge(self.units, self.decoder.facts()).facts(predictions)
 
     def tables(self, predictions: Sequence[Prediction]) -> list[Table]:
         return self.judge.tables(predictions)

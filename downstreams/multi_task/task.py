@@ -163,7 +163,7 @@ class MultiTask(PooledDownstream):
         for head in self._heads:
             values = [row["predicted"][head.name] for row in predictions]
             parts.append(head.united(values, [row["scores"].get(head.name) or [] for row in predictions]))
-        return {**first, **self._said(parts, first["target"])}
+        return {**first, **self.said(parts, first["target"])}
 
     def score(self, predictions: Sequence[Prediction]) -> dict[str, Metric]:
         """`<target>.<figure>` for each target, and `mean`: of uar (classes), qwk (levels) and ccc (numbers)."""
@@ -196,6 +196,16 @@ class MultiTask(PooledDownstream):
     def row_of(self, cut: Cut) -> dict[str, Any]:
         """What a prediction says of a row beside its targets."""
         return {"speaker": read_field(cut, "speaker"), "duration_s": round(float(cut.duration), 4)}
+
+    def said(self, parts: Sequence[tuple[Any, list[float] | None]], target: dict[str, Any] | None) -> dict[str, Any]:
+        """What a prediction says by the parts of each target, and what is right."""
+        predicted = {head.name: value for head, (value, _) in zip(self._heads, parts, strict=True)}
+        scores = {head.name: each for head, (_, each) in zip(self._heads, parts, strict=True) if each is not None}
+        made = {"target": target, "predicted": predicted, "scores": scores}
+        pairs = [(head, target[head.name]) for head in self._heads if target and target[head.name] is not None]
+        errors = [head.error(value, predicted[head.name]) for head, value in pairs]
+        counted = {"num_errors": round(sum(errors), 6), "num_units": len(errors)} if errors else {}
+        return {**made, **counted, **({"measure": MEASURE} if errors else {})}
 
     @property
     def _heads(self) -> Sequence[TargetHead[Any]]:
@@ -242,16 +252,7 @@ class MultiTask(PooledDownstream):
             text = read_field(cut, self._column(head))
             targets[head.name] = None if text is None else head.value_of(text)
         known = targets if any(value is not None for value in targets.values()) else None
-        return {"id": cut.id, **self._said(parts, known), **self.row_of(cut)}
-
-    def _said(self, parts: Sequence[tuple[Any, list[float] | None]], target: dict[str, Any] | None) -> dict[str, Any]:
-        predicted = {head.name: value for head, (value, _) in zip(self._heads, parts, strict=True)}
-        scores = {head.name: each for head, (_, each) in zip(self._heads, parts, strict=True) if each is not None}
-        made = {"target": target, "predicted": predicted, "scores": scores}
-        pairs = [(head, target[head.name]) for head in self._heads if target and target[head.name] is not None]
-        errors = [head.error(value, predicted[head.name]) for head, value in pairs]
-        counted = {"num_errors": round(sum(errors), 6), "num_units": len(errors)} if errors else {}
-        return {**made, **counted, **({"measure": MEASURE} if errors else {})}
+        return {"id": cut.id, **self.said(parts, known), **self.row_of(cut)}
 
 
 def _column(name: str, target: Target) -> str:

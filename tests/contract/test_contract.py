@@ -113,7 +113,7 @@ def row(number: int, duration_s: float) -> MonoCut:
         recording_id=f"item{number}",
         start=0,
         duration=duration_s,
-        custom={"label": "ab"[number % 2], "take": str(number % 3), "rating": str(1 + number)},
+        custom={"label": "ab"[number % 2], "take": str(number % 3), "rating": str(1 + number), "slots": "B-x a E-x b"},
         **facts,
     )
     return MonoCut(id=f"item{number}", start=0, duration=duration_s, channel=0, supervisions=[segment])

@@ -1,0 +1,1 @@
+"""What an utterance asks for: several slots, which are right together or not at all."""
