@@ -3,7 +3,8 @@
 `load_upstream("hubert_base + log_mel")` makes one. Frames of unlike rates are joined by time. The grid is that of the
 member with the fewest frames a second, the first of those where several have as few. A frame of the grid has, of each
 other member, the mean of the frames whose centres lie within half a frame of its own centre. One that lies exactly
-between two frames of the grid counts half to each. Where there is none, as at an end, it is the frame next to it.
+between two frames of the grid counts half to each. Where there is none, as at an end, it is the frame next to it. A
+member that gives a recording one frame has no rate: that frame stands beside all frames of the others.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from audiossl.core.errors import ConfigError
 from audiossl.core.joined_names import SEPARATOR, labels_of
 from audiossl.core.tensors import config_of
+from audiossl.encoders.devices import device_of
 from audiossl.encoders.upstream import Upstream
 
 Join = Literal["frames", "pooled"]
@@ -62,14 +64,15 @@ class JoinedUpstream(Upstream):
         self.name = SEPARATOR.join(self.names)
         self.labels = labels_of(self.names)
         self.config = JoinedConfig(join, [_described(member) for member in members])
-        self.reference = max(members, key=lambda member: member.stride)
+        self.reference = _reference(members)
         self.sample_rate_hz, self.stride = self.reference.sample_rate_hz, self.reference.stride
         self.receptive_field, self.edge = self.reference.receptive_field, self.reference.edge
         self.widths = tuple(width for member in members for width in member.widths)
         self.cpu_only = any(member.cpu_only for member in members)  # type: ignore[misc]
         self.depths: list[int | None] = [None] * len(members)
         self._on_grid = [_same_frames(self.reference, member, self.min_samples) for member in members]
-        self.one_grid = all(self._on_grid)
+        # One frame beside many is its own mean, and where it is none of them, of any grid.
+        self.one_grid = all(same or part.one_frame for same, part in zip(self._on_grid, members, strict=True))
         self.engine, self.precision = (_of_all(members, name, plain) for name, plain in _RUNNING)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -130,14 +133,17 @@ class JoinedUpstream(Upstream):
         lengths = torch.full((wavs.shape[0],), wavs.shape[1], dtype=torch.int64, device=wavs.device)
         own = self._statistics_of_parts(statistics)
         stops = self._stops(last)
-        states = [part.encode_even(wavs, stop, given) for (part, stop), given in zip(stops, own, strict=False)]
+        states = [_even_states(part, wavs, stop, given) for (part, stop), given in zip(stops, own, strict=False)]
         return self._joined(states, lengths, wavs, last)
 
     def statistics(self, blocks: Iterable[Tensor]) -> tuple[Tensor, ...]:
-        """Those of all members after how many each has. Several that have some need the recording in memory."""
-        asked = [type(part).statistics is not Upstream.statistics for part in self.parts]
-        held = list(blocks) if sum(asked) > 1 else blocks
-        found = [part.statistics(held) if asks else () for part, asks in zip(self.parts, asked, strict=True)]
+        """Those of all members after how many each has: of one with a frame for the whole recording, its layers.
+
+        Such a member, and several that have statistics, need the recording in memory.
+        """
+        asked = [part.one_frame or type(part).statistics is not Upstream.statistics for part in self.parts]
+        held = list(blocks) if sum(asked) > 1 or any(part.one_frame for part in self.parts) else blocks
+        found = [_statistics(part, held) if asks else () for part, asks in zip(self.parts, asked, strict=True)]
         counts = [len(each) for each in found]
         return (torch.tensor(counts), *(value for each in found for value in each)) if any(counts) else ()
 
@@ -157,6 +163,9 @@ class JoinedUpstream(Upstream):
             return [means_over_time(state, own) for state in states]
         if self._on_grid[member]:
             return list(states)
+        if part.one_frame:
+            longest = self.reference.num_frames(int(lengths.max()) if num_samples is None else num_samples)
+            return [state.expand(-1, longest, -1) for state in states]
         num_frames = self.reference.num_frames(int(lengths.max()) if num_samples is None else num_samples)
         weights = _weights(self.reference, part, num_frames, own)
         return [_combined(state, *weights) for state in states]
@@ -187,6 +196,21 @@ class JoinedUpstream(Upstream):
         return [[next(rest) for _ in range(count)] for count in counts.tolist()]
 
 
+def _statistics(part: Upstream, blocks: Iterable[Tensor]) -> Sequence[Tensor]:
+    """What a part of a recording must know of the whole for one member. The layers of one that has a frame for it."""
+    if not part.one_frame:
+        return part.statistics(blocks)
+    with torch.inference_mode():
+        return part.encode_even(torch.cat(list(blocks))[None].to(device_of(part)), part.num_layers - 1)
+
+
+def _even_states(part: Upstream, wavs: Tensor, last: int, given: Sequence[Tensor]) -> Sequence[Tensor]:
+    """Layers 0 to `last` of a member for parts of a recording, of which `given` is what `_statistics` gave."""
+    if given and part.one_frame:
+        return [layer.to(wavs.device).expand(len(wavs), -1, -1) for layer in given[: last + 1]]
+    return part.encode_even(wavs, last, given)
+
+
 _RUNNING = (("engine", "eager"), ("precision", "fp32"))  # attributes that say how an encoder is run
 
 
@@ -201,7 +225,7 @@ def _check_members(members: Sequence[Upstream], join: str) -> None:
     if len(members) < 2:
         raise ConfigError("Joining takes at least two encoders; name one by itself.")
     first = members[0]
-    longest = max(members, key=lambda member: member.stride)
+    longest = _reference(members)
     for member in members:
         if member.sample_rate_hz != first.sample_rate_hz:
             raise ConfigError(
@@ -214,7 +238,7 @@ def _check_members(members: Sequence[Upstream], join: str) -> None:
                 f"upstream_options.{member.display_name}.padding: encoders are joined with exact padding alone; leave "
                 f"it out."
             )
-        if join == "frames" and longest.stride % member.stride:
+        if join == "frames" and not member.one_frame and longest.stride % member.stride:
             raise ConfigError(
                 f"A frame of {longest.display_name} comes every {longest.stride} samples and one of "
                 f"{member.display_name} every {member.stride}, which is no whole share of it; set "
@@ -225,6 +249,12 @@ def _check_members(members: Sequence[Upstream], join: str) -> None:
 def _described(member: Upstream) -> dict[str, Any]:
     own = getattr(member, "eager", member)
     return {"class": f"{type(own).__module__}:{type(own).__qualname__}", "config": config_of(member)}
+
+
+def _reference(members: Sequence[Upstream]) -> Upstream:
+    """The member whose frames are the grid: of those that have several a recording, the one with the longest stride."""
+    framed = [member for member in members if not member.one_frame]
+    return max(framed or members, key=lambda member: member.stride)
 
 
 def _centre(upstream: Upstream) -> int:

@@ -90,6 +90,11 @@ class Upstream(nn.Module, ABC):
         frames = (num_samples + 2 * self.edge - self.receptive_field) // self.stride + 1
         return frames.clamp(min=0) if isinstance(frames, Tensor) else max(frames, 0)
 
+    @property
+    def one_frame(self) -> bool:
+        """Whether a recording of any length has one frame, which stands for all of it."""
+        return self.num_frames(3600 * self.sample_rate_hz) == 1
+
     @abstractmethod
     def encode(self, wavs: Tensor, lengths: Tensor, last: int) -> Sequence[Tensor]:
         """Hidden states 0 to `last`, each (B, T, D_l) with T = num_frames(S).

@@ -66,7 +66,7 @@ class FrameClassification(Downstream):
 
     def __init__(self, upstream: Upstream, interface: Interface, config: FrameClassificationConfig) -> None:
         super().__init__(upstream, interface)
-        if upstream.num_frames(60 * upstream.sample_rate_hz) == 1:
+        if upstream.one_frame:
             raise ConfigError(
                 f"{upstream.display_name} gives one frame for a whole recording, and this task has a label for every "
                 f"frame; choose an encoder with frames, or utterance_classification."

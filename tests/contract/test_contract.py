@@ -150,7 +150,7 @@ def test_everything_fits_everything(name: str, interface: str, downstream: str) 
         task = assemble(upstream, interface, downstream, batch)
         check_downstream(task, batch, learns=name not in ZERO_MEAN)
     except (ConfigError, LabelError) as refused:
-        if upstream.num_frames(60 * upstream.sample_rate_hz) > 1:
+        if not upstream.one_frame:
             raise
         pytest.skip(f"a recording is one frame to {name}: {refused}")
 
