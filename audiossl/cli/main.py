@@ -25,6 +25,7 @@ from audiossl.cli import (
     probing,
     push,
     recipes,
+    segment_probes,
     suggest,
     suite,
     units,
@@ -260,15 +261,10 @@ def report(
     print(f"Report: {made}")
 
 
-app.command()(demo.demo)
-app.command()(probing.probe)
-app.command()(callers.callers)
-app.command()(archive.index)
-app.command()(archive.search)
-app.command()(archive.cluster)
-app.command()(archive.novelty)
-app.command()(suggest.suggest)
-app.command()(fuse.fuse)
+for _command in (demo.demo, probing.probe, callers.callers, segment_probes.probe_segments, suggest.suggest, fuse.fuse):
+    app.command()(_command)
+for _command in (archive.index, archive.search, archive.cluster, archive.novelty):
+    app.command()(_command)
 
 
 @app.command()

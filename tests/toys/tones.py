@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-from lhotse import MonoCut, Recording, SupervisionSegment
+from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
 from lhotse.supervision import AlignmentItem
 
 RATE_HZ = 16000
@@ -39,4 +39,23 @@ def ctm(path: Path, *rows: MonoCut) -> Path:
         for part in row.supervisions[1:]
     ]
     path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def spoken_rows(folder: Path, num_speakers: int = 4) -> Path:
+    """A manifest of recordings of tones, two of each speaker, with supervisions for each tone and columns.
+
+    The first speaker alone is of the site 'north'.
+    """
+    labels = (["low", "mid", "high"], ["high", "low", "mid"])
+    rows = []
+    for number in range(num_speakers):
+        for place, own in enumerate(labels):
+            row = tone_row(folder, f"{'abcdefgh'[number]}{place}", own, noise=0.02 * (number + 1))
+            row.supervisions = row.supervisions[1:]
+            for said in row.supervisions:
+                said.custom |= {"age": str(5 + number), "site": "north" if number == 0 else "south"}
+            rows.append(row)
+    path = folder / "rows.jsonl.gz"
+    CutSet.from_cuts(rows).to_file(path)
     return path
