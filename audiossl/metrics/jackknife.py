@@ -118,6 +118,19 @@ def metric_of(estimate: Estimate, clusters: Clusters) -> Metric:
     return made._replace(remark=_joined(why, clusters.remark))
 
 
+def correlation_metric(estimate: Estimate, clusters: Clusters) -> Metric:
+    """As `metric_of`, of a figure between -1 and 1: its interval is made on Fisher's z scale and stays between them.
+
+    estimate: the figure.
+    clusters: of the items.
+    """
+    # logit((1 + r) / 2) is twice Fisher's z: a correlation is a share of the way from -1 to 1.
+    share = Estimate((1 + estimate.value) / 2, (1 + estimate.without) / 2, "share")
+    made = metric_of(share, clusters)
+    low, high = (None if end is None else 2 * end - 1 for end in (made.low, made.high))
+    return made._replace(value=estimate.value, low=low, high=high)
+
+
 def difference_of(first: Estimate, second: Estimate, clusters: Clusters, *, num_apart: int | None = None) -> Difference:
     """Two systems on the same items: what they differ by on each cluster decides, so that hard ones cancel out.
 

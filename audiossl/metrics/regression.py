@@ -20,7 +20,7 @@ from scipy.stats import rankdata
 
 from audiossl.core.types import Metric
 from audiossl.metrics.clusters import Clusters, Floats, Groups, clusters_of
-from audiossl.metrics.jackknife import Estimate, metric_of
+from audiossl.metrics.jackknife import Estimate, correlation_metric, metric_of
 
 CORRELATIONS = ("ccc", "pearson", "spearman")  # of no unit, and undefined where all targets are equal
 ERRORS = ("rmse", "mae")
@@ -72,10 +72,7 @@ def metric_of_figure(name: str, estimate: Estimate, clusters: Clusters) -> Metri
     """A figure of `regression_estimates` with its interval, by its name."""
     if name.removeprefix("system_") not in CORRELATIONS:
         return metric_of(estimate, clusters)
-    # logit((1 + r) / 2) is twice Fisher's z: a correlation is a share of the way from -1 to 1.
-    made = metric_of(Estimate((1 + estimate.value) / 2, (1 + estimate.without) / 2, "share"), clusters)
-    low, high = (None if end is None else 2 * end - 1 for end in (made.low, made.high))
-    return made._replace(value=estimate.value, low=low, high=high)
+    return correlation_metric(estimate, clusters)
 
 
 def system_means(
