@@ -264,18 +264,8 @@ def report(
 
 for _command in (demo.demo, probing.probe, callers.callers, segment_probes.probe_segments, suggest.suggest, fuse.fuse):
     app.command()(_command)
-for _command in (archive.index, archive.search, archive.cluster, archive.novelty):
+for _command in (analyse.analyse, archive.index, archive.search, archive.cluster, archive.novelty):
     app.command()(_command)
-app.command()(demo.demo)
-app.command()(probing.probe)
-app.command()(callers.callers)
-app.command()(analyse.analyse)
-app.command()(archive.index)
-app.command()(archive.search)
-app.command()(archive.cluster)
-app.command()(archive.novelty)
-app.command()(suggest.suggest)
-app.command()(fuse.fuse)
 
 
 @app.command()

@@ -15,7 +15,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # 
 _MOST_COLUMNS = 3
 
 
-class Curve(NamedTuple):
+class LayerCurve(NamedTuple):
     """A measure of an encoder.
 
     studied: which encoder.
@@ -28,7 +28,7 @@ class Curve(NamedTuple):
     metrics: list[Metric]
 
 
-def draw_curves(curves: Mapping[str, Sequence[Curve]], view: str, path: Path) -> None:
+def draw_curves(curves: Mapping[str, Sequence[LayerCurve]], view: str, path: Path) -> None:
     """A panel for each measure, with a line and its 95 % interval for each encoder.
 
     curves: of each encoder, by the title of the measure.
@@ -60,7 +60,7 @@ def draw_curves(curves: Mapping[str, Sequence[Curve]], view: str, path: Path) ->
     save_figure(figure, path, dpi=120)
 
 
-def _draw_line(axes: Any, curve: Curve, style: Mapping[str, Any]) -> None:
+def _draw_line(axes: Any, curve: LayerCurve, style: Mapping[str, Any]) -> None:
     lows = [metric.value if metric.low is None else metric.low for metric in curve.metrics]
     highs = [metric.value if metric.high is None else metric.high for metric in curve.metrics]
     axes.fill_between(curve.depth, lows, highs, color=style["color"], alpha=0.12, linewidth=0)

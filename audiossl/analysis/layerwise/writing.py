@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from audiossl.analysis.layerwise.curves import LayerPoint
-from audiossl.analysis.layerwise.drawing import Curve, draw_curves, draw_grid
+from audiossl.analysis.layerwise.drawing import LayerCurve, draw_curves, draw_grid
 from audiossl.analysis.layerwise.encoders import ASKED
 from audiossl.analysis.layerwise.study import EncoderCurves, Study
 from audiossl.core.config import as_dict
@@ -109,15 +109,15 @@ def write_study(study: Study, out: Path, facts: Mapping[str, Any]) -> list[Path]
     return made
 
 
-def view_curves(study: Study, view: str) -> dict[str, list[Curve]]:
+def view_curves(study: Study, view: str) -> dict[str, list[LayerCurve]]:
     """The curve of each encoder, by the title of the measure."""
     clusters = study.material.clusters
-    made: dict[str, list[Curve]] = {}
+    made: dict[str, list[LayerCurve]] = {}
     for measure in measures_of(study, view):
         for each in study.encoders:
             rows = [point for point in each.points if (point.view, point.measure) == (view, measure)]
             depth = [point.layer / max(each.num_layers - 1, 1) for point in rows]
-            curve = Curve(each.studied, depth, [metric_of_point(point, clusters) for point in rows])
+            curve = LayerCurve(each.studied, depth, [metric_of_point(point, clusters) for point in rows])
             made.setdefault(TITLES[measure], []).append(curve)
     return made
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from audiossl.analysis.layerwise.drawing import Curve, draw_curves, draw_grid
+from audiossl.analysis.layerwise.drawing import LayerCurve, draw_curves, draw_grid
 from audiossl.analysis.layerwise.encoders import Studied
 from audiossl.analysis.layerwise.grid import GridPlace, compare_all
 from audiossl.core.pictures import is_picture
@@ -17,7 +17,9 @@ def test_pictures(tmp_path: Path) -> None:
     one = Studied("$one_1", "log_mel", {})
     beside = Studied("one, random", "log_mel", {}, "random", "$one_1")
     points = [Metric(0.5, 0.4, 0.6), Metric(0.7)]
-    curves = {name: [Curve(each, [0.0, 1.0], points) for each in (one, beside)] for name in ("PWCCA", "CKA", "A", "B")}
+    curves = {
+        name: [LayerCurve(each, [0.0, 1.0], points) for each in (one, beside)] for name in ("PWCCA", "CKA", "A", "B")
+    }
     draw_curves(curves, "phones", tmp_path / "curves.png")
     rng = np.random.default_rng(0)
     frames = {GridPlace("one", n): rng.normal(size=(12, 3)).astype(np.float32) for n in range(3)}
