@@ -129,7 +129,7 @@ def encode_batch(
     where = place(upstream, device)
     moved = batch.to(where)
     with torch.autocast(where.type, torch.bfloat16, enabled=precision == "bf16"):
-        features: Features = upstream(moved.wavs, moved.lengths, up_to_layer=up_to_layer)
+        features = upstream.of_batch(moved, up_to_layer=up_to_layer)
     check_finite(batch, features)
     return features
 

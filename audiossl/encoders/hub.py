@@ -25,7 +25,18 @@ from audiossl.encoders.listed import LIST_NAME, is_listed, read_list, require_wh
 
 OF_RUN = "run"  # the prefix of what lies in the folder of the run that names it
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
-_TOKENIZER = ("vocab.json", "tokenizer_config.json", "added_tokens.json")  # of a recogniser
+_TOKENIZER = (  # of a recogniser, or of an encoder of text
+    "vocab.json",
+    "tokenizer_config.json",
+    "added_tokens.json",
+    "tokenizer.json",
+    "special_tokens_map.json",
+    "vocab.txt",
+    "merges.txt",
+    "sentencepiece.bpe.model",
+    "spiece.model",
+    "tokenizer.model",
+)
 
 
 def local_path(reference: str, namer: str = "") -> tuple[Path, str]:
@@ -261,7 +272,9 @@ def _download(repository: str, revision: str, *, local: bool = False) -> list[Pa
         if listed := get_if_any(LIST_NAME):
             return [*listed, *map(get, read_list(listed[0]).files)]
         files = [get("config.json"), *get_if_any("preprocessor_config.json")]
-        if any(str(name).endswith("ForCTC") for name in read_described(files[0]).get("architectures") or ()):
+        kinds = read_described(files[0]).get("architectures") or ()
+        # What has no preprocessor of sound reads text.
+        if len(files) == 1 or any(str(name).endswith("ForCTC") for name in kinds):
             files += [found for name in _TOKENIZER for found in get_if_any(name)]
         for weights in _WEIGHTS:
             if index := get_if_any(f"{weights}.index.json"):

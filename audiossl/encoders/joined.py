@@ -10,7 +10,7 @@ member that gives a recording one frame has no rate: that frame stands beside al
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, get_args, overload
 
 import torch
@@ -19,7 +19,9 @@ from torch import Tensor, nn
 from audiossl.core.errors import ConfigError
 from audiossl.core.joined_names import SEPARATOR, labels_of
 from audiossl.core.tensors import config_of
+from audiossl.core.types import Batch, Features
 from audiossl.encoders.devices import device_of
+from audiossl.encoders.layers import last_layer
 from audiossl.encoders.upstream import Upstream
 
 Join = Literal["frames", "pooled"]
@@ -98,6 +100,11 @@ class JoinedUpstream(Upstream):
         return tuple(f"members.{n}.{name}" for n, part in enumerate(self.parts) for name in part.training_only)
 
     @property
+    def reads(self) -> Sequence[str]:  # type: ignore[override]
+        """What any member reads."""
+        return tuple(dict.fromkeys(field for part in self.parts for field in part.reads))
+
+    @property
     def reused_parts(self) -> Sequence[nn.Module]:
         return [part for member in self.parts for part in member.reused_parts]
 
@@ -128,6 +135,14 @@ class JoinedUpstream(Upstream):
     def encode(self, wavs: Tensor, lengths: Tensor, last: int) -> Sequence[Tensor]:
         states = [part.encode(wavs, lengths, stop) for part, stop in self._stops(last)]
         return self._joined(states, lengths, wavs, last)
+
+    def of_batch(self, batch: Batch, *, up_to_layer: int | None = None) -> Features:
+        if not self.reads:
+            return super().of_batch(batch, up_to_layer=up_to_layer)
+        wavs, lengths = self._checked(batch.wavs, batch.lengths)
+        last, checked = last_layer(up_to_layer, self.num_layers), replace(batch, wavs=wavs, lengths=lengths)
+        states = [part.of_batch(checked, up_to_layer=stop).layers for part, stop in self._stops(last)]
+        return Features(tuple(self._joined(states, lengths, wavs, last)), self.num_frames(lengths))
 
     def encode_even(self, wavs: Tensor, last: int, statistics: Sequence[Tensor] = ()) -> Sequence[Tensor]:
         lengths = torch.full((wavs.shape[0],), wavs.shape[1], dtype=torch.int64, device=wavs.device)

@@ -30,6 +30,7 @@ from audiossl.data.inputs import cuts_of
 from audiossl.data.reading import audio_facts, cut_blocks, num_samples_held, path_of, read_cut
 from audiossl.encoders.devices import device_of
 from audiossl.encoders.layers import last_layer
+from audiossl.encoders.row_upstream import RowUpstream
 from audiossl.encoders.upstream import Upstream
 
 if TYPE_CHECKING:
@@ -119,6 +120,8 @@ def _samples_of(upstream: Upstream, num_frames: int) -> int:
 
 def longest_whole_s(upstream: Upstream) -> float:
     """Seconds up to which a recording is encoded whole where nobody has said how: a limit of memory, or its own."""
+    if isinstance(upstream, RowUpstream):
+        return math.inf  # it hears nothing
     most = upstream.max_samples
     return LONGEST_WHOLE_S if most is None else min(LONGEST_WHOLE_S, most / upstream.sample_rate_hz)
 

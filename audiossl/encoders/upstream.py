@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from audiossl.core.errors import AudioError
-from audiossl.core.types import Features
+from audiossl.core.types import Batch, Features
 from audiossl.encoders.layers import last_layer
 
 
@@ -31,6 +31,8 @@ class Upstream(nn.Module, ABC):
     loads_encoder: True for a front end around another upstream that it loads by name. Its Config has the fields
     `weights` and `seed`. `load_upstream` fills them in, and the front end passes them on.
     cpu_only: True for what no GPU can run.
+    reads: fields of manifest rows that it reads beside the sound, or instead of it. () for the usual encoders. Rows
+    come by `of_batch`.
 
     An objective may ask for more (its `needs`), and an encoder that has attributes or methods of those names can be
     trained by it. What each of them means, the objective says.
@@ -42,6 +44,7 @@ class Upstream(nn.Module, ABC):
     training_only: ClassVar[tuple[str, ...]] = ()
     loads_encoder: ClassVar[bool] = False
     cpu_only: ClassVar[bool] = False
+    reads: Sequence[str] = ()
     name: str = ""  # the registered name that it was built from
     sample_rate_hz: int = 16000
     widths: tuple[int, ...]
@@ -129,6 +132,11 @@ class Upstream(nn.Module, ABC):
         last = last_layer(up_to_layer, self.num_layers)
         layers = tuple(self.encode(wavs, lengths, last))
         return Features(layers, self.num_frames(lengths))
+
+    def of_batch(self, batch: Batch, *, up_to_layer: int | None = None) -> Features:
+        """As `forward`, of a batch with its manifest rows. What is given rows calls this."""
+        features: Features = self(batch.wavs, batch.lengths, up_to_layer=up_to_layer)
+        return features
 
     def _checked(self, wavs: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
         if wavs.ndim != 2 or not wavs.is_floating_point():

@@ -27,6 +27,7 @@ from audiossl.data.stream import StreamPlan, check_usable
 from audiossl.encoders.building import build_upstream
 from audiossl.encoders.loading import load_upstream
 from audiossl.encoders.long_audio import LONGEST_WHOLE_S
+from audiossl.encoders.row_upstream import check_fields
 from audiossl.encoders.upstream import Upstream
 from audiossl.experiments.cached_batches import SharedFeatures
 from audiossl.experiments.config import DataConfig, Experiment, PretrainExperiment
@@ -49,6 +50,7 @@ def check_rows(task: Downstream, data: DataConfig, cuts: Mapping[str, Iterable[C
     for split, rows in cuts.items():
         if split == "train" and data.speeds:
             rows = [at_speed(cut, max(data.speeds)) for cut in rows]
+        check_fields(task.upstream, rows)
         task.check_cuts(rows, where.format(split=split) if where else str(data.path(split)))
         task.check_split(rows, split)
 

@@ -166,6 +166,11 @@ def utterance_of(cut: Cut) -> str | None:
     return hashlib.blake2b(described.encode(), digest_size=16).hexdigest()
 
 
+def named_beside(utterance: str, values: Sequence[str | None]) -> str:
+    """The name of an utterance of which more than the sound is read: what its row says in some fields."""
+    return hashlib.blake2b(json.dumps([utterance, *values]).encode(), digest_size=16).hexdigest()
+
+
 def sound_digest(sound: Tensor) -> str:
     """A hash of samples (S,), in hexadecimal."""
     return hashlib.blake2b(sound.contiguous().numpy().tobytes(), digest_size=16).hexdigest()

@@ -18,6 +18,7 @@ from audiossl.core.terminal import share_bar
 from audiossl.core.types import Batch, Features, Position
 from audiossl.data.augmenting import CopyChange
 from audiossl.data.config import LoaderConfig
+from audiossl.data.fields import read_field
 from audiossl.data.loader import collate
 from audiossl.data.stream import BatchStream, pack
 from audiossl.encoders.devices import best_device_for, place
@@ -28,7 +29,7 @@ from audiossl.encoders.upstream import Upstream
 from audiossl.features.codec import Codec
 from audiossl.features.config import Form
 from audiossl.features.contract import StateSource, Survey
-from audiossl.features.identity import Utterances, sound_digest
+from audiossl.features.identity import Utterances, named_beside, sound_digest
 from audiossl.features.store import Store
 from audiossl.nn.pooling import StatisticsPooling
 
@@ -136,7 +137,7 @@ class FeatureSource:
         for cut in cuts:
             size = self.codec.num_bytes(self._num_frames(cut))
             num_rows, audio_s, num_bytes = num_rows + 1, audio_s + cut.duration, num_bytes + size
-            utterance = self.utterances.of(cut)
+            utterance = self._utterance(cut)
             if utterance is None or utterance not in self.store:
                 missing_rows, missing_s = missing_rows + 1, missing_s + cut.duration
                 missing_bytes += size
@@ -196,8 +197,15 @@ class FeatureSource:
         num_samples: int = round(cut.duration * self.upstream.sample_rate_hz)
         return self.upstream.num_frames(num_samples)
 
+    def _utterance(self, cut: Cut) -> str | None:
+        """The name of what is stored of a row: that of its sound, and of what else of the row the encoder reads."""
+        name = self.utterances.of(cut)
+        if name is None or not self.upstream.reads:
+            return name
+        return named_beside(name, [read_field(cut, field) for field in self.upstream.reads])
+
     def _is_missing(self, cut: Cut) -> bool:
-        utterance = self.utterances.of(cut)
+        utterance = self._utterance(cut)
         return utterance is not None and utterance not in self.store
 
     def _lacking(
@@ -252,7 +260,7 @@ class FeatureSource:
 
     def _read(self, cut: Cut) -> _Item | None:
         """What the store has of a row, of the size that it must have."""
-        utterance = self.utterances.of(cut)
+        utterance = self._utterance(cut)
         record = None if utterance is None else self.store.read(utterance)
         if record is None or len(record.data) != self.codec.num_bytes(record.num_frames):
             return None
@@ -340,7 +348,7 @@ class FeatureSource:
                 )
             self._warned = True
             return
-        utterance = self.utterances.of(cut)
+        utterance = self._utterance(cut)
         if utterance is None or not self.store.writable or utterance in self.store:
             return
         # A file that has changed since its utterance was named may have been read before or after.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any, ClassVar, Protocol, Self
 
@@ -35,6 +35,12 @@ from audiossl.training.task import ParameterGroup, Prediction, Task
 
 _ADVERSARY = "adversary."  # what the names of the tensors of an adversary begin with
 _DISTILLATION = "distillation."  # what the names of the tensors of a distillation in the same step begin with
+
+
+class EncodesBatches(Protocol):
+    """What gives the hidden states of a batch, as `Upstream.of_batch` does."""
+
+    def of_batch(self, batch: Batch, *, up_to_layer: int | None = None) -> Features: ...
 
 
 class RowsOf(Protocol):
@@ -74,7 +80,7 @@ class Downstream(Task):
         self.distil_weight = 0.0
         self.adversary: Adversary | None = None
         self._asleep = False
-        self._encoder: Callable[..., Features] | None = None
+        self._encoder: EncodesBatches | None = None
 
     def finetune(self, config: FinetuneConfig) -> None:
         """Train (a part of) the upstream as well.
@@ -161,11 +167,11 @@ class Downstream(Task):
         return self.finetuning.mode == "none"
 
     @property
-    def encoder(self) -> Callable[..., Features]:
-        """What is called for hidden states: the upstream, or what was given to `encode_by`."""
+    def encoder(self) -> EncodesBatches:
+        """What is asked for hidden states: the upstream, or what was given to `encode_by`."""
         return self._encoder or self.upstream
 
-    def encode_by(self, encoder: Callable[..., Features] | None) -> None:
+    def encode_by(self, encoder: EncodesBatches | None) -> None:
         """Let `encoder` answer for the frozen upstream, as that would, or let the upstream answer again (None).
 
         Heads that share an upstream may so share its answers (`audiossl.training.shared_pass`).
@@ -287,7 +293,7 @@ class Downstream(Task):
         if batch.features is not None:
             return batch.features
         with nullcontext() if self._upstream_trains else torch.no_grad():
-            return self.encoder(batch.wavs, batch.lengths, up_to_layer=self.interface.up_to_layer)
+            return self.encoder.of_batch(batch, up_to_layer=self.interface.up_to_layer)
 
     def sequence(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """What the head reads: (B, T, interface.width) and its (B,) lengths in frames."""

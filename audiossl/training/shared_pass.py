@@ -85,17 +85,15 @@ class RememberedStates:
         self._wavs: Tensor | None = None
         self._answers: dict[int | None, Features] = {}
 
-    def __call__(self, wavs: Tensor, lengths: Tensor, *, up_to_layer: int | None = None) -> Features:
+    def of_batch(self, batch: Batch, *, up_to_layer: int | None = None) -> Features:
         """What the upstream gives. Another tensor of sound is another batch.
 
-        wavs: (B, S) float32.
-        lengths: (B,) samples.
         up_to_layer: the last layer that is wanted, or None for all.
         """
-        if wavs is not self._wavs:
-            self._wavs, self._answers = wavs, {}
+        if batch.wavs is not self._wavs:
+            self._wavs, self._answers = batch.wavs, {}
         if up_to_layer not in self._answers:
-            self._answers[up_to_layer] = self.upstream(wavs, lengths, up_to_layer=up_to_layer)
+            self._answers[up_to_layer] = self.upstream.of_batch(batch, up_to_layer=up_to_layer)
         return self._answers[up_to_layer]
 
 

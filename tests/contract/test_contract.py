@@ -32,6 +32,7 @@ from audiossl.core.config import structured
 from audiossl.core.errors import ConfigError, LabelError
 from audiossl.encoders.building import build_upstream
 from audiossl.encoders.hub import published
+from audiossl.encoders.row_upstream import RowUpstream
 from audiossl.encoders.testing import noise, pad
 from audiossl.training.interface import build_interface
 
@@ -48,7 +49,9 @@ def contract_names() -> list[str]:
     cards = {name: UPSTREAMS.card(name) for name in UPSTREAMS.names()}
     unpublished = {name: card for name, card in cards.items() if not published(getattr(card, "weights", ""))}
     covered = {card.target for card in unpublished.values()}
-    return [name for name, card in cards.items() if name in unpublished or card.target not in covered]
+    # What reads rows and no sound is tested in its own folder.
+    heard = [name for name in cards if not issubclass(UPSTREAMS.load(name), RowUpstream)]
+    return [name for name in heard if name in unpublished or cards[name].target not in covered]
 
 
 NAMES = contract_names()

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from toys import miniatures as mini
+from toys.rows import text_folder
 
 from audiossl import load_upstream
 from audiossl.core.errors import CheckpointError
@@ -74,6 +75,12 @@ def test_of_a_recogniser_the_vocabulary_comes_too(tmp_path: Path, monkeypatch: p
     assert (local_path("hf:someone/recogniser")[0] / "vocab.json").is_file()
     ledger = json.loads((cache / "checksums.json").read_text())["repositories"]["someone/recogniser"]
     assert "vocab.json" in ledger["files"]
+
+
+def test_of_an_encoder_of_text_the_tokenizer_comes_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text_folder(tmp_path / "hub" / "newest")
+    fake_hub(monkeypatch, tmp_path / "hub")
+    assert load_upstream("text", model="hf:someone/sentences").num_layers == 3
 
 
 def test_weights_that_changed_under_the_same_revision_are_refused(

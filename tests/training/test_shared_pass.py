@@ -89,15 +89,15 @@ def test_an_answer_is_remembered_for_the_batch_that_is_worked_on() -> None:
     upstream = CountingUpstream()
     remembered = RememberedStates(upstream)
     batch, other = noise(0, None), noise(1, None)
-    first = remembered(batch.wavs, batch.lengths)
-    assert remembered(batch.wavs, batch.lengths) is first
-    assert remembered(batch.to("cpu").wavs, batch.lengths) is first  # there already
-    one = remembered(batch.wavs, batch.lengths, up_to_layer=1)
+    first = remembered.of_batch(batch)
+    assert remembered.of_batch(batch) is first
+    assert remembered.of_batch(batch.to("cpu")) is first  # there already
+    one = remembered.of_batch(batch, up_to_layer=1)
     assert (len(first.layers), len(one.layers)) == (3, 2)
     assert upstream.runs == [2, 1]
-    changed = remembered(other.wavs, other.lengths)
+    changed = remembered.of_batch(other)
     assert not torch.equal(changed.layers[-1], first.layers[-1])
-    assert remembered(batch.wavs, batch.lengths) is not first
+    assert remembered.of_batch(batch) is not first
     assert upstream.runs == [2, 1, 2, 2]
 
 

@@ -17,7 +17,9 @@ from torch import Tensor, nn
 from audiossl.core.errors import ConfigError
 from audiossl.core.joined_names import joined_name
 from audiossl.core.ranges import Count, Seed
+from audiossl.core.types import Batch, Features
 from audiossl.encoders.joined import JoinedUpstream
+from audiossl.encoders.layers import last_layer
 from audiossl.encoders.loading import load_upstream
 from audiossl.encoders.upstream import Upstream
 
@@ -88,8 +90,22 @@ class MultiView(Upstream):
         return self
 
     def encode(self, wavs: Tensor, lengths: Tensor, last: int) -> Sequence[Tensor]:
-        stop = [place.member for place in self.views.places].index(last) + self.views.parts[last].num_layers - 1
-        return self.embed(self.seen(self.views.encode(wavs, lengths, stop)))
+        return self.embed(self.seen(self.views.encode(wavs, lengths, self._stop(last))))
+
+    @property
+    def reads(self) -> Sequence[str]:  # type: ignore[override]
+        """What any view reads."""
+        return self.views.reads
+
+    def of_batch(self, batch: Batch, *, up_to_layer: int | None = None) -> Features:
+        if not self.reads:
+            return super().of_batch(batch, up_to_layer=up_to_layer)
+        seen = self.views.of_batch(batch, up_to_layer=self._stop(last_layer(up_to_layer, self.num_layers)))
+        return Features(tuple(self.embed(self.seen(seen.layers))), seen.lengths)
+
+    def _stop(self, last: int) -> int:
+        """The last layer of all members that the views 0 to `last` see."""
+        return [place.member for place in self.views.places].index(last) + self.views.parts[last].num_layers - 1
 
     def seen(self, layers: Sequence[Tensor]) -> list[Tensor]:
         """What each view sees, (B, 1, D_v): the layers of its member side by side.

@@ -42,6 +42,8 @@ def with_engine(upstream: Upstream, engine: str, precision: str) -> Upstream:
             f"{', '.join(PRECISIONS)}."
         )
     require_modules(upstream)
+    if upstream.reads and engine != "eager":
+        raise ConfigError(f"{upstream.display_name} reads manifest rows, which no engine knows; leave engine out.")
     if engine == "onnx" and precision == "bf16":
         raise ConfigError("ONNX Runtime computes in float32 on a CPU; for bf16 choose engine openvino or compile.")
     if precision == "bf16" and not any(True for _ in upstream.parameters()):

@@ -109,4 +109,4 @@ class MultiViewObjective(Objective):
         views = self.encoder.views
         if self._states_of is not None and batch.cuts:
             return self.encoder.seen(self._states_of(batch.cuts).to(batch.wavs.device).layers)
-        return self.encoder.seen(views(batch.wavs, batch.lengths).layers)
+        return self.encoder.seen(views.of_batch(batch).layers)

@@ -1,0 +1,1 @@
+"""Vectors that a column of the manifest has, as an upstream."""

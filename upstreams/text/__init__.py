@@ -1,0 +1,1 @@
+"""Transcripts by a sentence encoder of transformers, as an upstream."""
