@@ -26,6 +26,7 @@ from audiossl.cli import (
     probing,
     push,
     recipes,
+    segment,
     segment_probes,
     suggest,
     suite,
@@ -48,6 +49,7 @@ app.add_typer(recipes.app, name="recipe", help="List, show and copy the recipes 
 app.add_typer(cache.app, name="cache", help="List, check and remove hidden states that are kept.")
 app.add_typer(factors.app, name="factors", help="Utterance factors: a vector beside what is said, fitted and applied.")
 app.add_typer(units.app, name="units", help="Discrete units: clusters of frames, fitted, applied and judged.")
+app.add_typer(segment.app, name="segment", help="Boundaries of words or syllables, found without training.")
 
 
 Overrides = Annotated[Optional[list[str]], typer.Argument(help="Settings as key=value.", show_default=False)]  # noqa: UP045

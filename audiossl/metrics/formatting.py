@@ -13,6 +13,7 @@ PERCENT = (
     *("accuracy", "ua", "wa", "uar", "f1", "map", "auroc", "eer"),
     *("overlap_f1", "onset_f1", "segment_f1", "overlap_f1_micro", "onset_f1_micro", "segment_f1_micro"),
     *("wer", "cer", "per", "substitutions", "deletions", "insertions"),
+    *("r_value", "precision", "recall", "over_segmentation"),
 )
 
 
