@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 
@@ -14,9 +15,9 @@ def mixed(sound: Tensor, other: Tensor, start: int, level_db: float) -> Tensor:
     level_db: by which the mean power of the whole sound is above that of the other.
     Silence has no level. Where one of the two is silent, the sound comes back.
     """
-    power, own = float(sound.square().mean()), float(other.square().mean())
+    other = other.to(sound)
+    power, own = sound.square().mean(), other.square().mean()
+    ratio = (power / own / 10 ** (level_db / 10)).sqrt()
     made = sound.clone()
-    if power > 0 and own > 0:
-        factor = (power / own / 10 ** (level_db / 10)) ** 0.5
-        made[start : start + len(other)] += factor * other.to(sound)
+    made[start : start + len(other)] += torch.where((power > 0) & (own > 0), ratio, 0.0) * other
     return made

@@ -76,10 +76,10 @@ _VIEWS = ("first view", "second view")
 
 
 class Altered(NamedTuple):
-    """An utterance after the alteration.
+    """Utterances after the alteration.
 
-    inputs: (T, F) as the model sees them.
-    chosen: bool (T, F), where the loss is taken.
+    inputs: (B, T, F) as the model sees them.
+    chosen: bool (B, T, F), where the loss is taken.
     """
 
     inputs: Tensor
@@ -216,11 +216,7 @@ class TeraObjective(Objective):
                 clean, frames, [d for view in _VIEWS for d in self.draws(batch, seed, view, "part")]
             )
             draws = [draw for view in _VIEWS for draw in self.draws(batch, seed, view)]
-        # Time and frequency: each item by its own draw, its real frames only.
-        inputs, chosen = clean.clone(), torch.zeros_like(clean, dtype=torch.bool)
-        for item, (draw, count) in enumerate(zip(draws, frames.tolist(), strict=True)):
-            altered = alter(clean[item, :count], self.config, draw)
-            inputs[item, :count], chosen[item, :count] = altered
+        inputs, chosen = alter(clean, frames, self.config, draws)
         # Magnitude: the whole batch, or none of it. Validation alters the same sound in the same way each time.
         position = (batch.position or (0, 0)) if self.training else (-1, -1)
         draw = keyed_generator(seed, *position, "magnitude")
@@ -243,26 +239,63 @@ class TeraObjective(Objective):
         return nn.utils.rnn.pad_sequence(views, batch_first=True), lengths
 
 
-def alter(x: Tensor, config: AlterationConfig, draw: torch.Generator) -> Altered:
-    """Alter one utterance (T, F) along time, then frequency. With both switched off, everything is chosen."""
-    inputs, chosen = x.clone(), torch.zeros_like(x, dtype=torch.bool)
+def alter(x: Tensor, frames: Tensor, config: AlterationConfig, draws: Sequence[torch.Generator]) -> Altered:
+    """Alter utterances along time, then frequency, each by its own draw and its real frames only.
+
+    x: (B, T, F).
+    frames: (B,), how many of them are real.
+    config: how much is altered.
+    draws: a generator on the CPU for each utterance.
+    All is drawn on the CPU and moved to the device once: a copy for each item would have the device wait each time.
+    """
+    counts = frames.tolist()
+    plans = [draw_plan(count, x.shape[2], config, draw) for count, draw in zip(counts, draws, strict=True)]
+    # Padding stays as it is and is not chosen.
+    source = torch.arange(x.shape[1]).repeat(len(plans), 1)
+    zeroed, rows = torch.zeros_like(source, dtype=torch.bool), torch.zeros_like(source, dtype=torch.bool)
+    for item, (count, plan) in enumerate(zip(counts, plans, strict=True)):
+        source[item, :count], zeroed[item, :count], rows[item, :count] = plan.source, plan.zeroed, plan.chosen
+    bands = torch.tensor([[*plan.band, count] for count, plan in zip(counts, plans, strict=True)])
+    source, zeroed, rows, bands = (each.to(x.device) for each in (source, zeroed, rows, bands))
+    channels, times = torch.arange(x.shape[2], device=x.device), torch.arange(x.shape[1], device=x.device)
+    first, end, count = (bands[:, place, None, None] for place in range(3))
+    band = (channels >= first) & (channels < end) & (times[:, None] < count)  # (B, T, F)
+    inputs = x.gather(1, source[:, :, None].expand_as(x)).masked_fill(zeroed[:, :, None] | band, 0)
+    return Altered(inputs, rows[:, :, None] | band)
+
+
+class Plan(NamedTuple):
+    """What is done to an utterance of T frames.
+
+    source: (T,), from which frame each is taken.
+    zeroed, chosen: bool (T,), frames that are zeroed, and those where the loss is taken.
+    band: the first channel that is zeroed, and the one after the last.
+    """
+
+    source: Tensor
+    zeroed: Tensor
+    chosen: Tensor
+    band: tuple[int, int]
+
+
+def draw_plan(num_frames: int, num_channels: int, config: AlterationConfig, draw: torch.Generator) -> Plan:
+    """The draw of one utterance. With both axes switched off, everything is chosen."""
+    source = torch.arange(num_frames)
+    zeroed, chosen = torch.zeros(num_frames, dtype=torch.bool), torch.zeros(num_frames, dtype=torch.bool)
     if config.time == 0 and config.frequency == 0:
-        return Altered(inputs, ~chosen)
-    num_frames, num_channels = x.shape
+        return Plan(source, zeroed, ~chosen, (0, 0))
     rows = choose_blocks(num_frames, config.time, config.time_block, draw)
     chosen[rows] = True
     dice = float(torch.rand((), generator=draw))
     if dice < 0.8:
-        inputs[rows] = 0
+        zeroed[rows] = True
     elif dice < 0.9 and len(rows):
         starts = torch.randint(num_frames - config.time_block, (len(rows) // config.time_block,), generator=draw)
-        inputs[rows] = x[_blocks(starts, config.time_block)]
+        source[rows] = _blocks(starts, config.time_block)
     widest = int(num_channels * config.frequency)
     band = int(torch.randint(widest + 1, (), generator=draw))
     first = int(torch.randint(num_channels - band + 1, (), generator=draw))
-    inputs[:, first : first + band] = 0
-    chosen[:, first : first + band] = True
-    return Altered(inputs, chosen)
+    return Plan(source, zeroed, chosen, (first, first + band))
 
 
 def choose_blocks(num_frames: int, share: float, block: int, draw: torch.Generator) -> Tensor:

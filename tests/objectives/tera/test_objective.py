@@ -13,10 +13,23 @@ from audiossl.core.errors import ConfigError
 from audiossl.core.types import Position
 from audiossl.encoders.testing import noise, pad
 from audiossl.nn.draws import keyed_generator
-from audiossl.objectives.tera.objective import AlterationConfig, EncoderOfFrames, TeraObjective, alter, choose_blocks
+from audiossl.objectives.tera.objective import (
+    AlterationConfig,
+    Altered,
+    EncoderOfFrames,
+    TeraObjective,
+    alter,
+    choose_blocks,
+)
 from audiossl.objectives.tera.views import contrastive_loss
 
 TINY = {"width": 16, "num_layers": 2, "num_heads": 2, "ffn_width": 32, "dropout": 0.0, "attention_dropout": 0.0}
+
+
+def alter_one(x: torch.Tensor, config: AlterationConfig, seed: int) -> Altered:
+    """One utterance (T, F), altered as a batch of one."""
+    made = alter(x[None], torch.tensor([len(x)]), config, [draw(seed)])
+    return Altered(made.inputs[0], made.chosen[0])
 
 
 @pytest.mark.parametrize("num_frames", [20, 100, 777])
@@ -31,7 +44,7 @@ def test_blocks_are_as_many_and_as_long_as_published(num_frames: int) -> None:
 
 @pytest.mark.parametrize("num_frames", [1, 7, 8])
 def test_short_utterances_are_no_error(num_frames: int) -> None:
-    altered = alter(speech_like(num_frames), AlterationConfig(time=0.9), draw(0))
+    altered = alter_one(speech_like(num_frames), AlterationConfig(time=0.9), 0)
     assert altered.inputs.shape == (num_frames, 80)
 
 
@@ -40,7 +53,7 @@ def test_shares_of_zeroed_replaced_and_left() -> None:
     x = speech_like(100)
     kinds = {"zeroed": 0, "replaced": 0, "left": 0}
     for seed in range(1000):
-        inputs, chosen = alter(x, config, draw(seed))
+        inputs, chosen = alter_one(x, config, seed)
         rows = chosen.any(1)
         assert torch.equal(inputs[~rows], x[~rows])
         if bool((inputs[rows] == 0).all()):
@@ -60,7 +73,7 @@ def test_band_is_zero_in_every_frame_and_chosen() -> None:
     config = AlterationConfig(time=0.0, frequency=0.2)
     widths = []
     for seed in range(400):
-        inputs, chosen = alter(speech_like(50), config, draw(seed))
+        inputs, chosen = alter_one(speech_like(50), config, seed)
         band = (inputs == 0).all(0)
         assert torch.equal(band, chosen.all(0))
         assert torch.equal(chosen.any(0), chosen.all(0))
@@ -71,8 +84,22 @@ def test_band_is_zero_in_every_frame_and_chosen() -> None:
 
 
 def test_magnitude_alone_takes_the_loss_on_everything() -> None:
-    _, chosen = alter(speech_like(30), AlterationConfig(time=0.0, frequency=0.0), draw(0))
+    _, chosen = alter_one(speech_like(30), AlterationConfig(time=0.0, frequency=0.0), 0)
     assert bool(chosen.all())
+
+
+def test_each_utterance_of_a_batch_is_altered_as_it_is_alone() -> None:
+    items = [speech_like(count) for count in (40, 7, 90)]
+    x = torch.nn.utils.rnn.pad_sequence(items, batch_first=True)
+    for seed in range(20):  # about two of them replaced
+        config = AlterationConfig(time=0.4)
+        made = alter(x, torch.tensor([40, 7, 90]), config, [draw(seed + each) for each in range(3)])
+        for item, sound in enumerate(items):
+            alone = alter_one(sound, config, seed + item)
+            assert torch.equal(made.inputs[item, : len(sound)], alone.inputs)
+            assert torch.equal(made.chosen[item, : len(sound)], alone.chosen)
+            assert not made.chosen[item, len(sound) :].any()
+            assert torch.equal(made.inputs[item, len(sound) :], x[item, len(sound) :])
 
 
 def pretraining(**settings: float) -> tuple[TeraObjective, Batch]:
