@@ -53,7 +53,7 @@ class Canonical(NamedTuple):
         return float(self.weights @ self.correlations(sums))
 
 
-class _Whitened(NamedTuple):
+class Whitened(NamedTuple):
     """Eigenvectors (D, R) and eigenvalues (R,) of a view's covariance by its largest entry, and that entry."""
 
     vectors: Floats
@@ -66,34 +66,45 @@ class _Whitened(NamedTuple):
         return made
 
 
-def fit_pwcca(sums: PairSums, ridges: Sequence[float] = (0.0,)) -> list[Canonical]:
+def fit_pwcca(
+    sums: PairSums, ridges: Sequence[float] = (0.0,), views: tuple[Whitened, Whitened] | None = None
+) -> list[Canonical]:
     """Directions by each ridge. Views are decomposed once for all.
 
     sums: of the items of the fit.
     ridges: to add to the covariances, in shares of their largest entry. 0 for none.
+    views: as `whiten` decomposes them, where that is done.
     """
-    x, y = _whitened(sums.x), _whitened(sums.y)
+    x, y = views or (whiten(sums.x), whiten(sums.y))
     return [_fitted(sums, x.root(ridge), y.root(ridge)) for ridge in ridges]
 
 
-def fit_svcca(sums: PairSums, explained: float = EXPLAINED) -> Canonical:
-    """Directions among the principal components of each view that hold a share of its variance, all of one weight."""
-    kept = [_principal(_whitened(view), explained) for view in (sums.x, sums.y)]
+def fit_svcca(
+    sums: PairSums, explained: float = EXPLAINED, views: tuple[Whitened, Whitened] | None = None
+) -> Canonical:
+    """Directions among the principal components of each view that hold a share of its variance, all of one weight.
+
+    sums: of the items of the fit.
+    explained: that share.
+    views: as `whiten` decomposes them, where that is done.
+    """
+    kept = [_principal(view, explained) for view in views or (whiten(sums.x), whiten(sums.y))]
     found = _fitted(sums, kept[0].root(0.0), kept[1].root(0.0))
     return found._replace(weights=np.full_like(found.weights, 1 / max(len(found.weights), 1)))
 
 
-def _whitened(sums: OwnSums) -> _Whitened:
+def whiten(sums: OwnSums) -> Whitened:
+    """Decompose the covariance of a view."""
     covariance = sums.covariance
     largest = float(np.abs(covariance).max())
     if largest == 0:
-        return _Whitened(np.zeros((len(covariance), 0)), np.zeros(0), 1.0)
+        return Whitened(np.zeros((len(covariance), 0)), np.zeros(0), 1.0)
     values, vectors = linalg.eigh(covariance / largest)
     some = values > _NOTHING * values[-1]
-    return _Whitened(vectors[:, some], values[some], largest)
+    return Whitened(vectors[:, some], values[some], largest)
 
 
-def _principal(view: _Whitened, explained: float) -> _Whitened:
+def _principal(view: Whitened, explained: float) -> Whitened:
     """The largest directions that hold a share of the variance."""
     shares = np.cumsum(view.values[::-1]) / max(view.values.sum(), 1e-300)
     num = min(int(np.searchsorted(shares, explained - 1e-12)) + 1, len(view.values))

@@ -23,7 +23,9 @@ class AnalyseOptions:
     """Ridges to choose from, as shares of the largest entry of a covariance, with commas."""
     pool: Literal["mean", "centre"] = "mean"
     """What a segment is: the mean of its frames, or the frame in its middle."""
-    ignore: str = "sil,sp,spn"
+    partial: bool = False
+    """Whether rows that an alignment lacks have no segments. Else they are an error."""
+    ignore: str = "SIL,sil,sp,spn"
     """Labels of segments that do not count, with commas."""
     most_classes: Count = 500
     """The most frequent labels of segments, so many, are compared."""

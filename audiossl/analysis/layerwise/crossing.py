@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from audiossl.core.errors import LabelError
-from audiossl.metrics.cca import Canonical, fit_pwcca, fit_svcca
+from audiossl.metrics.cca import Canonical, fit_pwcca, fit_svcca, whiten
 from audiossl.metrics.cka import cka_of_sums
 from audiossl.metrics.clusters import Ints
 from audiossl.metrics.jackknife import Estimate
@@ -131,10 +131,11 @@ def crossed(cells: Sequence[SumsCell], num_groups: int, ridges: Sequence[float])
     for place, fold in enumerate(folds):
         dev = held[folds[(place + 1) % len(folds)]]
         train = whole.plus(held[fold], -1.0).plus(dev, -1.0)
-        fitted = fit_pwcca(train, ridges)
+        views = (whiten(train.x), whiten(train.y))
+        fitted = fit_pwcca(train, ridges, views)
         best = int(np.argmax([each.score(dev) for each in fitted]))
         chosen.append(ridges[best])
-        pwcca[fold], svcca[fold] = fitted[best], fit_svcca(train)
+        pwcca[fold], svcca[fold] = fitted[best], fit_svcca(train, views=views)
     estimates = {
         "pwcca": _tested(cells, held, pwcca, num_groups),
         "svcca": _tested(cells, held, svcca, num_groups),

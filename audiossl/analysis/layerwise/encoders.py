@@ -60,7 +60,8 @@ def _beside(one: Studied) -> Iterator[Studied]:
     name, options, folder = one.name, one.options, Path(one.name)
     if has_encoder_file(folder) and (said := read_encoder_file(folder)).upstream:
         name, options = said.upstream, said.options
-        yield Studied(f"{one.written}, before", name, options, BEFORE, one.written)
+        if said.finetune.get("mode", "none") != "none":
+            yield Studied(f"{one.written}, before", name, options, BEFORE, one.written)
     if options.get("weights") != "random":
         yield Studied(f"{_short(name, [])}, random", name, {**options, "weights": "random"}, RANDOM, one.written)
 

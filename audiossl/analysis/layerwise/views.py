@@ -97,7 +97,8 @@ def read_items(asked: AskedView, cuts: CutSet, options: AnalyseOptions) -> ViewI
     if asked.kind == "column":
         return _of_column(asked, list(cuts))
     field = asked.name if asked.source else "label"
-    found = read_segments(cuts, asked.source, field=field, ignored=options.ignored, where="--data")
+    how: Any = {"field": field, "ignored": options.ignored, "partial": options.partial, "where": "--data"}
+    found = read_segments(cuts, asked.source, **how)
     counts = Counter(each.label for each in found)
     frequent = {name for name, count in counts.most_common(options.most_classes) if count >= options.least_items}
     if len(frequent) < 2:

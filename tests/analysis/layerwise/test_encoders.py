@@ -27,7 +27,7 @@ def test_random_weights_stand_beside() -> None:
 def test_a_tuned_encoder_stands_beside_what_it_was(tmp_path: Path) -> None:
     run = tmp_path / "run"
     run.mkdir()
-    EncoderFile(upstream="tera_mini", options={"padding": "exact"}, weights="best.safetensors").write(run)
+    EncoderFile(upstream="tera_mini", options={"padding": "exact"}, weights="b", finetune={"mode": "all"}).write(run)
     found = all_studied([str(run), "tera_mini"], random=True)
     assert [(each.written, each.role) for each in found] == [
         ("run", "asked"),
@@ -38,6 +38,8 @@ def test_a_tuned_encoder_stands_beside_what_it_was(tmp_path: Path) -> None:
     assert found[1].name == "tera_mini"
     assert found[1].options == {"padding": "exact"}
     assert found[2].options == {"padding": "exact", "weights": "random"}
+    EncoderFile(upstream="tera_mini", weights="b", finetune={"mode": "none"}).write(run)  # a head on a frozen one
+    assert [each.role for each in all_studied([str(run)], random=True)] == ["asked", "random"]
 
 
 def test_an_encoder_is_named_once() -> None:
