@@ -55,7 +55,7 @@ class Demo:
         environment = Environment(
             loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
         )
-        config, interface = self.run.config, self.run.task.interface
+        config = self.run.config
         facts = {
             "title": self.run.folder.resolve().name,
             "upstream": config.upstream,
@@ -64,7 +64,7 @@ class Demo:
             "compares": self.compares,
             "max_mb": self.max_mb,
             "max_minutes": round(MOST_S / 60),
-            "layers": interface.layer_weights(),
+            "layers": self.run.task.layer_weights(),
             "wants_items": bool(self.neighbours.most),
         }
         return environment.get_template("page.html").render(facts)

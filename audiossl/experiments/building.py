@@ -55,6 +55,24 @@ def check_rows(task: Downstream, data: DataConfig, cuts: Mapping[str, Iterable[C
         task.check_split(rows, split)
 
 
+def check_nothing_trains(config: Experiment) -> None:
+    """Raise ConfigError for settings of what trains, with a task of which nothing does."""
+    if DOWNSTREAMS.load(config.downstream).trains:
+        return
+    found = {
+        f"finetune.mode={config.finetune.mode}": config.finetune.mode != "none",
+        f"adversary.field={config.adversary.field}": bool(config.adversary.field),
+        "stages": bool(config.stages),
+        f"sweep.budget={config.sweep.budget:g}": bool(config.sweep.budget),
+        f"checkpoint={config.checkpoint}": config.checkpoint != "best",
+    }
+    if asked := [setting for setting, is_there in found.items() if is_there]:
+        raise ConfigError(
+            f"Nothing of {config.downstream} trains, it only chooses on dev, and {asked[0]} is a setting of what "
+            f"trains; leave it out."
+        )
+
+
 def warn_of_leaks(data: DataConfig, cuts: Mapping[str, CutSet]) -> None:
     """Say once by name what the splits share. The test split counts where it is there already."""
     if not is_main():

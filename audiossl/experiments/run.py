@@ -179,10 +179,10 @@ class Run:
         return rows + (predict_whole(CutSet.from_cuts(whole)) if whole else [])
 
     def _encoded(self, cuts: CutSet) -> list[Prediction]:
-        return predict_all(self.task, self._sound(cuts), self.device)
+        return predict_all(self.task, lambda: self._sound(cuts), self.device)
 
     def _from_cache(self, cuts: CutSet) -> list[Prediction]:
-        return predict_all(self.task, self._batches(cuts), self.device)
+        return predict_all(self.task, lambda: self._batches(cuts), self.device)
 
     def _sound(self, cuts: CutSet) -> Iterable[Batch]:
         return make_loader(cuts, StreamPlan.of(self.task.upstream, self.config.data))

@@ -13,7 +13,13 @@ from rich.console import Console
 
 from audiossl.core.errors import AudiosslError, ConfigError, TrainingError
 from audiossl.core.processes import is_main
-from audiossl.experiments.building import batch_source, build_downstream, check_rows, complete_config
+from audiossl.experiments.building import (
+    batch_source,
+    build_downstream,
+    check_nothing_trains,
+    check_rows,
+    complete_config,
+)
 from audiossl.experiments.cached_batches import needs_of
 from audiossl.experiments.config import Experiment, inputs_of
 from audiossl.experiments.folder import RunFacts, RunFolder
@@ -81,6 +87,7 @@ def _checked(config: Experiment, configs: Sequence[Experiment]) -> list[Experime
 
     Raises ConfigError, LabelError, ... with the name of the stage.
     """
+    check_nothing_trains(config)
     completed, trained = [], set[str]()
     for name, each in zip(["", *config.stages], configs, strict=True):
         try:

@@ -16,6 +16,7 @@ from audiossl.experiments.building import (
     batch_source,
     build_downstream,
     build_objective,
+    check_nothing_trains,
     check_rows,
     complete_config,
     fit_statistics,
@@ -33,6 +34,7 @@ from audiossl.experiments.run import encoder_file_of
 from audiossl.experiments.stages import with_task
 from audiossl.experiments.surroundings import surroundings_of
 from audiossl.features.config import Form
+from audiossl.training.chooser import Chooser
 from audiossl.training.context import accelerator_of
 from audiossl.training.downstream import Downstream
 from audiossl.training.task import Task
@@ -80,6 +82,7 @@ def train_in(run: RunFolder, config: Experiment, *, resume: bool = False, stage:
     """
     stage = stage or Stage(None)
     asked = stage.whole or config
+    check_nothing_trains(asked)
     before = begin_again(run, asked) if resume else None
     cuts = {split: config.data.rows(split) for split in ("train", "dev")}
     config = complete_config(config, cuts["train"])
@@ -90,7 +93,8 @@ def train_in(run: RunFolder, config: Experiment, *, resume: bool = False, stage:
     objective = build_distillation(config, upstream, upstream_fingerprint)
     task = build_downstream(config, upstream)
     check_rows(task, config.data, cuts)
-    warn_of_leaks(config.data, cuts)
+    if task.trains:  # of other tasks, train gives statistics alone
+        warn_of_leaks(config.data, cuts)
     if stage.before is not None and not resume:
         take_weights(task, stage.before)
     needs = needs_of(config, task, upstream_fingerprint, run.facts.features if resume else None)
@@ -105,14 +109,21 @@ def train_in(run: RunFolder, config: Experiment, *, resume: bool = False, stage:
         train = batch_source(task, config, cuts, "train", features, beside)
         sources = [train, batch_source(task, config, cuts, "dev", features)]
         trackers = Trackers(config.trainer, run.path, as_dict(config))
-        trainer = Trainer(task, config.trainer, run.path, *sources, seed=config.seed, trackers=trackers)
+        place = task, config.trainer, run.path
+        trainer = (
+            Trainer(*place, *sources, seed=config.seed, trackers=trackers)
+            if task.trains
+            else Chooser(*place, sources[1], trackers=trackers)
+        )
         # All that can be wrong before the first step was found: what an earlier run left may go.
         if accelerator.is_main_process:
             facts = replace(facts, features=features.form, **identity)
             begin_single(run, config, task, facts, resume=resume, whole=stage.whole)
-        if not resume:
+        if not (resume and task.trains):
             fit_statistics(task, sources[0], accelerator.device)
-        say_if_nothing_was_left(run, before, trainer.fit(resume=resume).step)
+        step = trainer.fit(resume=resume).step
+    if task.trains:
+        say_if_nothing_was_left(run, before, step)
     if accelerator.is_main_process:
         finish_single(run, config, task)
     accelerator.wait_for_everyone()  # a stage that comes next reads what was written
@@ -177,7 +188,7 @@ def finish_single(run: RunFolder, config: Experiment, task: Downstream) -> None:
     task: the head on its encoder.
     """
     run.restore(task, "best")
-    run.write_interface(LayerWeights(config.interface, task.interface.layer_weights()))
+    run.write_interface(LayerWeights(config.interface, task.layer_weights()))
 
 
 def pretrain(config: PretrainExperiment, out: Path, *, resume: bool = False, overwrite: bool = False) -> Path:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit, log_expit
+from scipy.special import expit, log_expit, logit
 
 from audiossl.metrics.clusters import Floats
 from audiossl.metrics.verification import checked_trials
@@ -38,15 +38,20 @@ class JointCalibration(NamedTuple):
         return llrs
 
 
-def fit_calibration(scores: ArrayLike, targets: ArrayLike) -> Calibration:
-    """Logistic regression of the kind of trial on its score, both kinds with equal weight. It minimises Cllr.
+def fit_calibration(scores: ArrayLike, targets: ArrayLike, prior: float = 0.5) -> Calibration:
+    """Logistic regression of the kind of trial on its score, which minimises the cross entropy at a prior.
 
     The two labels are drawn in by a pseudo-trial each (Platt, 1999), so that scores that separate the kinds
     perfectly do not give an infinite scale.
+
+    scores: (N,).
+    targets: (N,) of 0 and 1.
+    prior: what the trials of the one kind weigh together, and the others the rest. By default both kinds weigh alike,
+        so that Cllr is what is minimised.
     """
     values, same = checked_trials(scores, targets)
-    weights, offset = _fit_plane(values[:, None], same, _equal_weights(same))
-    return Calibration(float(weights[0]), offset)
+    weights, offset = _fit_plane(values[:, None], same, 2 * _equal_weights(same) * np.where(same, prior, 1 - prior))
+    return Calibration(float(weights[0]), offset - float(logit(prior)))
 
 
 def fit_joint_calibration(figures: Floats, targets: ArrayLike) -> JointCalibration:

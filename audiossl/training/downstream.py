@@ -303,6 +303,10 @@ class Downstream(Task):
             sequence = sequence.float()
         return sequence, features.lengths
 
+    def layer_weights(self) -> dict[str, list[float]]:
+        """What each layer weighs in what the head reads, by group. By default as the interface has learnt it."""
+        return self.interface.layer_weights()
+
     @property
     def min_frames(self) -> int:
         """The fewest frames that the head can use."""

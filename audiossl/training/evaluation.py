@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from accelerate.utils import gather_object
 
-from audiossl.core.types import BatchSource, Metric
+from audiossl.core.types import Batch, BatchSource, Metric
 from audiossl.metrics.jackknife import no_intervals
 from audiossl.training.context import TrainingContext
 from audiossl.training.prediction import predict_all
@@ -18,7 +19,10 @@ class Evaluator:
 
     def predict(self, context: TrainingContext, batches: BatchSource) -> list[Prediction]:
         """One row for each item of all processes, in eval mode."""
-        own = batches(None, context.rank, context.world)
+
+        def own() -> Iterable[Batch]:
+            return batches(None, context.rank, context.world)
+
         with context.autocast():
             rows: list[Prediction] = gather_object(predict_all(context.task, own, context.device))
         return rows

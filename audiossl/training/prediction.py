@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 
 from audiossl.core.types import Batch
-from audiossl.training.task import Prediction, Task
+from audiossl.training.task import Pass, Prediction, Task
 
 
 @torch.no_grad()
-def predict_all(task: Task, batches: Iterable[Batch], device: torch.device | str = "cpu") -> list[Prediction]:
-    """The prediction of every item, in the order of the batches, in eval mode."""
+def predict_all(task: Task, batches: Pass, device: torch.device | str = "cpu") -> list[Prediction]:
+    """The predictions of a split (of every item, in the order of the batches), in eval mode."""
+
+    def here() -> Iterator[Batch]:
+        return (batch.to(device) for batch in batches())
+
     was_training = task.training
     task.eval()
     try:
-        return [prediction for batch in batches for prediction in task.predict(batch.to(device))]
+        return task.predict_pass(here)
     finally:
         task.train(was_training)
 

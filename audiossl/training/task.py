@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from torch import Tensor, nn
 from torch.nn import Parameter
@@ -27,6 +27,7 @@ class Monitor(NamedTuple):
 
 
 Prediction = dict[str, Any]
+Pass = Callable[[], Iterable[Batch]]  # one walk through the batches of a split, whenever it is called
 
 
 class ParameterGroup(NamedTuple):
@@ -50,14 +51,24 @@ class Task(nn.Module, ABC):
     """
 
     monitor: Monitor  # of the class, or of an instance whose settings decide what is counted
+    trains: ClassVar[bool] = (
+        True  # False where no step is made, and `assemble` decides on dev all that is to be decided
+    )
 
     @abstractmethod
     def loss(self, batch: Batch) -> Loss:
-        """The loss of one batch, differentiable."""
+        """The loss of one batch, differentiable. It is never called where nothing trains."""
 
     @abstractmethod
     def predict(self, batch: Batch) -> list[Prediction]:
         """One prediction for each item, with a `target` where the batch has one."""
+
+    def predict_pass(self, batches: Pass) -> list[Prediction]:
+        """The predictions of a split, by default those of its batches in turn.
+
+        A task that compares items with each other may walk through the batches more than once.
+        """
+        return [prediction for batch in batches() for prediction in self.predict(batch)]
 
     def assemble(self, predictions: Sequence[Prediction], split: str) -> Sequence[Prediction]:
         """From one row for each item of a split to the rows that are stored and scored, for instance pairs of items."""

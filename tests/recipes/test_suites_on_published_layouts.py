@@ -10,7 +10,14 @@ from typing import Any
 import pytest
 import yaml
 from toys.core import ROOT
-from toys.published import write_iemocap, write_librimix, write_librispeech, write_speech_commands, write_voxceleb
+from toys.published import (
+    write_iemocap,
+    write_librimix,
+    write_librispeech,
+    write_quesst14,
+    write_speech_commands,
+    write_voxceleb,
+)
 from toys.recipes import run_script
 from toys.warm import python
 
@@ -24,6 +31,7 @@ METRICS = {
     "librispeech/phone_recognition": ("per", 16),
     "librispeech/asr": ("wer", 16),
     "speech_commands/keyword_spotting": ("accuracy", 24),
+    "quesst14/query_by_example": ("mtwv", 2),
     "voxceleb1/speaker_identification": ("accuracy", 22),
     "voxceleb1/speaker_verification": ("eer", 66),
     "librimix/diarization": ("der", 2),
@@ -45,6 +53,7 @@ def corpora(tmp_path: Path) -> Path:
     write_speech_commands(folder)
     write_librispeech(folder)
     write_librimix(folder)
+    write_quesst14(folder)
     write_voxceleb(folder, 2.6)  # none may be shorter than 2 s
     return folder
 
@@ -89,7 +98,7 @@ def test_superb_from_its_folders_to_the_tables(corpora: Path, tmp_path: Path) ->
     assert {tried.values["lr"] for tried in found["librispeech/asr"].trials} == {1e-3, 1e-4}
 
     again = command(tmp_path, "run", suite, *given, "--jobs", 1, *STEPS)
-    assert again.stdout.startswith("All 7 cells are done")
+    assert again.stdout.startswith("All 8 cells are done")
     for form in ("markdown", "latex", "csv", "card"):
         table = command(tmp_path, "export", "results", "--format", form)
         assert table.returncode == 0, table.stderr

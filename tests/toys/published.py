@@ -9,6 +9,7 @@ import numpy as np
 import soundfile
 
 from toys.recipes import RECIPES, noise
+from toys.searches import melody
 
 RATE_HZ = 16000
 EMOTIONS = {"neu": 200, "hap": 600, "exc": 620, "ang": 1500, "sad": 3500, "fru": 5000, "xxx": 6000}
@@ -169,3 +170,35 @@ def write_cn_celeb(folder: Path) -> Path:
     (root / "eval" / "lists" / "trials.lst").write_text("\n".join(lines) + "\n")
     speak(folder / "CN-Celeb2_flac" / "data" / "id10000" / "vlog-01-001.flac", 9, 9)
     return root
+
+
+def write_quesst14(folder: Path) -> Path:
+    """Six documents (one of another language) and two queries each of dev and eval, with NIST's ground truth."""
+    root = folder / "quesst14Database"
+    scoring = root / "scoring"
+    languages: dict[str, list[str]] = {"dev": [], "eval": [], "utterances": []}
+    for number in range(6):
+        write_melodies(root / "Audio" / f"quesst14_{number + 1:05}.wav", ("up", "hill", "down")[number % 3], number)
+        language = "albanian" if number == 5 else "nnenglish"
+        languages["utterances"].append(f"quesst14Database/Audio/quesst14_{number + 1:05}.wav {language}")
+    for split in ("dev", "eval"):
+        truth = scoring / f"groundtruth_quesst14_{split}"
+        truth.mkdir(parents=True)
+        lines = []
+        for number, word in enumerate(("up", "hill")):
+            name = f"quesst14_{split}_{number + 1:04}"
+            write_melodies(root / f"{split}_queries" / f"{name}.wav", word, 10 * number + len(split))
+            languages[split].append(f"quesst14Database/{split}_queries/{name}.wav nnenglish")
+            for document in (number + 1, number + 4):
+                lines.append(f"LEXEME quesst14_{document:05} 1 0.00 1.00 {name} lex <NA> 0.5")
+            lines.append(f"SPEAKER quesst14_{number + 3:05} 1 0.00 1.00 {name} <NA> <NA> <NA>")
+        lines.append("LEXEME quesst14_00003 1 0.00 1.00 NO_KEYWORD lex <NA> 0.5")
+        (truth / f"quesst14_{split}.rttm").write_text("\n".join(lines) + "\n")
+    for name, listed in languages.items():
+        (scoring / f"language_key_{name}.lst").write_text("\n".join(listed) + "\n")
+    return root
+
+
+def write_melodies(path: Path, word: str, seed: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, melody(word, seed), RATE_HZ, subtype="PCM_16")

@@ -21,6 +21,7 @@ from audiossl.encoders.upstream import Upstream
 from audiossl.experiments.adversary import build_adversary
 from audiossl.experiments.building import (
     build_downstream,
+    check_nothing_trains,
     check_rows,
     complete_config,
     warn_of_leaks,
@@ -56,6 +57,7 @@ def train_sweep(config: Experiment, out: Path, *, resume: bool = False, overwrit
         raise ConfigError(f"{out} is a sweep and its values were taken away; leave the settings sweep.* as they are.")
     if config.folds.by:
         raise ConfigError(f"{out} is a sweep and has no folds; leave folds out, or choose another folder with --out.")
+    check_nothing_trains(config)
     check_budget(config)
     with RunFolder(out).writing(resume=resume, overwrite=overwrite, inputs=inputs_of(config)):
         if resume and not is_sweep(out):
@@ -68,7 +70,7 @@ def train_sweep(config: Experiment, out: Path, *, resume: bool = False, overwrit
         members = _members(config, out, cuts, upstream, resume)
         warn_of_leaks(config.data, cuts)
         writer = SweepWriter(config, members, out, resume, identity)
-        together = [member for member in members if _in_one_pass(member.config)]
+        together = [member for member in members if _in_one_pass(member)]
         if together:
             stack, rungs = config.sweep.stack == "auto", planned_rungs(config)
             train_together(together, cuts, mark, writer, stack=stack, rungs=rungs)
@@ -94,9 +96,9 @@ def check_budget(config: Experiment) -> None:
     planned_rungs(config)
 
 
-def _in_one_pass(config: Experiment) -> bool:
-    """What trains in an encoder belongs to one member, and a shared pass is one process."""
-    return config.finetune.mode == "none" and world_size() == 1
+def _in_one_pass(member: Member) -> bool:
+    """What trains in an encoder belongs to one member, and a shared pass is one process and has steps."""
+    return member.config.finetune.mode == "none" and member.task.trains and world_size() == 1
 
 
 def _check_same_plan(config: Experiment, out: Path) -> None:

@@ -51,6 +51,8 @@ def check_downstream(
         fit(task, batch)
     # Predictions, and the loss, of the items of a batch together and of each alone.
     task.eval()
+    if not task.trains:
+        return _check_comparison(task, batch, tolerance)
     predictions = task.predict(batch)
     _check_rows(task, batch, predictions)
     with torch.no_grad():
@@ -77,9 +79,30 @@ def check_downstream(
     return predictions
 
 
+def _check_comparison(task: Downstream, batch: Batch, tolerance: float) -> list[Prediction]:
+    """The contract of a task that does not train: items, batches and padding give the same, and saving keeps it."""
+    task.assemble(task.predict_pass(lambda: [batch]), "dev")  # it chooses
+    predictions = task.predict_pass(lambda: [batch])
+    _check_scored(task, predictions)
+    alone = task.predict_pass(lambda: [item_of(batch, index) for index in range(len(batch))])
+    assert _close(alone, predictions, tolerance), f"Item by item {alone} is predicted, in the batch {predictions}."
+    twin = copy.deepcopy(task)
+    forget(twin.trainable_state())
+    twin.load_trainable_state(task.trainable_state())
+    assert twin.eval().predict_pass(lambda: [batch]) == predictions, "Loading its own state changes the task."
+    assert not any(parameter.requires_grad for parameter in task.parameters()), (
+        "Nothing is to train, and something can."
+    )
+    return predictions
+
+
 def _check_rows(task: Downstream, batch: Batch, predictions: list[Prediction]) -> None:
     found = [row.get("id") for row in predictions]
     assert found == [cut.id for cut in batch.cuts], f"predict must give one row an item, with its id, not {found}."
+    _check_scored(task, predictions)
+
+
+def _check_scored(task: Downstream, predictions: list[Prediction]) -> None:
     try:
         json.dumps(predictions)
     except TypeError as error:

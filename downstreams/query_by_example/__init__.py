@@ -1,0 +1,1 @@
+"""Query by example: which documents a spoken query is said in."""
