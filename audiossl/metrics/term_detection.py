@@ -62,7 +62,8 @@ class Searches(NamedTuple):
     def countable(self) -> Flags:
         """(Q,) whether a query is in some documents and not in others. Of the rest there is no P_miss, or no P_fa."""
         counts = self.present.sum(axis=1)
-        return (counts > 0) & (counts < self.present.shape[1])
+        known: Flags = (counts > 0) & (counts < self.present.shape[1])
+        return known
 
     def of(self, queries: Flags) -> Searches:
         """Those of some queries (Q,)."""
@@ -120,7 +121,10 @@ def costs_at(searches: Searches, threshold: float, costs: TermCosts = QUESST) ->
 def atwv(searches: Searches, threshold: float, clusters: Clusters, costs: TermCosts = QUESST) -> Metric:
     """The TWV at a threshold, with its interval.
 
+    searches: of Q queries.
+    threshold: the least score that is a detection.
     clusters: of the Q queries.
+    costs: of misses and false alarms.
     Raises ValueError as `best_threshold` does.
     """
     counted = _checked(searches)
@@ -133,8 +137,10 @@ def atwv(searches: Searches, threshold: float, clusters: Clusters, costs: TermCo
 def cnxe(searches: Searches, calibration: Calibration, clusters: Clusters, costs: TermCosts = QUESST) -> Metric:
     """Normalised cross entropy of the calibrated scores of all pairs of a query and a document, with its interval.
 
+    searches: of Q queries.
     calibration: from scores to log-likelihood ratios.
     clusters: of the Q queries.
+    costs: of which the prior counts.
     Raises ValueError where no pair, or every pair, is one of a query and a document with it.
     """
     present = searches.present

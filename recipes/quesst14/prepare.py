@@ -1,9 +1,9 @@
 """Manifests of QUESST 2014 from its published folders: spoken queries and the documents they are sought in.
 
-    python recipes/quesst14/prepare.py quesst14Database data/quesst14          # the English part, as SUPERB
+    python recipes/quesst14/prepare.py quesst14Database data/quesst14       # the English part, as SUPERB
     python recipes/quesst14/prepare.py quesst14Database data/quesst14 --language all
 
-FOLDER has Audio/, dev_queries/, eval_queries/ and scoring/, with the lists language_key_*.lst and the ground truth. Rows
+FOLDER has Audio/, dev_queries/, eval_queries/ and scoring/, with lists (language_key_*.lst) and ground truth. Rows
 of dev and test are the queries of dev and eval with all documents. train has the documents, for statistics.
 """
 

@@ -53,7 +53,7 @@ class Drawing(ToyTask):
 def test_there_is_a_row_for_each_item_in_eval_mode() -> None:
     task = ToyTask(dropout=0.9).train()
     rows = Evaluator().predict(context_of(task), toy_dev)
-    assert rows == predict_all(task, toy_dev(None, 0, 1))
+    assert rows == predict_all(task, lambda: toy_dev(None, 0, 1))
     assert len(rows) == 10
     assert task.training
 
@@ -69,7 +69,7 @@ def test_each_process_reads_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
     context.rank, context.world = 1, 2
     rows = Evaluator().predict(context, source)
     assert asked == [(None, 1, 2)]
-    assert rows == predict_all(context.task, toy_dev(None, 1, 2))
+    assert rows == predict_all(context.task, lambda: toy_dev(None, 1, 2))
 
 
 def test_what_is_scored_is_assembled_and_has_no_intervals() -> None:
@@ -77,7 +77,7 @@ def test_what_is_scored_is_assembled_and_has_no_intervals() -> None:
     metrics = Evaluator().score(context_of(task), toy_dev, 0)
     assert task.split == "dev"
     assert metrics["accuracy"] == Metric(0.5, None, None)
-    again = task.score(task.assemble(predict_all(task, toy_dev(None, 0, 1)), "test"))
+    again = task.score(task.assemble(predict_all(task, lambda: toy_dev(None, 0, 1)), "test"))
     assert again["accuracy"].low is not None  # elsewhere it has them
     assert again["accuracy"].value == metrics["accuracy"].value
 
