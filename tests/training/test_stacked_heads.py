@@ -107,7 +107,7 @@ def test_a_stack_changes_the_sum_of_nobody_else(tmp_path: Path) -> None:
         fresh = ToyHead(upstream)
         fresh.load_trainable_state(weights(tmp_path / str(rate), "best"))
         best = min(log_of(tmp_path / str(rate), "dev"), key=lambda line: line["error"])
-        assert fresh.score(predict_all(fresh, dev(None, 0, 1)))["error"].value == best["error"]
+        assert fresh.score(predict_all(fresh, lambda: dev(None, 0, 1)))["error"].value == best["error"]
         assert torch.equal(head.interface(head.features(noise(0, None))), _layer_by_layer(head))
     assert shared.take_failed() == []
 
