@@ -61,11 +61,13 @@ class Features:
     layers: L tensors (B, T, D_l).
     lengths: (B,) int64 frames. Frames beyond them are zero or undefined.
     exact: False where the states of an item depend on the padding or on the items beside it (legacy modes).
+    begun: True where they are those of the part of an encoder that does not train, from which the rest goes on.
     """
 
     layers: tuple[Tensor, ...]
     lengths: Tensor
     exact: bool = True
+    begun: bool = False
 
     @property
     def widths(self) -> tuple[int, ...]:

@@ -19,6 +19,7 @@ from audiossl.core.joined_names import positions_of
 from audiossl.core.ranges import Count, CountOrZero, NonNegative, Positive, Seed, ShareBelowOne, check_ranges
 from audiossl.core.tensors import config_of
 from audiossl.encoders.building import build_upstream
+from audiossl.encoders.frozen_part import STEM, kept_up_to
 from audiossl.encoders.joined import JoinedUpstream
 from audiossl.encoders.upstream import Upstream
 from audiossl.nn.parallel_adapter import ParallelAdapter
@@ -129,7 +130,10 @@ def make_trainable(upstream: Upstream, config: FinetuneConfig, up_to_layer: int 
 
 
 def set_training_mode(upstream: Upstream, training: bool) -> None:
-    """Training mode, but for a stem and blocks that are frozen, and for batch norms: their statistics stay."""
+    """Training mode, but for what is frozen, and for batch norms: their statistics stay.
+
+    That is the stem, blocks, and all below the lowest block that trains, dropout of the Transformer's input included.
+    """
     upstream.train(training)
     if not training:
         return
@@ -137,6 +141,11 @@ def set_training_mode(upstream: Upstream, training: bool) -> None:
         for part in upstream.parts:
             set_training_mode(part, any(parameter.requires_grad for parameter in part.parameters()))
         return
+    point = kept_up_to(upstream)
+    if point is not None and point != STEM:
+        upstream.training = False
+        for child in upstream.children():
+            child.train(child is upstream.blocks)
     for part in (_stem(upstream), *getattr(upstream, "blocks", ())):
         if part is not None and not any(parameter.requires_grad for parameter in part.parameters()):
             part.eval()

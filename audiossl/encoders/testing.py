@@ -18,6 +18,7 @@ from audiossl.core.errors import AudioError
 from audiossl.core.tensors import fingerprint
 from audiossl.core.types import Features
 from audiossl.encoders.frame_encoder import FrameEncoder
+from audiossl.encoders.frozen_part import STEM, Divisible, FrozenPart, gone_on
 from audiossl.encoders.upstream import Upstream
 
 
@@ -65,6 +66,8 @@ def check_upstream(
         _check_early_stop(upstream, wavs[0], alone[0])
         if hasattr(upstream, "local_features"):
             _check_parts(cast(FrameEncoder, upstream), wavs, alone, tolerance)
+        if hasattr(upstream, "go_on"):
+            _check_division(upstream, wavs)
         _check_shortest(upstream, report)
         _check_longest(upstream, report)
         _check_bf16(upstream, wavs)
@@ -166,6 +169,18 @@ def _check_parts(upstream: FrameEncoder, wavs: list[Tensor], alone: list[Feature
             assert distance <= tolerance, (
                 f"contextualize(embed(local_features(...))) is off layer {layer} of the encoder by {distance:.1e}."
             )
+
+
+def _check_division(upstream: Upstream, wavs: list[Tensor]) -> None:
+    """What goes on from the part below any block, or from the stem, gives what the encoder gives."""
+    batch, lengths = pad(wavs)
+    whole = upstream(batch, lengths)
+    points = [*([STEM] if cast(Divisible, upstream).divides_at_stem else []), *range(upstream.num_layers - 1)]
+    for point in points:
+        begun = FrozenPart(upstream, point)(batch, lengths)
+        for number, (a, b) in enumerate(zip(gone_on(upstream, begun, None).layers, whole.layers, strict=True)):
+            distance = relative_distance(a, b)
+            assert distance <= 1e-5, f"Divided at {point}, layer {number} is off the encoder's by {distance:.1e}."
 
 
 def _check_shortest(upstream: Upstream, report: UpstreamReport) -> None:

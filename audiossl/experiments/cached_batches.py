@@ -12,6 +12,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
+from audiossl.core.errors import ConfigError
 from audiossl.core.types import Batch, BatchSource
 from audiossl.data.augmenting import CopyChange
 from audiossl.data.config import LoaderConfig
@@ -110,24 +111,30 @@ class FeatureNeeds:
         return choose_form(self.asked, self.task, self.data, fits, self.cache.copies)
 
     def open_source(self, form: Form, world: int = 1, beside: StateSource | None = None) -> StateSource:
-        """Hidden states of the layers that the task's interface reads.
+        """Hidden states of the layers that the task's interface reads, of an upstream that trains those that stay.
 
         form: in which they are stored.
         world: processes that share the budget.
         beside: another source of the same run, which shares the budget too.
         """
         return open_states(
-            self.task.upstream,
+            self.task.frozen_part or self.task.upstream,
             self.fingerprint,
             self.cache,
             form,
-            layers=self.task.interface.layers_read,
+            layers=self.layers,
             precision=self.precision,
             device=self.device,
             world=world,
             beside=beside,
             change=self.change,
         )
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """The layers that are kept: of the upstream, or of what of it stays."""
+        read, part = self.task.interface.layers_read, self.task.frozen_part
+        return read if part is None else part.layers_for(read)
 
     @property
     def means(self) -> bool:
@@ -175,6 +182,19 @@ def needs_of(config: Experiment, task: Downstream, fingerprint: str, form: Form 
     return FeatureNeeds(task, fingerprint, config.data, config.cache, config.features, form, config.trainer.precision)
 
 
+def without_kept_states(needs: FeatureNeeds) -> FeatureNeeds:
+    """The needs of a stage that goes on with an encoder of another stage, whose fingerprint tells nothing of it.
+
+    Raises ConfigError where hidden states are asked for.
+    """
+    if needs.asked not in ("auto", "off"):
+        raise ConfigError(
+            f"features={needs.asked} keeps states of the encoder as it was loaded, and a stage goes on with that of "
+            f"the stage before; set features=auto or off."
+        )
+    return replace(needs, asked="off")
+
+
 @contextmanager
 def open_features(
     needs: Sequence[FeatureNeeds], accelerator: Accelerator, trainer: TrainerConfig, cuts: Mapping[str, CutSet]
@@ -200,7 +220,7 @@ def open_features(
     sources: dict[Any, StateSource] = {}
     features: list[SharedFeatures] = []
     for each, choice in zip(needs, choices, strict=True):
-        key = choice.form, each.task.interface.layers_read
+        key = choice.form, each.layers
         if rank == 0:
             _log.info("Features: %s (%s).", choice.form, choice.why)
         if choice.form != "off" and key not in sources:

@@ -60,8 +60,8 @@ def why_not(task: Downstream, data: LoaderConfig, copies: int = 0) -> str:
     data: how rows become batches.
     copies: how many changed copies of each training row are kept.
     """
-    if not task.upstream_is_frozen:
-        return f"finetune.mode={task.finetuning.mode} changes the encoder in every step"
+    if not task.upstream_is_frozen and (reason := _why_nothing_stays(task)):
+        return reason
     changed = data.changed_sound
     if data.max_crop_s is not None:
         changed = f"data.max_crop_s={data.max_crop_s:g} cuts another part of a recording in every epoch"
@@ -74,8 +74,23 @@ def why_not(task: Downstream, data: LoaderConfig, copies: int = 0) -> str:
     return ""
 
 
+def _why_nothing_stays(task: Downstream) -> str:
+    """Why no state of an encoder that trains is the same in every step. '' where some are."""
+    mode = task.finetuning.mode
+    if task.stores_upstream:
+        return "distillation in the same step reads the waveform"
+    if task.frozen_part is None:
+        return (
+            f"finetune.mode={mode} changes the encoder in every step, or {task.upstream.display_name} cannot go on "
+            f"from a state below what trains"
+        )
+    return ""
+
+
 def why_not_pooled(task: Downstream) -> str:
     """Why the mean over time of each layer is not enough. '' where it is."""
+    if not task.upstream_is_frozen:
+        return "the encoder goes on from every frame"
     if isinstance(task.upstream, JoinedUpstream) and task.upstream.join == "pooled":
         return ""  # no head sees more
     if not task.interface.commutes_with_mean:

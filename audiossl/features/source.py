@@ -23,6 +23,7 @@ from audiossl.data.loader import collate
 from audiossl.data.stream import BatchStream, pack
 from audiossl.encoders.devices import best_device_for, place
 from audiossl.encoders.encoding import Encoded, check_finite, encode_batch, encode_rows
+from audiossl.encoders.frozen_part import FrozenPart
 from audiossl.encoders.long_audio import longest_whole_s
 from audiossl.encoders.long_states import long_moments, long_states
 from audiossl.encoders.upstream import Upstream
@@ -369,7 +370,8 @@ class FeatureSource:
             layers = self._padded(items, int(lengths.max()))
         places = {layer: place for place, layer in enumerate(self.layers)}
         upto = range(max(self.layers) + 1)
-        return Features(tuple(layers[places[n]] if n in places else self._empty(len(items), n) for n in upto), lengths)
+        found = tuple(layers[places[n]] if n in places else self._empty(len(items), n) for n in upto)
+        return Features(found, lengths, begun=isinstance(self.upstream, FrozenPart))
 
     def _empty(self, num_items: int, layer: int) -> Tensor:
         return torch.zeros(num_items, 0, self.widths[layer], dtype=self.codec.read_as)

@@ -17,6 +17,7 @@ from audiossl.core.types import Batch, Features
 from audiossl.data.config import LoaderConfig
 from audiossl.encoders.devices import device_of
 from audiossl.encoders.finetuning import FinetuneConfig, make_trainable, set_training_mode, without_adapters
+from audiossl.encoders.frozen_part import FrozenPart, frozen_part, gone_on
 from audiossl.encoders.joined import JoinedUpstream
 from audiossl.encoders.layers import last_layer
 from audiossl.encoders.long_audio import longest_whole_s
@@ -79,7 +80,7 @@ class Downstream(Task):
         self.distillation: Objective | None = None
         self.distil_weight = 0.0
         self.adversary: Adversary | None = None
-        self._asleep = False
+        self._asleep = self._tells = False
         self._encoder: EncodesBatches | None = None
 
     def finetune(self, config: FinetuneConfig) -> None:
@@ -167,6 +168,11 @@ class Downstream(Task):
         return self.finetuning.mode == "none"
 
     @property
+    def frozen_part(self) -> FrozenPart | None:
+        """What of an upstream that trains stays as it was loaded. None for nothing, and where it is frozen."""
+        return None if self.upstream_is_frozen else frozen_part(self.upstream)
+
+    @property
     def encoder(self) -> EncodesBatches:
         """What is asked for hidden states: the upstream, or what was given to `encode_by`."""
         return self._encoder or self.upstream
@@ -207,7 +213,7 @@ class Downstream(Task):
         """
         upstream, layers = self.upstream, self.interface.layers_read
         means = self.commutes_with_mean and self.interface.commutes_with_mean
-        features = long_moments(upstream, cut, layers) if means else all_frames(upstream, cut, layers)
+        features = (long_moments if means else all_frames)(upstream, cut, layers)
         length = torch.tensor([round(cut.duration * upstream.sample_rate_hz)])
         batch = Batch(torch.zeros(1, 0), length, (cut,), features=features)
         with torch.no_grad():
@@ -262,10 +268,7 @@ class Downstream(Task):
         """Like `check_cuts`, for what a task expects of train, dev or test, such as the items of a list of trials."""
 
     def prepare(self, rows_of: RowsOf) -> None:
-        """Called before an evaluation `assemble`s a split: fit what other splits of the run decide. By default nothing.
-
-        rows_of: the predictions of the items of another split, or of a manifest.
-        """
+        """Called before an evaluation `assemble`s a split: fit what other splits, by `rows_of`, decide."""
 
     def keep_emissions(self) -> None:
         """Let an evaluation keep the scores of all steps, by which it can be decoded again without the encoder.
@@ -279,20 +282,23 @@ class Downstream(Task):
         for child in self.children():
             if child is not self.upstream:
                 child.train(mode)
-        # Frozen, its dropout and running statistics stay off; it has hundreds of modules to tell so, or not to.
+        # Frozen, its dropout and running statistics stay off. It has hundreds of modules to tell so, or not to.
         training = mode and self._upstream_trains
-        if training or self.upstream.training:
+        if training or self._tells:
             set_training_mode(self.upstream, training)
+        self._tells = training
         return self
 
     def features(self, batch: Batch) -> Features:
         """Hidden states of the upstream in its own dtype, up to the last that the interface reads.
 
-        Without a graph where the upstream is frozen. Those that the batch brings from the cache are taken as they are.
+        Without a graph where it is frozen. Those that the batch brings are taken as they are, or gone on from.
         """
-        if batch.features is not None:
+        if batch.features is not None and not batch.features.begun:
             return batch.features
         with nullcontext() if self._upstream_trains else torch.no_grad():
+            if batch.features is not None:
+                return gone_on(self.upstream, batch.features, self.interface.up_to_layer)
             return self.encoder.of_batch(batch, up_to_layer=self.interface.up_to_layer)
 
     def sequence(self, batch: Batch) -> tuple[Tensor, Tensor]:

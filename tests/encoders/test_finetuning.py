@@ -149,7 +149,8 @@ def test_training_mode_is_on_where_something_trains() -> None:
     upstream = tiny_waveform(position_norm="batch")
     make_trainable(upstream, FinetuneConfig(mode="top_k", top_k=1))
     set_training_mode(upstream, True)
-    assert upstream.training
+    assert not upstream.training  # what lies below the lowest block that trains
+    assert upstream.blocks.training
     assert [block.training for block in upstream.blocks] == [False, False, True]
     assert not upstream.get_submodule("stem").training
     assert not upstream.get_submodule("position.norm").training

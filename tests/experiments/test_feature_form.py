@@ -19,7 +19,9 @@ def task(
     return SimpleNamespace(
         upstream_is_frozen=frozen,
         finetuning=SimpleNamespace(mode="none" if frozen else "lora"),
-        upstream=SimpleNamespace(config=SimpleNamespace(padding=padding)),
+        upstream=SimpleNamespace(config=SimpleNamespace(padding=padding), display_name="a toy"),
+        stores_upstream=False,
+        frozen_part=None,
         interface=SimpleNamespace(commutes_with_mean=linear),
         commutes_with_mean=pooled,
         reads_waveforms=wavs,

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from audiossl.core.ranges import Count, Depth
-from audiossl.encoders.waveform.model import WaveformConfig, WaveformEncoder
+from audiossl.encoders.waveform.config import WaveformConfig
+from audiossl.encoders.waveform.model import WaveformEncoder
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from audiossl.core.ranges import Depth
-from audiossl.encoders.waveform.model import WaveformConfig, WaveformEncoder
+from audiossl.encoders.waveform.config import WaveformConfig
+from audiossl.encoders.waveform.model import WaveformEncoder
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from audiossl.core.ranges import Count, Range
-from audiossl.encoders.waveform.model import WaveformConfig, WaveformEncoder
+from audiossl.encoders.waveform.config import WaveformConfig
+from audiossl.encoders.waveform.model import WaveformEncoder
 from audiossl.nn.transformer import Block
 
 

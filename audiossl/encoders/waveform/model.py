@@ -9,7 +9,6 @@ Hidden states are L + 1: the input of each block and the encoder's output, with 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, cast
 
 import torch
@@ -18,106 +17,19 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from audiossl.core.errors import ConfigError
-from audiossl.core.ranges import Count, CountOrZero, Depth, NonNegative, Share, ShareBelowOne, check_ranges
 from audiossl.core.types import Features
+from audiossl.encoders.frozen_part import STEM
 from audiossl.encoders.upstream import Upstream
+from audiossl.encoders.waveform.config import WaveformConfig
+from audiossl.encoders.waveform.masks import masked_for_training, masks_input
 from audiossl.nn.conv_stem import ConvStem, stride_and_receptive_field
 from audiossl.nn.masking import valid_frames
 from audiossl.nn.position import BatchNormPositionConv, PositionConv, StackedPositionConv
 from audiossl.nn.running_moments import sum_windows
-from audiossl.nn.span_masks import span_mask
 from audiossl.nn.transformer import Block, Chosen, Packed, Padded
 from audiossl.nn.varlen import suits
 
 NORMALIZE_EPS = {"layer_norm": 1e-5, "huggingface": 1e-7}
-
-
-@dataclass(frozen=True)
-class WaveformConfig:
-    """Defaults: the base style, as published for wav2vec 2.0 base.
-
-    Base and large style differ in `conv_norm`, `pre_norm` and `normalize` together. Everything from `dropout` on is for
-    training alone.
-    """
-
-    conv_widths: tuple[Count, ...] = (512,) * 7
-    """Channels of each convolution of the stem."""
-    conv_kernels: tuple[Count, ...] = (10, 3, 3, 3, 3, 2, 2)
-    """Taps of each convolution of the stem."""
-    conv_strides: tuple[Count, ...] = (5, 2, 2, 2, 2, 2, 2)
-    """Stride of each convolution of the stem."""
-    conv_norm: Literal["group", "layer"] = "group"
-    """Norm in the stem: 'group' over time in the first layer (base) or 'layer' over channels in every layer (large)."""
-    conv_bias: bool = False
-    """Whether the stem's convolutions have a bias."""
-    feature_norm: bool = True
-    """Whether the stem's output is layer-normalised before the projection."""
-    projection: bool = True
-    """Whether a linear layer leads from the stem's width to that of the Transformer."""
-    width: Count = 768
-    """Channels of a hidden state."""
-    num_layers: Depth = 12
-    """Transformer blocks."""
-    num_heads: Count = 12
-    """Attention heads of each block."""
-    ffn_width: Count = 3072
-    """Hidden units of each block's feed-forward part."""
-    pre_norm: bool = False
-    """Whether each part of a block is normalised before it (large) or after it (base)."""
-    norm_eps: NonNegative = 1e-5
-    """Added to the variance in the Transformer's norms (the stem's have 1e-5 everywhere)."""
-    position_kernel: Count = 128
-    """Frames that the position convolution sees, all `position_depth` of them together."""
-    position_groups: Count = 16
-    """Groups of channels that the position convolution keeps apart."""
-    position_depth: Depth = 1
-    """How many position convolutions follow each other, with position_norm='layer'."""
-    position_norm: Literal["weight", "batch", "layer"] = "weight"
-    """How the position convolution is normalised: by its weights, by a batch norm before it, or layer norms between."""
-    adapter_width: CountOrZero = 0
-    """Bottleneck of an adapter after each block, 0 for no adapters."""
-    mask_embedding: bool = True
-    """Whether the weights hold a learnt embedding for masked frames."""
-    sample_rate_hz: Count = 16000
-    """Sampling rate of the waveform in Hz."""
-    normalize: Literal["none", "layer_norm", "huggingface"] = "none"
-    """Waveform as it is, normalised as in the training of the large style, or as Hugging Face does (eps 1e-7)."""
-    final_norm: bool = True
-    """Whether the large style's last state is taken after the final norm (s3prl) or before it (transformers 5)."""
-    padding: Literal["exact", "legacy", "legacy_hf", "legacy_hf_unmasked"] = "exact"
-    """A batch equals its items, or is padded as by the original code, transformers with a mask, or without one."""
-    dropout: ShareBelowOne = 0.1
-    """Share of the numbers dropped after each part of a block."""
-    attention_dropout: ShareBelowOne = 0.1
-    """Share of the attention weights dropped."""
-    activation_dropout: ShareBelowOne = 0.0
-    """Share of the feed-forward part's hidden units dropped."""
-    feature_dropout: ShareBelowOne = 0.1
-    """Share of the projected features dropped."""
-    layer_drop: Share = 0.05
-    """Chance that a block is skipped in a training step."""
-    mask_time_prob: Share = 0.0
-    """Share of the frames that masked spans would cover if none overlapped, 0 to mask none."""
-    mask_time_length: Count = 10
-    """Frames of a masked span."""
-    mask_feature_prob: Share = 0.0
-    """Share of the channels that masked spans would cover if none overlapped, 0 to mask none."""
-    mask_feature_length: Count = 64
-    """Channels of a masked span."""
-    gradient_checkpointing: bool = False
-    """Whether blocks are computed again in the backward pass, which saves memory and costs time."""
-
-    def __post_init__(self) -> None:
-        check_ranges(self)  # before anything is divided by them
-        if not len(self.conv_widths) == len(self.conv_kernels) == len(self.conv_strides) > 0:
-            raise ConfigError("conv_widths, conv_kernels and conv_strides need one entry for each convolution.")
-        if self.width % self.num_heads or self.width % self.position_groups:
-            raise ConfigError(
-                f"width={self.width} must be a multiple of num_heads={self.num_heads} and of "
-                f"position_groups={self.position_groups}."
-            )
-        if not self.projection and self.width != self.conv_widths[-1]:
-            raise ConfigError(f"projection=false needs width={self.conv_widths[-1]}, the stem's, not {self.width}.")
 
 
 class WaveformEncoder(Upstream):
@@ -135,6 +47,7 @@ class WaveformEncoder(Upstream):
     original_mask: ClassVar[Literal["formula", "any_sample"]] = "formula"
     in_transformers: ClassVar[tuple[str, str] | None] = None
     training_only: ClassVar[tuple[str, ...]] = ("mask_embedding",)
+    divides_at_stem: ClassVar[bool] = True
     layout: Literal["auto", "packed", "padded"] = "auto"
     config: Any
 
@@ -184,7 +97,11 @@ class WaveformEncoder(Upstream):
         wavs = self.normalized(wavs, lengths)
         if self.config.padding != "exact":
             return self._encode_as_others(wavs, lengths, last)
-        return (self._encode_packed if self._is_packed(wavs.device) else self._encode_padded)(wavs, lengths, last)
+        frames, size = self.num_frames(lengths), self.num_frames(wavs.shape[1])
+        if self._is_packed(wavs.device):
+            return self._encode_packed(self._stem_rows(wavs, lengths), frames, size, last)
+        even = bool((lengths == wavs.shape[1]).all())
+        return self._encode_padded(self.stem(wavs, None if even else lengths), frames, last)
 
     def encode_even(self, wavs: Tensor, last: int, statistics: Sequence[Tensor] = ()) -> list[Tensor]:
         moments = None
@@ -226,32 +143,60 @@ class WaveformEncoder(Upstream):
         variance = centred.square().sum(1, keepdim=True) / count
         return (centred * torch.rsqrt(variance + NORMALIZE_EPS[kind])).to(self.dtype)
 
-    def _encode_packed(self, wavs: Tensor, lengths: Tensor, last: int) -> list[Tensor]:
-        """Items one by one through the convolutions, then the real frames of all together, without padding."""
-        stems = self._stem_rows(wavs, lengths)
-        layout = Packed.of(self.num_frames(lengths))
-        x = self.embed(torch.cat(stems))
+    def _encode_packed(self, stems: Sequence[Tensor], frames: Tensor, size: int, last: int) -> list[Tensor]:
+        """Stem outputs (T_i, C) one by one, then the real frames of all together, without padding -> (B, size, D)."""
+        layout = Packed.of(frames)
+        x = self.embed(torch.cat(list(stems)))
         if self.training:
-            x = masked_for_training(self, layout.spread(x, layout.longest), self.num_frames(lengths))
+            x = masked_for_training(self.config, self._filler, layout.spread(x, layout.longest), frames)
             x = torch.cat([row[:n] for row, n in zip(x, layout.lengths, strict=True)])
         x = torch.cat([part + self.position(part[None])[0] for part in x.split(layout.lengths)])
-        frames = self.num_frames(wavs.shape[1])
-        return [layout.spread(state, frames) for state in self._contextualize(x, layout, last)]
+        return [layout.spread(state, size) for state in self._contextualize(x, layout, last)]
 
-    def _encode_padded(self, wavs: Tensor, lengths: Tensor, last: int) -> list[Tensor]:
-        """All items at once through the convolutions, masked wherever a layer looks across frames."""
-        even = bool((lengths == wavs.shape[1]).all())
-        x = self.embed(self.stem(wavs, None if even else lengths))
-        frames = self.num_frames(lengths)
-        valid = None if even else valid_frames(frames, x.shape[1])
+    def _encode_padded(self, x: Tensor, frames: Tensor, last: int) -> list[Tensor]:
+        """Stem outputs (B, T, C) of all items at once, masked wherever a layer looks across frames."""
+        x = self.embed(x)
+        valid = None if bool((frames == x.shape[1]).all()) else valid_frames(frames, x.shape[1])
         if self.training:
-            x = masked_for_training(self, x, frames)
+            x = masked_for_training(self.config, self._filler, x, frames)
         if valid is not None:
             x = torch.where(valid[..., None], x, x.new_zeros(()))
         x = x + self.position(x, valid)
         if valid is not None and self._packs_blocks(x):
             return self._only(x, valid, last)
         return self._contextualize(x, Padded(x.shape[1], valid), last)
+
+    @property
+    def _filler(self) -> Tensor | None:
+        """What masked frames become, None for zeros."""
+        return self.mask_embedding if self.config.mask_embedding else None
+
+    @property
+    def masks_input(self) -> bool:
+        """Whether training masks the input of the Transformer."""
+        return masks_input(self.config)
+
+    def begin(self, wavs: Tensor, lengths: Tensor, point: int) -> list[Tensor]:
+        """As `Divisible.begin`."""
+        if point == STEM:
+            return [self.local_features(wavs, lengths)]
+        states = list(self.encode(wavs, lengths, point))
+        return [*states, states[-1]]
+
+    def go_on(self, carried: Tensor, frames: Tensor, point: int, last: int) -> list[Tensor]:
+        """As `Divisible.go_on`."""
+        x, size = carried.to(self.dtype), carried.shape[1]
+        packed = self._is_packed(x.device)
+        if point == STEM and packed:
+            rows = [row[:n] for row, n in zip(x, frames.tolist(), strict=True)]
+            return self._encode_packed(rows, frames, size, last)
+        if point == STEM:
+            return self._encode_padded(x, frames, last)
+        valid = valid_frames(frames, size)
+        if not packed and (bool(valid.all()) or not self._packs_blocks(x)):
+            return self._above(x, Padded(size, None if bool(valid.all()) else valid), point, last)
+        chosen = Chosen(valid, packed=True)
+        return [chosen.put_back(state) for state in self._above(chosen.take(x), chosen.layout, point, last)]
 
     def _encode_as_others(self, wavs: Tensor, lengths: Tensor, last: int) -> list[Tensor]:
         """As the original code or transformers treat a padded batch: GroupNorm statistics include the padding."""
@@ -356,14 +301,19 @@ class WaveformEncoder(Upstream):
         if not self.config.pre_norm:
             x = self.norm(x)
         x = F.dropout(x, self.config.dropout, self.training)
-        by_distance = self.by_distance(layout.longest)
-        layers = [x]
-        for block in self.blocks[:last]:
+        return [x, *self._above(x, layout, 0, last, ffn_outputs)]
+
+    def _above(
+        self, x: Tensor, layout: Packed | Padded, first: int, last: int, ffn_outputs: list[Tensor] | None = None
+    ) -> list[Tensor]:
+        """Hidden states `first` + 1 to `last` of state `first`, in `layout`."""
+        by_distance, layers = self.by_distance(layout.longest), []
+        for block in self.blocks[first:last]:
             # A block that is not trained (`finetune=top_k`) is in eval mode, and never dropped.
             if not (block.training and float(torch.rand(())) < self.config.layer_drop):
                 x = self._run(block, x, layout, by_distance, ffn_outputs)
             layers.append(x)
-        if self.config.pre_norm and self.config.final_norm and last == self.config.num_layers:
+        if layers and self.config.pre_norm and self.config.final_norm and last == self.config.num_layers:
             layers[-1] = self.norm(x)
         return layers
 
@@ -375,20 +325,6 @@ class WaveformEncoder(Upstream):
     def by_distance(self, frames: int) -> Tensor | None:
         """Attention biases by distance for items of up to `frames` frames, shared by all blocks, None without any."""
         return None
-
-
-def masked_for_training(encoder: WaveformEncoder, x: Tensor, frames: Tensor) -> Tensor:
-    """Training masks on x (B, T, D) with (B,) real frames: spans of frames become the mask embedding, of channels 0."""
-    config = encoder.config
-    if config.mask_time_prob > 0:
-        masked = span_mask(frames, x.shape[1], config.mask_time_prob, config.mask_time_length)
-        filler = encoder.mask_embedding.to(x.dtype) if config.mask_embedding else x.new_zeros(())
-        x = torch.where(masked[..., None], filler, x)
-    if config.mask_feature_prob > 0:
-        widths = torch.full_like(frames, x.shape[2])
-        masked = span_mask(widths, x.shape[2], config.mask_feature_prob, config.mask_feature_length)
-        x = x.masked_fill(masked[:, None], 0.0)
-    return x
 
 
 def _position(config: WaveformConfig) -> nn.Module:

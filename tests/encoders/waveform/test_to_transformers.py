@@ -13,7 +13,8 @@ from audiossl import load_upstream
 from audiossl.core.errors import CheckpointError
 from audiossl.core.tensors import fingerprint
 from audiossl.encoders.waveform.cards import WAVEFORM_TOY
-from audiossl.encoders.waveform.model import WaveformConfig, WaveformEncoder
+from audiossl.encoders.waveform.config import WaveformConfig
+from audiossl.encoders.waveform.model import WaveformEncoder
 from audiossl.encoders.waveform.recognition import FAMILIES
 from audiossl.encoders.waveform.to_transformers import write_folder
 
