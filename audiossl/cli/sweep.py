@@ -34,15 +34,31 @@ def evaluate_sweep(folder: Path, split: str, checkpoint: str, overrides: Sequenc
     record.add_encoder(folder)
     if as_json:
         evaluated = {name: metrics_as_json(metrics) for name, metrics in found.items()}
-        print(json.dumps({**record.as_json(), "split": split, "evaluated": evaluated, "over_seeds": over_seeds(found)}))
+        means = {subset: over_seeds(own) for subset, own in by_subset(record, found).items()}
+        told = {"over_seeds": means.pop(None)} if None in means else {"over_seeds_of_subset": means}
+        print(json.dumps({**record.as_json(), "split": split, "evaluated": evaluated, **told}))
         return
     out = console()
     out.print(members_table(record, f"{folder}: {with_unit(record.metric)} on dev"))
     for note in record.notes:
         out.print(shown(note))
-    out.print(figures_table(found, f"Chosen on dev, evaluated on {split}"))
+    for subset, own in by_subset(record, found).items():
+        part = "" if subset is None else f"{subset} of the training rows: "
+        title = f"{part}chosen on dev, evaluated on {split}"
+        out.print(figures_table(own, f"{title[0].upper()}{title[1:]}"))
     for note in dict.fromkeys(map(intervals_note, found.values())):
         out.print(shown(note))
+
+
+def by_subset(
+    record: SweepRecord, found: Mapping[str, Mapping[str, Metric]]
+) -> dict[str | None, dict[str, Mapping[str, Metric]]]:
+    """What was found of the members that share each part of the training rows. None where that is not swept over."""
+    subsets = {member.name: member.subset for member in record.members}
+    groups: dict[str | None, dict[str, Mapping[str, Metric]]] = {}
+    for name, metrics in found.items():
+        groups.setdefault(subsets[name], {})[name] = metrics
+    return groups
 
 
 def evaluate_all(folder: Path, split: str, checkpoint: str, overrides: Sequence[str], *, as_json: bool) -> None:
@@ -118,7 +134,8 @@ def _remark(member: MemberRecord, best: MemberRecord | None, chosen: set[str]) -
     if member is best:
         return "best"
     if member.name in chosen:
-        return f"best of seed {member.seed}"
+        parts = [member.subset, None if member.seed is None else f"seed {member.seed}"]
+        return f"best of {', '.join(filter(None, parts))}"
     return "" if member.state == "finished" else f"{member.state}: {member.why}" if member.why else member.state
 
 

@@ -21,6 +21,7 @@ from audiossl.core.tensors import config_of
 from audiossl.encoders.building import build_upstream
 from audiossl.encoders.frozen_part import STEM, kept_up_to
 from audiossl.encoders.joined import JoinedUpstream
+from audiossl.encoders.layers import parse_layers
 from audiossl.encoders.upstream import Upstream
 from audiossl.nn.parallel_adapter import ParallelAdapter
 
@@ -39,13 +40,17 @@ class FinetuneConfig:
 
     SHORT: ClassVar[str] = "mode"
 
-    mode: Literal["none", "all", "top_k", "norm_and_bias", "lora"] = "none"
-    """What trains: nothing ('none'), everything ('all'), the last `top_k` blocks ('top_k'), the affine maps of norms
-    and all biases ('norm_and_bias'), or low-rank matrices beside linear layers of the blocks ('lora')."""
+    mode: Literal["none", "all", "top_k", "blocks", "norm_and_bias", "lora"] = "none"
+    """What trains: nothing ('none'), everything ('all'), the last `top_k` blocks ('top_k'), those that `blocks` names
+    ('blocks'), the affine maps of norms and all biases ('norm_and_bias'), or low-rank matrices beside linear layers of
+    the blocks ('lora')."""
     members: list[str] = field(default_factory=list)
     """Of several upstreams, those that train, by name or by number from 1. The others stay frozen. Empty for all."""
     top_k: CountOrZero = 0
     """How many of the last blocks train with mode top_k, which needs at least 1."""
+    blocks: str = ""
+    """Which blocks train with mode blocks, numbers and ranges from 0 at the bottom, such as 0-2 or 0,-1. Empty for
+    other modes."""
     lr: Positive | None = None
     """Peak learning rate of the upstream. Null for trainer.lr."""
     reinit_top: CountOrZero = 0
@@ -88,6 +93,11 @@ class FinetuneConfig:
             raise ConfigError(
                 f"finetune.reinit_top={self.reinit_top} draws the weights of blocks anew, which must train: set "
                 f"finetune.mode=all, or top_k of at least as many."
+            )
+        if (self.mode == "blocks") != bool(self.blocks):
+            raise ConfigError(
+                f"finetune.mode={self.mode} and finetune.blocks={self.blocks!r}: mode blocks needs the blocks that "
+                f"train, such as finetune.blocks=0-2, and other modes have none."
             )
         if self.mode == "top_k" and self.top_k < 1:
             raise ConfigError(f"finetune.top_k={self.top_k}: finetune.mode=top_k needs at least 1 block.")
@@ -209,15 +219,10 @@ def _draw_anew(upstream: Upstream, config: FinetuneConfig, blocks: list[nn.Modul
 
 def _chosen(upstream: Upstream, config: FinetuneConfig, up_to_layer: int | None) -> Iterator[nn.Parameter]:
     """The parameters that train in a mode without LoRA. Raises ConfigError for more blocks than are run."""
-    if config.mode == "top_k":
+    if config.mode in ("top_k", "blocks"):
         blocks = _blocks_run(upstream, up_to_layer, config.mode)
-        if config.top_k > len(blocks):
-            raise ConfigError(
-                f"finetune.top_k={config.top_k}: {upstream.display_name} runs {len(blocks)} block(s) for this "
-                f"interface; choose at most as many, or finetune.mode=all."
-            )
-        for block in blocks[len(blocks) - config.top_k :]:
-            yield from block.parameters()
+        for number in _numbers(upstream, config, len(blocks)):
+            yield from blocks[number].parameters()
         return
     # Modes over the whole encoder, but for blocks that no state needs and a stem that is frozen.
     never_run = list(getattr(upstream, "blocks", ()))
@@ -231,6 +236,22 @@ def _chosen(upstream: Upstream, config: FinetuneConfig, up_to_layer: int | None)
         for name, parameter in module.named_parameters(recurse=False):
             if id(parameter) not in left_out and (everything or isinstance(module, _NORMS) or name.endswith("bias")):
                 yield parameter
+
+
+def _numbers(upstream: Upstream, config: FinetuneConfig, num_blocks: int) -> list[int]:
+    """The blocks that train, of those that are run. Raises ConfigError for others."""
+    runs = f"{upstream.display_name} runs {num_blocks} block(s) for this interface"
+    if config.mode == "top_k":
+        if config.top_k > num_blocks:
+            raise ConfigError(f"finetune.top_k={config.top_k}: {runs}; choose at most as many, or finetune.mode=all.")
+        return list(range(num_blocks - config.top_k, num_blocks))
+    try:
+        return parse_layers(config.blocks, num_blocks)
+    except ConfigError:
+        raise ConfigError(
+            f"finetune.blocks={config.blocks}: {runs}, 0 to {num_blocks - 1}; write numbers and ranges of these, such "
+            f"as 0-1 or -1."
+        ) from None
 
 
 def _stem(upstream: Upstream) -> nn.Module | None:

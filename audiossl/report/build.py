@@ -23,6 +23,7 @@ from audiossl.report import figures
 from audiossl.report.cells import Players, shown_tables
 from audiossl.report.comparison import comparisons
 from audiossl.report.estimates import is_right
+from audiossl.report.growth import growth_charts
 from audiossl.report.runs import Evaluation, RunSummary, read_runs
 from audiossl.report.summary import interval_notes, metric_names, upstream_written
 
@@ -71,7 +72,7 @@ def page_facts(runs: Sequence[RunSummary]) -> dict[str, Any]:
         "created": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "results": results_table(runs),
         "pretraining": pretraining_table(runs),
-        "estimates": list(estimate_charts(runs, chart)),
+        "estimates": [*estimate_charts(runs, chart), *(chart(*each) for each in growth_charts(runs))],
         "comparisons": comparisons(runs),
         "sweeps": [sweep_facts(folder) for folder in sweeps],
         "curves": list(curve_charts(runs, chart)),

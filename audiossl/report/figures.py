@@ -116,6 +116,41 @@ def estimates_figure(estimates: Sequence[Dot], xlabel: str) -> str:
     return svg_of(figure, f"{xlabel} of each run")
 
 
+class Growth(NamedTuple):
+    """What a system reaches with more and more of the training rows.
+
+    dots: (amount, value, low, high) each. The bounds are None where there is no interval.
+    """
+
+    name: str
+    dots: Sequence[tuple[float, float, float | None, float | None]]
+    number: int
+
+
+def growth_figure(lines: Sequence[Growth], xlabel: str, ylabel: str) -> str:
+    """A metric with its 95 % intervals over the amount of training rows, on a logarithmic axis. Seeds share a line."""
+    with drawing(height_in=3.1) as (figure, axes):
+        for place, line in enumerate(lines):
+            color, dash = look(line.number)
+            amounts = sorted({dot[0] for dot in line.dots})
+            means = [float(np.mean([dot[1] for dot in line.dots if dot[0] == amount])) for amount in amounts]
+            beside = 1.0 + 0.03 * (place - (len(lines) - 1) / 2)  # so that intervals do not cover each other
+            axes.plot([beside * x for x in amounts], means, color=color, linestyle=dash, label=shortened(line.name))
+            for amount, value, low, high in line.dots:
+                x = beside * amount
+                if low is not None and high is not None:
+                    axes.plot([x, x], [low, high], color=color, linewidth=1.4, solid_capstyle="butt")
+                axes.plot([x], [value], "o", color=color, markersize=4.5)
+        axes.set_xscale("log")
+        amounts = sorted({dot[0] for line in lines for dot in line.dots})
+        axes.set_xticks(amounts, [f"{amount:g}" for amount in amounts])
+        axes.minorticks_off()
+        axes.set_xlabel(xlabel)
+        axes.set_ylabel(f"{ylabel}, 95 % interval")
+        legend_below(figure, len(lines))
+    return svg_of(figure, f"{ylabel} over the amount of training rows")
+
+
 def layer_weights_figure(groups: Mapping[str, Sequence[float]], number: int) -> str:
     """Bars of the learnt weight of each layer (0 is the first hidden state), one set of bars a group."""
     num_layers = max(len(values) for values in groups.values())

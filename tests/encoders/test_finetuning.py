@@ -501,3 +501,20 @@ def test_top_blocks_may_begin_anew() -> None:
         FinetuneConfig("lora", reinit_top=1)
     with pytest.raises(ConfigError, match="which must train"):
         FinetuneConfig("top_k", top_k=1, reinit_top=2)
+
+
+@pytest.mark.parametrize(("blocks", "trained"), [("0", [0]), ("0-1", [0, 1]), ("-1", [2]), ("0,2", [0, 2])])
+def test_blocks_are_named_from_the_bottom(blocks: str, trained: list[int]) -> None:
+    upstream = tiny_waveform()
+    make_trainable(upstream, FinetuneConfig(mode="blocks", blocks=blocks))
+    trains = [any(p.requires_grad for p in block.parameters()) for block in upstream.blocks]
+    assert [number for number, each in enumerate(trains) if each] == trained
+
+
+def test_blocks_that_are_not_there_are_one_sentence() -> None:
+    with pytest.raises(ConfigError, match=r"finetune\.blocks=3: \w+ runs 3 block\(s\) for this interface, 0 to 2"):
+        make_trainable(tiny_waveform(), FinetuneConfig(mode="blocks", blocks="3"))
+    with pytest.raises(ConfigError, match="mode blocks needs the blocks that train"):
+        FinetuneConfig(mode="blocks")
+    with pytest.raises(ConfigError, match="other modes have none"):
+        FinetuneConfig(mode="all", blocks="0-2")

@@ -31,6 +31,7 @@ def encoder(name: str = "wav2vec2", finetune: dict[str, Any] | None = None, **op
     [
         ({"mode": "top_k", "top_k": 1}, {}, 2),
         ({"mode": "top_k", "top_k": 3}, {}, 0),
+        ({"mode": "blocks", "blocks": "1"}, {}, 1),
         ({"mode": "top_k", "top_k": 1}, MASKS, STEM),
         ({"mode": "norm_and_bias"}, {}, STEM),
         ({"mode": "all"}, {}, STEM),

@@ -9,9 +9,11 @@ from typing import Annotated, Any, Literal
 
 from audiossl.core.errors import ConfigError
 from audiossl.core.ranges import NonNegative, Positive, Range, Seed, check_ranges
+from audiossl.data.subsets import read_amount
 
-_AXES = ("finetune", "interface", "task", "adversary", "lr", "seed")  # in the order in which they name a member
-ADDED_AXES = ("finetune", "adversary")  # that earlier versions did not have
+# In the order in which they name a member.
+_AXES = ("subset", "finetune", "interface", "task", "adversary", "lr", "seed")
+ADDED_AXES = ("subset", "finetune", "adversary")  # that earlier versions did not have
 _NAMES = {"interface": "name", "finetune": "mode"}  # the keys of axes whose values are names, or mappings with a name
 _EXAMPLES = {"interface": "{name: layer, index: 3}", "finetune": "{mode: top_k, top_k: 2}"}
 
@@ -33,6 +35,9 @@ class SweepConfig:
     """Modes of finetune, as in [none, all], or mappings such as {mode: top_k, top_k: 2}. Empty for no such sweep."""
     adversary: list[NonNegative] = field(default_factory=list)
     """Values of adversary.weight, of which 0 is for none. Empty for no such sweep."""
+    subset: list[str] = field(default_factory=list)
+    """Values of data.subset, as in [10min, 1h, 0.1, 1], each a search of its own: how much a label is worth. What the
+    task takes from its training rows (labels, units) it takes from all of them. Empty for no such sweep."""
     stack: Literal["auto", "off"] = "auto"
     """'auto' computes small heads that differ in nothing but the learning rate as one, whose results then differ from
     those of separate runs by rounding. 'off' lets them take turns, which is equal bit by bit."""
@@ -49,6 +54,8 @@ class SweepConfig:
                 f"sweep.budget={self.budget:g} has no members to be spent on; give values such as "
                 f"sweep.lr=[1e-2,1e-3], or leave it out."
             )
+        for amount in self.subset:
+            read_amount(amount, "sweep.subset")
         for axis in _NAMES:
             for choice in getattr(self, axis):
                 if not isinstance(choice_of(axis, choice)[0], str):

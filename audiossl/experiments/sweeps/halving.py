@@ -33,13 +33,13 @@ class Rung(NamedTuple):
 
 
 def planned_rungs(config: Experiment) -> list[Rung]:
-    """The rungs of each search of a sweep. Seeds are repetitions: each is a search of its own, with its share.
+    """The rungs of each search of a sweep. Each seed and each subset is a search of its own, with its share.
 
     Empty where there is no budget, or one for all to be trained to the end.
     Raises ConfigError for a budget that is too small.
     """
     sweep, trainer = config.sweep, config.trainer
-    num_searches = max(len(sweep.seed), 1)
+    num_searches = max(len(sweep.seed), 1) * max(len(sweep.subset), 1)
     num_members = math.prod(map(len, sweep.axes.values())) // num_searches
     budget = sweep.budget / num_searches
     if not sweep.budget or budget >= num_members:

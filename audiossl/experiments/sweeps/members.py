@@ -52,6 +52,8 @@ def _experiment_of(config: Experiment, values: Mapping[str, Any]) -> Experiment:
     changed: dict[str, Any] = {"sweep": SweepConfig()}
     if "lr" in values:
         changed["trainer"] = dataclasses.replace(config.trainer, lr=values["lr"])
+    if "subset" in values:
+        changed["data"] = dataclasses.replace(config.data, subset=values["subset"])
     if "seed" in values:
         changed["seed"] = values["seed"]
     if "task" in values:
@@ -82,8 +84,8 @@ def _part(axis: str, value: Any) -> str:
 
     >>> _part("lr", 0.01), _part("seed", 2), _part("interface", {"name": "layer", "index": 3})
     ('lr0.01', 'seed2', 'layer_index3')
-    >>> _part("finetune", "all"), _part("adversary", 0.1)
-    ('all', 'adversary0.1')
+    >>> _part("finetune", "all"), _part("adversary", 0.1), _part("subset", "10%")
+    ('all', 'adversary0.1', 'subset10pct')
     >>> _part("task", {"pooling": "max", "projector_width": None})
     'pooling_max_projector_width_none'
     """
@@ -91,7 +93,9 @@ def _part(axis: str, value: Any) -> str:
         return f"{axis}{value!r}"
     if axis == "adversary":
         return f"{axis}{value:g}"
-    if axis in ("interface", "finetune"):
+    if axis == "subset":
+        text = f"{axis}{value.replace('%', 'pct')}"
+    elif axis in ("interface", "finetune"):
         name, own = choice_of(axis, value)
         parts = [str(name).replace(SEPARATOR, "+"), *(f"{key}{value_text(option)}" for key, option in own.items())]
         text = "_".join(parts)

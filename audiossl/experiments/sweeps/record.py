@@ -43,6 +43,11 @@ class MemberRecord:
         """The seed that it was trained with, where seeds are swept over."""
         return self.values.get("seed")
 
+    @property
+    def subset(self) -> str | None:
+        """How much of the training rows it was trained on, where that is swept over."""
+        return self.values.get("subset")
+
 
 @dataclass
 class SweepRecord:
@@ -57,14 +62,17 @@ class SweepRecord:
     mode: str
     members: list[MemberRecord]
 
-    def best(self, seed: int | None = None) -> MemberRecord | None:
-        """The finished member with the best figure on dev, of this seed if one is given.
+    def best(self, seed: int | None = None, subset: str | None = None) -> MemberRecord | None:
+        """The finished member with the best figure on dev, of this seed and of this subset if one is given.
 
         One that was stopped early is never it: its figure is not that of the full schedule. None where none is
         finished.
         """
         ranked = [member for member in self.ranked("finished") if member.dev is not None]
-        return next((member for member in ranked if seed is None or member.seed == seed), None)
+        asked = ((seed, "seed"), (subset, "subset"))
+        wanted = [(value, name) for value, name in asked if value is not None]
+        fits = (member for member in ranked if all(getattr(member, name) == value for value, name in wanted))
+        return next(fits, None)
 
     def ranked(self, *states: State) -> list[MemberRecord]:
         """Members in these states, the best on dev first, those without a figure last.
@@ -81,9 +89,9 @@ class SweepRecord:
 
     @property
     def chosen(self) -> list[MemberRecord]:
-        """The best member of each seed, in the order of the seeds. The best of all where seeds are not swept over."""
-        seeds = dict.fromkeys(member.seed for member in self.members)
-        return [best for seed in seeds if (best := self.best(seed)) is not None]
+        """The best member of each subset and seed, in their order. The best of all where neither is swept over."""
+        searches = dict.fromkeys((member.seed, member.subset) for member in self.members)
+        return [best for search in searches if (best := self.best(*search)) is not None]
 
     @property
     def is_through(self) -> bool:
@@ -127,9 +135,16 @@ class SweepRecord:
             "metric": self.metric,
             "mode": self.mode,
             "best": best.name if best else None,
-            "best_of_seed": {str(member.seed): member.name for member in self.chosen if member.seed is not None},
+            "best_of_seed": self._best_of("seed"),
+            "best_of_subset": self._best_of("subset"),
             "members": [dataclasses.asdict(member) for member in self.members],
         }
+
+    def _best_of(self, axis: str) -> dict[str, str]:
+        """The name of the best member of each seed or subset, where there are several."""
+        values = dict.fromkeys(getattr(member, axis) for member in self.members)
+        found = {value: self.best(**{axis: value}) for value in values if value is not None}
+        return {str(value): member.name for value, member in found.items() if member is not None}
 
     def write(self, folder: Path) -> None:
         """Write sweep.json, and which member's encoder is that of the sweep."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,9 @@ def train_sweep(config: Experiment, out: Path, *, resume: bool = False, overwrit
             raise ConfigError(f"{out} is a run of its own and cannot become a sweep; choose another folder with --out.")
         if resume and config.sweep.budget:
             _check_same_plan(config, out)
-        cuts = {split: config.data.rows(split) for split in ("train", "dev")}
+        # Where members train on parts, labels and units are those of all rows, so that they can be compared.
+        data = dataclasses.replace(config.data, subset="") if config.sweep.subset else config.data
+        cuts = {split: data.rows(split) for split in ("train", "dev")}
         upstream, mark = encoder = load_identified(config.upstream, config.upstream_options)
         identity = identity_facts(config, encoder, RunFolder(out).facts if resume else None)
         members = _members(config, out, cuts, upstream, resume)
@@ -73,7 +75,8 @@ def train_sweep(config: Experiment, out: Path, *, resume: bool = False, overwrit
         together = [member for member in members if _in_one_pass(member)]
         if together:
             stack, rungs = config.sweep.stack == "auto", planned_rungs(config)
-            train_together(together, cuts, mark, writer, stack=stack, rungs=rungs)
+            for own, read in _by_subset(together, cuts):
+                train_together(own, read, mark, writer, stack=stack, rungs=rungs)
         _train_one_after_another([member for member in members if member not in together], writer)
     for note in writer.notes:
         _log.info("%s", note)
@@ -99,6 +102,15 @@ def check_budget(config: Experiment) -> None:
 def _in_one_pass(member: Member) -> bool:
     """What trains in an encoder belongs to one member, and a shared pass is one process and has steps."""
     return member.config.finetune.mode == "none" and member.task.trains and world_size() == 1
+
+
+def _by_subset(members: Sequence[Member], cuts: Cuts) -> Iterator[tuple[list[Member], Cuts]]:
+    """Members that train on the same rows, with these."""
+    groups: dict[str, list[Member]] = {}
+    for member in members:
+        groups.setdefault(member.config.data.subset, []).append(member)
+    for own in groups.values():
+        yield own, {**cuts, "train": own[0].config.data.rows("train")}
 
 
 def _check_same_plan(config: Experiment, out: Path) -> None:
