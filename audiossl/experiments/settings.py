@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from audiossl.core.cards import UpstreamCard
-from audiossl.core.config import field_types
+from audiossl.core.config import field_types, with_long_forms
 from audiossl.core.errors import ConfigError, UnknownNameError, did_you_mean
 from audiossl.core.field_docs import field_docs
 from audiossl.core.registry import REGISTRIES
@@ -144,7 +144,7 @@ def _notes(name: str, kind: str, others: list[str], *, has_settings: bool) -> It
 
 def _with_setting(downstream: str, setting: str) -> Iterator[Setting]:
     """All options of the task, and of the other sections what the setting says."""
-    layer = read_setting(downstream, setting)
+    layer = with_long_forms(Experiment, read_setting(downstream, setting))
     where = f"setting {setting} of {downstream}"
     schema = BY_KIND["downstream"].load(downstream).Config
     yield section("task", settings_of(schema, layer.get("task") or {}, within="task", where=where))

@@ -15,6 +15,7 @@ from audiossl.core.config import as_dict, structured
 from audiossl.core.errors import ConfigError, UnknownNameError
 from audiossl.core.registry import DOWNSTREAMS, INTERFACES, UPSTREAMS
 from audiossl.encoders.hub import published
+from audiossl.experiments import settings
 from audiossl.experiments.config import Experiment, PretrainExperiment, read_experiment, setting_names
 from audiossl.experiments.settings import BY_KIND, EXPERIMENTS, OPTIONS, plugin_settings, settings_sheet
 
@@ -138,3 +139,8 @@ def test_mistakes() -> None:
     for name in ("last", "trainer", "train"):
         with pytest.raises(ConfigError, match=rf"'superb' are those of a downstream, and {name} is "):
             settings_sheet(name, setting="superb")
+
+
+def test_a_setting_may_have_short_forms(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "read_setting", lambda downstream, name: {"finetune": "all"})
+    assert "mode: all" in settings_sheet("asr", "finetuning_10min").as_yaml()
