@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import ClassVar, overload
+from typing import ClassVar, Protocol, overload
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,12 @@ from torch import Tensor, nn
 from audiossl.core.errors import AudioError
 from audiossl.core.types import Batch, Features
 from audiossl.encoders.layers import last_layer
+
+
+class EncodesBatches(Protocol):
+    """What gives the hidden states of a batch, as `Upstream.of_batch` does."""
+
+    def of_batch(self, batch: Batch, *, up_to_layer: int | None = None) -> Features: ...
 
 
 class Upstream(nn.Module, ABC):

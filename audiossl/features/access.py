@@ -14,6 +14,7 @@ from audiossl.core.tensors import fingerprint as fingerprint_of
 from audiossl.core.types import Batch
 from audiossl.data.augmenting import CopyChange
 from audiossl.data.stream import BatchStream, StreamPlan
+from audiossl.encoders.frozen_part import FrozenPart
 from audiossl.encoders.joined import JoinedUpstream
 from audiossl.encoders.upstream import Upstream
 from audiossl.features.config import CacheConfig, Form
@@ -107,7 +108,7 @@ def _open_one(
     change: CopyChange | None = None,
 ) -> FeatureSource:
     """The source of one encoder, or that of the same entry among those that are `used` already."""
-    dtype = cache.dtype_of(form)
+    dtype = cache.dtype_of(form, goes_on=isinstance(upstream, FrozenPart))
     description = describe_entry(upstream, fingerprint, layers=layers, form=form, dtype=dtype, precision=precision)
     found = next((one for one in used if one.store.key == key_of(description)), None)
     if found is not None:

@@ -23,8 +23,8 @@ class CacheConfig:
     """Most gigabytes (1e9 bytes) in the cache, over all encoders. Null for what it holds and half of what is free on
     the disk."""
     dtype: Literal["auto", "fp16", "bf16", "fp32", "int8"] = "auto"
-    """Type of what is kept, of which int8 has one scale for each frame and layer. 'auto' is fp16 for frames and fp32
-    for their means, which are small."""
+    """Type of what is kept, of which int8 has one scale for each frame and layer. 'auto' is fp16 for frames, and fp32
+    for their means, which are small, and for states that a training goes on from."""
     batch_s: NonNegative | None = None
     """Most seconds of sound, padding included, that are encoded at once when the cache is filled. A longer recording is
     alone in its batch. 0 for one recording at a time, whose states are then the same to the bit whatever else is kept.
@@ -37,8 +37,8 @@ class CacheConfig:
     def __post_init__(self) -> None:
         check_ranges(self, "cache")
 
-    def dtype_of(self, form: Form) -> str:
-        """The type in which hidden states of that form are kept."""
+    def dtype_of(self, form: Form, *, goes_on: bool = False) -> str:
+        """The type in which hidden states of that form are kept. goes_on: whether a training goes on from them."""
         if self.dtype == "auto":
-            return "fp16" if form == "frames" else "fp32"
+            return "fp16" if form == "frames" and not goes_on else "fp32"
         return self.dtype

@@ -22,7 +22,7 @@ from audiossl.encoders.joined import JoinedUpstream
 from audiossl.encoders.layers import last_layer
 from audiossl.encoders.long_audio import longest_whole_s
 from audiossl.encoders.long_states import long_moments
-from audiossl.encoders.upstream import Upstream
+from audiossl.encoders.upstream import EncodesBatches, Upstream
 from audiossl.nn.pooling import MeanPooling
 from audiossl.nn.standardization import Standardization, Unit
 from audiossl.training.adversary import Adversary
@@ -36,12 +36,6 @@ from audiossl.training.task import ParameterGroup, Prediction, Task
 
 _ADVERSARY = "adversary."  # what the names of the tensors of an adversary begin with
 _DISTILLATION = "distillation."  # what the names of the tensors of a distillation in the same step begin with
-
-
-class EncodesBatches(Protocol):
-    """What gives the hidden states of a batch, as `Upstream.of_batch` does."""
-
-    def of_batch(self, batch: Batch, *, up_to_layer: int | None = None) -> Features: ...
 
 
 class RowsOf(Protocol):

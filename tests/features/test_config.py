@@ -13,6 +13,7 @@ from audiossl.features.config import CacheConfig
 def test_means_are_kept_exactly_and_frames_in_half_of_the_room() -> None:
     auto = CacheConfig()
     assert (auto.dtype_of("frames"), auto.dtype_of("pooled")) == ("fp16", "fp32")
+    assert auto.dtype_of("frames", goes_on=True) == "fp32"
     assert {CacheConfig(dtype="int8").dtype_of(form) for form in ("frames", "pooled")} == {"int8"}  # type: ignore[arg-type]
 
 

@@ -184,7 +184,10 @@ class WaveformEncoder(Upstream):
         return [*states, states[-1]]
 
     def go_on(self, carried: Tensor, frames: Tensor, point: int, last: int) -> list[Tensor]:
-        """As `Divisible.go_on`."""
+        """Hidden states `point` + 1 to `last`, each (B, T, D).
+
+        carried, frames, point, last: as for `Divisible.go_on`.
+        """
         x, size = carried.to(self.dtype), carried.shape[1]
         packed = self._is_packed(x.device)
         if point == STEM and packed:
