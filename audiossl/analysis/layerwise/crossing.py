@@ -48,7 +48,11 @@ class Crossed(NamedTuple):
     """Measures of two views, and the ridge that each fold chose."""
 
     estimates: dict[str, Estimate]
-    ridges: list[float]
+    ridges: tuple[float, ...]
+
+    def of(self, measure: str) -> tuple[float, ...]:
+        """The ridges of a measure, none where it has none."""
+        return self.ridges if measure == "pwcca" else ()
 
 
 def folds_of(values: View, groups: Ints, rows: Sequence[str], num_folds: int, kind: str) -> Folding:
@@ -142,7 +146,7 @@ def crossed(cells: Sequence[SumsCell], num_groups: int, ridges: Sequence[float])
     }
     estimates["cka"] = _left_out(cells, whole, num_groups, cka_of_sums)
     estimates["cka_biased"] = _left_out(cells, whole, num_groups, partial(cka_of_sums, unbiased=False))
-    return Crossed(estimates, chosen)
+    return Crossed(estimates, tuple(chosen))
 
 
 def _tested(

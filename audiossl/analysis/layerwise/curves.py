@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,11 +13,13 @@ import numpy as np
 from audiossl.analysis.layerwise.clusters import information
 from audiossl.analysis.layerwise.crossing import cells_of, crossed, folds_of
 from audiossl.analysis.layerwise.gathering import Gathered, Material
-from audiossl.analysis.layerwise.views import ViewItems
+from audiossl.analysis.layerwise.views import LAYERS, ViewItems
 from audiossl.core.errors import ConfigError
 from audiossl.core.files import read_json, write_json
 from audiossl.core.terminal import progress
+from audiossl.metrics.effective_rank import effective_rank
 from audiossl.metrics.jackknife import Estimate
+from audiossl.metrics.moment_sums import OwnSums
 
 _log = logging.getLogger(__name__)
 
@@ -26,11 +29,12 @@ class LayerPoint(NamedTuple):
 
     layer: its number.
     view: what it is compared with.
-    measure: pwcca, svcca, cka, cka_biased or pnmi.
+    measure: pwcca, svcca, cka, cka_biased, rsa, pnmi or rank.
     estimate: the figure, and without each group.
     num_items: frames or segments.
     held_out: what no fold of the cross-validation shares with another. '' where nothing is fitted.
     remark: what a reader must know.
+    ridges: that the folds chose, of pwcca.
     """
 
     layer: int
@@ -40,6 +44,7 @@ class LayerPoint(NamedTuple):
     num_items: int
     held_out: str
     remark: str = ""
+    ridges: tuple[float, ...] = ()
 
 
 def curves_of(gathered: Gathered, title: str) -> list[LayerPoint]:
@@ -78,10 +83,21 @@ def _of_frames(gathered: Gathered, view: str, layer: int) -> list[LayerPoint]:
     cells = gathered.frame_cells(view, layer, folds)
     found = crossed(cells, num, options.all_ridges)
     count = round(sum(cell.sums.num for cell in cells))
-    return [
-        LayerPoint(layer, view, name, estimate, count, material.clusters.kind)
+    points = [
+        LayerPoint(layer, view, name, estimate, count, material.clusters.kind, "", found.of(name))
         for name, estimate in found.estimates.items()
     ]
+    if view == LAYERS:
+        own = [cell.sums.x for cell in cells]
+        points.append(LayerPoint(layer, view, "rank", _rank(own), count, ""))
+    return points
+
+
+def _rank(groups: Sequence[OwnSums]) -> Estimate:
+    """The effective rank as a share of the width, and without each group."""
+    whole, width = reduce(OwnSums.plus, groups), len(groups[0].first)
+    without = [effective_rank(whole.plus(group, -1.0)) / width for group in groups]
+    return Estimate(effective_rank(whole) / width, np.array(without))
 
 
 def _of_items(gathered: Gathered, items: ViewItems, layer: int) -> list[LayerPoint]:
@@ -92,10 +108,14 @@ def _of_items(gathered: Gathered, items: ViewItems, layer: int) -> list[LayerPoi
     vectors = gathered.vectors(items, layer)
     found = crossed(cells_of(vectors, items.values, folding.of, groups), material.clusters.num, options.all_ridges)
     remarks = [items.remark] if items.remark else []
+    if num_short := gathered.num_short(items):
+        remarks.append(f"{num_short} of {len(vectors)} segments are shorter than a frame and have the nearest one")
     if len(vectors) * (options.folds - 2) / options.folds <= vectors.shape[1]:
         remarks.append(_FEW.format(num=len(vectors), width=vectors.shape[1]))
     points = [
-        LayerPoint(layer, items.name, name, estimate, len(vectors), folding.held_out, "; ".join(remarks))
+        LayerPoint(
+            layer, items.name, name, estimate, len(vectors), folding.held_out, "; ".join(remarks), found.of(name)
+        )
         for name, estimate in found.estimates.items()
     ]
     if items.labels is not None and options.clusters:
@@ -120,6 +140,12 @@ def read_points(path: Path) -> list[LayerPoint]:
     """What `write_points` wrote."""
     rows = read_json(path)["points"]
     return [
-        LayerPoint(**{**row, "estimate": Estimate(row["estimate"]["value"], np.array(row["estimate"]["without"]))})
+        LayerPoint(
+            **{
+                **row,
+                "ridges": tuple(row["ridges"]),
+                "estimate": Estimate(row["estimate"]["value"], np.array(row["estimate"]["without"])),
+            }
+        )
         for row in rows
     ]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from audiossl.metrics.moment_sums import CrossSums, OwnSums
 
 Frames = NDArray[np.float32]
-Arrays = dict[str, NDArray[np.floating]]
+Arrays = dict[str, NDArray[Any]]
 
 _BLOCK = 2048  # frames that are summed at once: products of few are slow
 

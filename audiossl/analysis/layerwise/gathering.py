@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from lhotse.cut import Cut
 
 _KEY = "gathering.json"
+_FORMAT = 1  # another one where the same pass would give something else
 
 
 class Moments(NamedTuple):
@@ -124,6 +125,10 @@ class Gathered:
         """(N, D) the pooled states of segments, in their order."""
         places, vectors = f"items.{items.name}.places", f"items.{items.name}.{layer}"
         return _placed([(arrays[places], arrays[vectors]) for _, arrays in self._groups()], len(items.segments))
+
+    def num_short(self, items: ViewItems) -> int:
+        """How many segments are shorter than a frame, and have the one that is nearest."""
+        return sum(int(arrays[f"items.{items.name}.short"].sum()) for _, arrays in self._groups())
 
     def at_moments(self, name: str) -> Frames:
         """(M, D) what is heard at the moments, row by row: a layer by its number, or mel."""
@@ -242,6 +247,7 @@ class _Group:
         segments = [self._items[name].segments[place] for place in places]
         spans = frames_of(segments, len(states[self.layers[0]]), self.upstream, self.options.pool)
         self._parts.setdefault(f"items.{name}.places", []).append(np.array(places, dtype=np.int64))
+        self._parts.setdefault(f"items.{name}.short", []).append(spans.is_short)
         for layer, state in states.items():
             self._parts.setdefault(f"items.{name}.{layer}", []).append(pool_spans(state, spans))
 
@@ -250,7 +256,7 @@ class _Group:
         made: Arrays = {}
         for name in self._places:
             if f"items.{name}.places" not in joined:
-                made[f"items.{name}.places"] = np.zeros(0, dtype=np.int64)  # type: ignore[assignment]
+                made |= {f"items.{name}.{key}": np.zeros(0, dtype=np.int64) for key in ("places", "short")}
                 for layer in self.layers:
                     made[f"items.{name}.{layer}"] = np.zeros((0, self.upstream.widths[layer]), dtype=np.float32)
         return made
@@ -290,6 +296,7 @@ def _by_row(items: ViewItems) -> dict[str, list[int]]:
 def key_of(encoder: Identified, layers: Sequence[int], material: Material) -> str:
     """A hash of all that decides what a pass gives, but for the sound."""
     said = [
+        _FORMAT,
         encoder.fingerprint,
         list(layers),
         as_dict(material.options),

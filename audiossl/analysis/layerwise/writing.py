@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from audiossl.analysis.layerwise.curves import LayerPoint
 from audiossl.analysis.layerwise.drawing import LayerCurve, draw_curves, draw_grid
 from audiossl.analysis.layerwise.encoders import ASKED
@@ -19,7 +21,7 @@ from audiossl.metrics.clusters import Clusters
 from audiossl.metrics.formatting import clusters_written
 from audiossl.metrics.jackknife import Difference, correlation_metric, difference_of, metric_of
 
-SHARES = ("pnmi", "cka_biased")  # between 0 and 1, the others between -1 and 1
+SHARES = ("pnmi", "cka_biased", "rank")  # between 0 and 1, the others between -1 and 1
 TITLES = {
     "pwcca": "PWCCA",
     "svcca": "SVCCA",
@@ -27,6 +29,7 @@ TITLES = {
     "cka_biased": "CKA, biased",
     "rsa": "RSA",
     "pnmi": "PNMI of units",
+    "rank": "effective rank / width",
 }
 
 
@@ -59,15 +62,16 @@ def measures_of(study: Study, view: str) -> list[str]:
 
 
 def peaks(study: Study, view: str, measure: str) -> list[Peak]:
-    """Of each encoder that was asked for, the layer with the highest figure. It is chosen on the same recordings."""
+    """Of each encoder that was asked for, the layer with the highest figure, which the same recordings have chosen.
+
+    Of `layers`, which compares with the first one, it is the last layer.
+    """
     made = []
     for each in study.encoders:
         rows = [point for point in each.points if (point.view, point.measure) == (view, measure)]
-        # That the first layer is like itself is no finding.
-        rows = [point for point in rows if view != "layers" or point.layer != each.layers[0]]
         if each.studied.role != ASKED or not rows:
             continue
-        best = max(rows, key=lambda point: point.estimate.value)
+        best = rows[-1] if view == "layers" else max(rows, key=lambda point: np.nan_to_num(point.estimate.value))
         metric = metric_of_point(best, study.material.clusters)
         made.append(Peak(each.studied.written, best, metric, _beside(study, each, best)))
     return made
