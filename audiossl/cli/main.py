@@ -21,6 +21,7 @@ from audiossl.cli import (
     data,
     demo,
     encoders,
+    evaluating,
     factors,
     fuse,
     probing,
@@ -32,7 +33,7 @@ from audiossl.cli import (
     suite,
     units,
 )
-from audiossl.cli.options import AsJson, PredictionsFile, UpstreamOptions, upstream_options
+from audiossl.cli.options import AsJson, PredictionsFile, RunPlace, UpstreamOptions, upstream_options
 from audiossl.cli.tables import PlainFormatter, add_row, console, new_table
 from audiossl.core.errors import AudiosslError, ConfigError, os_error_sentence
 from audiossl.core.untrusted import shown
@@ -55,13 +56,6 @@ app.add_typer(segment.app, name="segment", help="Boundaries of words or syllable
 Overrides = Annotated[Optional[list[str]], typer.Argument(help="Settings as key=value.", show_default=False)]  # noqa: UP045
 OutFolder = Annotated[Optional[Path], typer.Option("--out", help="The run folder.", show_default=False)]  # noqa: UP045
 Resume = Annotated[Optional[Path], typer.Option(help="Go on with this run, exactly.", show_default=False)]  # noqa: UP045
-EvaluationSettings = Annotated[
-    Optional[list[str]],  # noqa: UP045
-    typer.Argument(help="data.* settings, and those of the task that train nothing.", show_default=False),
-]
-RunPlace = Annotated[
-    Path, typer.Argument(help="What `audiossl train` wrote, hf:<owner>/<name>, or another toolkit's hf: or fairseq:.")
-]
 Overwrite = Annotated[bool, typer.Option(help="Replace a run that is there.")]
 
 
@@ -157,49 +151,7 @@ def pretrain(
     _run(start, recipe, overrides or [], to, resume, overwrite, pretrain=True)
 
 
-@app.command()
-def evaluate(
-    run: RunPlace,
-    split: Annotated[str, typer.Option(help="train, dev, test or another manifest of the data folder.")] = "test",
-    checkpoint: Annotated[str, typer.Option(help="best, last or averaged; default: as configured.")] = "",
-    overrides: EvaluationSettings = None,
-    keep_emissions: Annotated[
-        bool, typer.Option("--keep-emissions", help="Of asr: keep the scores of all steps, for `audiossl decode`.")
-    ] = False,
-    members: Annotated[bool, typer.Option("--members", help="Of a sweep: every member, beside the first.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Predict a split and score it (of a sweep: with the best by dev): writes predictions.jsonl and metrics.json."""
-    from audiossl.core.types import metrics_as_json
-    from audiossl.experiments.loading import load_run
-    from audiossl.experiments.sweeps.record import is_sweep
-    from audiossl.metrics.formatting import cells_written, intervals_note
-
-    if members:
-        from audiossl.cli.sweep import evaluate_all
-
-        evaluate_all(run, split, checkpoint, overrides or [], as_json=as_json)
-        return
-    if is_sweep(run):
-        from audiossl.cli.sweep import evaluate_sweep
-
-        evaluate_sweep(run, split, checkpoint, overrides or [], as_json=as_json)
-        return
-    loaded = load_run(run, checkpoint, overrides=overrides or [])
-    if keep_emissions:
-        loaded.task.keep_emissions()
-    metrics = loaded.evaluate(split)
-    if as_json:
-        print(json.dumps(metrics_as_json(metrics)))
-        return
-    made = new_table("metric", "value", "95 % interval", title=f"{run} on {split}")
-    for name, metric in metrics.items():
-        add_row(made, cells_written(name, metric))
-    console().print(made)
-    if note := intervals_note(metrics):
-        console().print(shown(note))
-    if loaded.folder != run:  # where else the run lies
-        print(f"Predictions: {loaded.folder / split}")
+app.command()(evaluating.evaluate)
 
 
 @app.command()

@@ -27,6 +27,9 @@ StatesFile = Annotated[
     Path,
     typer.Option("--out", help="A .npz, .csv or .parquet file, a .zarr folder, or a folder for one .npz a recording."),
 ]
+RunPlace = Annotated[
+    Path, typer.Argument(help="What `audiossl train` wrote, hf:<owner>/<name>, or another toolkit's hf: or fairseq:.")
+]
 PredictionsFile = Annotated[
     Path | None,
     typer.Option("--out", help="Also write a .jsonl, .csv, .parquet or (Kaldi) .txt file.", show_default=False),

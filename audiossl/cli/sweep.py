@@ -19,17 +19,21 @@ from audiossl.metrics.jackknife import Difference
 from audiossl.report.estimates import paired, scored_together
 
 
-def evaluate_sweep(folder: Path, split: str, checkpoint: str, overrides: Sequence[str], *, as_json: bool) -> None:
+def evaluate_sweep(
+    folder: Path, split: str, checkpoint: str, overrides: Sequence[str], *, stored: bool = False, as_json: bool
+) -> None:
     """Evaluate the best member (of each seed, where seeds were swept over) and print what was found.
 
     folder: of the sweep.
     split: which rows are predicted and scored.
     checkpoint: best, last or averaged. '' for what the runs are configured to use.
     overrides: changes to their configuration as key=value.
+    stored: score what an earlier evaluation predicted.
     as_json: print JSON for a program to read.
     Raises TrainingError where no member is finished.
     """
-    found = {run.name: load_run(run, checkpoint, overrides=overrides).evaluate(split) for run in runs_of(folder)}
+    loaded = {run.name: load_run(run, checkpoint, overrides=overrides) for run in runs_of(folder)}
+    found = {name: run.score_stored(split) if stored else run.evaluate(split) for name, run in loaded.items()}
     record = read_sweep(folder)
     record.add_encoder(folder)
     if as_json:

@@ -70,6 +70,15 @@ class DataConfig(LoaderConfig):
 
 
 @dataclass(frozen=True)
+class ReportConfig:
+    """What an evaluation says beyond the metrics of all items."""
+
+    by: list[str] = field(default_factory=list)
+    """Columns of the manifest, such as [speaker, sex]: the metrics of each of their groups, and the gap between the
+    best group and the worst. It may be changed at any evaluation."""
+
+
+@dataclass(frozen=True)
 class Experiment:
     """A head on an encoder that is frozen or, by `finetune`, trained with it.
 
@@ -122,6 +131,8 @@ class Experiment:
     """Several learning rates, seeds, interfaces, heads, ways of fine-tuning or adversaries at once."""
     stages: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Later stages by name with the settings that change, each from the weights of the one before. Empty for none."""
+    report: ReportConfig = field(default_factory=ReportConfig)
+    """Groups of items that an evaluation looks at one by one."""
     seed: Seed = 0
     """Seed of the head's first weights, of the order of the rows and of the folds."""
 

@@ -15,8 +15,8 @@ from lhotse import CutSet
 from lhotse.cut import Cut
 
 from audiossl.core.config import as_dict
-from audiossl.core.errors import ManifestError, OutputError
-from audiossl.core.files import write_json, write_jsonl
+from audiossl.core.errors import ManifestError, OutputError, TrainingError
+from audiossl.core.files import read_jsonl, write_json, write_jsonl
 from audiossl.core.outputs import check_out
 from audiossl.core.types import Batch, Metric, Table, metrics_as_json
 from audiossl.data.inputs import rows_of
@@ -28,12 +28,13 @@ from audiossl.encoders.encoder_file import EncoderFile
 from audiossl.encoders.kept import load_identified
 from audiossl.encoders.loading import require_fingerprint
 from audiossl.encoders.naming import named_by
-from audiossl.experiments.adversary import probe_adversary
+from audiossl.experiments.adversary import probe_adversary, told_of
 from audiossl.experiments.building import build_downstream
 from audiossl.experiments.cached_batches import FeatureNeeds
 from audiossl.experiments.config import Experiment
 from audiossl.experiments.embedding_store import EmbeddingStore, EmissionStore, items_named
 from audiossl.experiments.folder import RunFolder, checkpoint_prefix, now
+from audiossl.experiments.grouping import grouped_by
 from audiossl.metrics.clusters import Floats
 from audiossl.nn.pooling import MeanPooling
 from audiossl.training.downstream import Downstream
@@ -93,6 +94,23 @@ class Run:
         if told is None:
             return rescore(self, split, predictions)
         write_jsonl(run.split(split).told, told.rows)
+        return rescore(self, split, predictions, tables=told.tables, facts=told.facts)
+
+    def score_stored(self, split: str = "test") -> dict[str, Metric]:
+        """Score what an earlier evaluation predicted by the configuration of now. Nothing is predicted.
+
+        Raises TrainingError where no evaluation has.
+        """
+        place = RunFolder(self.folder).split(split)
+        check_evaluable(RunFolder(self.folder), split)
+        require_stored(place.predictions)
+        stored = read_jsonl(place.predictions)
+        predictions = list(self.task.revise(stored))
+        if predictions != stored:
+            write_jsonl(place.predictions, predictions)
+        if not (self.config.adversary.field and place.told.is_file()):
+            return rescore(self, split, predictions)
+        told = told_of(read_jsonl(place.told), self.config)
         return rescore(self, split, predictions, tables=told.tables, facts=told.facts)
 
     def predictions_of(self, split: str) -> list[Prediction]:
@@ -208,6 +226,14 @@ def check_evaluable(run: RunFolder, split: str) -> None:
         ) from error
 
 
+def require_stored(predictions: Path) -> None:
+    """Raise TrainingError where no evaluation has written predictions."""
+    if not predictions.is_file():
+        raise TrainingError(
+            f"There is no {predictions}, so nothing is stored to score; evaluate without --stored once."
+        )
+
+
 def rescore(
     run: Run,
     split: str,
@@ -262,7 +288,7 @@ def write_scored(
     Returns the metrics by name.
     """
     # Nothing below runs the encoder, so that a table that is new can be made of old predictions.
-    metrics = task.score(predictions)
+    metrics, grouped = task.score(predictions), grouped_by(config, task, split, predictions)
     place = RunFolder(folder).split(split)
     written = {
         "upstream": config.upstream,
@@ -276,7 +302,8 @@ def write_scored(
         "metrics": metrics_as_json(metrics),
         **task.facts(predictions),
         **(facts or {}),
-        "tables": [table._asdict() for table in [*tables, *task.tables(predictions)]],
+        **grouped.facts,
+        "tables": [table._asdict() for table in [*grouped.tables, *tables, *task.tables(predictions)]],
         "created": now(),
     }
     write_json(place.metrics, written)

@@ -131,13 +131,17 @@ def correlation_metric(estimate: Estimate, clusters: Clusters) -> Metric:
     return made._replace(value=estimate.value, low=low, high=high)
 
 
-def difference_of(first: Estimate, second: Estimate, clusters: Clusters, *, num_apart: int | None = None) -> Difference:
+def difference_of(
+    first: Estimate, second: Estimate, clusters: Clusters, *, num_apart: int | None = None, num_compared: int = 1
+) -> Difference:
     """Two systems on the same items: what they differ by on each cluster decides, so that hard ones cancel out.
 
     first: of the first system.
     second: of the second, without the same clusters.
     clusters: of the items.
     num_apart: on how many of them the two differ. None where that is not known.
+    num_compared: of how many such differences this one was picked by what it is. Interval and p-value hold for all of
+        them at once (Bonferroni).
     """
     gap = Estimate(first.value - second.value, first.without - second.without)
     made = Difference(gap.value, None, None, None, clusters.num, clusters.kind, clusters.remark)
@@ -148,7 +152,7 @@ def difference_of(first: Estimate, second: Estimate, clusters: Clusters, *, num_
     why = _why_no_interval(gap, clusters)
     if not why:
         variance, freedom = _variance(moves), _freedom(moves, clusters)
-        half = _quantile(freedom) * variance**0.5
+        half = _quantile(freedom, num_compared) * variance**0.5
         made = made._replace(low=gap.value - half, high=gap.value + half)
     if clusters.num < FEWEST_FOR_P:
         why = _joined(why, f"no p-value of fewer than {FEWEST_FOR_P} {clusters.kind}s")
@@ -156,7 +160,7 @@ def difference_of(first: Estimate, second: Estimate, clusters: Clusters, *, num_
         p_value = 0.0 if why else float(2 * special.stdtr(freedom, -abs(gap.value) / variance**0.5))
         # No test is sharper than an exact one: n signs are all alike in one of 2 ** (n - 1) cases.
         least = 2.0 ** (1 - (clusters.num if num_apart is None else num_apart))
-        made = made._replace(p_value=min(1.0, max(p_value, least)))
+        made = made._replace(p_value=min(1.0, max(p_value * num_compared, least)))
     return made._replace(remark=_joined(why, clusters.remark))
 
 
@@ -283,8 +287,8 @@ def _freedom(moves: Floats, clusters: Clusters, expected: float = 0.0) -> float:
     return max(1.0, min(freedom, clusters.num_equal - 1))
 
 
-def _quantile(freedom: float) -> float:
-    return float(special.stdtrit(freedom, (1 + CONFIDENCE) / 2))
+def _quantile(freedom: float, num_compared: int = 1) -> float:
+    return float(special.stdtrit(freedom, 1 - (1 - CONFIDENCE) / 2 / num_compared))
 
 
 def _joined(*remarks: str) -> str:

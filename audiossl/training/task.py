@@ -74,6 +74,10 @@ class Task(nn.Module, ABC):
         """From one row for each item of a split to the rows that are stored and scored, for instance pairs of items."""
         return predictions
 
+    def revise(self, predictions: Sequence[Prediction]) -> Sequence[Prediction]:
+        """What stored rows are by the settings of now, where some of these need no model. As they are by default."""
+        return predictions
+
     @abstractmethod
     def score(self, predictions: Sequence[Prediction]) -> dict[str, Metric]:
         """Metrics with intervals, from predictions alone."""

@@ -20,6 +20,7 @@ from audiossl.downstreams.asr.augmentation import SpecAugmentConfig, spec_augmen
 from audiossl.downstreams.asr.decoding import Clock
 from audiossl.downstreams.asr.heads import CtcHead, HeadConfig, frames_joined
 from audiossl.downstreams.asr.long import Recogniser, long_log_probs
+from audiossl.downstreams.asr.normalizers import check_name, compared
 from audiossl.downstreams.asr.search.config import DecodingConfig
 from audiossl.downstreams.asr.search.decoder import Decoder
 from audiossl.downstreams.asr.transcripts import TranscriptJudge
@@ -47,6 +48,10 @@ class AsrConfig:
     """Masks of the sequence in training."""
     decoding: DecodingConfig = field(default_factory=DecodingConfig)
     """How scores become text. It may be changed at any evaluation."""
+    normalizer: str = ""
+    """What is done to transcripts and to what was recognised before they are compared: a normaliser of the package
+    whisper-normalizer, such as whisper-english, or whisper-basic for any language. Empty for `text` alone. It may be
+    changed at any evaluation."""
     unknown_symbols: Literal["error", "count"] = "error"
     """What a symbol outside the units is in the transcripts that are scored: an 'error' that names it, or 'count', an
     error of the recogniser like any other. In training it is always the former."""
@@ -65,6 +70,9 @@ class AsrConfig:
     """Seconds that neighbouring windows share."""
 
     def __post_init__(self) -> None:
+        check_name(self.normalizer)
+        if self.normalizer and self.text.kind == "phones":
+            raise ConfigError(f"task.normalizer={self.normalizer} is for words, and text.kind is phones; leave it out.")
         if self.append_space and self.text.kind != "characters":
             raise ConfigError(f"append_space needs text.kind=characters, and this is {self.text.kind!r}.")
         if not 0 <= self.overlap_s < self.window_s or (self.longest_s or self.window_s) < self.window_s:
@@ -92,6 +100,8 @@ class Asr(Downstream):
                 "text.symbols: a recogniser needs units; `complete` takes them from training transcripts."
             )
         self.judge, self.decoder = self.Judge(self.units), Decoder(self.units, config.decoding)
+        if config.normalizer and self.Judge is not TranscriptJudge:
+            raise ConfigError(f"task.normalizer={config.normalizer} is for plain transcripts; leave it out.")
         self._best_path, self._emits, self._trains = Decoder(self.units, DecodingConfig()), False, False
         self.monitor = self.judge.monitor
         joined = frames_joined(config.head.frame_s, upstream.frame_rate_hz)
@@ -248,7 +258,11 @@ class Asr(Downstream):
 
     def assemble(self, predictions: Sequence[Prediction], split: str) -> Sequence[Prediction]:
         """The predictions without the emissions that an evaluation keeps, decoded as the configuration says."""
-        return [self.decoder.of_emissions(row) if "log_probs" in row else row for row in predictions]
+        return self.revise([self.decoder.of_emissions(row) if "log_probs" in row else row for row in predictions])
+
+    def revise(self, predictions: Sequence[Prediction]) -> Sequence[Prediction]:
+        """Texts as `normalizer` has them, which may be another one than before."""
+        return [compared(row, self.config.normalizer) for row in predictions]
 
     def score(self, predictions: Sequence[Prediction]) -> dict[str, Metric]:
         """wer (or per), its parts as shares of the reference units, and cer, over the items that have a target."""
@@ -256,7 +270,7 @@ class Asr(Downstream):
 
     def facts(self, predictions: Sequence[Prediction]) -> dict[str, Any]:
         """Counts over the split (units, substitutions, deletions, insertions), and how it was decoded."""
-        return self.Judge(self.units, self.decoder.facts()).facts(predictions)
+        return self.Judge(self.units, self.decoder.facts(), self.config.normalizer).facts(predictions)
 
     def tables(self, predictions: Sequence[Prediction]) -> list[Table]:
         return self.judge.tables(predictions)

@@ -12,6 +12,7 @@ from audiossl.core.errors import LabelError
 from audiossl.core.types import Metric, Table
 from audiossl.data.text import TextUnits
 from audiossl.downstreams.asr.decoding import Clock, merge, words_of
+from audiossl.downstreams.asr.normalizers import facts_of
 from audiossl.downstreams.asr.tables import error_tables
 from audiossl.metrics.clusters import clusters_of_rows
 from audiossl.metrics.error_rate import Edits, count_edits, error_rates
@@ -50,10 +51,11 @@ class TranscriptJudge:
 
     units: of the recogniser.
     decoding: how it was decoded, for metrics.json.
+    normalizer: what predictions have gone through, likewise. '' for none.
     """
 
-    def __init__(self, units: TextUnits, decoding: Mapping[str, Any] | None = None) -> None:
-        self.units, self.decoding = units, dict(decoding or {})
+    def __init__(self, units: TextUnits, decoding: Mapping[str, Any] | None = None, normalizer: str = "") -> None:
+        self.units, self.decoding, self.normalizer = units, dict(decoding or {}), normalizer
 
     @property
     def monitor(self) -> Monitor:
@@ -81,7 +83,9 @@ class TranscriptJudge:
         rows = [Edits(*(row[name] for name in Edits._fields)) for row in predictions if row["target"] is not None]
         counts = {name: sum(getattr(row, name) for row in rows) for name in Edits._fields}
         text = self.units.config
-        said = {"case": text.case, "punctuation": text.punctuation, "unicode": "NFC"}
+        said: dict[str, Any] = {"case": text.case, "punctuation": text.punctuation, "unicode": "NFC"}
+        if self.normalizer:
+            said["normalizer"] = facts_of(self.normalizer)
         edits = {"unit": "phone" if self.units.are_phones else "word", **counts}
         return {"edits": edits, "normalization": said, **({"decoding": self.decoding} if self.decoding else {})}
 

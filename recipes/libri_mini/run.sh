@@ -28,6 +28,9 @@ prepare() {
         "$python" "$recipe/prepare_diarization.py" "$data" "$manifests/diarization"
     fi
     if [[ " ${tasks[*]} " == *" asr "* ]]; then "$python" "$recipe/prepare_asr.py" "$data" "$manifests/asr"; fi
+    if [[ " ${tasks[*]} " == *" phones "* ]]; then
+        "$python" "$recipe/prepare_alignments.py" "$data" "$manifests/alignments"
+    fi
 }
 
 run_stages "$@"

@@ -97,6 +97,13 @@ class FoldedRun(Run):
             run.evaluate("test")
         return self.pool(split)
 
+    def score_stored(self, split: str = "test") -> dict[str, Metric]:
+        """As `evaluate`, on what the folds predicted before. Nothing is predicted."""
+        self._only_test(split)
+        for run in self.folds.values():
+            run.score_stored("test")
+        return self.pool(split)
+
     def pool(self, split: str = "test") -> dict[str, Metric]:
         """Metrics of the held-out rows of all folds together, each of which was evaluated. Nothing is predicted."""
         self._only_test(split)

@@ -11,6 +11,7 @@ from audiossl.core.errors import AudiosslError
 from audiossl.core.files import write_jsonl
 from audiossl.core.types import Metric
 from audiossl.data.text import TextUnits
+from audiossl.downstreams.asr.normalizers import compared
 from audiossl.downstreams.asr.search.config import DecodingConfig
 from audiossl.downstreams.asr.search.decoder import Decoder
 from audiossl.downstreams.asr.task import AsrConfig
@@ -34,12 +35,14 @@ class Emissions(NamedTuple):
     config: of the run.
     units: of the recogniser.
     decoding: how the configuration says that it is decoded.
+    normalizer: what texts go through before they are compared.
     rows: predictions by the best path, each with `log_probs` (T, C) and `clock`.
     """
 
     config: Experiment
     units: TextUnits
     decoding: DecodingConfig
+    normalizer: str
     rows: Sequence[Prediction]
 
 
@@ -75,11 +78,13 @@ def decode_again(
     decoder, plain = Decoder(units, kept.decoding), Decoder(units, DecodingConfig())
     if decoder.weights is None:
         decoder.tune(emissions_of(folder, "dev", checkpoint, overrides).rows)
-    predictions = [decoder.of_emissions(row) for row in kept.rows]
+    predictions, before = (
+        [compared(each.of_emissions(row), kept.normalizer) for row in kept.rows] for each in (decoder, plain)
+    )
     write_jsonl(run.split(split).predictions, predictions)
-    judge = TranscriptJudge(units, decoder.facts())
+    judge = TranscriptJudge(units, decoder.facts(), kept.normalizer)
     metrics = write_scored(folder, kept.config, judge, split, predictions)
-    return DecodedAgain(metrics, decoder.facts(), _gain(predictions, [plain.of_emissions(row) for row in kept.rows]))
+    return DecodedAgain(metrics, decoder.facts(), _gain(predictions, before))
 
 
 def emissions_of(folder: Path, split: str, checkpoint: str = "", overrides: Sequence[str] = ()) -> Emissions:
@@ -103,7 +108,7 @@ def emissions_of(folder: Path, split: str, checkpoint: str = "", overrides: Sequ
             f"--split {split} --keep-emissions`."
         )
     task: AsrConfig = structured(AsrConfig, config.task, where=f"task options of {TASK}")
-    return Emissions(config, TextUnits(task.text), task.decoding, rows)
+    return Emissions(config, TextUnits(task.text), task.decoding, task.normalizer, rows)
 
 
 def _gain(found: Sequence[Prediction], plain: Sequence[Prediction]) -> Difference:
