@@ -27,7 +27,7 @@ from audiossl.training.task import Monitor, Prediction
 _MOST_GROUPS = 50  # a column of more values is a name, and no group
 
 
-class Scorer(Protocol):
+class RowScorer(Protocol):
     """What scores predictions: a task, or what of one needs no encoder."""
 
     @property
@@ -55,7 +55,7 @@ class Grouped(NamedTuple):
     tables: list[Table]
 
 
-def grouped_by(config: Experiment, task: Scorer, split: str, predictions: Sequence[Prediction]) -> Grouped:
+def grouped_by(config: Experiment, task: RowScorer, split: str, predictions: Sequence[Prediction]) -> Grouped:
     """The groups of `report.by`, nothing where it names no column.
 
     config: of the run.
@@ -101,7 +101,7 @@ def _columns(config: Experiment, split: str, predictions: Sequence[Prediction]) 
 
 
 def _score_groups(
-    task: Scorer, predictions: Sequence[Prediction], values: Sequence[str]
+    task: RowScorer, predictions: Sequence[Prediction], values: Sequence[str]
 ) -> tuple[list[Group], Gap | None, str]:
     """Groups in the order of their names, the gap, and of what the clusters are."""
     numbers = {value: np.flatnonzero(np.array(values) == value) for value in sorted(set(values))}
@@ -125,7 +125,7 @@ def _clusters(predictions: Sequence[Prediction], values: Sequence[str]) -> Clust
     return clusters
 
 
-def _group(task: Scorer, predictions: Sequence[Prediction], value: str, items: Ints, clusters: Clusters) -> Group:
+def _group(task: RowScorer, predictions: Sequence[Prediction], value: str, items: Ints, clusters: Clusters) -> Group:
     rows, num_clusters = [predictions[item] for item in items], len(np.unique(clusters.of[items]))
     try:
         metrics = task.score(rows)
