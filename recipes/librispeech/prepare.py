@@ -2,9 +2,11 @@
 
     python recipes/librispeech/prepare.py FOLDER data/librispeech
     python recipes/librispeech/prepare.py FOLDER data/librispeech --lexicon librispeech-lexicon.txt --lexicon more.txt
+    python recipes/librispeech/prepare.py FOLDER data/librispeech --labels 10m
 
 FOLDER holds train-clean-100, dev-clean and test-clean as published (or LibriSpeech/ with them, or other parts that are
-named). A lexicon has a word and its phones a line; the first pronunciation of the first file counts.
+named), and for `--labels` librispeech_finetuning, as Libri-light publishes it. A lexicon has a word and its phones a
+line; the first pronunciation of the first file counts.
 """
 
 from __future__ import annotations
@@ -19,6 +21,14 @@ from audiossl.core.errors import AudiosslError
 from audiossl.data.manifests import write_manifests
 from audiossl.data.preparation import described, folder_parser, run
 from audiossl.data.text import TextConfig, read_lexicon
+
+LIMITED = "librispeech_finetuning"
+_TENS = tuple(f"1h/{number}" for number in range(6))
+LABELS = {
+    **{f"10m{'' if not number else f'-{number}'}": (part,) for number, part in enumerate(_TENS)},
+    "1h": _TENS,
+    "10h": (*_TENS, "9h"),
+}
 
 
 def read_part(folder: Path, part: str) -> CutSet:
@@ -48,6 +58,20 @@ def read_part(folder: Path, part: str) -> CutSet:
     return CutSet.from_cuts(cuts)
 
 
+def read_limited(folder: Path, labels: str) -> CutSet:
+    """The training rows of Libri-light's limited supervision (arXiv:1912.07875), always the same utterances.
+
+    folder: with librispeech_finetuning: 1h/0 to 1h/5, of ten minutes each, and 9h, each with clean and other.
+    labels: 10m for 1h/0, 10m-3 for 1h/3, 1h for all six, 10h for these and 9h.
+    """
+    top = folder / LIMITED
+    if not top.is_dir():
+        raise AudiosslError(f"{folder} has no {LIMITED}; unpack Libri-light's archive of that name there.")
+    parts = [f"{part}/{kind}" for part in LABELS[labels] for kind in ("clean", "other")]
+    cuts = [cut for part in parts for cut in read_part(top, part)]
+    return CutSet.from_cuts(sorted(cuts, key=lambda cut: cut.id))
+
+
 def write_lexicon(splits: dict[str, CutSet], lexicons: Sequence[Path], path: Path) -> None:
     """First pronunciations of the words of all splits. Raises AudiosslError that lists words without one."""
     known: dict[str, list[str]] = {}
@@ -65,13 +89,16 @@ def write_lexicon(splits: dict[str, CutSet], lexicons: Sequence[Path], path: Pat
 def main() -> None:
     parser = folder_parser(__doc__, "the unpacked LibriSpeech")
     parser.add_argument("--train", default="train-clean-100")
+    parser.add_argument("--labels", choices=LABELS, help="of Libri-light's limited training sets, in place of --train")
     parser.add_argument("--dev", default="dev-clean")
     parser.add_argument("--test", default="test-clean")
     parser.add_argument("--lexicon", type=Path, action="append", default=[], help="words and their phones")
     arguments = parser.parse_args()
     inner = arguments.folder / "LibriSpeech"
     folder = (inner if inner.is_dir() else arguments.folder).resolve()
-    splits = {name: read_part(folder, getattr(arguments, name)) for name in ("train", "dev", "test")}
+    held_out = {name: read_part(folder, getattr(arguments, name)) for name in ("dev", "test")}
+    train = read_limited(folder, arguments.labels) if arguments.labels else read_part(folder, arguments.train)
+    splits = {"train": train, **held_out}
     write_manifests(splits, arguments.out)
     if arguments.lexicon:
         write_lexicon(splits, arguments.lexicon, arguments.out / "lexicon.txt")

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# LibriSpeech in its published layout: SUPERB's speech recognition and phone recognition.
+# LibriSpeech in its published layout: SUPERB's speech recognition and phone recognition. LABELS=10m, 1h or 10h trains on
+# Libri-light's limited sets.
 set -euo pipefail
 recipe=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 corpus=LibriSpeech
@@ -32,6 +33,7 @@ prepare() {
     if [[ ! -f $data/${lexicons[0]} && ${#given[@]} -gt 0 ]]; then
         echo "The lexicon is not SUPERB's (${lexicons[*]}): a PER is then against other references than published ones."
     fi
+    [[ -z ${LABELS:-} ]] || given+=(--labels "$LABELS")
     "$python" "$recipe/prepare.py" "$data" "$manifests" "${given[@]}"
 }
 

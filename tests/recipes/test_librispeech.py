@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from toys.published import SENTENCES, write_librispeech
+from toys.published import SENTENCES, write_librispeech, write_limited
 from toys.warm import python
 
 from audiossl.data.manifests import read_manifest
@@ -38,6 +38,18 @@ def test_published_layout_becomes_manifests(corpus: Path, tmp_path: Path, monkey
         assert [cut.supervisions[0].text for cut in cuts[:8]] == list(SENTENCES)
         assert all(cut.id.split("-")[0] in speakers for cut in cuts)
     assert (tmp_path / "out" / "lexicon.txt").read_text() == "GO G OW1\nNO N OW1\nON OW1 N\n"
+
+
+def test_limited_sets_are_those_of_libri_light(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SystemExit, match="has no librispeech_finetuning"):
+        prepare(monkeypatch, corpus, tmp_path / "out", "--labels", "10m")
+    write_limited(corpus)
+    expected = {"10m": [100, 101], "10m-3": [130, 131], "1h": [*range(100, 160)], "10h": [*range(100, 170)]}
+    for labels, speakers in expected.items():
+        prepare(monkeypatch, corpus, tmp_path / labels, "--labels", labels)
+        found = [int(cut.id.split("-")[0]) for cut in read_manifest(tmp_path / labels / "train.jsonl.gz")]
+        assert found == [speaker for speaker in speakers if speaker % 10 < 2]
+        assert len(list(read_manifest(tmp_path / labels / "dev.jsonl.gz"))) == 16
 
 
 def test_what_is_missing_is_named(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -202,3 +202,66 @@ def write_quesst14(folder: Path) -> Path:
 def write_melodies(path: Path, word: str, seed: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     soundfile.write(path, melody(word, seed), RATE_HZ, subtype="PCM_16")
+
+
+def write_limited(folder: Path) -> Path:
+    """Libri-light's librispeech_finetuning: six parts of 1h and a part of 9h, each of a clean and another speaker."""
+    for number, part in enumerate([*(f"1h/{place}" for place in range(6)), "9h"]):
+        for place, kind in enumerate(("clean", "other")):
+            speaker = 100 + 10 * number + place
+            chapter = folder / "LibriSpeech" / "librispeech_finetuning" / part / kind / str(speaker) / "7"
+            tone(chapter / f"{speaker}-7-0000.flac", 300 + speaker, speaker)
+            (chapter / f"{speaker}-7.trans.txt").write_text(f"{speaker}-7-0000 GO ON\n")
+    return folder
+
+
+PITCHES = {"h#": 0, "s": 5000, "iy": 400, "tcl": 100, "t": 3500, "q": 150, "ao": 900, "axr": 1400}
+
+
+def write_timit(folder: Path, sphere: bool = False) -> Path:
+    """Two speakers of train, dev and core test set each and one of none of them, a tone for each phone."""
+    rng = np.random.default_rng(0)
+    speakers = {"TRAIN": ("FCJF0", "MDAC0"), "TEST": ("FADG0", "MDAB0", "FELC0", "MZZZ0", "FAKS0")}
+    for part, names in speakers.items():
+        for speaker in names:
+            for sentence in ("SA1", "SX127", "SI648", *(f"SX{number}" for number in range(6))):
+                phones = ["h#", *rng.choice([name for name in PITCHES if name != "h#"], 8).tolist(), "h#"]
+                sizes = rng.integers(800, 1600, len(phones))
+                ends = np.cumsum(sizes)
+                pieces = [
+                    0.3 * np.sin(2 * np.pi * PITCHES[phone] * np.arange(size) / RATE_HZ)
+                    for phone, size in zip(phones, sizes, strict=True)
+                ]
+                place = folder / "TIMIT" / part / "DR1" / speaker
+                place.mkdir(parents=True, exist_ok=True)
+                samples = np.concatenate(pieces) + 0.003 * rng.standard_normal(int(ends[-1]))
+                kind = "NIST" if sphere else "WAV"
+                soundfile.write(place / f"{sentence}.WAV", samples, RATE_HZ, subtype="PCM_16", format=kind)
+                begins = [0, *ends[:-1]]
+                lines = [f"{begin} {end} {phone}" for begin, end, phone in zip(begins, ends, phones, strict=True)]
+                (place / f"{sentence}.PHN").write_text("\n".join(lines) + "\n")
+                (place / f"{sentence}.TXT").write_text(f"0 {ends[-1]} See the sea.\n")
+                (place / f"{sentence}.WRD").write_text(f"0 {ends[-1]} see\n")
+    return folder
+
+
+def write_common_voice(folder: Path) -> Path:
+    """A language: clips as MP3, tables of train, dev, test and validated, with speakers of its own in the latter."""
+    root, clip = folder / "cv-corpus" / "xx", 0
+    (root / "clips").mkdir(parents=True)
+    header = "client_id\tpath\tsentence_id\tsentence\tup_votes\tdown_votes\tage\tgender\taccents\tlocale"
+    tables: dict[str, list[str]] = {}
+    for split, speakers in {"train": "ab", "dev": "cd", "test": "ef", "validated": "abcdefgh"}.items():
+        for speaker in speakers:
+            for text in SENTENCES:
+                name = f"common_voice_xx_{clip}.mp3"
+                times = np.arange(int(0.1 * RATE_HZ)) / RATE_HZ
+                tones = [0.3 * np.sin(2 * np.pi * (TONES[letter] + ord(speaker)) * times) for letter in text]
+                soundfile.write(root / "clips" / name, np.concatenate(tones), RATE_HZ, format="MP3")
+                sentence = f"{text.capitalize()}!"
+                tables.setdefault(split, []).append(f"{speaker * 8}\t{name}\t{clip}\t{sentence}\t2\t0\t\t\t\txx")
+                clip += 1
+    for split, lines in tables.items():
+        (root / f"{split}.tsv").write_text("\n".join([header, *lines]) + "\n")
+    (root / "clip_durations.tsv").write_text("clip\tduration[ms]\n")
+    return root
