@@ -115,3 +115,12 @@ def test_cepstra_are_an_orthonormal_transform_before_the_lifter() -> None:
     front = filterbank.KaldiMfcc(RATE_HZ, num_ceps=23, num_mels=23)
     plain = front.dct / (1 + 11 * torch.sin(math.pi * torch.arange(23) / 22))
     assert torch.allclose(plain.T @ plain, torch.eye(23), atol=1e-5)
+
+
+def test_the_spectrum_of_graphs_is_that_of_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a matrix product, for windows that are no power of two, down to bands of little power."""
+    wavs, lengths = pad([0.1 * torch.randn(n, generator=torch.Generator().manual_seed(n)) for n in (8000, 3001)])
+    front = filterbank.CentredLogMel(16000)
+    expected = front(wavs, lengths)
+    monkeypatch.setattr(torch.compiler, "is_exporting", lambda: True)
+    assert relative_distance(front(wavs, lengths), expected) < 1e-6
