@@ -12,6 +12,7 @@ FEW_CLUSTERS = 6  # below which an interval says next to nothing of others
 PERCENT = (
     *("accuracy", "ua", "wa", "uar", "f1", "map", "auroc", "eer"),
     *("overlap_f1", "onset_f1", "segment_f1", "overlap_f1_micro", "onset_f1_micro", "segment_f1_micro"),
+    *("slot_type_f1", "slot_value_cer", "slot_f1", "slot_edit_f1", "slot type errors", "intent errors"),
     *("wer", "cer", "per", "substitutions", "deletions", "insertions"),
     *("r_value", "precision", "recall", "over_segmentation"),
 )

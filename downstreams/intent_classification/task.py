@@ -24,7 +24,7 @@ from audiossl.metrics.clusters import clusters_of_rows
 from audiossl.metrics.ratios import score_mean
 from audiossl.training.task import Monitor, Prediction
 
-MEASURE = "intent error rate"  # what rows count as `num_errors`
+MEASURE = "intent errors"  # what rows count as `num_errors`
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from audiossl.metrics.error_rate import count_edits
 from audiossl.metrics.slots import Slot, slot_hits, slot_metrics, type_f1
 from audiossl.training.task import Monitor, Prediction
 
-MEASURE = "1 - slot type F1"  # what rows count as `num_errors`
+MEASURE = "slot type errors"  # what rows count as `num_errors`
 
 
 class SlotJudge(TranscriptJudge):

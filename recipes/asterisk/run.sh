@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Telephone prompts of one speaker: what is said, in letters.
+# Telephone prompts of one speaker: what is said, what it asks for (--task intents), and its slots (--task slot_filling).
 set -euo pipefail
 recipe=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 corpus=asterisk_en

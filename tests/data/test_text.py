@@ -129,3 +129,32 @@ def test_files_of_windows_have_a_mark_that_is_no_text(tmp_path: Path) -> None:
     symbols.write_text("\ufeffa\nb\u2028\n", encoding="utf-8")
     assert read_lexicon(lexicon, TextConfig(kind="phones")) == {"YES": ["J", "E", "S"]}
     assert fit_units(TextConfig(symbols_file=str(symbols)), []).symbols == ["a", "b"]
+
+
+SLOTTED = ["fly to B-city New York E-city please!", "B-day today E-day"]
+
+
+@pytest.mark.parametrize("kind", ["characters", "words", "bpe", "unigram"])
+def test_ends_of_slots_are_units_that_stay_as_they_are(kind: str) -> None:
+    units = units_of([*SLOTTED, *TEXTS], kind=kind, slots=True, size=24)
+    ends = {"B-city", "E-city", "B-day", "E-day"}
+    assert ends <= set(units.config.symbols)
+    assert sum("-" in symbol for symbol in units.config.symbols) == 4
+    for text, written in zip(SLOTTED, ["fly to B-city new york E-city please", "B-day today E-day"], strict=True):
+        assert " ".join(units.tokens(text)) == written
+        assert units.decode(units.encode(text)) == written
+    words = [word for word, _, _ in units.words(units.encode(SLOTTED[0]))]
+    assert words == ["fly", "to", "B-city", "new", "york", "E-city", "please"]
+    with pytest.raises(TextError, match="has 'B-name' in its transcript, which is outside"):
+        units.encode("B-name ann E-name")
+
+
+def test_ends_of_slots_have_no_phones(tmp_path: Path) -> None:
+    lexicon = tmp_path / "lexicon.txt"
+    lexicon.write_text("to T UW\nrome R OW M\n")
+    units = units_of(["to B-city rome E-city"], kind="phones", lexicon=str(lexicon), slots=True)
+    assert units.tokens("to B-city rome E-city") == ["T", "UW", "B-city", "R", "OW", "M", "E-city"]
+
+
+def test_without_slots_they_are_text_like_any_other() -> None:
+    assert normalize("B-city x", TextConfig(case="lower", punctuation="strip")) == "b city x"

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from toys.asr import cut_of
 
+from audiossl.data.folds import draw_folds
 from audiossl.data.manifests import read_manifest, write_manifests
 from audiossl.experiments.config import read_experiment
 from audiossl.experiments.loading import load_run
@@ -43,6 +45,40 @@ def test_a_text_is_in_one_split(script: dict[str, Any]) -> None:
     rows = [("a", "test"), ("b", "dev"), ("a", "train"), ("b", "test"), ("c", "test")]
     made = script["one_split_a_text"]([{"transcript": text, "split": split} for text, split in rows])
     assert [row["split"] for row in made] == ["train", "dev", "train", "dev", "test"]
+
+
+@pytest.mark.parametrize(
+    ("text", "action", "topic", "slots"),
+    [
+        (
+            "press one to delete this message",
+            "press",
+            "message",
+            "press B-key one E-key to delete this B-message message E-message",
+        ),
+        (
+            "that pin is invalid for this conference",
+            "refuse",
+            "conference",
+            "that pin is invalid for this B-conference conference E-conference",
+        ),
+        ("please enter the phone number", "enter", "call", "please enter the B-call phone number E-call"),
+        ("thank you", "tell", "other", "thank you"),
+    ],
+)
+def test_what_a_prompt_asks_for_follows_from_its_words(
+    script: dict[str, Any], text: str, action: str, topic: str, slots: str
+) -> None:
+    assert script["asked"](text.split()) == {"action": action, "topic": topic, "slots": slots}
+
+
+def test_prompts_with_the_same_words_are_in_one_fold() -> None:
+    config = read_experiment(RECIPE / "intents.yaml")
+    assert (config.folds.group, config.data.all) == ("text", "requests.jsonl.gz")
+    cuts = [cut_of(str(number), f"text {number // 2}", 1.0) for number in range(40)]
+    for fold in draw_folds(cuts, config.folds, 0, "all"):
+        texts = [{cut.supervisions[0].text for cut in rows} for _, rows in fold.parts()]
+        assert not (texts[0] & texts[1] or texts[0] & texts[2] or texts[1] & texts[2])
 
 
 @pytest.mark.long

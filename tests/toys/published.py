@@ -264,4 +264,42 @@ def write_common_voice(folder: Path) -> Path:
     for split, lines in tables.items():
         (root / f"{split}.tsv").write_text("\n".join([header, *lines]) + "\n")
     (root / "clip_durations.tsv").write_text("clip\tduration[ms]\n")
+
+
+INTENTS = (("activate", "lights", "kitchen"), ("activate", "music", "none"), ("increase", "heat", "kitchen"))
+VALUES = {"GO": "artist", "ON": "album"}
+
+
+def write_fluent_speech_commands(folder: Path) -> Path:
+    """Three intents by six speakers, twice each: four train, one is dev, one is test."""
+    root = folder / "fluent_speech_commands_dataset"
+    (root / "data").mkdir(parents=True)
+    header = ",path,speakerId,transcription,action,object,location"
+    for name, speakers in (("train", SPEAKERS[:4]), ("valid", SPEAKERS[4:5]), ("test", SPEAKERS[5:])):
+        lines = [header]
+        for speaker in speakers:
+            for number, intent in enumerate(INTENTS):
+                for take in range(2):
+                    path = f"wavs/speakers/{speaker}/{number}{take}.wav"
+                    tone(root / path, 400 * 2.2**number, 50 * number + take + SPEAKERS.index(speaker))
+                    lines.append(f"{len(lines) - 1},{path},{speaker},Do it now,{','.join(intent)}")
+        (root / "data" / f"{name}_data.csv").write_text("\n".join(lines) + "\n")
+    return root
+
+
+def write_snips(folder: Path) -> Path:
+    """Two voices a part and one that belongs to another part. GO is an artist and ON an album."""
+    root, lines = folder / "SNIPS", []
+    for part, voices in (("train", "Ivy Joey Amy"), ("valid", "Amy Nicole"), ("test", "Brian Emma")):
+        for voice in voices.split():
+            for number, text in enumerate(SENTENCES):
+                name = f"{voice}-snips-{part}-{number}"
+                times = np.arange(int(0.1 * RATE_HZ)) / RATE_HZ
+                tones = [0.3 * np.sin(2 * np.pi * (TONES[letter] + len(voice)) * times) for letter in text]
+                (root / part).mkdir(parents=True, exist_ok=True)
+                soundfile.write(root / part / f"{name}.wav", np.concatenate(tones), RATE_HZ, subtype="PCM_16")
+                tags = " ".join(VALUES.get(word, "O") for word in text.split())
+                lines.append(f"{name} BOS {text} . EOS\tO {tags} O PlayMusic")
+    (root / "all.iob.snips.txt").write_text("\n".join(lines) + "\n")
+    (root / "slots.txt").write_text("O\nalbum\nartist\n")
     return root

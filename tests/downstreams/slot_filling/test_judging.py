@@ -18,7 +18,7 @@ def row(target: str | None, predicted: str, name: str = "1") -> Prediction:
 
 def test_an_utterance_counts_by_its_types() -> None:
     made = counted(row("B-x a E-x B-y b E-y", "B-x b E-x"))
-    assert (made["num_errors"], made["num_units"], made["measure"]) == (0.333333, 1, "1 - slot type F1")
+    assert (made["num_errors"], made["num_units"], made["measure"]) == (0.333333, 1, "slot type errors")
     assert counted(row(None, "a")) == row(None, "a")
 
 
