@@ -239,7 +239,7 @@ class Asr(Downstream):
         }
         clock = Clock.of(self.upstream, self.head.joined, float(cut.duration))
         emits = self._emits or self.keeps_emissions
-        row = (self._best_path if emits or self._trains else self.decoder)(log_probs, clock, facts)
+        row = self.judge.counted((self._best_path if emits or self._trains else self.decoder)(log_probs, clock, facts))
         return {**row, "log_probs": log_probs.float().cpu().numpy(), "clock": list(clock)} if emits else row
 
     def prepare(self, rows_of: RowsOf) -> None:
@@ -258,11 +258,16 @@ class Asr(Downstream):
 
     def assemble(self, predictions: Sequence[Prediction], split: str) -> Sequence[Prediction]:
         """The predictions without the emissions that an evaluation keeps, decoded as the configuration says."""
+<<<<<<< HEAD
         return self.revise([self.decoder.of_emissions(row) if "log_probs" in row else row for row in predictions])
 
     def revise(self, predictions: Sequence[Prediction]) -> Sequence[Prediction]:
         """Texts as `normalizer` has them, which may be another one than before."""
         return [compared(row, self.config.normalizer) for row in predictions]
+=======
+        made = (self.decoder.of_emissions(row) if "log_probs" in row else row for row in predictions)
+        return [self.judge.counted(row) for row in made]
+>>>>>>> 2bae232 (Decoding again and language models for any kind of recogniser; figures of intents and slots of the asterisk prompts)
 
     def score(self, predictions: Sequence[Prediction]) -> dict[str, Metric]:
         """wer (or per), its parts as shares of the reference units, and cer, over the items that have a target."""

@@ -61,6 +61,10 @@ class TranscriptJudge:
     def monitor(self) -> Monitor:
         return Monitor("per" if self.units.are_phones else "wer", "min")
 
+    def counted(self, row: Prediction) -> Prediction:
+        """A prediction with what it counts for where runs are compared: the errors of its words, which it has."""
+        return row
+
     def score(self, predictions: Sequence[Prediction]) -> dict[str, Metric]:
         """wer (or per), its parts as shares of the reference units, and cer, over the items that have a target."""
         known = [row for row in predictions if row["target"] is not None]

@@ -24,6 +24,13 @@ class SlotJudge(TranscriptJudge):
     def monitor(self) -> Monitor:
         return Monitor("slot_type_f1", "max")
 
+    def counted(self, row: Prediction) -> Prediction:
+        """A prediction counts by 1 - slot type F1."""
+        if row["target"] is None:
+            return row
+        target, found = (slots_in(row[name].split()) for name in ("target", "predicted"))
+        return {**row, "num_errors": round(1 - type_f1(target, found), 6), "num_units": 1, "measure": MEASURE}
+
     def score(self, predictions: Sequence[Prediction]) -> dict[str, Metric]:
         """slot_type_f1, slot_value_cer, slot_f1 and slot_edit_f1, and wer and cer of the words beside."""
         known = [row for row in predictions if row["target"] is not None]
@@ -39,14 +46,6 @@ class SlotJudge(TranscriptJudge):
     def tables(self, predictions: Sequence[Prediction]) -> list[Table]:
         """Each type of slot, and the utterances whose words are the worst."""
         return [types_table(predictions), *super().tables([_edited(row) for row in predictions])]
-
-
-def counted(row: Prediction) -> Prediction:
-    """A prediction that says how far it is off, 1 - slot type F1, where runs are compared."""
-    if row["target"] is None:
-        return row
-    target, found = (slots_in(row[name].split()) for name in ("target", "predicted"))
-    return {**row, "num_errors": round(1 - type_f1(target, found), 6), "num_units": 1, "measure": MEASURE}
 
 
 def types_table(predictions: Sequence[Prediction]) -> Table:

@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from lhotse.cut import Cut
-from torch import Tensor
 
 from audiossl.core.errors import ConfigError, LabelError
 from audiossl.data.fields import read_field
 from audiossl.data.text import TextConfig, TextError, is_slot_end
 from audiossl.downstreams.asr.task import Asr, AsrConfig
-from audiossl.downstreams.slot_filling.judging import SlotJudge, counted
+from audiossl.downstreams.slot_filling.judging import SlotJudge
 from audiossl.downstreams.slot_filling.marks import check_marks, slots_in
 from audiossl.encoders.upstream import Upstream
 from audiossl.training.interface import Interface
@@ -71,13 +70,6 @@ class SlotFilling(Asr):
         for cut in rows:
             _checked(cut, self.config.text_field, where)
         super().check_cuts(rows, where)
-
-    def prediction(self, cut: Cut, log_probs: Tensor) -> Prediction:
-        """As recognition, with the ends of slots in `predicted` and among the `words`."""
-        return counted(super().prediction(cut, log_probs))
-
-    def assemble(self, predictions: Sequence[Prediction], split: str) -> Sequence[Prediction]:
-        return [counted(row) for row in super().assemble(predictions, split)]
 
     def columns(self, prediction: Prediction) -> dict[str, str]:
         slots = slots_in(prediction["predicted"].split())

@@ -42,8 +42,9 @@ def decode(
     for name, metric in made.metrics.items():
         shown, value, interval = cells_written(name, metric)
         print(f"{shown:<18} {value:>6}  {interval}".rstrip())
-    _, value, interval = cells_written(next(iter(made.metrics)), Metric(*made.gain[:3]))
-    print(f"{'minus best path':<18} {value:>6}  {interval}".rstrip())
+    _, value, interval = cells_written(made.measure or next(iter(made.metrics)), Metric(*made.gain[:3]))
+    of = f"{made.measure}, " if made.measure else ""
+    print(f"{of + 'minus best path':<18} {value:>6}  {interval}".rstrip())
     if "lm_weight" in made.facts:
         chosen = " (chosen on dev)" if "chosen_on_dev" in made.facts else ""
         print(

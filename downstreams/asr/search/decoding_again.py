@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from audiossl.core.config import structured
 from audiossl.core.errors import AudiosslError
 from audiossl.core.files import write_jsonl
 from audiossl.core.types import Metric
@@ -14,7 +13,7 @@ from audiossl.data.text import TextUnits
 from audiossl.downstreams.asr.normalizers import compared
 from audiossl.downstreams.asr.search.config import DecodingConfig
 from audiossl.downstreams.asr.search.decoder import Decoder
-from audiossl.downstreams.asr.task import AsrConfig
+from audiossl.downstreams.asr.search.runs import recogniser_of
 from audiossl.downstreams.asr.transcripts import TranscriptJudge
 from audiossl.experiments.config import Experiment
 from audiossl.experiments.embedding_store import EmissionStore
@@ -26,13 +25,12 @@ from audiossl.metrics.jackknife import Difference
 from audiossl.metrics.ratios import paired_difference
 from audiossl.training.task import Prediction
 
-TASK = "asr"
-
 
 class Emissions(NamedTuple):
     """What is kept of a split.
 
     config: of the run.
+    judge: what scores its predictions.
     units: of the recogniser.
     decoding: how the configuration says that it is decoded.
     normalizer: what texts go through before they are compared.
@@ -40,6 +38,7 @@ class Emissions(NamedTuple):
     """
 
     config: Experiment
+    judge: type[TranscriptJudge]
     units: TextUnits
     decoding: DecodingConfig
     normalizer: str
@@ -52,11 +51,13 @@ class DecodedAgain(NamedTuple):
     metrics: of the split.
     facts: how it was decoded, as metrics.json says it.
     gain: its error rate minus that of the best path, paired over the same speakers.
+    measure: which errors that counts, where it is not the first metric.
     """
 
     metrics: dict[str, Metric]
     facts: Mapping[str, Any]
     gain: Difference
+    measure: str = ""
 
 
 def decode_again(
@@ -78,6 +79,7 @@ def decode_again(
     decoder, plain = Decoder(units, kept.decoding), Decoder(units, DecodingConfig())
     if decoder.weights is None:
         decoder.tune(emissions_of(folder, "dev", checkpoint, overrides).rows)
+<<<<<<< HEAD
     predictions, before = (
         [compared(each.of_emissions(row), kept.normalizer) for row in kept.rows] for each in (decoder, plain)
     )
@@ -85,6 +87,15 @@ def decode_again(
     judge = TranscriptJudge(units, decoder.facts(), kept.normalizer)
     metrics = write_scored(folder, kept.config, judge, split, predictions)
     return DecodedAgain(metrics, decoder.facts(), _gain(predictions, before))
+=======
+    judge = kept.judge(units, decoder.facts())
+    predictions = [judge.counted(decoder.of_emissions(row)) for row in kept.rows]
+    write_jsonl(run.split(split).predictions, predictions)
+    metrics = write_scored(folder, kept.config, judge, split, predictions)
+    gain = _gain(predictions, [judge.counted(plain.of_emissions(row)) for row in kept.rows])
+    measure = next((str(row["measure"]) for row in predictions if "measure" in row), "")
+    return DecodedAgain(metrics, decoder.facts(), gain, measure)
+>>>>>>> 2bae232 (Decoding again and language models for any kind of recogniser; figures of intents and slots of the asterisk prompts)
 
 
 def emissions_of(folder: Path, split: str, checkpoint: str = "", overrides: Sequence[str] = ()) -> Emissions:
@@ -98,8 +109,9 @@ def emissions_of(folder: Path, split: str, checkpoint: str = "", overrides: Sequ
     """
     run = RunFolder(folder)
     config = run.config(overrides)
-    if run.kind != "single" or config.downstream != TASK:
-        raise AudiosslError(f"{folder} is no single run of {TASK}; give one, or a member of a sweep.")
+    if run.kind != "single":
+        raise AudiosslError(f"{folder} is no single run of asr; give one, or a member of a sweep.")
+    kind, task = recogniser_of(config, folder)
     weights = checkpoint or config.checkpoint
     rows = EmissionStore(run.path, run.checkpoint(weights), split, config.data.rows(split)).read()
     if rows is None:
@@ -107,8 +119,12 @@ def emissions_of(folder: Path, split: str, checkpoint: str = "", overrides: Sequ
             f"{run} has no emissions of {split} by its {weights} weights; make them: `audiossl evaluate {run} "
             f"--split {split} --keep-emissions`."
         )
+<<<<<<< HEAD
     task: AsrConfig = structured(AsrConfig, config.task, where=f"task options of {TASK}")
     return Emissions(config, TextUnits(task.text), task.decoding, task.normalizer, rows)
+=======
+    return Emissions(config, kind.Judge, TextUnits(task.text), task.decoding, rows)
+>>>>>>> 2bae232 (Decoding again and language models for any kind of recogniser; figures of intents and slots of the asterisk prompts)
 
 
 def _gain(found: Sequence[Prediction], plain: Sequence[Prediction]) -> Difference:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from audiossl.core.config import structured
 from audiossl.core.errors import ConfigError
 from audiossl.data.fields import read_field
 from audiossl.data.manifests import read_manifest
 from audiossl.data.text import TextError, TextUnits
 from audiossl.downstreams.asr.search.beam import SPACE
+from audiossl.downstreams.asr.search.runs import recogniser_of
 from audiossl.downstreams.asr.task import AsrConfig
 from audiossl.experiments.folder import RunFolder
 from audiossl.experiments.loading import run_folder
@@ -24,7 +24,7 @@ def sentences_of(sources: Sequence[Path], run: Path | None, *, as_units: bool) -
     as_units: whether units are asked for, which needs a run.
     Raises ConfigError for units without a run, and for a sentence that its units do not spell.
     """
-    config = AsrConfig() if run is None else _asr_config(run)
+    config = AsrConfig() if run is None else recogniser_of(RunFolder(run_folder(run)).config(), run)[1]
     if as_units and run is None:
         raise ConfigError("--units are those of a recogniser; name it by --run.")
     units = TextUnits(config.text)
@@ -51,11 +51,3 @@ def _lines(source: Path, field: str) -> Iterable[tuple[str, str]]:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{source} cannot be read as UTF-8 text; give a manifest or a text file.") from error
     return ((f"{source} line {number}", line) for number, line in enumerate(lines, start=1) if line.strip())
-
-
-def _asr_config(run: Path) -> AsrConfig:
-    config = RunFolder(run_folder(run)).config()
-    if config.downstream != "asr":
-        raise ConfigError(f"{run} is a run of {config.downstream}; give one of asr.")
-    made: AsrConfig = structured(AsrConfig, config.task, where="task options of asr")
-    return made

@@ -6,7 +6,7 @@ import pytest
 
 from audiossl.core.errors import LabelError
 from audiossl.data.text import TextConfig, TextUnits
-from audiossl.downstreams.slot_filling.judging import SlotJudge, counted, types_table
+from audiossl.downstreams.slot_filling.judging import SlotJudge, types_table
 from audiossl.training.task import Prediction
 
 JUDGE = SlotJudge(TextUnits(TextConfig(symbols=["a", "b"], slots=True)))
@@ -17,9 +17,9 @@ def row(target: str | None, predicted: str, name: str = "1") -> Prediction:
 
 
 def test_an_utterance_counts_by_its_types() -> None:
-    made = counted(row("B-x a E-x B-y b E-y", "B-x b E-x"))
+    made = JUDGE.counted(row("B-x a E-x B-y b E-y", "B-x b E-x"))
     assert (made["num_errors"], made["num_units"], made["measure"]) == (0.333333, 1, "slot type errors")
-    assert counted(row(None, "a")) == row(None, "a")
+    assert JUDGE.counted(row(None, "a")) == row(None, "a")
 
 
 def test_types_are_listed_with_what_became_of_them() -> None:
