@@ -258,16 +258,11 @@ class Asr(Downstream):
 
     def assemble(self, predictions: Sequence[Prediction], split: str) -> Sequence[Prediction]:
         """The predictions without the emissions that an evaluation keeps, decoded as the configuration says."""
-<<<<<<< HEAD
         return self.revise([self.decoder.of_emissions(row) if "log_probs" in row else row for row in predictions])
 
     def revise(self, predictions: Sequence[Prediction]) -> Sequence[Prediction]:
         """Texts as `normalizer` has them, which may be another one than before."""
-        return [compared(row, self.config.normalizer) for row in predictions]
-=======
-        made = (self.decoder.of_emissions(row) if "log_probs" in row else row for row in predictions)
-        return [self.judge.counted(row) for row in made]
->>>>>>> 2bae232 (Decoding again and language models for any kind of recogniser; figures of intents and slots of the asterisk prompts)
+        return [self.judge.counted(compared(row, self.config.normalizer)) for row in predictions]
 
     def score(self, predictions: Sequence[Prediction]) -> dict[str, Metric]:
         """wer (or per), its parts as shares of the reference units, and cer, over the items that have a target."""

@@ -79,23 +79,15 @@ def decode_again(
     decoder, plain = Decoder(units, kept.decoding), Decoder(units, DecodingConfig())
     if decoder.weights is None:
         decoder.tune(emissions_of(folder, "dev", checkpoint, overrides).rows)
-<<<<<<< HEAD
+    judge = kept.judge(units, decoder.facts(), kept.normalizer)
     predictions, before = (
-        [compared(each.of_emissions(row), kept.normalizer) for row in kept.rows] for each in (decoder, plain)
+        [judge.counted(compared(each.of_emissions(row), kept.normalizer)) for row in kept.rows]
+        for each in (decoder, plain)
     )
     write_jsonl(run.split(split).predictions, predictions)
-    judge = TranscriptJudge(units, decoder.facts(), kept.normalizer)
     metrics = write_scored(folder, kept.config, judge, split, predictions)
-    return DecodedAgain(metrics, decoder.facts(), _gain(predictions, before))
-=======
-    judge = kept.judge(units, decoder.facts())
-    predictions = [judge.counted(decoder.of_emissions(row)) for row in kept.rows]
-    write_jsonl(run.split(split).predictions, predictions)
-    metrics = write_scored(folder, kept.config, judge, split, predictions)
-    gain = _gain(predictions, [judge.counted(plain.of_emissions(row)) for row in kept.rows])
     measure = next((str(row["measure"]) for row in predictions if "measure" in row), "")
-    return DecodedAgain(metrics, decoder.facts(), gain, measure)
->>>>>>> 2bae232 (Decoding again and language models for any kind of recogniser; figures of intents and slots of the asterisk prompts)
+    return DecodedAgain(metrics, decoder.facts(), _gain(predictions, before), measure)
 
 
 def emissions_of(folder: Path, split: str, checkpoint: str = "", overrides: Sequence[str] = ()) -> Emissions:
@@ -119,12 +111,7 @@ def emissions_of(folder: Path, split: str, checkpoint: str = "", overrides: Sequ
             f"{run} has no emissions of {split} by its {weights} weights; make them: `audiossl evaluate {run} "
             f"--split {split} --keep-emissions`."
         )
-<<<<<<< HEAD
-    task: AsrConfig = structured(AsrConfig, config.task, where=f"task options of {TASK}")
-    return Emissions(config, TextUnits(task.text), task.decoding, task.normalizer, rows)
-=======
-    return Emissions(config, kind.Judge, TextUnits(task.text), task.decoding, rows)
->>>>>>> 2bae232 (Decoding again and language models for any kind of recogniser; figures of intents and slots of the asterisk prompts)
+    return Emissions(config, kind.Judge, TextUnits(task.text), task.decoding, task.normalizer, rows)
 
 
 def _gain(found: Sequence[Prediction], plain: Sequence[Prediction]) -> Difference:
