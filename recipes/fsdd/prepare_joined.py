@@ -4,8 +4,8 @@
     python recipes/fsdd/prepare_joined.py data/fsdd data/fsdd/joined
 
 FOLDER has the manifests of the published split. Each recording is six digits of one speaker without a pause between
-them, of test takes and of takes that no other recording has. Their supervisions are the digits. Dev has three of the
-six speakers, test the others.
+them, drawn from takes 0 to 9, each of which is said once. Its supervisions are the digits. Dev has three of the six
+speakers, test the others.
 """
 
 from __future__ import annotations
@@ -54,7 +54,6 @@ def main() -> None:
     rows = chain.from_iterable(
         read_manifest(arguments.folder / f"{name}.jsonl.gz") for name in ("train", "dev", "test")
     )
-    # Takes 0 to 9 of each digit, so that ten recordings of a speaker are as many as there are for it.
     speakers: dict[str, list[Cut]] = defaultdict(list)
     for cut in sorted(rows, key=lambda cut: str(cut.id)):
         if int(str(cut.id).rpartition("_")[2]) < 10:

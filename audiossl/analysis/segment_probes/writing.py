@@ -10,13 +10,14 @@ from typing import Any
 
 from audiossl.analysis.segment_probes.config import SegmentProbeOptions, split_names
 from audiossl.analysis.segment_probes.scoring import JudgedCurve
-from audiossl.analysis.segment_probes.study import SegmentStudy
+from audiossl.analysis.segment_probes.study import FLAT, RANDOM_LABELS, RANDOM_WEIGHTS, VOCODED, SegmentStudy
 from audiossl.core.files import atomic_write, write_json
 from audiossl.core.pictures import save_figure
 from audiossl.core.types import Metric, metrics_as_json
 from audiossl.metrics.formatting import interval_written, intervals_note, with_unit, written
 
 STEM = "segment_probes"
+_STYLES = {"": "-", RANDOM_WEIGHTS: "--", VOCODED: "-.", FLAT: ":", RANDOM_LABELS: (0, (1, 4))}
 
 
 def write_study(study: SegmentStudy, out: Path, options: SegmentProbeOptions) -> str:
@@ -114,15 +115,17 @@ def draw_study(study: SegmentStudy, options: SegmentProbeOptions, path: Path) ->
     encoders = list(dict.fromkeys(each.curve.encoder for each in study.curves))
     deepest = {name: max(max(each.layers) for each in study.curves if each.curve.encoder == name) for name in encoders}
     shared = len(set(deepest.values())) == 1
-    styles = ("-", "--", ":", "-.", (0, (1, 3)))
+    beside = 0.0
     for number, name in enumerate(encoders):
         own = [each for each in study.curves if each.curve.encoder == name]
-        for style, each in zip(styles, own, strict=False):
+        for each in own:
             layers = sorted(each.layers)
-            x = [layer + 0.03 * number if shared else layer / max(deepest[name], 1) for layer in layers]
+            x = [beside + (layer if shared else layer / max(deepest[name], 1)) for layer in layers]
+            beside += 0.012 * (max(deepest.values()) if shared else 1)  # so that intervals do not hide each other
             y, errors = _with_errors([each.layers[layer].get(metric) for layer in layers])
             how: dict[str, Any] = {"color": f"C{number % 10}", "marker": "o", "markersize": 3.5, "elinewidth": 0.8}
-            axes.errorbar(x, y, yerr=errors, linestyle=style, linewidth=1.3, label=each.curve.title, **how)
+            how |= {"linestyle": _STYLES[each.curve.what], "linewidth": 1.3, "label": each.curve.title}
+            axes.errorbar(x, y, yerr=errors, **how)
     if options.kind == "classes":
         axes.axhline(1 / len(set(study.asked.targets.tolist())), color="grey", linestyle=":", linewidth=1)
     axes.set_xlabel("layer" if shared else "layer, as a share of the encoder's depth")
