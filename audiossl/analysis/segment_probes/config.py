@@ -48,7 +48,7 @@ class SegmentProbeOptions:
     """Also the same encoder with random weights."""
     metric: Literal["uar", "accuracy", "f1", "pearson", "ccc", "spearman"] | None = None
     """What chooses and is drawn. Left out, uar for classes and pearson for numbers."""
-    ignore: str = "sil,sp,spn"
+    ignore: str = "sil,sp,spn,SIL"
     """Labels of segments that do not count, with commas."""
     least_items: Count = 10
     """Classes with fewer segments are left out."""
