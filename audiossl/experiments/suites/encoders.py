@@ -1,7 +1,7 @@
 """The encoders of a suite: what a user types for one, and what is known of it without loading it again.
 
 `NAME`, a path or a reference as everywhere, `:random` behind it for random weights, and options after commas:
-`wav2vec2:random,width=256,num_layers=4`.
+`wav2vec2:random,width=256,num_layers=4`. Several in brackets are joined: `[hubert_base,log_mel],join=pooled`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from audiossl.core.cards import UpstreamCard
 from audiossl.core.config import parse_overrides
 from audiossl.core.errors import AudiosslError, ConfigError
 from audiossl.core.files import cache_folder, read_json, write_json
+from audiossl.core.joined_names import joined_name, names_in, options_of_parts
 from audiossl.core.registry import UPSTREAMS
 from audiossl.core.tensors import fingerprint
 from audiossl.encoders.kept import Identified, forget_encoder, keep_encoder
@@ -49,6 +50,8 @@ def parse_encoder(text: str) -> EncoderChoice:
 
     >>> parse_encoder("wav2vec2:random,width=256").options
     {'weights': 'random', 'width': 256}
+    >>> parse_encoder("[tera_mini,log_mel],join=pooled").name
+    'tera_mini + log_mel'
     """
     first, *pairs = _parts(text)
     if not first:
@@ -57,6 +60,8 @@ def parse_encoder(text: str) -> EncoderChoice:
     name = first.removesuffix(":random")
     if name != first:
         options = {"weights": "random", **options}
+    if name.startswith("[") and name.endswith("]"):
+        name = joined_name([each.strip() for each in name[1:-1].split(",")], "--upstream")
     return EncoderChoice(text, name, options)
 
 
@@ -123,9 +128,14 @@ def _loaded(choice: EncoderChoice) -> KnownEncoder:
 
 def _trained_on(choice: EncoderChoice) -> list[str]:
     """What the card of a pre-trained encoder says of its training, as sentences."""
-    if choice.name not in UPSTREAMS or choice.options.get("weights") == "random":
+    if choice.options.get("weights") == "random":
         return []
-    card = UPSTREAMS.card(choice.name)
+    return [text for name in names_in(choice.name) for text in _training_of(name)]
+
+
+def _training_of(name: str) -> list[str]:
+    """What the card of one says, where it has one and weights."""
+    card = UPSTREAMS.card(name) if name in UPSTREAMS else None
     if not isinstance(card, UpstreamCard) or not card.weights:
         return []
     said = [str(value) for key, value in card.training.items() if key in ("data", "corpora")]
@@ -135,14 +145,23 @@ def _trained_on(choice: EncoderChoice) -> list[str]:
 def _state_of(choice: EncoderChoice) -> str:
     """A hash of all that could change what the name stands for, without loading it."""
     facts: list[Any] = [choice.name, choice.options, state_of_package("audiossl")]
-    if choice.name in UPSTREAMS:
-        card = UPSTREAMS.card(choice.name)
-        facts += [card.as_json(), state_of_package(card.target.split(".")[0])]
-    path = Path(choice.name.partition(":")[2] or choice.name)
-    beside = path.parent.glob(f"{path.name}?*") if path.suffix == ".onnx" else ()  # weights outside of the graph
-    facts += [list(_files(path)), [list(_files(file)) for file in sorted(beside)]]
-    facts += [list(_files(Path(str(choice.options.get("encoder", "")))))]
+    names = names_in(choice.name)
+    for name in names:
+        facts += _facts_of(name)
+    own = options_of_parts(names, choice.options, key="upstream_options") if len(names) > 1 else [choice.options]
+    facts += [list(_files(Path(str(each.get(key, ""))))) for each in own for key in ("encoder", "model")]
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:32]
+
+
+def _facts_of(name: str) -> list[Any]:
+    """The card of a name, the package behind it, and the files of a path or a reference."""
+    facts: list[Any] = []
+    if name in UPSTREAMS:
+        card = UPSTREAMS.card(name)
+        facts += [card.as_json(), state_of_package(card.target.split(".")[0])]
+    path = Path(name.partition(":")[2] or name)
+    beside = path.parent.glob(f"{path.name}?*") if path.suffix == ".onnx" else ()  # weights outside of the graph
+    return [*facts, list(_files(path)), [list(_files(file)) for file in sorted(beside)]]
 
 
 def _files(path: Path) -> Iterator[list[Any]]:

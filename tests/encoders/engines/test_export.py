@@ -71,7 +71,7 @@ def test_every_kind(kind: str, form: str, tmp_path: Path) -> None:
 
 
 def test_log_mel_frames_are_as_exact_as_others(tmp_path: Path) -> None:
-    """Bands of little power among loud ones, in a window of 400 samples, which the runtime's own transform is bad at."""
+    """Bands of little power among loud ones, in a window of 400 samples, at which the runtime errs."""
     pytest.importorskip("onnxscript")
     assert export(load_upstream("log_mel"), tmp_path / "graph", "onnx")["largest_difference"] < 5e-6
 

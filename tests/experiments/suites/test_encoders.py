@@ -29,6 +29,12 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             {"weights": "random", "width": 256, "conv_widths": [8, 8]},
         ),
         ("hf:microsoft/wavlm-base-plus", "hf:microsoft/wavlm-base-plus", {}),
+        ("[tera_mini,log_mel]", "tera_mini + log_mel", {}),
+        (
+            "[tera_mini, fbank],join=pooled,2={cmvn: false}",
+            "tera_mini + fbank",
+            {"join": "pooled", "2": {"cmvn": False}},
+        ),
         ("bandwidth,encoder=log_mel,mode=time_expand", "bandwidth", {"encoder": "log_mel", "mode": "time_expand"}),
     ],
 )
@@ -36,7 +42,7 @@ def test_what_is_typed(text: str, name: str, options: dict[str, object]) -> None
     assert parse_encoder(text) == EncoderChoice(text, name, options)
 
 
-@pytest.mark.parametrize("text", ["", ",width=3", "log_mel,width"])
+@pytest.mark.parametrize("text", ["", ",width=3", "log_mel,width", "[]", "[log_mel,]"])
 def test_what_names_no_encoder_is_one_sentence(text: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse_encoder(text)
@@ -73,3 +79,10 @@ def test_the_identity_is_that_of_weights_and_options() -> None:
 def test_a_pre_trained_encoder_says_what_it_was_trained_on() -> None:
     assert known_encoder(parse_encoder("tera_mini")).facts.trained_on
     assert known_encoder(parse_encoder("tera_mini:random")).facts.trained_on == []
+
+
+def test_joined_encoders_are_known_by_all_their_members() -> None:
+    joined = known_encoder(parse_encoder("[tera_mini,log_mel]"))
+    assert joined.facts.trained_on == known_encoder(parse_encoder("tera_mini")).facts.trained_on != []
+    assert joined.facts.num_layers == known_encoder(parse_encoder("tera_mini")).facts.num_layers + 1
+    assert joined.identity != known_encoder(parse_encoder("[tera_mini,log_mel],join=pooled")).identity
