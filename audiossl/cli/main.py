@@ -20,6 +20,7 @@ from audiossl.cli import (
     config,
     data,
     demo,
+    discriminate,
     encoders,
     evaluating,
     factors,
@@ -218,7 +219,14 @@ def report(
 
 for _command in (demo.demo, probing.probe, callers.callers, segment_probes.probe_segments, suggest.suggest, fuse.fuse):
     app.command()(_command)
-for _command in (analyse.analyse, archive.index, archive.search, archive.cluster, archive.novelty):
+for _command in (
+    analyse.analyse,
+    discriminate.discriminate,
+    archive.index,
+    archive.search,
+    archive.cluster,
+    archive.novelty,
+):
     app.command()(_command)
 
 
