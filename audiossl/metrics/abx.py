@@ -20,7 +20,7 @@ from audiossl.metrics.jackknife import Estimate
 Speakers = Literal["within", "across"]
 
 
-class Cell(NamedTuple):
+class AbxCell(NamedTuple):
     """Triples of two categories in one context.
 
     pair: the categories of A and X, and of B.
@@ -45,7 +45,7 @@ def cells_of(
     kind: Speakers,
     most: int = 10,
     seed: int = 0,
-) -> list[Cell]:
+) -> list[AbxCell]:
     """All cells of N segments.
 
     labels: (N,) their categories.
@@ -69,7 +69,7 @@ def cells_of(
     return cells
 
 
-def _cells(places: dict[tuple[str, str, str], Ints], kind: Speakers) -> Iterator[Cell]:
+def _cells(places: dict[tuple[str, str, str], Ints], kind: Speakers) -> Iterator[AbxCell]:
     by_context: dict[str, dict[str, dict[str, Ints]]] = defaultdict(lambda: defaultdict(dict))
     for (context, label, speaker), mine in places.items():
         by_context[context][label][speaker] = mine
@@ -84,10 +84,10 @@ def _cells(places: dict[tuple[str, str, str], Ints], kind: Speakers) -> Iterator
                         if kind == "within" and len(own[speaker]) < 2:
                             continue
                         pair, both = (first, second), (speaker, teller)
-                        yield Cell(pair, context, both, own[speaker], other[speaker], own[teller])
+                        yield AbxCell(pair, context, both, own[speaker], other[speaker], own[teller])
 
 
-def cell_error(cell: Cell, distances: Floats) -> float:
+def cell_error(cell: AbxCell, distances: Floats) -> float:
     """The share of triples in which X is nearer to B.
 
     distances: (N, N) of all segments.
@@ -101,7 +101,7 @@ def cell_error(cell: Cell, distances: Floats) -> float:
     return float(wrong[others].mean())
 
 
-def abx_estimate(cells: Sequence[Cell], distances: Floats, segments: Clusters, speakers: Sequence[str]) -> Estimate:
+def abx_estimate(cells: Sequence[AbxCell], distances: Floats, segments: Clusters, speakers: Sequence[str]) -> Estimate:
     """The error over all cells, and what it is without the cells of each cluster of speakers.
 
     cells: as `cells_of` gives them.
@@ -125,7 +125,7 @@ class _Keys(NamedTuple):
     pair: Ints
 
     @classmethod
-    def of(cls, cells: Sequence[Cell]) -> _Keys:
+    def of(cls, cells: Sequence[AbxCell]) -> _Keys:
         contexts = {key: n for n, key in enumerate(dict.fromkeys((cell.pair, cell.context) for cell in cells))}
         pairs = {key: n for n, key in enumerate(dict.fromkeys(pair for pair, _ in contexts))}
         return cls(

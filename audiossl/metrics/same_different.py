@@ -19,7 +19,7 @@ from audiossl.metrics.jackknife import Estimate
 Flags = npt.NDArray[np.bool_]
 
 
-class Pairs(NamedTuple):
+class SegmentPairs(NamedTuple):
     """P pairs of N segments.
 
     first, second: (P,) numbers of the segments.
@@ -31,7 +31,7 @@ class Pairs(NamedTuple):
     same: Flags
 
 
-def pairs_of(labels: Sequence[str], speakers: Sequence[str] = ()) -> Pairs:
+def pairs_of(labels: Sequence[str], speakers: Sequence[str] = ()) -> SegmentPairs:
     """All pairs of segments, or with speakers those that count `across` speakers.
 
     Raises ValueError where no two are of one word, or all are.
@@ -45,7 +45,7 @@ def pairs_of(labels: Sequence[str], speakers: Sequence[str] = ()) -> Pairs:
         first, second, same = first[counted], second[counted], same[counted]
     if not same.any() or same.all():
         raise ValueError("Telling same from different needs pairs of one word and pairs of different words.")
-    return Pairs(first.astype(np.int64), second.astype(np.int64), same)
+    return SegmentPairs(first.astype(np.int64), second.astype(np.int64), same)
 
 
 def average_precision(distances: Floats, same: Flags) -> float:
@@ -60,7 +60,7 @@ def average_precision(distances: Floats, same: Flags) -> float:
     return _precision(distances[order], same[order])
 
 
-def precision_estimate(distances: Floats, pairs: Pairs, clusters: Clusters) -> Estimate:
+def precision_estimate(distances: Floats, pairs: SegmentPairs, clusters: Clusters) -> Estimate:
     """Average precision, and what it is without the segments of each cluster.
 
     distances: (P,) of the pairs.

@@ -14,9 +14,9 @@ from audiossl.analysis.discrimination.config import DiscriminationOptions, names
 from audiossl.core.errors import LabelError, ManifestError
 from audiossl.data.manifests import read_manifest
 from audiossl.data.segments import Segment, by_recording, column_of, read_segments
-from audiossl.metrics.abx import Cell, cells_of
+from audiossl.metrics.abx import AbxCell, cells_of
 from audiossl.metrics.clusters import Clusters, clusters_of
-from audiossl.metrics.same_different import Pairs, pairs_of
+from audiossl.metrics.same_different import SegmentPairs, pairs_of
 
 if TYPE_CHECKING:
     from lhotse import CutSet
@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 _EDGE = "#"  # what is before the first segment of a recording, and after the last
 
 
-class Comparison(NamedTuple):
+class ComparedSegments(NamedTuple):
     """N segments and what of them is compared, which is the same for all encoders and layers.
 
     cuts: their rows.
@@ -41,12 +41,12 @@ class Comparison(NamedTuple):
     segments: list[Segment]
     speakers: list[str]
     clusters: Clusters
-    pairs: dict[str, Pairs]
-    cells: dict[str, list[Cell]]
+    pairs: dict[str, SegmentPairs]
+    cells: dict[str, list[AbxCell]]
     left_out: dict[str, str]
 
 
-def ask(manifests: Sequence[Path], options: DiscriminationOptions) -> Comparison:
+def ask(manifests: Sequence[Path], options: DiscriminationOptions) -> ComparedSegments:
     """Read rows and segments, and find out what can be compared.
 
     Raises ManifestError for rows that two manifests have, LabelError for segments without a speaker, and where nothing
@@ -67,8 +67,8 @@ def ask(manifests: Sequence[Path], options: DiscriminationOptions) -> Comparison
     groups = column_of(segments, options.group, "intervals (--group)")
     _check_groups(speakers, groups, options.group)
     labels = [each.label for each in segments]
-    pairs: dict[str, Pairs] = {}
-    cells: dict[str, list[Cell]] = {}
+    pairs: dict[str, SegmentPairs] = {}
+    cells: dict[str, list[AbxCell]] = {}
     left_out: dict[str, str] = {}
     for name in names_in(options.scores):
         for which in ("all", "across") if name == "ap" else ("within", "across"):
@@ -84,7 +84,7 @@ def ask(manifests: Sequence[Path], options: DiscriminationOptions) -> Comparison
     if not pairs and not cells:
         raise LabelError(f"Nothing of {where} can be compared: {next(iter(left_out.values()))}")
     clusters = clusters_of(groups, len(groups), options.group)
-    return Comparison(cuts, segments, speakers, clusters, pairs, cells, left_out)
+    return ComparedSegments(cuts, segments, speakers, clusters, pairs, cells, left_out)
 
 
 def _contexts(segments: Sequence[Segment]) -> list[str]:

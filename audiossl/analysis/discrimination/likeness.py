@@ -22,7 +22,7 @@ from audiossl.metrics.jackknife import Estimate
 _LEAST = 3  # pairs that have a correlation
 
 
-class Rating(NamedTuple):
+class WordRating(NamedTuple):
     """How alike people find two words."""
 
     first: str
@@ -30,7 +30,7 @@ class Rating(NamedTuple):
     value: float
 
 
-def read_ratings(path: Path, labels: Sequence[str]) -> list[Rating]:
+def read_ratings(path: Path, labels: Sequence[str]) -> list[WordRating]:
     """Pairs of which both words are said.
 
     path: lines of two words and a number, with commas or tabs. The first may be a header.
@@ -55,7 +55,7 @@ def read_ratings(path: Path, labels: Sequence[str]) -> list[Rating]:
             raise LabelError(f"{path}, line {number}: {','.join(row)!r} is no pair of words and number.") from error
         num += 1
         if first in said and second in said and first != second:
-            found.append(Rating(first, second, value))
+            found.append(WordRating(first, second, value))
     if len(found) < _LEAST:
         raise LabelError(
             f"{len(found)} of the {num} pairs of {path} have segments of both words, and {_LEAST} are the least for a "
@@ -65,7 +65,7 @@ def read_ratings(path: Path, labels: Sequence[str]) -> list[Rating]:
 
 
 def similarity_estimate(
-    means: Vectors, labels: Sequence[str], ratings: Sequence[Rating], clusters: Clusters
+    means: Vectors, labels: Sequence[str], ratings: Sequence[WordRating], clusters: Clusters
 ) -> Estimate:
     """Spearman's correlation over pairs, and what it is without the segments of each cluster.
 

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from audiossl.analysis.discrimination.asking import Comparison, ask
+from audiossl.analysis.discrimination.asking import ComparedSegments, ask
 from audiossl.analysis.discrimination.config import DiscriminationOptions, names_in
 from audiossl.analysis.discrimination.distances import SegmentFrames, iter_layers, mean_distances, path_distances
-from audiossl.analysis.discrimination.likeness import Rating, read_ratings, similarity_estimate
+from audiossl.analysis.discrimination.likeness import WordRating, read_ratings, similarity_estimate
 from audiossl.analysis.layerwise.encoders import RANDOM, Studied, all_studied
 from audiossl.core.outputs import check_out
 from audiossl.encoders.layers import parse_layers
@@ -64,8 +64,8 @@ class DiscriminationStudy(NamedTuple):
     differences: of the best layer of an encoder from others, by what is compared, for each figure.
     """
 
-    comparison: Comparison
-    ratings: list[Rating]
+    comparison: ComparedSegments
+    ratings: list[WordRating]
     encoders: list[EncoderScores]
     differences: dict[ScoreName, dict[str, Difference]]
 
@@ -99,8 +99,8 @@ def study_discrimination(
 
 def _scores_of(
     one: Studied,
-    comparison: Comparison,
-    ratings: Sequence[Rating],
+    comparison: ComparedSegments,
+    ratings: Sequence[WordRating],
     options: DiscriminationOptions,
     cache: CacheConfig | None,
 ) -> EncoderScores | None:
@@ -124,7 +124,7 @@ def _scores_of(
 
 
 def _of_layer(
-    own: SegmentFrames, comparison: Comparison, ratings: Sequence[Rating], distances: Sequence[str]
+    own: SegmentFrames, comparison: ComparedSegments, ratings: Sequence[WordRating], distances: Sequence[str]
 ) -> Iterator[tuple[ScoreName, Estimate]]:
     clusters, speakers = comparison.clusters, comparison.speakers
     for kind in distances:
@@ -138,7 +138,9 @@ def _of_layer(
         yield ScoreName(SIMILARITY, "mean"), similarity_estimate(own.means, labels, ratings, clusters)
 
 
-def _differences(found: Sequence[EncoderScores], name: ScoreName, comparison: Comparison) -> dict[str, Difference]:
+def _differences(
+    found: Sequence[EncoderScores], name: ScoreName, comparison: ComparedSegments
+) -> dict[str, Difference]:
     """Each encoder's best layer against that of what stands beside it, and against that of the first encoder."""
     clusters, made = comparison.clusters.merged(), {}
     by_name = {each.studied.written: each for each in found}

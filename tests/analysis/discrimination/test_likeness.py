@@ -7,12 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from audiossl.analysis.discrimination.likeness import Rating, read_ratings, similarity_estimate
+from audiossl.analysis.discrimination.likeness import WordRating, read_ratings, similarity_estimate
 from audiossl.core.errors import LabelError
 from audiossl.metrics.clusters import clusters_of
 
 LABELS = ["cat", "cat", "dog", "car", "car", "bus"]
-RATINGS = [Rating("cat", "dog", 9.0), Rating("car", "bus", 8.0), Rating("cat", "car", 1.0), Rating("dog", "bus", 2.0)]
+RATINGS = [
+    WordRating("cat", "dog", 9.0),
+    WordRating("car", "bus", 8.0),
+    WordRating("cat", "car", 1.0),
+    WordRating("dog", "bus", 2.0),
+]
 
 
 def test_a_vector_of_a_word_is_the_mean_of_its_segments() -> None:
@@ -30,7 +35,11 @@ def test_a_vector_of_a_word_is_the_mean_of_its_segments() -> None:
 def test_tables_of_ratings(tmp_path: Path) -> None:
     table = tmp_path / "ratings.csv"
     table.write_text("word1,word2,score\ncat,dog,9\ncar,bus,8\ncat,car,1.5\nking,queen,9\n")
-    assert read_ratings(table, LABELS) == [Rating("cat", "dog", 9), Rating("car", "bus", 8), Rating("cat", "car", 1.5)]
+    assert read_ratings(table, LABELS) == [
+        WordRating("cat", "dog", 9),
+        WordRating("car", "bus", 8),
+        WordRating("cat", "car", 1.5),
+    ]
     table.write_text("cat\tdog\t9\ncar\tbus\t8\nking\tqueen\t1\n")
     with pytest.raises(LabelError, match="2 of the 3 pairs .* have segments of both words"):
         read_ratings(table, LABELS)
