@@ -36,7 +36,9 @@ class Divisible(Protocol):
         """Hidden states 0 to `point`, and last what `go_on` needs, (B, T, D) each. For STEM the latter alone."""
 
     def go_on(self, carried: Tensor, frames: Tensor, point: int, last: int) -> list[Tensor]:
-        """Hidden states `point` + 1 to `last`, each (B, T, D).
+        """Hidden states `point` to `last`, each (B, T, D), or all up to `last` from the stem.
+
+        State `point` comes again, for what it is read through, such as a norm of the next block, may train.
 
         carried: what `begin` gave last, (B, T, D), of any precision.
         frames: (B,) real frames.
@@ -114,7 +116,7 @@ class FrozenPart(Upstream):
 
         read: the hidden states of the encoder that an interface reads.
         """
-        return (*(layer for layer in read if layer <= self.point), len(self.widths) - 1)
+        return (*(layer for layer in read if layer < self.point), len(self.widths) - 1)
 
 
 def frozen_part(upstream: Upstream) -> FrozenPart | None:
@@ -133,4 +135,4 @@ def gone_on(upstream: Upstream, begun: Features, up_to_layer: int | None) -> Fea
     *below, carried = begun.layers
     last = last_layer(up_to_layer, upstream.num_layers)
     above = cast(Divisible, upstream).go_on(carried, begun.lengths, len(below) - 1, last)
-    return Features((*(layer.to(above[0].dtype) for layer in below), *above), begun.lengths)
+    return Features((*(layer.to(above[0].dtype) for layer in below[:-1]), *above), begun.lengths)

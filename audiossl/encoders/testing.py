@@ -177,10 +177,11 @@ def _check_division(upstream: Upstream, wavs: list[Tensor]) -> None:
     whole = upstream(batch, lengths)
     points = [*([STEM] if cast(Divisible, upstream).divides_at_stem else []), *range(upstream.num_layers - 1)]
     for point in points:
-        begun = FrozenPart(upstream, point)(batch, lengths)
-        for number, (a, b) in enumerate(zip(gone_on(upstream, begun, None).layers, whole.layers, strict=True)):
-            distance = relative_distance(a, b)
-            assert distance <= 1e-5, f"Divided at {point}, layer {number} is off the encoder's by {distance:.1e}."
+        rest = gone_on(upstream, FrozenPart(upstream, point)(batch, lengths), None)
+        for index in range(len(wavs)):
+            for number, (a, b) in enumerate(zip(rest.item(index), whole.item(index), strict=True)):
+                distance = relative_distance(a, b)
+                assert distance <= 1e-5, f"Divided at {point}, layer {number} is off the encoder's by {distance:.1e}."
 
 
 def _check_shortest(upstream: Upstream, report: UpstreamReport) -> None:

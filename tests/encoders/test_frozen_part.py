@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from audiossl import load_upstream
 from audiossl.core.errors import ConfigError
 from audiossl.core.types import Features
 from audiossl.encoders.building import build_upstream
@@ -72,10 +73,24 @@ def test_in_training_the_rest_gives_what_the_whole_does(
     assert any(parameter.grad is not None for parameter in upstream.blocks.parameters())
 
 
+def test_a_norm_that_trains_is_applied_to_what_is_kept() -> None:
+    """MelTransformer's states are read through the norm of the next block, which trains with that block."""
+    upstream: Any = load_upstream("distil_mini")
+    make_trainable(upstream, FinetuneConfig(mode="top_k", top_k=1))
+    part = frozen_part(upstream)
+    assert part is not None
+    wavs = 0.1 * torch.randn(1, 8000, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        begun = replace(part(wavs), begun=True)
+        upstream.blocks[-1].attention_norm.weight.mul_(2.0)
+        for a, b in zip(gone_on(upstream, begun, None).layers, upstream(wavs).layers, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
+
+
 def test_what_is_kept_are_layers_that_are_read_and_what_the_rest_goes_on_from() -> None:
     part = FrozenPart(encoder(), 2)
     assert part.widths == (16,) * 4
-    assert part.layers_for((0, 1, 2, 3)) == (0, 1, 2, 3)
+    assert part.layers_for((0, 1, 2, 3)) == (0, 1, 3)  # state 2 comes again
     assert part.layers_for((3,)) == (3,)
     assert FrozenPart(part.whole, STEM).layers_for((0, 3)) == (0,)
 
@@ -86,7 +101,7 @@ def test_layers_that_nobody_reads_may_have_no_frames() -> None:
     layers = part(torch.randn(1, 4000)).layers
     begun = Features((*(layer[:, :0] for layer in layers[:-1]), layers[-1].half()), torch.tensor([12]), begun=True)
     made = gone_on(upstream, begun, 3)
-    assert [layer.shape[1] for layer in made.layers] == [0, 0, 0, 12]
+    assert [layer.shape[1] for layer in made.layers] == [0, 0, 12, 12]
     assert {layer.dtype for layer in made.layers} == {torch.float32}
 
 

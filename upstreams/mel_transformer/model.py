@@ -81,6 +81,7 @@ class MelTransformer(Upstream):
 
     Config = MelTransformerConfig
     training_only = ("mask_embedding",)
+    divides_at_stem = masks_input = False
     layout: Literal["auto", "packed", "padded"] = "auto"
     slopes: Tensor
 
@@ -181,18 +182,29 @@ class MelTransformer(Upstream):
             None for all real ones.
         ffn_outputs: a list that each block's feed-forward output (B, T, D) is appended to.
         """
-        size = x.shape[1]
-        inside = valid_frames(frames, size)
-        counts = frames.tolist() if self._is_packed(x) else None
-        if counts is not None:
-            packed = torch.cat([row[:n] for row, n in zip(x, counts, strict=True)])
-            positioned = PackedAlibi(counts, self.slopes).spread(self._positioned(packed, counts), size)
-        else:
-            x = torch.where(inside[..., None], x, x.new_zeros(()))
-            positioned = x + self._by_position(x)
-            if kept is None:
-                return self._states(positioned, PaddedAlibi(size, self.slopes, inside), last, ffn_outputs)
+        inside = valid_frames(frames, x.shape[1])
+        positioned = self._with_positions(x, frames, inside)
+        if kept is None and not self._is_packed(x):
+            return self._states(positioned, PaddedAlibi(x.shape[1], self.slopes, inside), last, ffn_outputs)
         return self._only(positioned, inside if kept is None else kept & inside, last, ffn_outputs)
+
+    def begin(self, wavs: Tensor, lengths: Tensor, point: int) -> list[Tensor]:
+        """As `Divisible.begin`. What is carried is no hidden state, which is read through a norm of the next block."""
+        frames, x = self.num_frames(lengths), self.embed(self.local_features(wavs, lengths))
+        inside = valid_frames(frames, x.shape[1])
+        chosen, layout = self._chosen(inside, x)
+        residuals = self._residuals(chosen.take(self._with_positions(x, frames, inside)), layout, 0, point)
+        return [chosen.put_back(state) for state in (*self._normed(residuals, 0), residuals[-1])]
+
+    def go_on(self, carried: Tensor, frames: Tensor, point: int, last: int) -> list[Tensor]:
+        """Hidden states `point` to `last`, each (B, T, D).
+
+        carried, frames, point, last: as for `Divisible.go_on`.
+        """
+        x = carried.to(self.norm.weight.dtype)
+        chosen, layout = self._chosen(valid_frames(frames, x.shape[1]), x)
+        residuals = self._residuals(chosen.take(x), layout, point, last)
+        return [chosen.put_back(state) for state in self._normed(residuals, point)]
 
     @property
     def needs_statistics(self) -> bool:
@@ -202,6 +214,15 @@ class MelTransformer(Upstream):
     def set_statistics(self, mean: Tensor, std: Tensor) -> None:
         """Mean and standard deviation (num_features,) of the local features of the training data."""
         self.normalization.fit(mean, std)
+
+    def _with_positions(self, x: Tensor, frames: Tensor, inside: Tensor) -> Tensor:
+        """Embedded frames (B, T, D) with positions added, each item by itself. inside: (B, T), which are real."""
+        if not self._is_packed(x):
+            x = torch.where(inside[..., None], x, x.new_zeros(()))
+            return x + self._by_position(x)
+        counts = frames.tolist()
+        packed = torch.cat([row[:n] for row, n in zip(x, counts, strict=True)])
+        return PackedAlibi(counts, self.slopes).spread(self._positioned(packed, counts), x.shape[1])
 
     def _is_packed(self, x: Tensor) -> bool:
         on_cpu = x.device.type == "cpu" and not torch.compiler.is_compiling()
@@ -242,6 +263,15 @@ class MelTransformer(Upstream):
 
     def _only(self, x: Tensor, kept: Tensor, last: int, ffn_outputs: list[Tensor] | None) -> list[Tensor]:
         """States of the frames `kept` (B, T) of x (B, T, D), which alone go through the blocks. Others are 0."""
+        chosen, layout = self._chosen(kept, x)
+        found: list[Tensor] | None = None if ffn_outputs is None else []
+        states = self._states(chosen.take(x), layout, last, found)
+        if ffn_outputs is not None:
+            ffn_outputs += map(chosen.put_back, found or [])
+        return [chosen.put_back(state) for state in states]
+
+    def _chosen(self, kept: Tensor, x: Tensor) -> tuple[Chosen, PackedAlibi | PaddedAlibi]:
+        """The frames `kept` (B, T) of x (B, T, D), and how they lie."""
         chosen = Chosen(kept, packed=self._is_packed(x))
         layout: PackedAlibi | PaddedAlibi
         if isinstance(chosen.layout, Packed):
@@ -251,23 +281,34 @@ class MelTransformer(Upstream):
             layout = PackedAlibi(lengths, self.slopes, None if whole else steps.split(list(lengths)))
         else:
             layout = PaddedAlibi(chosen.layout.frames, self.slopes, chosen.layout.valid, chosen.order)
-        found: list[Tensor] | None = None if ffn_outputs is None else []
-        states = self._states(chosen.take(x), layout, last, found)
-        if ffn_outputs is not None:
-            ffn_outputs += map(chosen.put_back, found or [])
-        return [chosen.put_back(state) for state in states]
+        return chosen, layout
 
     def _states(
         self, x: Tensor, layout: PackedAlibi | PaddedAlibi, last: int, ffn_outputs: list[Tensor] | None = None
     ) -> list[Tensor]:
         """Hidden states 0 to `last` of frames with positions, in `layout`."""
         # Of one scale, so that a sum over layers hears them all: the residual's sum grows from block to block.
-        norms = [*self.reused_parts, self.norm]
-        states = [norms[0](x)]
-        for block, norm in zip(self.blocks[:last], norms[1:], strict=False):
-            x = block(x, layout, ffn_outputs=ffn_outputs)
-            states.append(norm(x))
-        return states
+        return self._normed(self._residuals(x, layout, 0, last, ffn_outputs), 0)
+
+    def _residuals(
+        self,
+        x: Tensor,
+        layout: PackedAlibi | PaddedAlibi,
+        first: int,
+        last: int,
+        ffn_outputs: list[Tensor] | None = None,
+    ) -> list[Tensor]:
+        """What blocks `first` to `last` - 1 read, and what the last of them gives, in `layout`."""
+        found = [x]
+        for block in self.blocks[first:last]:
+            found.append(block(found[-1], layout, ffn_outputs=ffn_outputs))
+        return found
+
+    def _normed(self, residuals: Sequence[Tensor], first: int) -> list[Tensor]:
+        """Hidden states of what blocks `first` and the following read."""
+        # Of one scale, so that a sum over layers hears them all: the residual's sum grows from block to block.
+        norms = [*self.reused_parts, self.norm][first:]
+        return [norm(x) for norm, x in zip(norms, residuals, strict=False)]
 
 
 class FixedNorm(nn.Module):

@@ -114,6 +114,7 @@ class Tera(Upstream):
     """
 
     Config = TeraConfig
+    divides_at_stem = masks_input = False
     layout: Literal["auto", "padded"] = "auto"
     feature_mean: Tensor
     feature_std: Tensor
@@ -189,10 +190,29 @@ class Tera(Upstream):
             ffn_outputs += map(chosen.put_back, inner)
         return [chosen.put_back(state) for state in states]
 
-    def _states(self, x: Tensor, layout: Layout, last: int, ffn_outputs: list[Tensor] | None) -> list[Tensor]:
-        """Hidden states 0 to `last` of frames with positions, in `layout`."""
+    def begin(self, wavs: Tensor, lengths: Tensor, point: int) -> list[Tensor]:
+        """As `Divisible.begin`."""
+        states = list(self.encode(wavs, lengths, point))
+        return [*states, states[-1]]
+
+    def go_on(self, carried: Tensor, frames: Tensor, point: int, last: int) -> list[Tensor]:
+        """Hidden states `point` to `last`, each (B, T, D).
+
+        carried, frames, point, last: as for `Divisible.go_on`.
+        """
+        x = carried.to(self.project.weight.dtype)
+        inside = valid_frames(frames, x.shape[1])
+        if self.layout == "padded" or not suits(x, self.config.num_heads):
+            return self._states(x, Padded(x.shape[1], inside), last, None, point)
+        chosen = Chosen(inside, packed=True)
+        return [chosen.put_back(state) for state in self._states(chosen.take(x), chosen.layout, last, None, point)]
+
+    def _states(
+        self, x: Tensor, layout: Layout, last: int, ffn_outputs: list[Tensor] | None, first: int = 0
+    ) -> list[Tensor]:
+        """Hidden states `first` to `last` of state `first`, in `layout`."""
         states = [x]
-        for index in range(last):
+        for index in range(first, last):
             x = self.blocks[0 if self.config.share_layers else index](x, layout, ffn_outputs)
             states.append(x)
         return states

@@ -184,7 +184,7 @@ class WaveformEncoder(Upstream):
         return [*states, states[-1]]
 
     def go_on(self, carried: Tensor, frames: Tensor, point: int, last: int) -> list[Tensor]:
-        """Hidden states `point` + 1 to `last`, each (B, T, D).
+        """Hidden states `point` to `last`, each (B, T, D).
 
         carried, frames, point, last: as for `Divisible.go_on`.
         """
@@ -197,9 +197,9 @@ class WaveformEncoder(Upstream):
             return self._encode_padded(x, frames, last)
         valid = valid_frames(frames, size)
         if not packed and (bool(valid.all()) or not self._packs_blocks(x)):
-            return self._above(x, Padded(size, None if bool(valid.all()) else valid), point, last)
+            return [x, *self._above(x, Padded(size, None if bool(valid.all()) else valid), point, last)]
         chosen = Chosen(valid, packed=True)
-        return [chosen.put_back(state) for state in self._above(chosen.take(x), chosen.layout, point, last)]
+        return [x, *map(chosen.put_back, self._above(chosen.take(x), chosen.layout, point, last))]
 
     def _encode_as_others(self, wavs: Tensor, lengths: Tensor, last: int) -> list[Tensor]:
         """As the original code or transformers treat a padded batch: GroupNorm statistics include the padding."""
