@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -25,6 +26,7 @@ from audiossl.experiments.building import batch_source, build_downstream, comple
 from audiossl.experiments.cached_batches import needs_of, open_features
 from audiossl.training.context import accelerator_of
 from audiossl.training.downstream import Downstream
+from audiossl.training.optimizer import build_optimizer
 from benchmarks.common import interleaved, parser, publish, table
 
 WAYS = {
@@ -33,6 +35,9 @@ WAYS = {
     "all but the stem, last layer": ["finetune.mode=all", "interface=last"],
 }
 SHARED = ["upstream=wav2vec2", "upstream_options.weights=random", "task.label_field=speaker", "standardize=false"]
+# Dropout as in the published fine-tuning (`setting: finetuning_10min`), and no layer drop, so that all steps are alike.
+OPTIONS = {"dropout": 0, "attention_dropout": 0, "feature_dropout": 0, "activation_dropout": 0.1, "layer_drop": 0}
+SHARED += [f"upstream_options.{name}={value}" for name, value in OPTIONS.items()]
 
 
 class Trainee:
@@ -50,13 +55,14 @@ class Trainee:
         needs = needs_of(config, self.task, mark, None)
         (features,) = opened.enter_context(open_features([needs], accelerator, config.trainer, cuts))
         self.batches: Iterator[Batch] = iter(batch_source(self.task, config, cuts, "train", features)(None, 0, 1))
-        self.optimizer = torch.optim.AdamW([p for p in self.task.parameters() if p.requires_grad], lr=1e-4)
+        self.optimizer = build_optimizer(self.task, replace(config.trainer, lr=1e-5, optimizer="adamw"))
         self.losses: list[float] = []
         self.task.train()
 
     def step(self) -> None:
+        batch = next(self.batches)
         torch.manual_seed(len(self.losses))
-        loss = self.task.loss(next(self.batches)).total
+        loss = self.task.loss(batch).total
         loss.backward()
         self.optimizer.step()
         self.optimizer.zero_grad()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -86,9 +87,25 @@ def convert(
     option: UpstreamOptions = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write an encoder as a safetensors file of audiossl or as a folder that transformers loads."""
-    from audiossl.encoders.conversion import convert as write
+    """Write an encoder as a safetensors file of audiossl or as a folder that transformers loads.
 
+    A run with a CTC head that transformers has is written whole, with its vocabulary.
+    """
+    from audiossl.encoders.conversion import check_place
+    from audiossl.encoders.conversion import convert as write
+    from audiossl.experiments.published_runs import write_for_transformers
+
+    if check_place(destination, to) == "transformers" and not option:
+        why_not = write_for_transformers(source, destination)
+        if why_not is None:
+            print(
+                json.dumps({"out": str(destination), "form": "transformers", "run": source})
+                if as_json
+                else f"{source}, whole -> {destination}; `audiossl predict hf:{destination}` does the same"
+            )
+            return
+        if why_not:
+            print(f"The encoder alone is written: {why_not}.", file=sys.stderr)
     made = write(source, destination, to, **upstream_options(option))
     if as_json:
         print(json.dumps(made))

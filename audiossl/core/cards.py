@@ -19,6 +19,8 @@ class Card:
         function is given what follows that, and gives an encoder.
     heads: 'module:function' of what reads its head in a checkpoint of another toolkit, which is then a run. The
         function is given an `Original`, and gives a `PublishedHead`, or None where there is none of its kind.
+    to_transformers: 'module:function' of what writes a trained task as a folder of transformers. The function is given
+        the task and the folder, and gives why there is no such form, '' where it was written.
     toy: options of a tiny instance, for tests of every name.
     """
 
@@ -30,6 +32,7 @@ class Card:
     commands: Mapping[str, str] = field(default_factory=dict)
     references: Mapping[str, str] = field(default_factory=dict)
     heads: str = ""
+    to_transformers: str = ""
     toy: Mapping[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:

@@ -32,9 +32,7 @@ def convert(source: str, destination: Path, to: str = "", **options: Any) -> dic
     Raises CheckpointError where something is there already, or where the form cannot hold the encoder, and ConfigError
     for a form that is none or does not go with the destination.
     """
-    form = _form_of(destination, to)
-    if destination.exists() and not (destination.is_dir() and not any(destination.iterdir())):
-        raise CheckpointError(f"{destination} is there already; choose another place or remove it.")
+    form = check_place(destination, to)
     check_out(destination, "file" if form == "audiossl" else "folder", [source])
     upstream = load_upstream(source, **options)
     as_before: dict[str, Any] = {}
@@ -62,6 +60,14 @@ def convert(source: str, destination: Path, to: str = "", **options: Any) -> dic
         "difference": difference,
         "out": str(destination),
     }
+
+
+def check_place(destination: Path, to: str = "") -> str:
+    """The form that a destination is to hold. Raises CheckpointError where something is there, ConfigError for none."""
+    form = _form_of(destination, to)
+    if destination.exists() and not (destination.is_dir() and not any(destination.iterdir())):
+        raise CheckpointError(f"{destination} is there already; choose another place or remove it.")
+    return form
 
 
 def _form_of(destination: Path, to: str) -> str:

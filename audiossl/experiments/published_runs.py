@@ -20,6 +20,7 @@ from torch import Tensor
 
 from audiossl.core.errors import CheckpointError
 from audiossl.core.files import cache_folder
+from audiossl.core.outputs import check_out
 from audiossl.core.registry import DOWNSTREAMS, import_target
 from audiossl.encoders.exported.loading import KINDS
 from audiossl.encoders.formats.original import read_original
@@ -27,6 +28,7 @@ from audiossl.encoders.kept import load_identified
 from audiossl.experiments.building import build_downstream
 from audiossl.experiments.config import Experiment
 from audiossl.experiments.folder import RunFolder
+from audiossl.experiments.run import load_single
 from audiossl.experiments.training import begin_single, facts_of, finish_single
 from audiossl.training.checkpoints import BestWeights, Checkpoints
 
@@ -125,3 +127,21 @@ def _name_of(upstream: str, path: Path) -> str:
     described = json.dumps([_FORMAT, str(path), states])
     name = re.sub(r"[^\w.+-]+", "_", upstream.partition(":")[2].removeprefix(str(path.parent))).strip("_.")
     return f"{name[-_LONGEST_NAME:]}-{hashlib.sha256(described.encode()).hexdigest()[:12]}"
+
+
+def write_for_transformers(source: str, folder: Path) -> str | None:
+    """Write a whole run as a folder of transformers, which `run_of_model` reads as the same run.
+
+    source: what was named to be converted.
+    folder: a new one.
+    Returns None where it was written, and else why the encoder alone has such a form. '' for what is no run.
+    """
+    run = RunFolder(source)
+    if not run.is_run or run.kind != "single":
+        return ""
+    config = run.final_config()
+    write = DOWNSTREAMS.card(config.downstream).to_transformers
+    if not write:
+        return f"a head of {config.downstream} has no form there"
+    check_out(folder, "folder", [source])
+    return import_target(write)(load_single(Path(source), device="cpu").task, folder) or None

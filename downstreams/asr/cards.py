@@ -16,6 +16,7 @@ CARDS: tuple[Card, ...] = (
             "lm train": "audiossl.downstreams.asr.search.cli:lm_train",
         },
         heads="audiossl.downstreams.asr.published.head:head_of",
+        to_transformers="audiossl.downstreams.asr.published.writing:write_recogniser",
         toy={"head": {"projector_width": 16, "hidden": 8, "num_layers": 1}},
     ),
 )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+from torch import Tensor
 
 from audiossl.core.errors import CheckpointError
 from audiossl.core.files import atomic_write, write_json
@@ -13,15 +16,34 @@ from audiossl.encoders.waveform.checkpoints import to_original
 from audiossl.encoders.waveform.model import WaveformEncoder
 
 
-def write_folder(upstream: Upstream, folder: Path) -> None:
+class HeadOnTop(NamedTuple):
+    """A head with which transformers has a class of its own.
+
+    suffix: what the class is called after the family, such as ForCTC.
+    tensors: under the names of transformers.
+    described: fields of config.json beside those of the encoder.
+    """
+
+    suffix: str
+    tensors: Mapping[str, Tensor]
+    described: Mapping[str, Any]
+
+
+def write_folder(upstream: Upstream, folder: Path, head: HeadOnTop | None = None) -> None:
     """config.json, preprocessor_config.json and model.safetensors. Raises CheckpointError for other encoders."""
     if not isinstance(upstream, WaveformEncoder) or upstream.in_transformers is None:
         raise CheckpointError(
             f"{upstream.name} has no form in transformers; write it as a .safetensors file of audiossl instead."
         )
     state = to_original(upstream.state_dict(), upstream.config.conv_norm, "huggingface")
+    model_type, architecture = upstream.in_transformers
+    described = config_json(upstream, model_type, architecture)
+    if head is not None:  # the encoder is a part of the whole then, under the name of its family
+        prefix = model_type.replace("-", "_")
+        state = {**{f"{prefix}.{name}": value for name, value in state.items()}, **head.tensors}
+        described |= {"architectures": [f"{architecture.removesuffix('Model')}{head.suffix}"], **head.described}
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}
-    write_json(folder / "config.json", config_json(upstream, *upstream.in_transformers))
+    write_json(folder / "config.json", described)
     write_json(folder / "preprocessor_config.json", _preprocessor_json(upstream))
     with atomic_write(folder / "model.safetensors") as temporary:
         save_safetensors(tensors, temporary, {"format": "pt"})

@@ -68,5 +68,9 @@ class Last(Interface):
     def up_to_layer(self) -> int:
         return len(self.widths) - 1
 
+    @property
+    def layers_read(self) -> tuple[int, ...]:
+        return (self.up_to_layer,)
+
     def combine(self, layers: Sequence[Tensor]) -> Tensor:
         return project(self.projection, layers[self.up_to_layer])
