@@ -6,6 +6,7 @@ import json
 import logging
 import shlex
 import sys
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any, Optional
@@ -201,8 +202,10 @@ def report(
         Path | None, typer.Option("--table", help="A .csv, .md or .tex that gets the table of figures.")
     ] = None,
 ) -> None:
-    """Compare runs in one HTML page: table with intervals, layer weights, confusion, learning curves."""
+    """Compare runs in one HTML page: table with intervals, paired differences, layer weights, learning curves."""
     from audiossl.report import build_report, summary_note, summary_table
+    from audiossl.report.comparison import comparisons
+    from audiossl.report.runs import read_runs
     from audiossl.report.tables import check_table, write_table
 
     if table:
@@ -211,10 +214,25 @@ def report(
     console().print(summary_table(runs))
     if note := summary_note(runs):
         console().print(shown(note))
+    if paired := comparisons(read_runs(runs)):
+        _print_paired(paired)
     if table:
         write_table(runs, table)
         print(f"Table: {table}")
     print(f"Report: {made}")
+
+
+def _print_paired(found: Sequence[Any]) -> None:
+    """Runs minus the first one of their task, on the same items."""
+    from audiossl.metrics.formatting import with_unit
+
+    made = new_table("run", "minus", "split", "measure", "difference", "95 % interval", "p", "over", title="Paired")
+    for row in found:
+        cells = row.cells
+        over = "; ".join(filter(None, [cells["clusters"], row.remark]))
+        shown_cells = (cells["difference"], cells["interval"], cells["p_value"], over)
+        add_row(made, (row.run, row.baseline, row.split, with_unit(row.measure), *shown_cells))
+    console().print(made)
 
 
 for _command in (demo.demo, probing.probe, callers.callers, segment_probes.probe_segments, suggest.suggest, fuse.fuse):

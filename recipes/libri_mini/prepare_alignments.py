@@ -11,7 +11,10 @@ stress, and SIL for pauses and noise.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache, partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -236,24 +239,54 @@ def ctm_lines(cut: Cut, parts: Sequence[Said]) -> list[str]:
     return lines
 
 
+@cache
+def _aligner(lexicons: tuple[Path, ...]) -> Aligner:
+    """One for each process."""
+    return Aligner(lexicons)
+
+
+def _try(cut: Cut, lexicons: tuple[Path, ...]) -> Found | str:
+    try:
+        return _aligner(lexicons)(cut)
+    except LabelError as error:
+        return str(error)
+
+
+def align_all(cuts: Sequence[Cut], lexicons: tuple[Path, ...], jobs: int) -> Iterator[tuple[Cut, Found | str]]:
+    """Each row with its alignment, or with why it has none. Prints how far it is."""
+    with ProcessPoolExecutor(jobs, mp_context=get_context("fork")) as pool:
+        found = pool.map(partial(_try, lexicons=lexicons), cuts)
+        for number, (cut, each) in enumerate(zip(cuts, found, strict=True), 1):
+            if number % 100 == 0:
+                print(f"{number} of {len(cuts)} recordings", flush=True)
+            yield cut, each
+
+
 def main() -> None:
     parser = folder_parser(__doc__, "folder with a manifest.csv that has transcripts", "folder for what is made")
     parser.add_argument("--lexicon", type=Path, action="append", default=[LEXICON], help="words and phones, one a line")
+    parser.add_argument("--skip-bad", action="store_true", help="leave out rows that cannot be aligned, and name them")
+    parser.add_argument("--jobs", type=int, default=1, help="processes")
     arguments = parser.parse_args()
     splits = cuts_from_csv(arguments.folder / "manifest.csv")
-    cuts = [cut for split in splits.values() for cut in split]
-    aligner = Aligner(arguments.lexicon)
-    aligner.check_words(cuts)
+    cuts, lexicons = [cut for split in splits.values() for cut in split], tuple(arguments.lexicon)
+    _aligner(lexicons).check_words(cuts)
     lines: dict[str, list[str]] = {"words.ctm": [], "phones.ctm": []}
-    for number, cut in enumerate(cuts, 1):
-        if number % 100 == 0:
-            print(f"{number} of {len(cuts)} recordings", flush=True)
-        for name, parts in zip(lines, aligner(cut), strict=True):
+    left_out: dict[str, str] = {}
+    for cut, found in align_all(cuts, lexicons, arguments.jobs):
+        if isinstance(found, str):
+            if not arguments.skip_bad:
+                raise LabelError(f"{found[:-1]} with --skip-bad.")
+            left_out[cut.id] = found
+            continue
+        for name, parts in zip(lines, found, strict=True):
             lines[name] += ctm_lines(cut, parts)
+    splits = {name: rows.filter(lambda cut: cut.id not in left_out).to_eager() for name, rows in splits.items()}
     write_manifests(splits, arguments.out)
     for name, written in lines.items():
         (arguments.out / name).write_text("".join(written), encoding="utf-8")
     counts = ", ".join(f"{len(written)} lines in {name}" for name, written in lines.items())
+    print("".join(f"Left out: {why}\n" for why in left_out.values()), end="")
     print(f"{arguments.out}: {described(splits)}; {counts}")
 
 

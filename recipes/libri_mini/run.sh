@@ -29,7 +29,7 @@ prepare() {
     fi
     if [[ " ${tasks[*]} " == *" asr "* ]]; then "$python" "$recipe/prepare_asr.py" "$data" "$manifests/asr"; fi
     if [[ " ${tasks[*]} " == *" phones "* ]]; then
-        "$python" "$recipe/prepare_alignments.py" "$data" "$manifests/alignments"
+        "$python" "$recipe/prepare_alignments.py" "$data" "$manifests/alignments" --skip-bad
     fi
 }
 

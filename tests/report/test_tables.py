@@ -60,6 +60,7 @@ def test_by_command_and_again(two_runs: list[Path], tmp_path: Path, audiossl: Ca
         done = audiossl("report", *two_runs, "--out", tmp_path / "page", "--table", tmp_path / "t.csv")
         assert done.code == 0
         assert f"Table: {tmp_path}/t.csv" in done.out
+        assert "Paired" in done.out and "95 % interval" in done.out
     assert (tmp_path / "t.csv").read_text().startswith("run,upstream,")
     done = audiossl("report", *two_runs, "--out", tmp_path / "other", "--table", tmp_path / "t.xlsx")
     assert done.code == 2
