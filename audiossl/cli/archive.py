@@ -9,6 +9,7 @@ import typer
 
 from audiossl.analysis.archive.config import ClusterOptions, IndexOptions
 from audiossl.cli.options import AsJson, CacheFolder, MaxGb, UpstreamOptions, takes_fields_of, upstream_options
+from audiossl.cli.tables import print_left_out
 
 IndexFolder = Annotated[Path, typer.Argument(help="A folder that `audiossl index` wrote.")]
 Inputs = Annotated[list[str], typer.Argument(help="Sound files, folders, patterns or manifests.")]
@@ -23,13 +24,19 @@ def index(
     option: UpstreamOptions = None,
     folder: CacheFolder = None,
     max_gb: MaxGb = None,
+    skip_bad: Annotated[
+        bool, typer.Option(help="Leave out recordings that cannot be read, and name them; all are read twice.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Encode the windows of an archive once, for `audiossl search`, `cluster` and `novelty`."""
     from audiossl.analysis.archive.index import build_index
     from audiossl.core.untrusted import json_text
+    from audiossl.data.bad_rows import BadRows
 
-    made = build_index(encoder, inputs, to, options, upstream_options(option), _cache(folder, max_gb))
+    bad = BadRows(skip=skip_bad)
+    made = build_index(encoder, inputs, to, options, upstream_options(option), _cache(folder, max_gb), bad)
+    print_left_out(bad.left_out)
     num_files = len({window.file for window in made.windows})
     if as_json:
         print(json_text({"index": str(to), "windows": len(made.windows), "files": num_files}))

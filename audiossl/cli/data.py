@@ -10,8 +10,8 @@ import typer
 
 from audiossl.cli.conversations import from_rttm, simulate
 from audiossl.cli.croissant import croissant
-from audiossl.cli.tables import add_row, console, new_table
-from audiossl.core.untrusted import json_text, printable, shown
+from audiossl.cli.tables import add_row, console, new_table, print_left_out
+from audiossl.core.untrusted import json_text, shown
 from audiossl.data.bad_rows import BadRows
 
 if TYPE_CHECKING:
@@ -235,7 +235,7 @@ def shards(
         check_out(out / f"{split}.jsonl.gz", "file", manifests)
     settings = ShardSettings(shard_s, rows, form, shuffle, skip_bad, workers)  # type: ignore[arg-type]
     report = write_shards(splits, out, settings)
-    _print_left_out(report.left_out)
+    print_left_out(report.left_out)
     kept = f" ({report.num_kept} were there)" if report.num_kept else ""
     typer.echo(f"Shards: {report.num_shards}{kept}. Rows: {report.num_rows}. Hours: {report.seconds / 3600:.2f}.")
     for path in report.manifests.values():
@@ -257,7 +257,7 @@ def from_shards(
     check_out(out_dir, "folder", places)
     _check(out_dir)
     found = cuts_from_shards(places, skip_bad=skip_bad)
-    _print_left_out(found.left_out)
+    print_left_out(found.left_out)
     _write(found.splits, out_dir)
     for place in filter(is_url, places):
         typer.echo(f"Rows behind {place} are read where {ADDRESSES} names it, in the environment.")
@@ -332,13 +332,6 @@ def _split_of(manifest: Path) -> str:
     return manifest.name.removesuffix(".gz").removesuffix(".jsonl")
 
 
-def _print_left_out(left_out: Mapping[str, str]) -> None:
-    for name, why in left_out.items():
-        typer.echo(f"Left out {printable(name)}: {printable(why)}", err=True)
-    if left_out:
-        typer.echo(f"Left out: {len(left_out)}.", err=True)
-
-
 def _check(out_dir: Path, *inputs: Path) -> None:
     """Raise OutputError where manifests cannot be written, or where one of them would replace what it is made from."""
     from audiossl.core.outputs import check_out
@@ -361,7 +354,7 @@ def _write(splits: Mapping[str, CutSet], out_dir: Path, bad: BadRows | None = No
     from audiossl.data.checks import stats as count
     from audiossl.data.manifests import write_manifests
 
-    _print_left_out(bad.left_out if bad else {})
+    print_left_out(bad.left_out if bad else {})
     paths = write_manifests(splits, out_dir)
     _print_stats(count(splits))
     for path in paths.values():

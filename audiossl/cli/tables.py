@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from audiossl.core.untrusted import printable, shown
@@ -36,6 +37,14 @@ def new_table(*headers: str, title: str = "", folded: Sequence[str] | None = Non
 def add_row(to: Any, cells: Iterable[Any]) -> None:
     """A row of cells that are taken as text."""
     to.add_row(*map(shown, cells))
+
+
+def print_left_out(left_out: Mapping[str, str]) -> None:
+    """A line on stderr for each row or file that was left out, and their number. left_out: why, by name."""
+    for name, why in left_out.items():
+        print(f"Left out {printable(name)}: {printable(why)}", file=sys.stderr)
+    if left_out:
+        print(f"Left out: {len(left_out)}.", file=sys.stderr)
 
 
 class PlainFormatter(logging.Formatter):

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 from audiossl.core.errors import AudioError
 from audiossl.data.annotated import Windows
+from audiossl.data.bad_rows import BadRows
 from audiossl.data.config import ArchiveOptions
 from audiossl.data.inputs import cuts_of
+from audiossl.data.reading import channel_blocks, path_of, read_cut
 
 if TYPE_CHECKING:
     from lhotse import CutSet
@@ -18,18 +20,23 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-def archive_windows(inputs: Sequence[str], options: ArchiveOptions, sample_rate_hz: int) -> CutSet:
+def archive_windows(
+    inputs: Sequence[str], options: ArchiveOptions, sample_rate_hz: int, bad: BadRows | None = None
+) -> CutSet:
     """A row for each window of each recording, with an id that has its start and end.
 
     inputs: sound files, folders, patterns or manifests, whose fields the windows keep.
     options: how they are cut.
     sample_rate_hz: of the encoder.
+    bad: what becomes of recordings that cannot be read. Where they are left out, all are read once to find them.
     Raises AudioError for no recording, for a file that cannot be read, which it names, and for recordings that are all
     of a lower rate than the encoder's.
     """
     from lhotse import CutSet
 
-    recordings = list(cuts_of(inputs))
+    recordings = list(cuts_of(inputs, bad))
+    if bad and bad.skip:
+        recordings = [cut for cut in recordings if _is_readable(cut, bad)]
     if not recordings:
         raise AudioError(f"There is no recording in {', '.join(inputs)}; name a folder or a manifest with sound.")
     _check_rates(recordings, options, sample_rate_hz)
@@ -37,6 +44,15 @@ def archive_windows(inputs: Sequence[str], options: ArchiveOptions, sample_rate_
     return CutSet.from_cuts(
         part_of(cut, start_s, end_s) for cut in recordings for start_s, end_s in windows.spans(cut.duration, cut.id)
     )
+
+
+def _is_readable(cut: Cut, bad: BadRows) -> bool:
+    """Whether all of a recording can be read. Why not is noted."""
+    where = path_of(cut) or str(cut.id)
+    with bad.of(where):
+        for _ in channel_blocks(cut) if path_of(cut) else (read_cut(cut, cut.sampling_rate),):
+            pass
+    return where not in bad.left_out
 
 
 def part_of(cut: Cut, start_s: float, end_s: float) -> Cut:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from audiossl.core.errors import AudioError, ConfigError, ManifestError, OutputError, did_you_mean
+from audiossl.data.bad_rows import BadRows
 from audiossl.data.folders import no_sound_in, sounds_below
 from audiossl.data.frames import TableReading, is_table
 from audiossl.data.manifests import read_manifest, write_manifests
@@ -24,11 +25,13 @@ if TYPE_CHECKING:
 _MANIFEST = ".jsonl.gz"  # as `write_manifests` names it
 
 
-def cuts_of(inputs: Sequence[str]) -> CutSet:
+def cuts_of(inputs: Sequence[str], bad: BadRows | None = None) -> CutSet:
     """Cuts of sound files, folders (searched at any depth), shell patterns and manifests, in that order.
 
     A file's id is its name without the suffix, a file's in a folder its path below the folder. Where two are equal, it
     is the path as it was typed. Raises AudioError for an input with no sound in it, ManifestError for a bad manifest.
+
+    bad: what becomes of sound files that cannot be used. None for an error.
     """
     from lhotse import CutSet
 
@@ -37,7 +40,7 @@ def cuts_of(inputs: Sequence[str]) -> CutSet:
     files = [(path, name) for path, name in listed if not _is_manifest(path)]
     uses = Counter(name for _, name in files)
     names = [name if uses[name] == 1 else path.with_suffix("").as_posix() for path, name in files]
-    cuts = list(cuts_from_files([path for path, _ in files], names)) if files else []
+    cuts = list(cuts_from_files([path for path, _ in files], names, bad)) if files else []
     return CutSet.from_cuts([*cuts, *(cut for path in manifests for cut in read_manifest(path))])
 
 

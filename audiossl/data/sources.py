@@ -132,10 +132,13 @@ def cuts_from_kaldi(folder: str | Path, *, bad: BadRows | None = None) -> dict[s
     return cuts_from_rows(rows, Path(), top, bad)
 
 
-def cuts_from_files(paths: Sequence[Path], names: Sequence[str]) -> CutSet:
-    """One cut for each whole file, with the given ids and nothing known but the sound. Raises AudioError."""
+def cuts_from_files(paths: Sequence[Path], names: Sequence[str], bad: BadRows | None = None) -> CutSet:
+    """One cut for each whole file, with the given ids and nothing known but the sound. Raises AudioError.
+
+    bad: what becomes of files that cannot be used. None for an error.
+    """
     rows = [SourceRow(str(path), name, {"path": str(path)}) for path, name in zip(paths, names, strict=True)]
-    return cuts_from_rows(rows, Path(), paths[0])["all"]
+    return cuts_from_rows(rows, Path(), paths[0], bad)["all"]
 
 
 def cuts_from_rows(

@@ -12,6 +12,7 @@ from toys.archive import write_tone
 
 from audiossl.core.errors import AudioError, ConfigError
 from audiossl.data.archive import archive_windows, part_of
+from audiossl.data.bad_rows import BadRows
 from audiossl.data.config import ArchiveOptions
 from audiossl.data.inputs import cuts_of
 from audiossl.data.reading import read_cut
@@ -62,3 +63,19 @@ def test_an_empty_archive_and_an_unreadable_file_are_named(tmp_path: Path) -> No
 def test_a_hop_longer_than_a_window_would_leave_sound_out() -> None:
     with pytest.raises(ConfigError, match="--hop-s 3 is longer than --window-s 2"):
         ArchiveOptions(hop_s=3.0)
+
+
+def test_recordings_that_cannot_be_read_are_left_out_and_named(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).standard_normal(32000) * 0.1
+    for name in ("a", "cut"):
+        soundfile.write(tmp_path / f"{name}.flac", noise, 16000)
+    whole = (tmp_path / "cut.flac").read_bytes()
+    (tmp_path / "cut.flac").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "junk.wav").write_bytes(b"RIFF")
+    options = ArchiveOptions(window_s=1.0)
+    with pytest.raises(AudioError, match="junk"):
+        archive_windows([str(tmp_path)], options, 16000)
+    bad = BadRows(skip=True)
+    found = archive_windows([str(tmp_path)], options, 16000, bad)
+    assert {cut.id.partition("-")[0] for cut in found} == {"a"}
+    assert {Path(name).name for name in bad.left_out} == {"cut.flac", "junk.wav"}

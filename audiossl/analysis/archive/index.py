@@ -27,6 +27,7 @@ from audiossl.core.errors import ConfigError, ManifestError, OutputError
 from audiossl.core.files import atomic_folder, read_json, write_json
 from audiossl.core.outputs import check_out
 from audiossl.data.archive import archive_windows
+from audiossl.data.bad_rows import BadRows
 from audiossl.data.fields import read_field
 from audiossl.data.leaks import source_of
 from audiossl.data.reading import path_of
@@ -180,6 +181,7 @@ def build_index(
     options: IndexOptions,
     upstream_options: Mapping[str, Any] | None = None,
     cache: CacheConfig | None = None,
+    bad: BadRows | None = None,
 ) -> ArchiveIndex:
     """Encode the windows of an archive and write their index.
 
@@ -189,6 +191,7 @@ def build_index(
     options: windows, layer, pooling.
     upstream_options: the encoder's own.
     cache: where vectors are kept beside the index, so that a second index of the same windows is quick.
+    bad: what becomes of recordings that cannot be read. None for an error.
     Raises ConfigError, AudioError, ManifestError, OutputError.
     """
     library = load_usearch()
@@ -197,7 +200,7 @@ def build_index(
         raise OutputError(f"{out} is a folder with other files and no index; choose another --out.")
     encoder = load_identified(name, dict(upstream_options or {}))
     layer = one_layer(options.layer, encoder.upstream.num_layers)
-    cuts = archive_windows(inputs, options, encoder.upstream.sample_rate_hz)
+    cuts = archive_windows(inputs, options, encoder.upstream.sample_rate_hz, bad)
     rows = list(cuts)
     if twice := repeated([cut.id for cut in rows]):
         raise ManifestError(f"Two windows of the archive have the id {twice!r}; give recordings ids of their own.")
