@@ -14,7 +14,7 @@ import torch
 from lhotse.cut import Cut
 from torch import Tensor, nn
 
-from audiossl.core.errors import AudiosslError, ConfigError, LabelError
+from audiossl.core.errors import ConfigError, LabelError
 from audiossl.core.ranges import CountOrZero, NonNegative, Range
 from audiossl.core.types import Batch, Loss, Metric, Table
 from audiossl.data.annotated import Windows
@@ -22,6 +22,7 @@ from audiossl.data.fields import read_field, read_labels
 from audiossl.data.leaks import recording_name
 from audiossl.data.loader import collate
 from audiossl.downstreams.bioacoustics.events import events_of
+from audiossl.downstreams.bioacoustics.fusing import fuse_windows
 from audiossl.downstreams.bioacoustics.tables import calibration_facts, class_table
 from audiossl.downstreams.bioacoustics.task import group_of
 from audiossl.downstreams.bioacoustics.thresholds import Decision, fit_decision, scores_of, significant
@@ -127,11 +128,8 @@ class BioacousticWindows(UtteranceClassification):
 
     @classmethod
     def fuse(cls, runs: Sequence[RunToFuse], weights: FusionWeights) -> Fused:
-        """Raises AudiosslError: thresholds of the mean of the scores would be fitted on dev windows of all runs."""
-        raise AudiosslError(
-            "Windows with several labels cannot be fused, as each class of each run has a threshold of its own; fuse "
-            "runs of one label a call (bioacoustics), or train on both encoders."
-        )
+        """The mean of the scores, and thresholds that dev has for it (see `fusing`)."""
+        return fuse_windows(runs, weights, cls.Config().group_field)
 
     @property
     def longest_s(self) -> float | None:

@@ -61,6 +61,16 @@ class TargetScores:
         figure: of each target that has it. '' for the main ones.
         called: what it is called.
         """
+        found, missing = self.mean_estimate(figure)
+        if found is None:
+            return {}
+        clusters = clusters_of_rows(self.rows)
+        note = f"without {', '.join(missing)}, where it is undefined" if missing else ""
+        noted = clusters._replace(remark="; ".join(filter(None, [clusters.remark, note])))
+        return {called: metric_of(found, noted)}
+
+    def mean_estimate(self, figure: str = "") -> tuple[Estimate | None, list[str]]:
+        """The same mean with what it is without each cluster, None for none, and the targets where it is undefined."""
         clusters = clusters_of_rows(self.rows)
         made: list[Estimate] = []
         missing: list[str] = []
@@ -72,12 +82,9 @@ class TargetScores:
             else:
                 made.append(found)
         if not made:
-            return {}
+            return None, missing
         value = float(np.mean([each.value for each in made]))
-        without = np.mean([each.without for each in made], axis=0)
-        note = f"without {', '.join(missing)}, where it is undefined" if missing else ""
-        noted = clusters._replace(remark="; ".join(filter(None, [clusters.remark, note])))
-        return {called: metric_of(Estimate(value, without), noted)}
+        return Estimate(value, np.mean([each.without for each in made], axis=0)), missing
 
 
 def figures_table(scores: TargetScores) -> Table:

@@ -20,16 +20,18 @@ import torch
 from lhotse.cut import Cut
 from torch import Tensor, nn
 
-from audiossl.core.errors import ConfigError, LabelError
+from audiossl.core.errors import AudiosslError, ConfigError, LabelError
 from audiossl.core.ranges import Count, ShareBelowOne
 from audiossl.core.types import Batch, Loss, Metric, Table
 from audiossl.data.fields import known_fields, read_field
 from audiossl.downstreams.multi_task.classes import ClassHead, OrdinalHead
+from audiossl.downstreams.multi_task.fusing import fuse_targets
 from audiossl.downstreams.multi_task.head import TargetHead
 from audiossl.downstreams.multi_task.numbers import NumberHead
 from audiossl.downstreams.multi_task.scoring import TargetScores, figures_table
 from audiossl.downstreams.multi_task.target import Target
 from audiossl.encoders.upstream import Upstream
+from audiossl.training.fusion import Fused, FusionWeights, RunToFuse
 from audiossl.training.interface import Interface
 from audiossl.training.pooled import PooledDownstream
 from audiossl.training.task import Monitor, Prediction
@@ -164,6 +166,18 @@ class MultiTask(PooledDownstream):
             values = [row["predicted"][head.name] for row in predictions]
             parts.append(head.united(values, [row["scores"].get(head.name) or [] for row in predictions]))
         return {**first, **self.said(parts, first["target"])}
+
+    @classmethod
+    def fuse(cls, runs: Sequence[RunToFuse], weights: FusionWeights) -> Fused:
+        """Each target by itself: weights of scores that make dev likeliest, or what fuses numbers (see `fusing`)."""
+        told: Mapping[str, Any] = runs[0].facts.get("targets") or {}
+        if not told:
+            raise AudiosslError("The runs do not say which targets they have; evaluate them again.")
+        # Of a head, labels and figures are needed, which do not depend on the scale of its numbers.
+        targets = {
+            name: Target(facts["kind"], labels=list(facts.get("labels", ())), scale=1.0) for name, facts in told.items()
+        }
+        return fuse_targets(runs, weights, [HEADS[target.kind](name, target, 1) for name, target in targets.items()])
 
     def score(self, predictions: Sequence[Prediction]) -> dict[str, Metric]:
         """`<target>.<figure>` for each target, and `mean`: of uar (classes), qwk (levels) and ccc (numbers)."""

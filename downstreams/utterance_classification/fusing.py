@@ -21,7 +21,7 @@ from audiossl.training.task import Prediction
 
 _KEPT = ("id", "target", "speaker", "group", "duration_s", "fold", "audio")
 _ROUNDS = 500
-_LEAST = 1e-12  # of a probability
+LEAST = 1e-12  # of a probability
 
 
 def fuse_labels(runs: Sequence[RunToFuse], weights: FusionWeights, names: Mapping[str, str], group: str) -> Fused:
@@ -33,7 +33,7 @@ def fuse_labels(runs: Sequence[RunToFuse], weights: FusionWeights, names: Mappin
     group: what varies as a whole, where the runs do not say it.
     Raises AudiosslError where items, targets or labels differ, or nothing has a target.
     """
-    labels = _common_labels(runs)
+    labels = common_labels(runs)
     check_same_items([run.test for run in runs])
     shares = _fitted(runs, labels) if weights == "dev" else np.full(len(runs), 1 / len(runs))
     scores, votes = (np.einsum("r,rnc->nc", shares, of([run.test for run in runs])) for of in (_scores, _votes))
@@ -64,7 +64,8 @@ def fuse_labels(runs: Sequence[RunToFuse], weights: FusionWeights, names: Mappin
     return Fused(rows, {name: metrics[known] for known, name in names.items()}, monitor, gaps, told)
 
 
-def _common_labels(runs: Sequence[RunToFuse]) -> list[str]:
+def common_labels(runs: Sequence[RunToFuse]) -> list[str]:
+    """The labels that all runs tell apart, in their order. Raises AudiosslError where they differ."""
     first = [str(label) for label in runs[0].facts.get("labels") or ()]
     for number, run in enumerate(runs[1:], start=2):
         labels = [str(label) for label in run.facts.get("labels") or ()]
@@ -108,7 +109,7 @@ def _fitted(runs: Sequence[RunToFuse], labels: Sequence[str]) -> Floats:
         raise AudiosslError("Nothing of dev has a target to fit the weights on; take --weights equal.")
     numbers = [index[runs[0].dev[place]["target"]] for place in known]
     right = _scores([[run.dev[place] for place in known] for run in runs])[:, np.arange(len(known)), numbers]  # (R, N)
-    return mixture_weights(np.maximum(right, _LEAST))
+    return mixture_weights(np.maximum(right, LEAST))
 
 
 def mixture_weights(likelihoods: Floats) -> Floats:

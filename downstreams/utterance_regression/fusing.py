@@ -40,15 +40,20 @@ def fuse_numbers(runs: Sequence[RunToFuse], weights: FusionWeights) -> Fused:
         raise AudiosslError(f"The runs predict other columns than {', '.join(names)}; fuse runs of the same columns.")
     values, facts = {}, {}
     for name in names:
-        values[name], facts[name] = _fused(name, dev, test)
+        values[name], facts[name] = fused_column(name, dev, test)
     rows = [_row(row, {name: float(values[name][n]) for name in names}) for n, row in enumerate(test[0])]
     return Fused(rows, _metrics(names, rows), *_compared(names, rows, test), {"columns": facts})
 
 
-def _fused(
+def fused_column(
     name: str, dev: Sequence[Sequence[Prediction]], test: Sequence[Sequence[Prediction]]
 ) -> tuple[Floats, dict[str, Any]]:
-    """(N,) fused predictions of a column, and what was fitted."""
+    """(N,) fused predictions of a column, and what was fitted.
+
+    name: of the column.
+    dev: predictions of each run, by which weights are fitted. Empty ones for the mean.
+    test: those that become one.
+    """
     from sklearn.linear_model import RidgeCV
 
     places = [n for n, row in enumerate(dev[0]) if row["target"] and row["target"][name] is not None]

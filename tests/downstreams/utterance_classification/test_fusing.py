@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from audiossl.core.errors import AudiosslError
-from audiossl.downstreams.bioacoustics.windows import BioacousticWindows
 from audiossl.downstreams.emotion.task import Emotion
 from audiossl.downstreams.utterance_classification.fusing import fuse_labels, mixture_weights
 from audiossl.downstreams.utterance_classification.task import UtteranceClassification
@@ -115,5 +114,3 @@ def test_what_cannot_be_fused_is_said() -> None:
         fused(one, other._replace(test=other.test[:-1]))
     with pytest.raises(AudiosslError, match="Nothing of dev has a target"):
         fused(one._replace(dev=[]), other._replace(dev=[]), weights="dev")
-    with pytest.raises(AudiosslError, match="Windows with several labels cannot be fused"):
-        BioacousticWindows.fuse([one, other], "equal")
