@@ -105,7 +105,7 @@ def _score_groups(
 ) -> tuple[list[Group], Gap | None, str]:
     """Groups in the order of their names, the gap, and of what the clusters are."""
     numbers = {value: np.flatnonzero(np.array(values) == value) for value in sorted(set(values))}
-    clusters = _clusters(predictions, values)
+    clusters = _clusters(task, predictions, values)
     groups = [_group(task, predictions, value, items, clusters) for value, items in numbers.items()]
     name = task.monitor.name
 
@@ -117,9 +117,11 @@ def _score_groups(
     return groups, gap, clusters.kind
 
 
-def _clusters(predictions: Sequence[Prediction], values: Sequence[str]) -> Clusters:
+def _clusters(task: RowScorer, predictions: Sequence[Prediction], values: Sequence[str]) -> Clusters:
     """Those of the predictions, or items where every group is one of them: then nothing is said of other speakers."""
-    clusters = clusters_of_rows(predictions)
+    # What they are, the task says with its figure.
+    kind = task.score(predictions)[task.monitor.name].cluster
+    clusters = clusters_of_rows(predictions, kind if kind not in ("", "item") else "speaker")
     if len({*zip(values, clusters.of.tolist(), strict=True)}) == len(set(values)):
         return clusters.as_items("")
     return clusters

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,14 @@ from audiossl import load_run
 from audiossl.cli.main import app
 from audiossl.core.errors import LabelError, TrainingError
 from audiossl.core.files import read_jsonl, write_jsonl
+from audiossl.core.types import Metric
 from audiossl.data.manifests import read_manifest, write_manifests
+from audiossl.experiments.config import read_experiment
 from audiossl.experiments.folder import RunFolder
+from audiossl.experiments.grouping import grouped_by
 from audiossl.experiments.run import Run
 from audiossl.report import build_report
+from audiossl.training.task import Monitor, Prediction
 
 
 def with_columns(folder: Path) -> None:
@@ -107,3 +112,21 @@ def test_what_is_wrong_with_a_column_is_one_sentence(evaluated: tuple[Path, str]
             load_run(run, device="cpu", overrides=[data, f"report.by=[{column}]"]).score_stored()
     with pytest.raises(TrainingError, match="nothing is stored to score"):
         load_run(run, device="cpu", overrides=[data]).score_stored("dev")
+
+
+class Recordings:
+    """Scores of a task whose groups are recordings."""
+
+    monitor = Monitor("der", "min")
+
+    def score(self, predictions: Sequence[Prediction]) -> dict[str, Metric]:
+        """The mean, over recordings."""
+        return {"der": Metric(sum(row["der"] for row in predictions) / len(predictions), cluster="recording")}
+
+
+def test_clusters_are_called_what_the_task_calls_them(evaluated: tuple[Path, str]) -> None:
+    run, data = evaluated
+    config = read_experiment(run / "config.yaml", [data, "report.by=[sex]"])
+    rows = [{"id": cut.id, "group": cut.id, "der": 0.5} for cut in config.data.rows("test")]
+    facts = grouped_by(config, Recordings(), "test", rows).facts
+    assert facts["groups"]["sex"]["cluster"] == "recording"
