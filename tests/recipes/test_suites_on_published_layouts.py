@@ -68,7 +68,7 @@ def smaller(path: Path) -> Path:
     """superb with fewer learning rates, and a recogniser that a processor trains in a second."""
     layer: dict[str, Any] = yaml.safe_load(SUPERB.read_text(encoding="utf-8"))
     for task in layer["tasks"].values():
-        if "lr" in task["search"]:
+        if "lr" in task.get("search", {}):
             task["search"]["lr"] = task["search"]["lr"][2:4]
     for name in ("librispeech/asr", "snips/slot_filling"):
         layer["tasks"][name]["settings"] = {"task": {"head": {"projector_width": 16, "hidden": 16}}}
