@@ -146,6 +146,7 @@ def _curves(
     encoder = one.load()
     if one.role == RANDOM and next(encoder.upstream.parameters(), None) is None:
         return None
+    _check_frames(encoder.upstream, material)
     layers = parse_layers(material.options.layers, encoder.upstream.num_layers)
     key, done = key_of(encoder, layers, material), folder / _DONE
     if not (done.is_file() and read_json(done).get("key") == key and (folder / _MOMENTS).is_file()):
@@ -155,6 +156,17 @@ def _curves(
         write_points(points, done, {"key": key, "encoder": one.written, "fingerprint": encoder.fingerprint})
         gathered.remove()
     return EncoderCurves(one, encoder.fingerprint, layers, encoder.upstream.num_layers, read_points(done))
+
+
+def _check_frames(upstream: Upstream, material: Material) -> None:
+    """Raise ConfigError where an encoder that gives a recording one frame is asked what is in its frames."""
+    of_frames = [view.name for view in material.views if view.kind != "column"]
+    if upstream.one_frame and (of_frames or material.options.moments):
+        what = f"--with {of_frames[0]}" if of_frames else "--moments"
+        raise ConfigError(
+            f"{what}: {upstream.display_name} gives a recording one frame; compare it with columns alone, and with "
+            f"--moments 0."
+        )
 
 
 def _keep_moments(gathered: Gathered, path: Path) -> None:

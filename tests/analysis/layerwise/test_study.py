@@ -49,6 +49,14 @@ def test_rows_and_groups_that_cannot_be_used_are_said(tmp_path: Path) -> None:
         study_layers(["log_mel"], [manifest], "layers", tmp_path / "out", AnalyseOptions(moments=8, clusters=0))
 
 
+def test_an_encoder_of_one_frame_is_compared_with_columns_alone(tmp_path: Path) -> None:
+    manifest = write_speakers(tmp_path)
+    columns = AnalyseOptions(clusters=0, moments=0)
+    for views, options, said in (("layers", columns, "--with layers"), ("speakers", OPTIONS, "--moments")):
+        with pytest.raises(ConfigError, match=f"{said}: .* one frame"):
+            study_layers(["column[field=age,width=1]"], [manifest], views, tmp_path / "out", options)
+
+
 def test_many_groups_are_put_together(tmp_path: Path) -> None:
     manifest = write_speakers(tmp_path, num_speakers=12, num_recordings=1)
     assert read_material([manifest], parse_views("layers"), OPTIONS).clusters.num == 10
