@@ -13,7 +13,7 @@ from toys.tones import spoken_rows
 from audiossl import load_upstream
 from audiossl.analysis.discrimination import distances
 from audiossl.analysis.discrimination.distances import iter_layers, mean_distances, path_distances
-from audiossl.core.errors import LabelError
+from audiossl.core.errors import AudioError, LabelError
 from audiossl.data.manifests import read_manifest
 from audiossl.data.segments import read_segments
 from audiossl.features.config import CacheConfig
@@ -73,6 +73,16 @@ def test_tones_are_nearer_to_their_like(given: tuple[Any, Any, Any]) -> None:
         assert np.allclose(matrix, matrix.T, atol=1e-6)
         assert np.allclose(np.diag(matrix), 0, atol=1e-5)
         assert matrix[same].max() < matrix[~same].min()
+
+
+def test_states_that_are_not_finite_are_one_sentence(
+    given: tuple[Any, Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upstream, cuts, segments = given
+    bad = {0: torch.full((90, 80), torch.nan)}
+    monkeypatch.setattr(distances, "row_states", lambda *_, **__: ((cut, bad) for cut in cuts))
+    with pytest.raises(AudioError, match="has states of row a0 that are not finite"):
+        list(iter_layers(upstream, cuts, segments, [0], frames=False))
 
 
 def test_segments_of_rows_that_are_not_there_are_one_sentence(given: tuple[Any, Any, Any]) -> None:
