@@ -21,7 +21,8 @@ from audiossl.downstreams.multi_task.scoring import TargetScores, figures_table
 from audiossl.downstreams.multi_task.target import Target
 from audiossl.downstreams.multi_task.task import MultiTask
 from audiossl.metrics.clusters import clusters_of_rows
-from audiossl.metrics.ratios import score_mean
+from audiossl.metrics.ratios import paired_difference, score_mean
+from audiossl.training.fusion import Fused, FusionWeights, RunToFuse
 from audiossl.training.task import Monitor, Prediction
 
 MEASURE = "intent errors"  # what rows count as `num_errors`
@@ -84,7 +85,7 @@ class IntentClassification(MultiTask):
     def score(self, predictions: Sequence[Prediction]) -> dict[str, Metric]:
         """accuracy: of all slots together. `<slot>.accuracy`, `<slot>.uar` and `<slot>.f1` of each."""
         scores = TargetScores(self._heads, predictions)
-        right = [row["target"] == row["predicted"] for row in scores.rows]
+        right = [_is_right(row) for row in scores.rows]
         return {"accuracy": score_mean(right, clusters_of_rows(scores.rows)), **scores.by_target()}
 
     def tables(self, predictions: Sequence[Prediction]) -> list[Table]:
@@ -95,10 +96,30 @@ class IntentClassification(MultiTask):
     def said(self, parts: Sequence[tuple[Any, list[float] | None]], target: dict[str, Any] | None) -> dict[str, Any]:
         """A prediction counts by whether all of it is right. Half an intent is no target."""
         target = None if target is None or None in target.values() else target
-        made = super().said(parts, target)
-        if target is None:
-            return made
-        return {**made, "num_errors": int(made["predicted"] != target), "num_units": 1, "measure": MEASURE}
+        return _counted(super().said(parts, target))
+
+    @classmethod
+    def fuse(cls, runs: Sequence[RunToFuse], weights: FusionWeights) -> Fused:
+        """Each slot by itself, as several targets are. What counts is the accuracy of all slots together."""
+        made = super().fuse(runs, weights)
+        rows = [_counted(row) for row in made.predictions]
+        known = [place for place, row in enumerate(rows) if row["target"] is not None]
+        clusters = clusters_of_rows([rows[place] for place in known])
+        whole, *alone = ([_is_right(each[place]) for place in known] for each in (rows, *(run.test for run in runs)))
+        of_slots = {name: metric for name, metric in made.metrics.items() if name != made.compared}
+        gaps = [paired_difference(whole, right, clusters) for right in alone]
+        return Fused(rows, {"accuracy": score_mean(whole, clusters), **of_slots}, "accuracy", gaps, made.facts)
+
+
+def _is_right(row: Prediction) -> bool:
+    return bool(row["target"] == row["predicted"])
+
+
+def _counted(row: dict[str, Any]) -> dict[str, Any]:
+    """A prediction with what it counts for where runs are compared."""
+    if row["target"] is None:
+        return row
+    return {**row, "num_errors": int(not _is_right(row)), "num_units": 1, "measure": MEASURE}
 
 
 def _check_slots(slots: Sequence[str], rows: Sequence[Cut], where: str) -> None:

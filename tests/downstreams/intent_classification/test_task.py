@@ -15,6 +15,7 @@ from audiossl.core.errors import ConfigError, LabelError
 from audiossl.core.types import Batch
 from audiossl.downstreams.intent_classification.task import IntentClassification
 from audiossl.report.estimates import scored
+from audiossl.training.fusion import RunToFuse
 
 
 def toy_task(batch: Batch, **options: Any) -> IntentClassification:
@@ -75,6 +76,21 @@ def test_runs_are_compared_by_whole_intents_and_folds_united() -> None:
     assert scored(rows, "accuracy").estimate.value == pytest.approx(wrong / 24)
     united = task.ensemble([rows[0], rows[0]])
     assert (united["predicted"], united["num_errors"]) == (rows[0]["predicted"], rows[0]["num_errors"])
+
+
+def test_fused_runs_count_by_whole_intents() -> None:
+    batch, other = target_batch(24), target_batch(24, seed=1)
+    good, bad = trained(toy_task(batch), batch, 60), toy_task(batch)
+    runs = [RunToFuse(task.predict(other), task.predict(other), task.facts([])) for task in (good, bad)]
+    made = IntentClassification.fuse(runs, "dev")
+    assert made.compared == "accuracy"
+    assert made.metrics["accuracy"].value == 1.0
+    assert "mean" not in made.metrics
+    wrong = bad.score(runs[1].test)["accuracy"].value
+    assert [gap.value for gap in made.differences] == pytest.approx([0.0, 1.0 - wrong])
+    assert all(row["num_errors"] == 0 for row in made.predictions)
+    itself = IntentClassification.fuse([runs[1], runs[1]], "equal")
+    assert itself.metrics["accuracy"].value == wrong
 
 
 def test_a_recording_without_labels_and_half_an_intent_have_no_target() -> None:
