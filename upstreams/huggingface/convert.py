@@ -114,7 +114,7 @@ def _read_encoder(folder: Path, kind: Kind, described: dict[str, Any]) -> Any:
         shards_of(index)  # transformers would follow it to any folder
     # By transformers' own reader, which says what it did not find.
     try:
-        with _quiet():
+        with quiet_transformers():
             whole, found = reader.from_pretrained(str(folder), output_loading_info=True, **options)
     except pickle.UnpicklingError as error:  # whose message advises to run the file
         raise refused(folder) from error
@@ -133,7 +133,7 @@ def _read_encoder(folder: Path, kind: Kind, described: dict[str, Any]) -> Any:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet_transformers() -> Iterator[None]:
     """Without the report on heads left behind and without progress bars."""
     import_transformers()
     from transformers.utils import logging

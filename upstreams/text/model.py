@@ -6,6 +6,7 @@ taken, as most sentence encoders are trained to, or the first.
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +18,12 @@ from torch import Tensor
 from audiossl.core.errors import CheckpointError, ConfigError, LabelError, first_line
 from audiossl.core.ranges import Seed
 from audiossl.encoders.devices import device_of
-from audiossl.encoders.hub import local_path
+from audiossl.encoders.formats.pickled import refused
+from audiossl.encoders.hub import local_path, shards_of
 from audiossl.encoders.naming import namer_of
 from audiossl.encoders.row_upstream import RowUpstream
+from audiossl.upstreams.huggingface.convert import quiet_transformers
+from audiossl.upstreams.huggingface.kinds import import_transformers
 
 if TYPE_CHECKING:
     from lhotse.cut import Cut
@@ -97,21 +101,27 @@ class TranscriptEncoder(RowUpstream):
 
 def _load(folder: Path, *, random_init: bool, seed: int) -> tuple[Any, Any]:
     """Tokenizer and encoder of a folder. Raises CheckpointError for weights that lack something, ConfigError."""
+    import_transformers()
+    from transformers import AutoConfig, AutoModel, AutoTokenizer
+
+    for index in folder.glob("*.index.json"):
+        shards_of(index)  # transformers would follow it to any folder
+    lacks: list[str] = []
     try:
-        from transformers import AutoConfig, AutoModel, AutoTokenizer
-    except ImportError as error:
-        raise ConfigError("Text encoders need the transformers package: pip install audiossl-toolkit[hf].") from error
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        if random_init:
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(seed)
-                model, lacks = AutoModel.from_config(AutoConfig.from_pretrained(folder, local_files_only=True)), []
-        else:
-            how = {"local_files_only": True, "output_loading_info": True, "dtype": torch.float32}
-            model, info = AutoModel.from_pretrained(folder, **how)
-            lacks = sorted(name for name in info["missing_keys"] if _UNUSED not in name)
-    except (OSError, ValueError, KeyError) as error:
+        with quiet_transformers():
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            if random_init:
+                described = AutoConfig.from_pretrained(folder, local_files_only=True)
+                with torch.random.fork_rng(devices=[]):
+                    torch.manual_seed(seed)
+                    model = AutoModel.from_config(described)
+            else:
+                how: dict[str, Any] = {"local_files_only": True, "output_loading_info": True, "dtype": torch.float32}
+                model, info = AutoModel.from_pretrained(folder, **how)
+                lacks = sorted(name for name in info["missing_keys"] if _UNUSED not in name)
+    except pickle.UnpicklingError as error:  # whose message advises to run the file
+        raise refused(folder) from error
+    except Exception as error:  # transformers, tokenizers, safetensors and torch raise their own
         raise CheckpointError(f"{folder} is no text encoder of transformers ({first_line(error)}).") from error
     if lacks:
         raise CheckpointError(f"The weights in {folder} lack {', '.join(lacks[:5])}; get them again.")

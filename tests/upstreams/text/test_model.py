@@ -10,7 +10,7 @@ import pytest
 import torch
 from toys.rows import rows_that_say, text_folder
 
-from audiossl import load_run, load_upstream, read_experiment, train
+from audiossl import load_objective, load_run, load_upstream, read_experiment, train
 from audiossl.core.errors import CheckpointError, ConfigError, LabelError
 from audiossl.core.tensors import fingerprint
 from audiossl.data.loader import collate
@@ -65,6 +65,20 @@ def test_a_run_on_texts_is_trained_evaluated_and_loaded(upstream: str, folder: s
     assert run.evaluate()["accuracy"].value == 1.0
     with pytest.raises((LabelError, ConfigError), match="nothing in the field 'text'"):
         run.predict([str(tmp_path / "data" / "0.wav")])
+
+
+def test_texts_are_a_view_among_others(folder: str, tmp_path: Path) -> None:
+    """In `multi_view`, whose objective asks for rows too."""
+    batch = batch_of(tmp_path)
+    options = {"members": ["log_mel", "text"], "member_options": {"text": {"model": folder}}, "width": 8, "hidden": 8}
+    views = load_upstream("multi_view", weights="random", **options)
+    embedded = views.of_batch(batch)
+    assert [tuple(layer.shape) for layer in embedded.layers] == [(5, 1, 8), (5, 1, 8)]
+    first = views.of_batch(batch, up_to_layer=0)
+    assert len(first.layers) == 1 and torch.equal(first.layers[0], embedded.layers[0])
+    objective = load_objective("multi_view", views)
+    objective.fit([batch])
+    assert objective.loss(batch).total.item() > 0
 
 
 def test_a_text_beyond_what_the_model_reads_is_refused(folder: str, tmp_path: Path) -> None:
