@@ -66,7 +66,8 @@ def needs_by_rows(
     for config in experiments:
         groups.setdefault(tuple(config.manifests.values()), []).append(config)
     for manifests, members in groups.items():
-        cuts = CutSet.from_cuts(cut for path in manifests for cut in read_manifest(path))
+        # Once each: a row may be in several splits, as the documents of a search are.
+        cuts = CutSet.from_cuts({cut.id: cut for path in manifests for cut in read_manifest(path)}.values())
         yield cuts, [each for config in members for each in _needs_of_heads(config, *encoder)]
 
 

@@ -105,3 +105,11 @@ def test_manifests_are_those_of_the_splits_or_of_the_folds(cells: Any) -> None:
     ]
     (folded,) = cells({"folds": {"by": "k:2", "group": ""}})
     assert [path.name for path in folded.config.manifests.values()] == ["all.jsonl.gz"]
+
+
+def test_a_row_of_several_splits_is_encoded_once(cells: Any) -> None:
+    (cell,) = cells({"data": {"dev": "train.jsonl.gz"}})
+    encoder = load_identified(cell.config.upstream, cell.config.upstream_options)
+    ((cuts, _),) = needs_by_rows([cell.config], encoder)
+    names = [cut.id for cut in cuts]
+    assert len(names) == len(set(names)) < 27
