@@ -51,25 +51,25 @@ def greedy(x: Floats, least: float) -> Ints:
     return np.array(starts, dtype=np.int64)
 
 
-def peaks(x: Floats, width: int, prominence: float) -> Ints:
-    """Segments between peaks of how much the means of `width` frames before and after differ.
-
-    x: (T, D) directions.
-    width: frames on either side.
-    prominence: of a peak, in standard deviations of the curve.
-    """
-    from scipy.signal import find_peaks
-
-    if len(x) < 3:
-        return np.zeros(1, dtype=np.int64)
+def change(x: Floats, width: int) -> Floats:
+    """(T - 1,) how much the means of `width` frames before and after each boundary differ. x: (T, D) directions."""
     sums = np.concatenate([np.zeros((1, x.shape[1])), np.cumsum(x, axis=0)])
     place = np.arange(1, len(x))
     before = sums[place] - sums[np.maximum(place - width, 0)]
     after = sums[np.minimum(place + width, len(x))] - sums[place]
     lengths = np.linalg.norm(before, axis=1) * np.linalg.norm(after, axis=1)
-    curve = 1 - (before * after).sum(axis=1) / np.maximum(lengths, _SMALL)
+    curve: Floats = 1 - (before * after).sum(axis=1) / np.maximum(lengths, _SMALL)
+    return curve
+
+
+def peaks(curve: Floats, prominence: float) -> Ints:
+    """Segments between peaks of a curve of changes, of this prominence in its standard deviations."""
+    from scipy.signal import find_peaks
+
+    if len(curve) < 2:
+        return np.zeros(1, dtype=np.int64)
     found, _ = find_peaks(curve, prominence=max(prominence * float(curve.std()), _SMALL))
-    return np.concatenate([[0], place[found]]).astype(np.int64)
+    return np.concatenate([[0], found + 1]).astype(np.int64)
 
 
 def min_cut(x: Floats, counts: Sequence[int], longest: int) -> dict[int, Ints]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from audiossl.analysis.boundaries.segmenters import directions, greedy, merged, min_cut, peaks, uniform
+from audiossl.analysis.boundaries.segmenters import change, directions, greedy, merged, min_cut, peaks, uniform
 from audiossl.metrics.clusters import Floats, Ints
 
 UNITS_S = (0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6)  # how long segments are on average, for min_cut and uniform
@@ -92,17 +92,14 @@ def segmented(
     step_s: seconds from one frame to the next.
     """
     x = directions(states)
-    cuts: dict[FrameStretch, dict[int, Ints]] = {}
     units_s = {each.unit_s for each in settings if each.method == "min_cut"}
+    work = {}
     for setting in settings:
         made = []
         for stretch in stretches[setting.pauses]:
-            part = x[stretch.first : stretch.stop]
-            if setting.method == "min_cut" and stretch not in cuts:
-                # All numbers of segments come from one table.
-                wanted = {_count(len(part), unit_s, step_s) for unit_s in units_s}
-                cuts[stretch] = min_cut(part, sorted(wanted), max(1, round(LONGEST_S / step_s)))
-            made.append((stretch.stop, _starts(part, setting, step_s, cuts.get(stretch, {})) + stretch.first))
+            if stretch not in work:
+                work[stretch] = _Stretch(x[stretch.first : stretch.stop], step_s, units_s)
+            made.append((stretch.stop, work[stretch].starts(setting) + stretch.first))
         yield setting, made
 
 
@@ -115,22 +112,33 @@ def blocks(stretches: Sequence[FrameStretch], step_s: float) -> list[FrameStretc
     return made
 
 
-def _count(num_frames: int, unit_s: float, step_s: float) -> int:
-    return math.ceil(num_frames * step_s / unit_s)
+class _Stretch:
+    """The directions (T, D) of a stretch, and what several settings share of it."""
 
+    def __init__(self, x: Floats, step_s: float, units_s: Iterable[float]) -> None:
+        self.x, self.step_s, self.units_s = x, step_s, units_s
+        self._cuts: dict[int, Ints] = {}
+        self._changes: dict[int, Floats] = {}
 
-def _starts(part: Floats, setting: CutSetting, step_s: float, cuts: Mapping[int, Ints]) -> Ints:
-    """Where the segments of a stretch begin.
+    def starts(self, setting: CutSetting) -> Ints:
+        """Where its segments begin."""
+        if setting.method == "min_cut":
+            return merged(self.x, self._cut(setting.unit_s), setting.merge)
+        if setting.method == "greedy":
+            return greedy(self.x, setting.least)
+        if setting.method == "peaks":
+            width = max(1, round(setting.width_s / self.step_s))
+            if width not in self._changes:
+                self._changes[width] = change(self.x, width)
+            return peaks(self._changes[width], setting.prominence)
+        return uniform(len(self.x), setting.unit_s / self.step_s)
 
-    part: (T, D) its directions.
-    setting: how.
-    step_s: seconds from one frame to the next.
-    cuts: of min_cut, by the number of segments.
-    """
-    if setting.method == "min_cut":
-        return merged(part, cuts[_count(len(part), setting.unit_s, step_s)], setting.merge)
-    if setting.method == "greedy":
-        return greedy(part, setting.least)
-    if setting.method == "peaks":
-        return peaks(part, max(1, round(setting.width_s / step_s)), setting.prominence)
-    return uniform(len(part), setting.unit_s / step_s)
+    def _cut(self, unit_s: float) -> Ints:
+        """All numbers of segments come from one table."""
+        if not self._cuts:
+            wanted = {self._count(each) for each in self.units_s}
+            self._cuts = min_cut(self.x, sorted(wanted), max(1, round(LONGEST_S / self.step_s)))
+        return self._cuts[self._count(unit_s)]
+
+    def _count(self, unit_s: float) -> int:
+        return math.ceil(len(self.x) * self.step_s / unit_s)

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from audiossl.analysis.boundaries.segmenters import directions, greedy, merged, min_cut, peaks, uniform
+from audiossl.analysis.boundaries.segmenters import change, directions, greedy, merged, min_cut, peaks, uniform
 
 STARTS = [0, 7, 12, 25, 33]
 
@@ -26,7 +26,7 @@ def test_blocks_are_found_exactly(blocks: np.ndarray) -> None:
     assert min_cut(blocks, [5], 40)[5].tolist() == STARTS
     # More segments than blocks: alike neighbours are merged again.
     assert merged(blocks, min_cut(blocks, [9], 40)[9], 0.7).tolist() == STARTS
-    assert peaks(blocks, 3, 0.5).tolist() == STARTS
+    assert peaks(change(blocks, 3), 0.5).tolist() == STARTS
     assert merged(blocks, np.array(STARTS), 1.0).tolist() == STARTS
     assert merged(blocks, np.array(STARTS), -1.1).tolist() == [0]
 
@@ -57,5 +57,5 @@ def test_numbers_that_do_not_fit_are_the_nearest() -> None:
 def test_uniform_is_uniform_and_one_frame_is_one_segment() -> None:
     assert uniform(10, 2.5).tolist() == [0, 3, 5, 8]
     one = directions(np.ones((1, 3)))
-    for found in (uniform(1, 3), greedy(one, 0.5), peaks(one, 2, 1.0), min_cut(one, [1], 5)[1]):
+    for found in (uniform(1, 3), greedy(one, 0.5), peaks(change(one, 2), 1.0), min_cut(one, [1], 5)[1]):
         assert found.tolist() == [0]
