@@ -299,7 +299,7 @@ def key_of(encoder: Identified, layers: Sequence[int], material: Material) -> st
         _FORMAT,
         encoder.fingerprint,
         list(layers),
-        as_dict(material.options),
+        {name: value for name, value in as_dict(material.options).items() if name not in ("random", "layers")},
         [list(view) for view in material.views],
         [[str(cut.id), cut.duration, int(of)] for cut, of in zip(material.cuts, material.clusters.of, strict=True)],
         [[each.recording, each.start_s, each.end_s, each.label] for items in material.items for each in items.segments],
