@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from audiossl.encoders.formats.original import Original
     from audiossl.encoders.loading import load_upstream
     from audiossl.encoders.long_audio import encode_long
+    from audiossl.encoders.row_upstream import RowUpstream
     from audiossl.encoders.testing import check_upstream
     from audiossl.encoders.upstream import Upstream
     from audiossl.encoders.weights import save_upstream
@@ -140,6 +141,7 @@ _HOME = {
     "Units": "features.units.quantizer",
     "UnitsOptions": "features.units.config",
     "UnknownNameError": "core.errors",
+    "RowUpstream": "encoders.row_upstream",
     "Upstream": "encoders.upstream",
     "UpstreamCard": "core.cards",
     "XaresEncoder": "analysis.adapters",
@@ -242,6 +244,7 @@ __all__ = [
     "Prediction",
     "ProbeOptions",
     "PushOptions",
+    "RowUpstream",
     "RunFolder",
     "StreamPlan",
     "Table",
