@@ -117,7 +117,10 @@ def read_material(manifests: Sequence[Path], asked: list[AskedView], options: An
         raise ManifestError(f"--data has the row {twice} twice; name each manifest once.")
     groups = [_group_of(cut, options.group) for cut in rows]
     ids = [str(cut.id) for cut in rows]
-    clusters = clusters_of(groups, len(rows), options.group, ids).merged(MOST_GROUPS)
+    clusters = clusters_of(groups, len(rows), options.group, ids)
+    if clusters.num > MOST_GROUPS:
+        said = f"{clusters.num} {clusters.kind}s are put together at random in {MOST_GROUPS} groups"
+        clusters = clusters._replace(remark="; ".join(filter(None, [said, clusters.remark]))).merged(MOST_GROUPS)
     items = [read_items(view, CutSet.from_cuts(rows), options) for view in asked if view.kind != "frames"]
     material = Material(rows, clusters, asked, items, options)
     check_groups(material)

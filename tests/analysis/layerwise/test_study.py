@@ -59,4 +59,6 @@ def test_an_encoder_of_one_frame_is_compared_with_columns_alone(tmp_path: Path) 
 
 def test_many_groups_are_put_together(tmp_path: Path) -> None:
     manifest = write_speakers(tmp_path, num_speakers=12, num_recordings=1)
-    assert read_material([manifest], parse_views("layers"), OPTIONS).clusters.num == 10
+    clusters = read_material([manifest], parse_views("layers"), OPTIONS).clusters
+    assert clusters.num == 10
+    assert clusters.remark == "12 speakers are put together at random in 10 groups"
