@@ -56,5 +56,5 @@ def queries_table(rows: Sequence[Prediction], min_frames: int) -> Table:
 def hits_of(row: Prediction) -> str:
     """The documents in which a query was found with their scores, the surest first."""
     found = sorted(row["predicted"], key=lambda name: (-row["scores"][name], name))
-    shown = ", ".join(f"{name} ({row['scores'][name]:.2f})" for name in found[:_SHOWN])
+    shown = ", ".join(f"{name.rpartition('/')[2]} ({row['scores'][name]:.2f})" for name in found[:_SHOWN])
     return shown + (f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else "")
