@@ -249,13 +249,13 @@ def alter(x: Tensor, frames: Tensor, config: AlterationConfig, draws: Sequence[t
     All is drawn on the CPU and moved to the device once: a copy for each item would have the device wait each time.
     """
     counts = frames.tolist()
-    plans = [draw_plan(count, x.shape[2], config, draw) for count, draw in zip(counts, draws, strict=True)]
+    drawn = [draw_alteration(count, x.shape[2], config, draw) for count, draw in zip(counts, draws, strict=True)]
     # Padding stays as it is and is not chosen.
-    source = torch.arange(x.shape[1]).repeat(len(plans), 1)
+    source = torch.arange(x.shape[1]).repeat(len(drawn), 1)
     zeroed, rows = torch.zeros_like(source, dtype=torch.bool), torch.zeros_like(source, dtype=torch.bool)
-    for item, (count, plan) in enumerate(zip(counts, plans, strict=True)):
-        source[item, :count], zeroed[item, :count], rows[item, :count] = plan.source, plan.zeroed, plan.chosen
-    bands = torch.tensor([[*plan.band, count] for count, plan in zip(counts, plans, strict=True)])
+    for item, (count, one) in enumerate(zip(counts, drawn, strict=True)):
+        source[item, :count], zeroed[item, :count], rows[item, :count] = one.source, one.zeroed, one.chosen
+    bands = torch.tensor([[*one.band, count] for count, one in zip(counts, drawn, strict=True)])
     source, zeroed, rows, bands = (each.to(x.device) for each in (source, zeroed, rows, bands))
     channels, times = torch.arange(x.shape[2], device=x.device), torch.arange(x.shape[1], device=x.device)
     first, end, count = (bands[:, place, None, None] for place in range(3))
@@ -264,7 +264,7 @@ def alter(x: Tensor, frames: Tensor, config: AlterationConfig, draws: Sequence[t
     return Altered(inputs, rows[:, :, None] | band)
 
 
-class Plan(NamedTuple):
+class Alteration(NamedTuple):
     """What is done to an utterance of T frames.
 
     source: (T,), from which frame each is taken.
@@ -278,12 +278,18 @@ class Plan(NamedTuple):
     band: tuple[int, int]
 
 
-def draw_plan(num_frames: int, num_channels: int, config: AlterationConfig, draw: torch.Generator) -> Plan:
-    """The draw of one utterance. With both axes switched off, everything is chosen."""
+def draw_alteration(num_frames: int, num_channels: int, config: AlterationConfig, draw: torch.Generator) -> Alteration:
+    """The draw of one utterance. With both axes switched off, everything is chosen.
+
+    num_frames: T of the utterance.
+    num_channels: F of its frames.
+    config: how much is altered.
+    draw: what it is drawn by.
+    """
     source = torch.arange(num_frames)
     zeroed, chosen = torch.zeros(num_frames, dtype=torch.bool), torch.zeros(num_frames, dtype=torch.bool)
     if config.time == 0 and config.frequency == 0:
-        return Plan(source, zeroed, ~chosen, (0, 0))
+        return Alteration(source, zeroed, ~chosen, (0, 0))
     rows = choose_blocks(num_frames, config.time, config.time_block, draw)
     chosen[rows] = True
     dice = float(torch.rand((), generator=draw))
@@ -295,7 +301,7 @@ def draw_plan(num_frames: int, num_channels: int, config: AlterationConfig, draw
     widest = int(num_channels * config.frequency)
     band = int(torch.randint(widest + 1, (), generator=draw))
     first = int(torch.randint(num_channels - band + 1, (), generator=draw))
-    return Plan(source, zeroed, chosen, (first, first + band))
+    return Alteration(source, zeroed, chosen, (first, first + band))
 
 
 def choose_blocks(num_frames: int, share: float, block: int, draw: torch.Generator) -> Tensor:
