@@ -146,6 +146,8 @@ class FrameClassification(Downstream):
     def predict(self, batch: Batch) -> list[Prediction]:
         """id, predicted and target as runs [frames, label], when frames are (first_s, step_s), speaker, duration_s.
 
+        With a target also num_errors among num_units frames that count.
+
         A run without a label that counts has null. `target` is null for an item without an alignment.
         """
         with torch.no_grad():
@@ -155,6 +157,10 @@ class FrameClassification(Downstream):
             self._prediction(cut, row[:count].tolist())
             for cut, row, count in zip(batch.cuts, best, lengths.tolist(), strict=True)
         ]
+
+    def revise(self, predictions: Sequence[Prediction]) -> Sequence[Prediction]:
+        """With the wrong frames of each row, by which runs are compared."""
+        return [_counted(row) for row in predictions]
 
     def score(self, predictions: Sequence[Prediction]) -> dict[str, Metric]:
         """accuracy, uar and f1 over all frames with a label that counts. Intervals are over speakers."""
@@ -212,7 +218,7 @@ class FrameClassification(Downstream):
         if self.source.has(cut):
             labels = self.source.labels_at(cut, self._centres(len(best)))
             target = _runs([label if label in self.index else None for label in labels])
-        return {
+        row: Prediction = {
             "id": cut.id,
             "target": target,
             "predicted": _runs([self.config.labels[number] for number in best]),
@@ -221,6 +227,16 @@ class FrameClassification(Downstream):
             "speaker": read_field(cut, "speaker"),
             "duration_s": round(float(cut.duration), 4),
         }
+        return _counted(row)
+
+
+def _counted(row: Prediction) -> Prediction:
+    """The row with how many of its frames count (`num_units`) and how many of these are wrong (`num_errors`)."""
+    if row["target"] is None:
+        return row
+    targets, predicted, _ = _frames_of([row])
+    wrong = sum(truth != guess for truth, guess in zip(targets, predicted, strict=True))
+    return {**row, "num_errors": wrong, "num_units": len(targets), "measure": "frame error rate"}
 
 
 def _moments(cut: Cut) -> np.ndarray:

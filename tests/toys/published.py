@@ -264,6 +264,7 @@ def write_common_voice(folder: Path) -> Path:
     for split, lines in tables.items():
         (root / f"{split}.tsv").write_text("\n".join([header, *lines]) + "\n")
     (root / "clip_durations.tsv").write_text("clip\tduration[ms]\n")
+    return root
 
 
 INTENTS = (("activate", "lights", "kitchen"), ("activate", "music", "none"), ("increase", "heat", "kitchen"))

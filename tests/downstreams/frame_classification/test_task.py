@@ -19,7 +19,7 @@ from audiossl.core.errors import LabelError
 from audiossl.data.frame_labels import IGNORED
 from audiossl.data.loader import collate
 from audiossl.data.manifests import write_manifests
-from audiossl.downstreams.frame_classification.task import FrameClassification, FrameClassificationConfig
+from audiossl.downstreams.frame_classification.task import FrameClassification, FrameClassificationConfig, _counted
 from audiossl.experiments.config import read_experiment
 from audiossl.experiments.start import train
 from audiossl.training.interface import build_interface
@@ -94,3 +94,10 @@ def test_what_cannot_be_used_is_one_sentence(tmp_path: Path) -> None:
         FrameClassification.complete(FrameClassificationConfig(ignored=["mid", "high"]), [cut])
     with pytest.raises(LabelError, match="None of the 1 predictions has a target"):
         task.score([{"target": None, "predicted": [[2, "low"]], "speaker": "a"}])
+
+
+def test_rows_say_how_many_of_their_frames_are_wrong() -> None:
+    row = {"id": "a", "target": [[3, "x"], [1, None], [2, "y"]], "predicted": [[2, "x"], [4, "y"]]}
+    counted = _counted(row)
+    assert (counted["num_errors"], counted["num_units"]) == (1, 5)
+    assert _counted({**row, "target": None}) == {**row, "target": None}
