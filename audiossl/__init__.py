@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from audiossl.data.manifests import read_manifest, write_manifests
     from audiossl.data.preparation import cuts_of_table, described, files_named
     from audiossl.data.reading import read_audio, read_cut
+    from audiossl.data.segments import read_segments
     from audiossl.data.sources import cuts_from_csv, cuts_from_folder
     from audiossl.data.stream import StreamPlan
     from audiossl.data.unit_files import UnitRow, read_unit_rows
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
     from audiossl.features.factors.config import FactorsOptions
     from audiossl.features.factors.fitted import Factors
     from audiossl.features.factors.fitting import fit_factor_analysis
+    from audiossl.features.segment_states import segment_states
     from audiossl.features.units.applying import apply_units
     from audiossl.features.units.config import UnitsOptions
     from audiossl.features.units.describing import describe_units
@@ -195,9 +197,11 @@ _HOME = {
     "read_frame_labels": "data.frame_labels",
     "read_jsonl": "core.files",
     "read_manifest": "data.manifests",
+    "read_segments": "data.segments",
     "read_unit_rows": "data.unit_files",
     "save_pretrained": "experiments.publishing.pretrained",
     "save_upstream": "encoders.weights",
+    "segment_states": "features.segment_states",
     "score_mean": "metrics.ratios",
     "score_ratio": "metrics.ratios",
     "stats": "data.checks",
@@ -310,11 +314,13 @@ __all__ = [
     "read_frame_labels",
     "read_jsonl",
     "read_manifest",
+    "read_segments",
     "read_unit_rows",
     "save_pretrained",
     "save_upstream",
     "score_mean",
     "score_ratio",
+    "segment_states",
     "stats",
     "train",
     "valid_frames",

@@ -69,14 +69,18 @@ def _plugins() -> Iterator[str]:
 def _families(registry: Registry) -> Iterator[str]:
     """A table for each Config, under the names of its encoders."""
     families: dict[type, list[str]] = {}
+    without: list[str] = []
     for name in registry.names():
         schema = getattr(registry.load(name), "Config", None)
         if is_dataclass(schema) and fields(schema):  # type: ignore[arg-type]
             families.setdefault(schema, []).append(name)  # type: ignore[arg-type]
+        else:
+            without.append(name)
     for schema, names in sorted(families.items(), key=lambda item: item[1]):
         yield f"### {names[0]}\n"
         yield f"Of {', '.join(f'`{name}`' for name in names)}.\n"
         yield from _table(settings_of(schema, within=OPTIONS["upstream"]))
+    yield f"Without settings: {', '.join(f'`{name}`' for name in without)}.\n"
 
 
 def _table(settings: Iterable[Setting]) -> Iterator[str]:

@@ -80,10 +80,9 @@ def _why_nothing_stays(task: Downstream) -> str:
     if task.stores_upstream:
         return "distillation in the same step reads the waveform"
     if task.frozen_part is None:
-        return (
-            f"finetune.mode={mode} changes the encoder in every step, or {task.upstream.display_name} cannot go on "
-            f"from a state below what trains"
-        )
+        undivided = mode != "all" and not hasattr(task.upstream, "go_on")
+        why = f", and {task.upstream.display_name} cannot go on from what stays" if undivided else ""
+        return f"finetune.mode={mode} changes the encoder in every step{why}"
     return ""
 
 

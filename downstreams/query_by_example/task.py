@@ -12,7 +12,7 @@ import torch
 from lhotse.cut import Cut
 
 from audiossl.core.errors import ConfigError, LabelError, TrainingError
-from audiossl.core.ranges import Count, Positive, Range
+from audiossl.core.ranges import Count, Finite, Positive, Range
 from audiossl.core.types import Batch, Loss, Metric, Table
 from audiossl.data.fields import read_field, read_labels
 from audiossl.downstreams.query_by_example.choosing import (
@@ -53,7 +53,7 @@ class QueryByExampleConfig:
     normalization: Normalization | None = None
     """Of the scores of a query over the documents: 'z' for mean 0 and deviation 1, or 'none'. Null for the one with the
     highest MTWV on dev."""
-    threshold: float | None = None
+    threshold: Finite | None = None
     """The least score that is a detection. Null for the best one on dev."""
     min_frames: Count = 5
     """Queries of fewer frames are not searched, and are everywhere alike."""

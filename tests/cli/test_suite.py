@@ -39,7 +39,7 @@ def test_suites_are_listed_with_what_they_need(audiossl: Command, monkeypatch: p
     assert (
         "  esc10/sounds: ten environmental sounds (accuracy)\n      folder esc10_16k below --data, recipes/" in done.out
     )
-    assert "missing: the task 'slot_filling' does not exist in this version" in done.out
+    assert "missing:" not in done.out
     one = audiossl("suite", "list", "emotion", "--json")
     (found,) = json.loads(one.out)
     assert list(found["tasks"]) == ["nemo/emotion", "iemocap/emotion"]

@@ -26,7 +26,7 @@ class ColumnConfig:
     """Which column, and how long its vectors are."""
 
     field: str = "embedding"
-    """The field with the vectors: a list of numbers, or a text of numbers with spaces, commas, ; or | between them."""
+    """The field with the vectors: lists of numbers, or texts that part them by spaces, commas, semicolons or bars."""
     width: CountOrZero = 0
     """How many numbers a vector has. It must be said."""
 
