@@ -84,7 +84,9 @@ def score_document(queries: Queries, document: Mapping[int, Tensor], measure: Me
 
 def _distances(queries: Tensor, document: Tensor, measure: Measure) -> Tensor:
     """(N, T) of frames (N, D) and (T, D)."""
-    distances = 1 - queries @ document.T
+    # In double precision: where one channel is far larger than the others, all distances are near 0, and in single
+    # precision mostly rounding, which depends on how many frames are multiplied at once.
+    distances = 1 - queries.double() @ document.double().T
     if measure.distance == "cosine_exp":
         distances = distances.expm1()
     if measure.scaled:
