@@ -12,15 +12,14 @@ import importlib.util
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from audiossl.core.cards import Card
 from audiossl.core.errors import AudiosslError, CheckpointError, did_you_mean, first_line
-from audiossl.core.files import atomic_write, cache_folder, file_sha256, read_json
-from audiossl.core.locks import lock_file
+from audiossl.core.files import atomic_write, cache_folder, read_json
+from audiossl.encoders.checksums import check_file, open_ledger
 from audiossl.encoders.listed import LIST_NAME, is_listed, read_list, require_whole
 
 OF_RUN = "run"  # the prefix of what lies in the folder of the run that names it
@@ -90,7 +89,7 @@ def fetch_repository(repository: str, namer: str = "") -> Path:
     repository, _, revision = repository.partition("@")
     if {".", ".."} & {*repository.split("/"), revision}:
         raise CheckpointError(f"{named!r} is no repository; write hf:<owner>/<name> or hf:<owner>/<name>@<revision>.")
-    with _ledger() as ledger:
+    with open_ledger() as ledger:
         known = ledger.setdefault("repositories", {})
         pinned = known.get(repository, {"revision": "", "files": {}})
         revision = revision or pinned["revision"]
@@ -106,7 +105,7 @@ def fetch_repository(repository: str, namer: str = "") -> Path:
         if folder.name == entry["revision"]:
             for file in files:
                 name = file.relative_to(folder).as_posix()
-                _check(entry["files"], name, file, f"{repository} at revision {folder.name}")
+                check_file(entry["files"], name, file, f"{repository} at revision {folder.name}")
     return made
 
 
@@ -169,7 +168,7 @@ def _fetch_file(url: str, namer: str) -> Path:
     # The path of the address is part of the file's, since many are called checkpoint_best.pt.
     path = cache_folder().joinpath("files", *_parts_of(url))
     name = path.name
-    with _ledger() as ledger:
+    with open_ledger() as ledger:
         entry = ledger.setdefault("addresses", {}).setdefault(url, {})
         if not path.is_file():
             _require_asked(url, namer)
@@ -178,7 +177,7 @@ def _fetch_file(url: str, namer: str) -> Path:
                 download_url_to_file(url, str(path))
             except Exception as error:  # urllib's, http's and os errors
                 raise _not_fetched(url, error, f"fetch it elsewhere and put it at {path}") from error
-        _check(entry, name, path, url)
+        check_file(entry, name, path, url)
     return path
 
 
@@ -213,7 +212,7 @@ def require_run_before(path: Path, sha256: str, namer: str) -> None:
     sha256: of the program.
     namer: as for `local_path`. What a user names is written down.
     """
-    with _ledger() as ledger:
+    with open_ledger() as ledger:
         known = ledger.setdefault("programs", {})
         if namer and sha256 not in known:
             raise CheckpointError(
@@ -348,51 +347,6 @@ def _not_on_hub(repository: str, revision: str, error: Exception) -> CheckpointE
 
 def _not_fetched(what: str, error: Exception, fix: str) -> CheckpointError:
     return CheckpointError(f"{what[0].upper()}{what[1:]} could not be fetched ({first_line(error)}); {fix}.")
-
-
-def _check(known: dict[str, Any], name: str, path: Path, what: str) -> None:
-    """Record a file's sha256 on first use. Raises CheckpointError if it is another one now.
-
-    known: the files of this repository or address in the ledger, by name.
-    name: of the file.
-    path: where it lies.
-    what: where it is from, for the error.
-    """
-    status = path.stat()
-    seen = {"size": status.st_size, "mtime_ns": status.st_mtime_ns}
-    entry = known.get(name)
-    if entry is not None and {key: entry[key] for key in seen} == seen:
-        return  # not touched since it was last hashed
-    found = file_sha256(path)
-    if entry is not None and entry["sha256"] != found:
-        raise CheckpointError(
-            f"{name} of {what} has sha256 {found[:12]}..., not {entry['sha256'][:12]}... as on first use; delete "
-            f"{path} to fetch it again, or remove its entry from {cache_folder() / 'checksums.json'} if the change is "
-            "wanted."
-        )
-    known[name] = {"sha256": found, **seen}
-
-
-@contextmanager
-def _ledger() -> Iterator[dict[str, Any]]:
-    """checksums.json, held by one process at a time, and written back if the block ends well.
-
-    Raises CheckpointError where the file is damaged.
-    """
-    folder = cache_folder()
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "checksums.json"
-    with open(folder / ".checksums.lock", "w", encoding="utf-8") as lock:
-        lock_file(lock)
-        try:
-            ledger: dict[str, Any] = read_json(path) if path.is_file() else {}
-        except AudiosslError as error:
-            raise CheckpointError(f"{path} is damaged: delete it to record checksums anew. {error}") from error
-        before = json.dumps(ledger, sort_keys=True)
-        yield ledger
-        if json.dumps(ledger, sort_keys=True) != before:
-            with atomic_write(path) as temporary:
-                temporary.write_text(json.dumps(ledger, indent=2, sort_keys=True), encoding="utf-8")
 
 
 def published(weights: str) -> bool:
