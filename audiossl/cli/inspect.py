@@ -71,7 +71,14 @@ def _card_facts(registry: Registry, name: str, options: Mapping[str, Any]) -> di
     facts: dict[str, Any] = {"kind": registry.kind, **card.as_json(), "owner": registry.owner(name)}
     if options and not isinstance(card, UpstreamCard):
         raise ConfigError(f"--option is for encoders, which {name!r} is not; leave it out.")
-    facts |= _upstream_facts(name, options, card) if isinstance(card, UpstreamCard) else {}
+    if isinstance(card, UpstreamCard):
+        try:
+            facts |= _upstream_facts(name, options, card)
+        except ConfigError as error:
+            if options:
+                raise
+            # It has no size before an option is set. Which one it is is what the user wants to read here.
+            facts["layers"] = f"unknown before an option is set: {error}"
     return facts | _settings(registry.kind, name)
 
 

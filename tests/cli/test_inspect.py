@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from audiossl.cli.inspect import describe_name
+from audiossl.core.registry import REGISTRIES, Registry
+
 Cli = Callable[..., Any]
 
 
@@ -25,3 +28,17 @@ def test_doctor_survives_a_probe_that_fails(audiossl: Cli, monkeypatch: pytest.M
     wrong = [finding["check"] for finding in json.loads(done.out) if finding["status"] == "wrong"]
     assert wrong == ["soundfile", "sound formats"]
     assert done.code == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("registry", REGISTRIES, ids=lambda registry: registry.kind)
+def test_every_name_is_described_without_an_option(registry: Registry) -> None:
+    for name in registry.names():
+        assert describe_name(f"{registry.kind}:{name}")["name"] == name
+
+
+def test_an_encoder_that_needs_an_option_is_described_with_it(audiossl: Cli) -> None:
+    facts = json.loads(audiossl("describe", "text", "--json").out)
+    assert "upstream_options.model" in facts["layers"] and facts["settings"]
+    wrong = audiossl("describe", "column", "-o", "width=0")
+    assert wrong.code == 2 and "width" in wrong.err
