@@ -78,6 +78,11 @@ class HuggingFace(Upstream):
     def min_samples(self) -> int:
         return self.front.min_samples
 
+    @property
+    def blocks(self) -> nn.ModuleList:  # type: ignore[override]  # not one of its own: it is part of the model
+        """The blocks, from the bottom, so that fine-tuning can choose among them."""
+        return blocks_of(self.model, self.num_layers - 1)
+
     @overload
     def num_frames(self, num_samples: int) -> int: ...
     @overload
@@ -127,6 +132,17 @@ class HuggingFace(Upstream):
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.eval()
         return self
+
+
+def blocks_of(model: nn.Module, depth: int) -> nn.ModuleList:
+    """The list of `depth` blocks in an encoder of transformers, which calls it `layers` or `layer`.
+
+    Raises AttributeError where there is none, as for any attribute that an encoder may lack.
+    """
+    for name, module in model.named_modules():
+        if isinstance(module, nn.ModuleList) and len(module) == depth and name.split(".")[-1] in ("layers", "layer"):
+            return module
+    raise AttributeError(f"{type(model).__name__} has no list of {depth} blocks.")
 
 
 class _Zero(nn.Module):

@@ -10,6 +10,7 @@ from toys.huggingface import CASES, expected, save
 
 from audiossl import load_upstream
 from audiossl.core.errors import CheckpointError, ConfigError
+from audiossl.encoders.finetuning import FinetuneConfig, make_trainable
 from audiossl.encoders.testing import check_upstream, noise, pad, relative_distance
 from audiossl.encoders.weights import save_upstream
 from audiossl.upstreams.huggingface.convert import load_folder as load
@@ -65,6 +66,36 @@ def test_training_keeps_layers_and_statistics(name: str, tmp_path: Path) -> None
     features.layers[-1].square().sum().backward()
     assert all(torch.equal(dict(upstream.named_buffers())[key], value) for key, value in before.items())
     assert any(p.grad is not None and bool(p.grad.any()) for p in upstream.parameters())
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_last_block_can_be_fine_tuned_alone(name: str, tmp_path: Path) -> None:
+    save(CASES[name], tmp_path)
+    upstream = load(tmp_path).eval()
+    wav = noise(upstream, [0.5])[0][None]
+    before = upstream(wav).layers
+    assert len(upstream.blocks) == upstream.num_layers - 1
+    make_trainable(upstream, FinetuneConfig("top_k", top_k=1))
+    trained = [parameter for parameter in upstream.parameters() if parameter.requires_grad]
+    assert len(trained) == len(list(upstream.blocks[-1].parameters()))
+    with torch.no_grad():
+        for parameter in trained:
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    after = upstream(wav).layers
+    torch.testing.assert_close(after[:-1], before[:-1])  # gradients are computed by other routines in some models
+    assert relative_distance(after[-1], before[-1]) > 1e-3
+
+
+def test_lora_takes_the_names_of_transformers(tmp_path: Path) -> None:
+    pytest.importorskip("peft")
+    save(CASES["whisper"], tmp_path)
+    upstream = load(tmp_path).eval()
+    make_trainable(upstream, FinetuneConfig("lora", lora_rank=2, lora_targets=["q_proj", "v_proj"]))
+    trained = [name for name, parameter in upstream.named_parameters() if parameter.requires_grad]
+    assert len(trained) == 4 * len(upstream.blocks)
+    assert all("lora_" in name for name in trained)
+    with pytest.raises(ConfigError, match="q_proj"):
+        make_trainable(load(tmp_path), FinetuneConfig("lora", lora_targets=["q_porj"]))
 
 
 def test_rounded_positions_do_not_stay(tmp_path: Path) -> None:
