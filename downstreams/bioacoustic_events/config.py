@@ -55,6 +55,9 @@ class BioacousticEventsConfig:
     """An event that is shorter is left out. Null for what dev chooses, and 0 with labels of rows."""
     scoring: EventScoring = field(default_factory=EventScoring)
     """What counts as a hit."""
+    psds: bool = False
+    """Whether evaluations have PSDS too, which holds the frames of rows of at most 30 s against all thresholds (extra
+    psds)."""
     group_field: str = "recording"
     """What varies as a whole: 'recording' (the column of that name, else the sound file), or any other field."""
     labels: list[str] = field(default_factory=list)

@@ -17,6 +17,13 @@ from audiossl.core.types import Batch, Loss, Metric, Table
 from audiossl.data.config import LoaderConfig
 from audiossl.data.frame_labels import first_centre_s
 from audiossl.data.leaks import recording_name
+from audiossl.downstreams.bioacoustic_events.all_thresholds import (
+    behind_filter,
+    check_kept,
+    check_short,
+    psds_of_rows,
+    psds_written,
+)
 from audiossl.downstreams.bioacoustic_events.calls import calls_of, check_calls, has_calls, heard_in, labels_at
 from audiossl.downstreams.bioacoustic_events.choosing import DevLine, DevRow, rules_by_events, rules_by_labels
 from audiossl.downstreams.bioacoustic_events.config import BioacousticEventsConfig, completed, positive_weights
@@ -28,6 +35,7 @@ from audiossl.downstreams.bioacoustics.task import group_of
 from audiossl.downstreams.diarization.decisions import FrameClock
 from audiossl.encoders.upstream import Upstream
 from audiossl.metrics.clusters import Floats, clusters_of_rows
+from audiossl.metrics.jackknife import intervals_wanted
 from audiossl.metrics.multilabel import multilabel_metrics
 from audiossl.metrics.sound_events import SoundEvent, event_counts, event_metrics
 from audiossl.nn.masking import valid_frames
@@ -104,7 +112,9 @@ class BioacousticEvents(Downstream):
                 )
 
     def check_split(self, cuts: Iterable[Cut], split: str) -> None:
-        """Raises LabelError for a dev set without the strong labels by which it is to choose."""
+        """Raises LabelError for a dev set without the strong labels by which it is to choose, and for rows too long."""
+        if self.config.psds and split != "train":
+            check_short(cuts, split)
         if split == "dev" and self.config.decides_by == "events" and not any(has_calls(cut) for cut in cuts):
             raise LabelError(
                 "No row of dev says when its calls are, by which decisions are chosen; add such rows, or set "
@@ -193,20 +203,34 @@ class BioacousticEvents(Downstream):
         return self._counted({**self._facts_of(cut), "predicted": events})
 
     def assemble(self, predictions: Sequence[Prediction], split: str) -> Sequence[Prediction]:
-        """The predictions without their probabilities. On dev rules are chosen first: its own are not held out."""
+        """The predictions without their probabilities. On dev rules are chosen first: its own are not held out.
+
+        For PSDS, `filtered` is kept: C lists of T, behind the median filter of each class.
+        """
         if split == "dev":
             self._choose([row for row in predictions if "probabilities" in row])
             predictions = [self._decided(row) if "probabilities" in row else row for row in predictions]
+        if self.config.psds:
+            rules, step_s = self.rules, self.clock.step_s
+            kept = [{**row, "filtered": behind_filter(_array(row), rules, step_s)} for row in predictions]
+            return [{name: value for name, value in row.items() if name != "probabilities"} for row in kept]
         left_out = ("probabilities", "first_s", "step_s")
         return [{name: value for name, value in row.items() if name not in left_out} for row in predictions]
 
     def score(self, predictions: Sequence[Prediction]) -> dict[str, Metric]:
-        """F1 of events where their times are known, and with weak labels map of rows. Raises LabelError without any."""
+        """F1 of events where their times are known, and with weak labels map of rows. Raises LabelError without any.
+
+        PSDS too where it is asked for, but not while training ranks weights. Raises ConfigError for rows without
+        frames.
+        """
         made: dict[str, Metric] = {}
         rows = _counted_rows(predictions)
         if any(row["num_units"] for row in rows):
             counts = [row["counts"] for row in rows]
             made |= event_metrics(counts, clusters_of_rows(rows, self.group_field))
+            if self.config.psds and intervals_wanted():
+                check_kept(rows)
+                made |= psds_of_rows(rows, self.labels, self.group_field)
         if self.config.decides_by == "labels":
             heard = [row for row in predictions if row["heard"] is not None and "scores" in row]
             present = np.array([self._row_of(row["heard"]) for row in heard]).reshape(-1, len(self.index))
@@ -229,7 +253,7 @@ class BioacousticEvents(Downstream):
         return {
             "labels": labels,
             "labels_left_out": [label for label, count in zip(labels, present, strict=True) if rows and not count],
-            "scoring": str(self.config.scoring),
+            "scoring": str(self.config.scoring) + (f". {psds_written()}" if self.config.psds else ""),
             "rules": None if pooled_folds else rules,
             "undecided": [label for label, done in zip(labels, chosen, strict=True) if done < 0.5],
         }

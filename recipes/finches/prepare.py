@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 SINGERS = ("bf_gy6or6", "bf_bl26lb16")
 BIRD = SINGERS[0]
 FEW = 5  # training items of each type, where there are to be few
+EVERY = 6  # of the syllables of all birds, where the question is who sings
 FEWEST = 10  # syllables of a type, in all: the rest is left out
 SHARES = {"train": 0.5, "dev": 0.2, "test": 0.3}
 WINDOWS = Windows(window_s=0.2, hop_s=0.1, min_overlap=0.5, short="keep")
@@ -54,6 +55,9 @@ def prepare(folder: Path, out: Path) -> None:
     made["windows"] = split_cuts(windows, SHARES)
     made["events"] = split_cuts(cuts_of_windows(syllables, WHOLE, root=folder)["all"], SHARES)
     made["segments"] = split_cuts(cuts_of_windows(every_syllable(rows, folder), WHOLE, root=folder)["all"], SHARES)
+    singers = cuts_of_calls(every_syllable(rows, folder, who=True)[::EVERY], folder)["all"]
+    made["singers"] = split_cuts(singers, SHARES)
+    made["singers_random"] = split_cuts(singers, SHARES, by="item")
     for task, splits in made.items():
         write_manifests(splits, out / task)
         print(f"{out / task}: {described(splits)}")
@@ -103,13 +107,14 @@ def syllables_of(rows: Rows, folder: Path) -> list[Annotation]:
     return located(kept, root=folder)
 
 
-def every_syllable(rows: Rows, folder: Path) -> list[Annotation]:
-    """The syllables of all birds under one label, as letters mean something in one bird alone."""
+def every_syllable(rows: Rows, folder: Path, *, who: bool = False) -> list[Annotation]:
+    """The syllables of all birds under one label, as letters mean something in one bird alone, or by who sings them."""
     recording = {row["path"]: (row["recording"], row["speaker"]) for row in rows}
     found = []
     for row in read_annotations(folder / "syllables.csv"):
         tape, speaker = recording[row.path]
-        found.append(replace(row, label="syllable", fields={"recording": tape, "speaker": speaker}))
+        label = speaker if who else "syllable"
+        found.append(replace(row, label=label, fields={"recording": tape, "speaker": speaker}))
     return located(found, root=folder)
 
 
