@@ -120,8 +120,8 @@ PRETRAINING = (
 )
 ASR = (
     *trained("frozen", "asterisk/asr"),
-    *trained("letters", "asterisk/finetuning", "finetune.freeze_steps=5", steps=12),
-    *trained("pieces", "asterisk/finetuning_pieces", "upstream={here}/letters", "finetune.freeze_steps=5", steps=8),
+    *trained("letters", "asterisk/finetuning_letters", "finetune.freeze_steps=5", steps=12),
+    *trained("pieces", "asterisk/finetuning", "upstream={here}/letters", "finetune.freeze_steps=5", steps=8),
     asked("align", "align", "{here}/letters", PROMPT, "activated", "--out", "{here}/aligned"),
 )
 SPEAKER_VERIFICATION = (

@@ -27,7 +27,7 @@ from audiossl.training.downstream import Downstream
 from audiossl.training.objective import Objective
 
 _log = logging.getLogger(__name__)
-_ENCODER = "upstream."  # what the names of an objective's tensors begin with where they are the encoder's
+_ENCODER = "upstream."  # what the names of tensors begin with where they are the encoder's
 _SECONDS = (0.5, 0.3)  # of the noise on which encoders are compared
 
 
@@ -136,7 +136,7 @@ def take_heads(task: Objective, config: PretrainExperiment) -> None:
 
 
 def take_weights(task: Downstream, before: RunFolder) -> None:
-    """Give a task the weights that the stage before would predict with. One line says what is drawn anew.
+    """Give a task the weights that the stage before would predict with. One line says what else trains.
 
     task: the head on its encoder, as it was built.
     before: the run of that stage, of the same task.
@@ -145,8 +145,15 @@ def take_weights(task: Downstream, before: RunFolder) -> None:
     earlier: Any = structured(type(task).Config, config.task, where=str(before.config_path))
     taken = set(task.take(task.carried(before.trained_state(config.checkpoint), earlier)))
     new = {name for name, each in task.named_parameters() if each.requires_grad} - taken
+    # An encoder that was frozen is in no checkpoint: it comes as it was pre-trained, which is not drawn.
+    begins = {name for name in new if name.startswith(_ENCODER)}
     if new and is_main():
-        _log.info("Goes on from %s. Drawn anew: %s.", before, _parts(new))
+        _log.info(
+            "Goes on from %s%s%s.",
+            before,
+            f". Drawn anew: {_parts(new - begins)}" if new - begins else "",
+            f". Begins to train: {_parts(begins)}" if begins else "",
+        )
 
 
 def _heads_of_run(task: Objective, run: RunFolder, name: str) -> list[str]:

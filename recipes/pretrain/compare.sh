@@ -101,7 +101,7 @@ if [[ $question == tera ]]; then
             run=$out/tera/${encoder%:random} weights=()
             [[ $encoder != *:random ]] || weights=(upstream_options.weights=random)
             beside recognised "$encoder-frozen-seed$seed" "$run" asr 100% "seed=$seed" "${weights[@]}"
-            beside recognised "$encoder-tuned-seed$seed" "$run" finetuning 100% "seed=$seed" "${weights[@]}"
+            beside recognised "$encoder-tuned-seed$seed" "$run" finetuning_letters 100% "seed=$seed" "${weights[@]}"
         done
     done
     settled
@@ -114,9 +114,9 @@ else
     ctc=(task.head.kind=linear upstream_options.dropout=0.1)
     for part in 100% 10%; do
         for input in units frames; do
-            beside recognised "$input-ctc-$part" "$out/bert/$input-encoder" finetuning "$part" "${ctc[@]}"
+            beside recognised "$input-ctc-$part" "$out/bert/$input-encoder" finetuning_letters "$part" "${ctc[@]}"
         done
-        beside recognised "random-ctc-$part" "$out/bert/frames-encoder" finetuning "$part" "${ctc[@]}" upstream_options.weights=random
+        beside recognised "random-ctc-$part" "$out/bert/frames-encoder" finetuning_letters "$part" "${ctc[@]}" upstream_options.weights=random
     done
     for input in units frames; do
         beside recognised "$input-frozen-100%" "$out/bert/$input-encoder" asr 100%

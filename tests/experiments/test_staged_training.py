@@ -89,6 +89,15 @@ def test_a_stage_begins_with_the_best_weights_of_the_one_before(experiment: Make
     assert RunFolder(tmp_path).facts.stages == 2
 
 
+def test_an_encoder_that_begins_to_train_is_not_said_to_be_drawn(
+    experiment: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    train(experiment(*STAGES, "stages.late.finetune=all"), tmp_path)
+    first = RunFolder(tmp_path).stage(1)
+    assert f"Goes on from {first.path}. Begins to train: upstream." in caplog.messages
+
+
 @pytest.mark.parametrize(
     ("late", "named"),
     [
