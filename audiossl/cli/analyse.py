@@ -12,6 +12,16 @@ import typer
 from audiossl.analysis.layerwise.config import AnalyseOptions
 from audiossl.cli.options import AsJson, CacheFolder, MaxGb, kept_states, takes_fields_of
 
+VIEWS = "layers,mel,speakers"
+Views = Annotated[
+    str,
+    typer.Option(
+        "--with",
+        help="What layers are compared with, with commas: layers, mel, speakers, column:NAME, calls (the rows' own "
+        "supervisions), phones, words or NAME=ALIGNMENT (a CTM file, TextGrids, an annotation table or a tier).",
+    ),
+]
+
 
 @takes_fields_of(AnalyseOptions)
 def analyse(
@@ -20,14 +30,7 @@ def analyse(
     ],
     data: Annotated[list[Path], typer.Option(help="A manifest of the recordings; again for each further one.")],
     options: AnalyseOptions,
-    views: Annotated[
-        str,
-        typer.Option(
-            "--with",
-            help="What layers are compared with, with commas: layers, mel, speakers, column:NAME, calls (the rows' own "
-            "supervisions), phones, words or NAME=ALIGNMENT (a CTM file, TextGrids, an annotation table or a tier).",
-        ),
-    ] = "layers,mel,speakers",
+    views: Views = VIEWS,
     to: Annotated[Path, typer.Option("--out", help="Folder for figures, tables and a page.")] = Path("analysis"),
     cache: Annotated[bool, typer.Option(help="Keep what is encoded, and read what is kept.")] = True,
     folder: CacheFolder = None,

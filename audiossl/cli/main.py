@@ -33,6 +33,7 @@ from audiossl.cli import (
     segment_probes,
     suggest,
     suite,
+    suite_analysis,
     units,
 )
 from audiossl.cli.options import AsJson, PredictionsFile, RunPlace, UpstreamOptions, upstream_options
@@ -48,6 +49,7 @@ app = typer.Typer(
 )
 app.add_typer(data.app, name="data", help="Make, check and describe manifests.")
 app.add_typer(suite.app, name="suite", help="Upstreams on many tasks: plan, run, compare and show them.")
+suite.app.command("analyse")(suite_analysis.analyse)
 app.add_typer(recipes.app, name="recipe", help="List, show and copy the recipes that come with the package.")
 app.add_typer(cache.app, name="cache", help="List, check and remove hidden states that are kept.")
 app.add_typer(factors.app, name="factors", help="Utterance factors: a vector beside what is said, fitted and applied.")

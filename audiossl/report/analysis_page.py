@@ -9,10 +9,9 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from audiossl.analysis.layerwise.study import Study
-from audiossl.analysis.layerwise.writing import PEAK_TITLES, notes_of, peak_lines
+from audiossl.analysis.layerwise.writing import PEAK_TITLES, figures_of, notes_of, peak_lines
 from audiossl.core.files import atomic_write
 from audiossl.core.outputs import check_out
-from audiossl.core.untrusted import file_names
 
 _HERE = Path(__file__).parent
 _BEGINNING = b"<!doctype html>"
@@ -37,7 +36,6 @@ def write_analysis_page(study: Study, out: Path, command: str) -> Path:
         loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     material = study.material
-    views = [view.name for view in material.views]
     page = environment.get_template("analysis_page.html").render(
         title="Layer by layer: "
         + ", ".join(each.studied.written for each in study.encoders if not each.studied.beside),
@@ -46,7 +44,7 @@ def write_analysis_page(study: Study, out: Path, command: str) -> Path:
         hours=sum(cut.duration for cut in material.cuts) / 3600,
         command=command,
         titles=PEAK_TITLES,
-        sections=[_section(study, view, name) for view, name in zip(views, file_names(views, ".png"), strict=True)],
+        sections=[_section(study, view, name) for view, name in figures_of(study).items()],
         grids=[] if study.grid is None else list(study.grid.values),
     )
     with atomic_write(out / "index.html") as temporary:
@@ -54,5 +52,5 @@ def write_analysis_page(study: Study, out: Path, command: str) -> Path:
     return out / "index.html"
 
 
-def _section(study: Study, view: str, figure: Path) -> dict[str, Any]:
-    return {"name": view, "figure": figure.name, "rows": peak_lines(study, view), "notes": notes_of(study, view)}
+def _section(study: Study, view: str, figure: str) -> dict[str, Any]:
+    return {"name": view, "figure": figure, "rows": peak_lines(study, view), "notes": notes_of(study, view)}

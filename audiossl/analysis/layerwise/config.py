@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+from audiossl.analysis.segment_probes.config import split_names
 from audiossl.core.errors import ConfigError
 from audiossl.core.ranges import Count, CountOrZero, Range, Seed, check_ranges
+
+SCORES = ("logme", "ped", "tmi")
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,9 @@ class AnalyseOptions:
     """Units of k-means whose mutual information with labels is measured. 0 for none."""
     seeds: Count = 3
     """How often k-means begins anew."""
+    scores: str = "logme,ped,tmi"
+    """Scores of how well a layer suits labels, with commas: logme, ped (logme after classes have pushed each other
+    away), tmi (how spread classes are). Of numbers logme alone. Empty for none."""
     moments: CountOrZero = 800
     """Moments of all recordings together at which every layer is compared with every other. 0 for none."""
     random: bool = True
@@ -47,6 +53,8 @@ class AnalyseOptions:
     def __post_init__(self) -> None:
         check_ranges(self)
         _ = self.all_ridges
+        if unknown := [name for name in self.all_scores if name not in SCORES]:
+            raise ConfigError(f"--scores {unknown[0]!r}: choose of {', '.join(SCORES)}, with commas, or of none.")
 
     @property
     def all_ridges(self) -> list[float]:
@@ -60,6 +68,11 @@ class AnalyseOptions:
         return found
 
     @property
+    def all_scores(self) -> list[str]:
+        """The names in `scores`."""
+        return split_names(self.scores)
+
+    @property
     def ignored(self) -> list[str]:
         """The labels in `ignore`."""
-        return [label.strip() for label in self.ignore.split(",") if label.strip()]
+        return split_names(self.ignore)

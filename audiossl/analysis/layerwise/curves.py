@@ -13,6 +13,7 @@ import numpy as np
 from audiossl.analysis.layerwise.clusters import information
 from audiossl.analysis.layerwise.crossing import cells_of, crossed, folds_of
 from audiossl.analysis.layerwise.gathering import Gathered, Material
+from audiossl.analysis.layerwise.suitability import suitability
 from audiossl.analysis.layerwise.views import LAYERS, ViewItems
 from audiossl.core.errors import ConfigError
 from audiossl.core.files import read_json, write_json
@@ -29,7 +30,7 @@ class LayerPoint(NamedTuple):
 
     layer: its number.
     view: what it is compared with.
-    measure: pwcca, svcca, cka, cka_biased, rsa, pnmi or rank.
+    measure: pwcca, svcca, cka, cka_biased, rsa, pnmi, logme, ped, tmi or rank.
     estimate: the figure, and without each group.
     num_items: frames or segments.
     held_out: what no fold of the cross-validation shares with another. '' where nothing is fitted.
@@ -121,6 +122,8 @@ def _of_items(gathered: Gathered, items: ViewItems, layer: int) -> list[LayerPoi
     if items.labels is not None and options.clusters:
         told = information(vectors, items.labels, groups, folding.of, options.clusters, range(options.seeds))
         points.append(LayerPoint(layer, items.name, "pnmi", told, len(vectors), folding.held_out, items.remark))
+    for name, estimate in suitability(vectors, items, groups, material.clusters.num, options.all_scores).items():
+        points.append(LayerPoint(layer, items.name, name, estimate, len(vectors), "", items.remark))
     return points
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from audiossl.analysis.callers import asked_encoder
+from audiossl.analysis.callers import AskedEncoder, asked_encoder
 from audiossl.core.errors import ConfigError
 from audiossl.encoders.encoder_file import has_encoder_file, read_encoder_file
 from audiossl.encoders.kept import Identified, load_identified
@@ -37,13 +37,14 @@ class Studied(NamedTuple):
         return found
 
 
-def all_studied(encoders: Sequence[str], *, random: bool) -> list[Studied]:
-    """The encoders as a user writes them, each followed by what stands beside it.
+def all_studied(encoders: Sequence[str | AskedEncoder], *, random: bool) -> list[Studied]:
+    """The encoders, each followed by what stands beside it.
 
-    random: whether anything does.
+    encoders: as a user writes them, or as they were understood.
+    random: whether anything stands beside them.
     Raises ConfigError for an encoder that is asked for twice.
     """
-    asked = [asked_encoder(text) for text in encoders]
+    asked = [asked_encoder(each) if isinstance(each, str) else each for each in encoders]
     names = [each.written for each in asked]
     if twice := next((name for name in names if names.count(name) > 1), ""):
         raise ConfigError(f"{twice} is asked for twice; name each encoder once.")

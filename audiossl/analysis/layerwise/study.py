@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from audiossl.analysis.callers import AskedEncoder
 from audiossl.analysis.layerwise.config import AnalyseOptions
 from audiossl.analysis.layerwise.curves import LayerPoint, check_groups, curves_of, read_points, write_points
 from audiossl.analysis.layerwise.encoders import RANDOM, Studied, all_studied
@@ -76,7 +77,7 @@ class Study(NamedTuple):
 
 
 def study_layers(
-    encoders: Sequence[str],
+    encoders: Sequence[str | AskedEncoder],
     manifests: Sequence[Path],
     views: str,
     out: Path,
@@ -85,7 +86,7 @@ def study_layers(
 ) -> Study:
     """Analyse all encoders. What is finished, and what was gathered before an interruption, is not done again.
 
-    encoders: as a user writes them, with options in brackets.
+    encoders: as a user writes them, with options in brackets, or as they were understood.
     manifests: of the recordings.
     views: what layers are compared with, see `parse_views`.
     out: the folder, which keeps the points of each encoder.
@@ -95,7 +96,7 @@ def study_layers(
     """
     options, asked = options or AnalyseOptions(), parse_views(views)
     studied = all_studied(encoders, random=options.random)
-    check_out(out, "folder", [*encoders, *manifests])
+    check_out(out, "folder", [*(one.name for one in studied), *manifests])
     material = read_material(manifests, asked, options)
     mel = load_upstream("log_mel").eval() if MEL in material.frame_views else None
     stems = [path.stem for path in file_names([one.written for one in studied], ".folder")]

@@ -21,7 +21,8 @@ from audiossl.metrics.clusters import Clusters
 from audiossl.metrics.formatting import clusters_written
 from audiossl.metrics.jackknife import Difference, correlation_metric, difference_of, metric_of
 
-SHARES = ("pnmi", "cka_biased", "rank")  # between 0 and 1, the others between -1 and 1
+SHARES = ("pnmi", "cka_biased", "rank")  # between 0 and 1
+ANY_NUMBER = ("logme", "ped", "tmi")  # the others are between -1 and 1
 TITLES = {
     "pwcca": "PWCCA",
     "svcca": "SVCCA",
@@ -29,8 +30,13 @@ TITLES = {
     "cka_biased": "CKA, biased",
     "rsa": "RSA",
     "pnmi": "PNMI of units",
+    "logme": "LogME",
+    "ped": "LogME after PED",
+    "tmi": "TMI",
     "rank": "effective rank / width",
 }
+
+GRID_FIGURE = "all_layers_{measure}.png"
 
 
 class Peak(NamedTuple):
@@ -52,6 +58,8 @@ def metric_of_point(point: LayerPoint, clusters: Clusters) -> Metric:
     estimate = point.estimate
     if point.measure in SHARES:
         return metric_of(estimate._replace(scale="share"), clusters)
+    if point.measure in ANY_NUMBER:
+        return metric_of(estimate, clusters)
     return correlation_metric(estimate, clusters)
 
 
@@ -101,16 +109,21 @@ def write_study(study: Study, out: Path, facts: Mapping[str, Any]) -> list[Path]
     with atomic_write(out / "analysis.md") as temporary:
         temporary.write_text(markdown(study) + "\n", encoding="utf-8")
     made = []
-    views = [view.name for view in study.material.views]
-    for view, name in zip(views, file_names(views, ".png"), strict=True):
+    for view, name in figures_of(study).items():
         made.append(out / "figures" / name)
         curves = view_curves(study, view)
         draw_curves({title: each for title, each in curves.items() if title != TITLES["cka_biased"]}, view, made[-1])
     if study.grid is not None:
         for measure in study.grid.values:
-            made.append(out / "figures" / f"all_layers_{measure}.png")
+            made.append(out / "figures" / GRID_FIGURE.format(measure=measure))
             draw_grid(study.grid, measure, made[-1])
     return made
+
+
+def figures_of(study: Study) -> dict[str, str]:
+    """The name of the picture of each view."""
+    views = [view.name for view in study.material.views]
+    return {view: path.name for view, path in zip(views, file_names(views, ".png"), strict=True)}
 
 
 def view_curves(study: Study, view: str) -> dict[str, list[LayerCurve]]:
@@ -134,7 +147,10 @@ def as_json(study: Study) -> dict[str, Any]:
         "num_recordings": len(material.cuts),
         "audio_s": round(sum(cut.duration for cut in material.cuts), 3),
         "clusters": {"kind": material.clusters.kind, "number": material.clusters.num},
-        "views": [view._asdict() for view in material.views],
+        "views": [
+            {**view._asdict(), "figure": figure, "notes": notes_of(study, view.name)}
+            for view, figure in zip(material.views, figures_of(study).values(), strict=True)
+        ],
         "items": [
             {"name": each.name, "number": len(each.segments), "classes": each.classes, "remark": each.remark}
             for each in material.items
@@ -157,8 +173,9 @@ def as_json(study: Study) -> dict[str, Any]:
                 "encoder": peak.encoder,
                 "view": view.name,
                 "measure": measure,
+                "title": TITLES[measure],
                 "layer": peak.point.layer,
-                "value": peak.metric.value,
+                **_plain(peak.metric._asdict()),
                 "minus": {name: _plain(each._asdict()) for name, each in peak.beside.items()},
             }
             for view in material.views
@@ -169,6 +186,7 @@ def as_json(study: Study) -> dict[str, Any]:
     if grid is not None:
         found["grid"] = {
             "num_moments": grid.num_moments,
+            "figures": [GRID_FIGURE.format(measure=measure) for measure in grid.values],
             "places": [list(place) for place in grid.places],
             **{measure: values.round(6).tolist() for measure, values in grid.values.items()},
         }

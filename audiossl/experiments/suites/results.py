@@ -218,6 +218,11 @@ class ResultsFolder:
         """The manifests of a recipe."""
         return self.path / "data" / recipe
 
+    @property
+    def analyses_path(self) -> Path:
+        """Layer-wise analyses of the encoders, a folder each."""
+        return self.path / "analyses"
+
     def run(self, task: str, upstream: str, seed: int) -> Path:
         """The run folder of a cell, or of all its folds."""
         return self.path / "runs" / task / folder_of(upstream) / f"seed{seed}"

@@ -53,10 +53,12 @@ class SitePlaces:
 
     results: what the site is of.
     made: what they say, for the order of the colours.
+    analyses: names of layer-wise analyses.
     """
 
-    def __init__(self, results: SuiteResults, made: Standings) -> None:
+    def __init__(self, results: SuiteResults, made: Standings, analyses: Sequence[str] = ()) -> None:
         self.tasks = _file_names(results.tasks)
+        self.analyses = _file_names(analyses)
         self.upstreams = _file_names(results.upstreams)
         self.order = made.order(results.upstreams)
         self.colours = {name: place for place, name in enumerate(self.order)}
@@ -68,6 +70,14 @@ class SitePlaces:
     def upstream(self, name: str) -> str:
         """Its address from the first page."""
         return f"upstreams/{quote(self.upstreams[name])}"
+
+    def analysis(self, name: str) -> str:
+        """Its address from the first page."""
+        return f"analyses/{quote(self.analyses[name])}"
+
+    def pictures(self, analysis: str) -> str:
+        """The address of the folder with the pictures of an analysis, from the first page."""
+        return self.analysis(analysis).removesuffix(".html")
 
     def dots(self, metrics: Iterable[tuple[str, Metric]], unit: str = "") -> list[figures.Dot]:
         """Figures of encoders as the chart takes them. unit: the metric by whose unit they are scaled."""

@@ -33,7 +33,7 @@ def test_folder(tmp_path: Path) -> None:
     assert len(facts["grid"]["cka"]) == 4
     with open(tmp_path / "out" / "curves.csv", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 2 * 2 * (6 + 4)  # encoders, layers, measures of each view
+    assert len(rows) == 2 * 2 * (6 + 7)  # encoders, layers, measures of each view
     best = peaks(found, "speakers", "pwcca")[0]
     assert set(best.beside) == {"tera_mini, random"}
     assert peaks(found, "layers", "pwcca")[0].point.layer == 3  # and not the first, which is itself
