@@ -17,6 +17,7 @@ import csv
 import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -56,6 +57,7 @@ SUBJECTS = {"train": 80, "dev": 30, "test": 60}
 ITEMS = tuple(f"item_{number}" for number in range(1, 11))
 TARGETS = (*ITEMS, "severity")
 MISSING = 0.3
+ENCODERS = ("log_mel", "tera_mini", "distil_mini", "log_mel + tera_mini", "log_mel + tera_mini + distil_mini")
 FORMANTS_HZ = ((730, 1090, 2440), (270, 2290, 3010), (570, 840, 2410), (300, 870, 2240), (530, 1840, 2480))
 Floats = npt.NDArray[np.float64]
 
@@ -211,8 +213,7 @@ def difference(first: Mapping[str, Estimate], second: Mapping[str, Estimate], na
     ours, theirs = (
         mean_of([each[name]._replace(scale="real", num_items=None) for name in names]) for each in (first, second)
     )
-    gap: Difference = difference_of(ours, theirs, clusters)
-    return f"{gap.value:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]"
+    return _written(difference_of(ours, theirs, clusters))
 
 
 def symptom_pages(encoders: Sequence[str], work: Path) -> list[str]:
@@ -229,39 +230,63 @@ def symptom_pages(encoders: Sequence[str], work: Path) -> list[str]:
         )
         multi[name] = run(found, TARGETS)
         print(f"{name}: {difference(multi[name].estimates, single[name].estimates, ITEMS)}", flush=True)
-    lines = []
-    for target in TARGETS:
-        key = f"{target}.{'ccc' if target == 'severity' else 'uar'}"
-        lines.append([key, *(figure(found[name].metrics[key]) for name in multi for found in (single, multi))])
-    header = ["target", *(f"{name}, {kind}" for name in multi for kind in ("single", "multi"))]
+    both = (ITEMS, ["severity"])
     gaps = [
-        [
-            name,
-            difference(multi[name].estimates, single[name].estimates, ITEMS),
-            difference(multi[name].estimates, single[name].estimates, ["severity"]),
-        ]
-        for name in multi
+        [name, *(difference(multi[name].estimates, single[name].estimates, each) for each in both)] for name in multi
     ]
-    names = list(multi)
     between = [
-        [
-            f"`{ours}` minus `{theirs}`",
-            difference(multi[ours].estimates, multi[theirs].estimates, ITEMS),
-            difference(multi[ours].estimates, multi[theirs].estimates, ["severity"]),
-        ]
-        for place, ours in enumerate(names)
-        for theirs in names[:place]
+        [f"`{ours}` minus `{theirs}`", *(difference(multi[ours].estimates, multi[theirs].estimates, e) for e in both)]
+        for theirs, ours in combinations(multi, 2)
     ]
     return [
         "## Made speech: ten items and a severity",
         f"{SUBJECTS['train']} training, {SUBJECTS['dev']} dev and {SUBJECTS['test']} test subjects with {SEGMENTS} "
         f"segments of {SECONDS} s. Sessions; UAR of items, CCC of the severity; intervals over test subjects.",
-        table(header, lines),
+        "A head for each target alone:",
+        figures(single),
+        "One head for all targets:",
+        figures(multi),
         "Multi-task minus single-task, paired over subjects:",
         table(["encoder", "mean UAR of the items", "CCC of the severity"], gaps),
         "Encoders, multi-task, paired over subjects:",
         table(["encoders", "mean UAR of the items", "CCC of the severity"], between),
+        "## The best encoder for each target",
+        "A head for each target alone. Best minus next is paired over test subjects. The same subjects picked the "
+        "best, so its interval holds for all pairs of encoders at once (Bonferroni). Not told apart: those whose "
+        "interval holds 0.",
+        table(["target", "best", "next", "best minus next", "not told apart from the best"], best_encoders(single)),
     ]
+
+
+def figures(found: Mapping[str, Sessions]) -> str:
+    """A table of targets by encoders."""
+    keys = [f"{target}.{'ccc' if target == 'severity' else 'uar'}" for target in TARGETS]
+    return table(["target", *found], [[key, *(figure(each.metrics[key]) for each in found.values())] for key in keys])
+
+
+def best_encoders(found: Mapping[str, Sessions]) -> list[list[str]]:
+    """For each target: the encoder with the highest figure, the next one, their difference, and who is not behind."""
+    rows = []
+    for target in TARGETS:
+        ranked = sorted(found, key=lambda name: -found[name].estimates[target].value)
+        best, *others = ranked
+        ours = found[best].estimates[target]
+        gaps = {each: _picked(ours, found[each].estimates[target], len(found)) for each in others}
+        near = [each for each, gap in gaps.items() if gap.low is None or gap.low <= 0]
+        cells = [f"`{each}` {found[each].estimates[target].value:.2f}" for each in ranked[:2]]
+        told = ", ".join(f"`{each}`" for each in near) if len(near) < len(others) else "all"
+        rows.append([target, *cells, _written(gaps[others[0]]), told or "none"])
+    return rows
+
+
+def _picked(first: Estimate, second: Estimate, num: int) -> Difference:
+    """First minus second, of `num` systems of which the two were picked by their figures."""
+    clusters = clusters_of([str(each) for each in range(len(first.without))], len(first.without))
+    return difference_of(first, second, clusters, num_compared=num * (num - 1) // 2)
+
+
+def _written(gap: Difference) -> str:
+    return f"{gap.value:+.3f}" if gap.low is None else f"{gap.value:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]"
 
 
 NEMO = {"emotion": {"kind": "class", "column": "label"}, "sex": {"kind": "class"}, "age": {"kind": "number"}}
@@ -303,14 +328,14 @@ def nemo_pages(encoders: Sequence[str], corpus: Path, work: Path) -> list[str]:
 
 def main() -> None:
     arguments_of = parser(__doc__)
-    arguments_of.add_argument("--encoder", action="append", help="may be repeated (default: log_mel, tera_mini)")
+    arguments_of.add_argument("--encoder", action="append", help="may be repeated (default: three, and joined)")
     arguments_of.add_argument("--work", type=Path, help="folder of sound and runs (default: a temporary one)")
     arguments_of.add_argument("--nemo", action="store_true", help="nemo_mini instead of made speech")
     arguments = arguments_of.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         work, encoders = (
             arguments.work or Path(temporary),
-            arguments.encoder or ["log_mel", "tera_mini", "log_mel + tera_mini"],
+            arguments.encoder or list(ENCODERS),
         )
         if arguments.nemo:
             pages = nemo_pages(encoders, arguments.data / "nemo_mini", work)
