@@ -13,7 +13,7 @@ from lhotse import CutSet
 from lhotse.cut import Cut
 
 from audiossl.core.config import as_dict, structured
-from audiossl.core.errors import ConfigError
+from audiossl.core.errors import ConfigError, LabelError
 from audiossl.core.processes import is_main
 from audiossl.core.registry import DOWNSTREAMS, OBJECTIVES, UPSTREAMS
 from audiossl.core.types import Batch, BatchSource
@@ -51,8 +51,20 @@ def check_rows(task: Downstream, data: DataConfig, cuts: Mapping[str, Iterable[C
         if split == "train" and data.speeds:
             rows = [at_speed(cut, max(data.speeds)) for cut in rows]
         check_fields(task.upstream, rows)
-        task.check_cuts(rows, where.format(split=split) if where else str(data.path(split)))
+        try:
+            task.check_cuts(rows, where.format(split=split) if where else str(data.path(split)))
+        except LabelError as error:
+            if split == "train" or not data.subset:
+                raise
+            raise _of_part(error, data) from error
         task.check_split(rows, split)
+
+
+def _of_part(error: LabelError, data: DataConfig) -> LabelError:
+    return LabelError(
+        f"{error} Training is data.subset={data.subset} alone, which may lack a class that the whole has: take more of "
+        f"it, or another data.subset_draw."
+    )
 
 
 def check_nothing_trains(config: Experiment) -> None:
@@ -92,7 +104,13 @@ def complete_config(config: Experiment, cuts: Iterable[Cut]) -> Experiment:
     task_type = DOWNSTREAMS.load(config.downstream)
     options = structured(task_type.Config, config.task, where=f"task options of {config.downstream}")
     options = task_type.complete_by_data(options, config.data)
-    return dataclasses.replace(config, task=as_dict(task_type.complete(options, cuts)))
+    try:
+        completed = task_type.complete(options, cuts)
+    except LabelError as error:
+        if not config.data.subset:
+            raise
+        raise _of_part(error, config.data) from error
+    return dataclasses.replace(config, task=as_dict(completed))
 
 
 def build_downstream(config: Experiment, upstream: Upstream | None = None, *, finetune: bool = True) -> Downstream:

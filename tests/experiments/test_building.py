@@ -53,6 +53,18 @@ def test_a_head_is_drawn_from_the_seed_whatever_was_drawn_before(experiment: Mak
     assert not torch.equal(drawn(3), drawn(4))
 
 
+def test_a_part_of_training_that_lacks_a_class_is_named(experiment: Make, corpus: Path) -> None:
+    config = experiment("data.subset=5%")
+    whole = list(read_manifest(corpus / "train.jsonl.gz"))
+    two = [next(cut for cut in whole if cut.supervisions[0].custom["label"] == label) for label in LABELS[:2]]
+    told = r"Training is data.subset=5% alone, which may lack a class that the whole has: take more of it"
+    task = build_downstream(complete_config(config, two))
+    with pytest.raises(LabelError, match="were not seen in training.* " + told):
+        check_rows(task, config.data, {"dev": config.data.rows("dev")})
+    with pytest.raises(LabelError, match="needs at least two labels.* " + told):
+        complete_config(config, two[:1])
+
+
 def test_rows_that_the_task_cannot_use_are_named_with_where_they_are(experiment: Make, corpus: Path) -> None:
     config = complete_config(experiment(), read_manifest(corpus / "train.jsonl.gz"))
     task, rows = build_downstream(config), read_manifest(corpus / "dev.jsonl.gz")
