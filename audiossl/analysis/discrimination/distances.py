@@ -66,7 +66,7 @@ def iter_layers(
     title: of the progress bar.
     Raises AudioError for states that are not finite, LabelError for segments of rows that are not there.
     """
-    for group in _groups(upstream, segments, layers) if frames else [list(layers)]:
+    for group in _groups(upstream, segments, layers) if frames else filter(None, [list(layers)]):
         found = _gather(upstream, cuts, segments, group, frames, cache, title)
         for layer in group:
             own = found.pop(layer)
@@ -143,7 +143,8 @@ def _groups(upstream: Upstream, segments: Sequence[Segment], layers: Sequence[in
             group, size = [], 0.0
         group.append(layer)
         size += own
-    yield group
+    if group:
+        yield group
 
 
 def _gather(

@@ -12,31 +12,19 @@ from typing import NamedTuple
 from audiossl.analysis.discrimination.asking import ComparedSegments, ask
 from audiossl.analysis.discrimination.config import DiscriminationOptions, names_in
 from audiossl.analysis.discrimination.distances import SegmentFrames, iter_layers, mean_distances, path_distances
+from audiossl.analysis.discrimination.keeping import KeptLayers, ScoreName, question_of
 from audiossl.analysis.discrimination.likeness import WordRating, read_ratings, similarity_estimate
 from audiossl.analysis.layerwise.encoders import RANDOM, Studied, all_studied
 from audiossl.core.outputs import check_out
+from audiossl.core.untrusted import file_names
 from audiossl.encoders.layers import parse_layers
+from audiossl.encoders.upstream import Upstream
 from audiossl.features.config import CacheConfig
 from audiossl.metrics.abx import abx_estimate
 from audiossl.metrics.jackknife import Difference, Estimate, difference_of
 from audiossl.metrics.same_different import precision_estimate
 
 SIMILARITY = "similarity"
-
-
-class ScoreName(NamedTuple):
-    """A figure: which score, of which distance between segments."""
-
-    score: str
-    distance: str
-
-    def __str__(self) -> str:
-        return f"{self.score} ({self.distance})"
-
-    @property
-    def smaller_is_better(self) -> bool:
-        """Of errors."""
-        return self.score.startswith("abx")
 
 
 class EncoderScores(NamedTuple):
@@ -77,7 +65,7 @@ def study_discrimination(
     options: DiscriminationOptions | None = None,
     cache: CacheConfig | None = None,
 ) -> DiscriminationStudy:
-    """Compare the segments of all encoders.
+    """Compare the segments of all encoders. What is finished in the folder is not done again.
 
     encoders: as a user writes them, with options in brackets.
     manifests: of the recordings.
@@ -92,35 +80,45 @@ def study_discrimination(
     comparison = ask(manifests, options)
     labels = [each.label for each in comparison.segments]
     ratings = read_ratings(Path(options.ratings), labels) if options.ratings else []
-    found = [each for one in studied if (each := _scores_of(one, comparison, ratings, options, cache)) is not None]
+    question = question_of(comparison, ratings, options, cache.dtype_of("frames") if cache else "fp32")
+    folders = [out / "encoders" / path.stem for path in file_names([one.written for one in studied], ".folder")]
+    found = []
+    for one, folder in zip(studied, folders, strict=True):
+        encoder = one.load()
+        if one.role != RANDOM or next(encoder.upstream.parameters(), None) is not None:
+            kept = KeptLayers(folder, encoder.fingerprint, question)
+            found.append(_scores_of(one, encoder.upstream, comparison, ratings, options, cache, kept))
     differences = {name: _differences(found, name, comparison) for name in found[0].names}
     return DiscriminationStudy(comparison, ratings, found, differences)
 
 
 def _scores_of(
     one: Studied,
+    upstream: Upstream,
     comparison: ComparedSegments,
     ratings: Sequence[WordRating],
     options: DiscriminationOptions,
     cache: CacheConfig | None,
-) -> EncoderScores | None:
-    """The figures of all layers. None for the random weights of what has none."""
-    upstream = one.load().upstream
-    if one.role == RANDOM and next(upstream.parameters(), None) is None:
-        return None
+    kept: KeptLayers,
+) -> EncoderScores:
+    """The figures of all layers, of which those that are kept are read."""
     distances = names_in(options.distances)
     layers = parse_layers(options.layers, upstream.num_layers)
+    found = {layer: figures for layer in layers if (figures := kept.read(layer)) is not None}
     read = iter_layers(
         upstream,
         comparison.cuts,
         comparison.segments,
-        layers,
+        [layer for layer in layers if layer not in found],
         frames="dtw" in distances,
         standardize=options.standardize,
         cache=cache,
         title=f"Encoding, {one.written}",
     )
-    return EncoderScores(one, {layer: dict(_of_layer(own, comparison, ratings, distances)) for layer, own in read})
+    for layer, own in read:
+        found[layer] = dict(_of_layer(own, comparison, ratings, distances))
+        kept.write(layer, found[layer])
+    return EncoderScores(one, {layer: found[layer] for layer in layers})
 
 
 def _of_layer(

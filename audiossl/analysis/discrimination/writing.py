@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from audiossl.analysis.discrimination.config import DiscriminationOptions
-from audiossl.analysis.discrimination.study import DiscriminationStudy, EncoderScores, ScoreName
+from audiossl.analysis.discrimination.keeping import ScoreName
+from audiossl.analysis.discrimination.study import DiscriminationStudy, EncoderScores
 from audiossl.analysis.layerwise.encoders import ASKED
 from audiossl.core.files import atomic_write, write_json
 from audiossl.core.pictures import save_figure

@@ -8,7 +8,8 @@ import pytest
 from toys.tones import spoken_rows
 
 from audiossl.analysis.discrimination.config import DiscriminationOptions
-from audiossl.analysis.discrimination.study import ScoreName, study_discrimination
+from audiossl.analysis.discrimination.keeping import ScoreName
+from audiossl.analysis.discrimination.study import study_discrimination
 from audiossl.core.errors import ConfigError
 
 
