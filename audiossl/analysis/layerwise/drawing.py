@@ -12,6 +12,7 @@ from audiossl.core.pictures import save_figure
 from audiossl.core.types import Metric
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito (2008)
+FAR_FROM_ZERO = ("LogME", "LogME after PED", "TMI")  # panels without a line at 0, which would flatten their curves
 _MOST_COLUMNS = 3
 
 
@@ -46,7 +47,8 @@ def draw_curves(curves: Mapping[str, Sequence[LayerCurve]], view: str, path: Pat
             _draw_line(axes, each, _style(each.studied, [one.studied for one in lines]))
         axes.set_title(title, fontsize=10, loc="left")
         axes.set_xlim(-0.03, 1.03)
-        axes.axhline(0, color="grey", linewidth=0.6)
+        if title not in FAR_FROM_ZERO:
+            axes.axhline(0, color="grey", linewidth=0.6)
         axes.grid(alpha=0.2)
         axes.spines[["top", "right"]].set_visible(False)
     for axes in panels[len(curves) :]:
