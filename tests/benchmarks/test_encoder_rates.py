@@ -6,14 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.encoder_rates import figure, make_calls
+from benchmarks.encoder_rates import encoded, encoders_of, gap, make_calls, probed
 
 
 @pytest.mark.slow
 def test_rates_are_ordered_as_the_bands_are(tmp_path: Path) -> None:
+    encoders = encoders_of({})
     for band, told in (((4000, 8000), (False, True, True)), ((8000, 16000), (False, False, True))):
         data = make_calls(tmp_path / str(band[0]), band, 120)
         for rate, expected in zip((8000, 16000, 32000), told, strict=True):
-            value = float(figure("log_mel", rate, data, tmp_path / "out").split()[0])
-            assert (value > 90) == expected, (band, rate, value)
-            assert expected or value < 75
+            probe = probed(encoded(encoders[rate][0], data))
+            value = probe.figure.value
+            assert (value > 0.9) == expected, (band, rate, value)
+            assert expected or value < 0.75
+            assert gap(probe, probe).startswith("+0.0")
