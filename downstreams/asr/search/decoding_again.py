@@ -100,7 +100,7 @@ def emissions_of(folder: Path, split: str, checkpoint: str = "", overrides: Sequ
     Raises AudiosslError for another run, and for emissions that are not there.
     """
     run = RunFolder(folder)
-    config = run.config(overrides)
+    config = run.final_config(overrides)
     if run.kind != "single":
         raise AudiosslError(f"{folder} is no single run of asr; give one, or a member of a sweep.")
     kind, task = recogniser_of(config, folder)

@@ -24,7 +24,7 @@ def sentences_of(sources: Sequence[Path], run: Path | None, *, as_units: bool) -
     as_units: whether units are asked for, which needs a run.
     Raises ConfigError for units without a run, and for a sentence that its units do not spell.
     """
-    config = AsrConfig() if run is None else recogniser_of(RunFolder(run_folder(run)).config(), run)[1]
+    config = AsrConfig() if run is None else recogniser_of(RunFolder(run_folder(run)).final_config(), run)[1]
     if as_units and run is None:
         raise ConfigError("--units are those of a recogniser; name it by --run.")
     units = TextUnits(config.text)
