@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from itertools import pairwise
+from itertools import pairwise, starmap
+from operator import eq
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,8 @@ def steps_needed(classes: Sequence[int]) -> int:
     >>> steps_needed([1, 2, 2, 3])
     5
     """
-    return len(classes) + sum(left == right for left, right in pairwise(classes))
+    num_equal: int = sum(starmap(eq, pairwise(classes)))
+    return len(classes) + num_equal
 
 
 def align_classes(log_probs: Tensor, lengths: Tensor, targets: Sequence[Sequence[int]], blank: int = 0) -> Tensor:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from audiossl.core.errors import LabelError
 from audiossl.metrics.formatting import PERCENT, clusters_written, scaled
+from audiossl.metrics.frame_labels import same_targets
 from audiossl.metrics.jackknife import Difference
 from audiossl.report.estimates import Row, paired, scored_together
 from audiossl.report.runs import Evaluation, RunSummary
@@ -77,14 +78,22 @@ def compare(run: RunSummary, evaluation: Evaluation, baseline: RunSummary, refer
     made = Comparison(run.name, baseline.name, evaluation.split, len(pairs), None)
     if not pairs:
         return made._replace(remark="no item is in both")
-    if any(one["target"] != other["target"] for one, other in pairs):
+    if not all(same_targets(pair) for pair in pairs):
         return made._replace(remark="the two disagree on what is right")
     left_out = len(mine.keys() | theirs.keys()) - len(pairs)
     ours, others = [one for one, _ in pairs], [other for _, other in pairs]
     measure, difference, remark = _difference(ours, others, evaluation)
     remarks = [remark, f"{left_out} items are in one of the two only" if left_out else ""]
-    remarks += [difference.remark] if difference else []
+    remarks += [_steps(*pairs[0])] + ([difference.remark] if difference else [])
     return made._replace(measure=measure, difference=difference, remark="; ".join(filter(None, remarks)))
+
+
+def _steps(one: Row, other: Row) -> str:
+    """What two systems differ in that are scored on frames of their own. '' where it is nothing."""
+    found = [float(row["step_s"]) for row in (one, other) if "step_s" in row]
+    if len(set(found)) < 2:
+        return ""
+    return "frames of {:g} and {:g} ms".format(*(round(1000 * step, 3) for step in found))
 
 
 def _difference(

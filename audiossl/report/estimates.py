@@ -10,6 +10,7 @@ import numpy as np
 from audiossl.core.errors import LabelError
 from audiossl.metrics.classification import classification_estimates, classified_clusters
 from audiossl.metrics.clusters import Clusters, clusters_of_rows
+from audiossl.metrics.frame_labels import FRAME_ERRORS
 from audiossl.metrics.jackknife import Difference, Estimate, difference_of, mean_of
 from audiossl.metrics.multilabel import multilabel_estimates
 from audiossl.metrics.ratios import ratio_estimate
@@ -27,7 +28,8 @@ class Scored(NamedTuple):
     measure: which metric it is: the one that was asked for, or the next best that predictions tell.
     estimate: of it.
     clusters: of the items, or of both sides of the trials.
-    marks: (N,) what each item got. Two systems differ on the items whose marks differ. None for trials and windows.
+    marks: (N,) what each item got. Two systems differ on the items whose marks differ. None for trials and windows,
+        and for systems that were scored on other frames of the items.
     """
 
     measure: str
@@ -53,6 +55,9 @@ def scored_together(
     found = [scored(rows, metric, labels, cluster) for rows in systems]
     if len({each.measure for each in found}) > 1:
         found = [scored(rows, "", labels, cluster) for rows in systems]
+    # Of other numbers of frames, equal errors are no equal ratios.
+    if len({tuple(row.get("num_units") for row in rows) for rows in systems}) > 1:
+        found = [each._replace(marks=None) for each in found]
     return found
 
 
@@ -115,6 +120,9 @@ def _scored_errors(rows: Sequence[Row], metric: str, cluster: str) -> Scored:
         raise LabelError("no item has a unit to be wrong about")
     clusters = clusters_of_rows(rows, cluster)
     measure = metric if metric in ("wer", "per") else str(rows[0].get("measure", "error rate"))
+    if metric == "accuracy" and measure == FRAME_ERRORS:
+        right = ratio_estimate(units - wrong, units, clusters)
+        return Scored(metric, right._replace(scale="share"), clusters, wrong)
     return Scored(measure, ratio_estimate(wrong, units, clusters), clusters, wrong)
 
 

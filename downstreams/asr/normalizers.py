@@ -66,18 +66,24 @@ def facts_of(name: str) -> dict[str, str]:
     return {"name": name, "package": f"{PACKAGE} {importlib.metadata.version(PACKAGE)}"}
 
 
-def compared(row: Prediction, name: str) -> Prediction:
+def compared(row: Prediction, name: str, folding: Mapping[str, str] | None = None) -> Prediction:
     """A prediction whose texts and edits are those that are compared. Its own texts stay in `raw`.
 
     row: of a recogniser, which may have been normalised before.
     name: of the normaliser. '' for the texts as they are.
+    folding: units by what they count as, '' for nothing. Units that it does not have count as they are.
     """
-    if row["target"] is None or not (name or RAW in row):
+    folding = folding or {}
+    if row["target"] is None or not (name or folding or RAW in row):
         return row
     raw = row.get(RAW) or {key: row[key] for key in ("target", "predicted")}
     rest = {key: value for key, value in row.items() if key != RAW}
     normalize = load_normalizer(name) if name else str
-    texts = {key: " ".join(normalize(text).split()) for key, text in raw.items()}
+    texts = {key: _folded(normalize(text), folding) for key, text in raw.items()}
     edits = count_edits(texts["target"].split(), texts["predicted"].split())
-    kept = {RAW: raw} if name else {}
+    kept = {RAW: raw} if name or folding else {}
     return {**rest, **texts, "num_errors": edits.num_errors, **edits._asdict(), **kept}
+
+
+def _folded(text: str, folding: Mapping[str, str]) -> str:
+    return " ".join(filter(None, (folding.get(unit, unit) for unit in text.split())))

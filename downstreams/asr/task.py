@@ -52,6 +52,9 @@ class AsrConfig:
     """What is done to transcripts and to what was recognised before they are compared: a normaliser of the package
     whisper-normalizer, such as whisper-english, or whisper-basic for any language. Empty for `text` alone. It may be
     changed at any evaluation."""
+    folding: dict[str, str] = field(default_factory=dict)
+    """What units count as when they are compared, such as {ax: ah, q: ''} for phones that are trained apart and scored
+    as one. '' for nothing. Empty for units as they are. It may be changed at any evaluation."""
     unknown_symbols: Literal["error", "count"] = "error"
     """What a symbol outside the units is in the transcripts that are scored: an 'error' that names it, or 'count', an
     error of the recogniser like any other. In training it is always the former."""
@@ -73,6 +76,14 @@ class AsrConfig:
         check_name(self.normalizer)
         if self.normalizer and self.text.kind == "phones":
             raise ConfigError(f"task.normalizer={self.normalizer} is for words, and text.kind is phones; leave it out.")
+        if self.folding and self.text.kind != "phones":
+            raise ConfigError(f"task.folding is for text.kind=phones, and this is {self.text.kind!r}; leave it out.")
+        moved = {old: new for old, new in self.folding.items() if old != new}
+        if chained := sorted(moved.keys() & moved.values()):
+            raise ConfigError(
+                f"task.folding makes {chained[0]!r} of a unit, and {moved[chained[0]]!r} of that; name what the first "
+                f"counts as in the end."
+            )
         if self.append_space and self.text.kind != "characters":
             raise ConfigError(f"append_space needs text.kind=characters, and this is {self.text.kind!r}.")
         if not 0 <= self.overlap_s < self.window_s or (self.longest_s or self.window_s) < self.window_s:
@@ -261,8 +272,8 @@ class Asr(Downstream):
         return self.revise([self.decoder.of_emissions(row) if "log_probs" in row else row for row in predictions])
 
     def revise(self, predictions: Sequence[Prediction]) -> Sequence[Prediction]:
-        """Texts as `normalizer` has them, which may be another one than before."""
-        return [self.judge.counted(compared(row, self.config.normalizer)) for row in predictions]
+        """Texts as `normalizer` or `folding` has them, which may be another one than before."""
+        return [self.judge.counted(compared(row, self.config.normalizer, self.config.folding)) for row in predictions]
 
     def score(self, predictions: Sequence[Prediction]) -> dict[str, Metric]:
         """wer (or per), its parts as shares of the reference units, and cer, over the items that have a target."""
@@ -270,7 +281,8 @@ class Asr(Downstream):
 
     def facts(self, predictions: Sequence[Prediction]) -> dict[str, Any]:
         """Counts over the split (units, substitutions, deletions, insertions), and how it was decoded."""
-        return self.Judge(self.units, self.decoder.facts(), self.config.normalizer).facts(predictions)
+        how = self.config
+        return self.Judge(self.units, self.decoder.facts(), how.normalizer, how.folding).facts(predictions)
 
     def tables(self, predictions: Sequence[Prediction]) -> list[Table]:
         return self.judge.tables(predictions)

@@ -52,10 +52,18 @@ class TranscriptJudge:
     units: of the recogniser.
     decoding: how it was decoded, for metrics.json.
     normalizer: what predictions have gone through, likewise. '' for none.
+    folding: what units have counted as, likewise. None or empty for themselves.
     """
 
-    def __init__(self, units: TextUnits, decoding: Mapping[str, Any] | None = None, normalizer: str = "") -> None:
+    def __init__(
+        self,
+        units: TextUnits,
+        decoding: Mapping[str, Any] | None = None,
+        normalizer: str = "",
+        folding: Mapping[str, str] | None = None,
+    ) -> None:
         self.units, self.decoding, self.normalizer = units, dict(decoding or {}), normalizer
+        self.folding = dict(folding or {})
 
     @property
     def monitor(self) -> Monitor:
@@ -90,6 +98,8 @@ class TranscriptJudge:
         said: dict[str, Any] = {"case": text.case, "punctuation": text.punctuation, "unicode": "NFC"}
         if self.normalizer:
             said["normalizer"] = facts_of(self.normalizer)
+        if self.folding:
+            said["folding"] = self.folding
         edits = {"unit": "phone" if self.units.are_phones else "word", **counts}
         return {"edits": edits, "normalization": said, **({"decoding": self.decoding} if self.decoding else {})}
 

@@ -23,6 +23,7 @@ from audiossl.data.label_source import LabelSource
 from audiossl.encoders.upstream import Upstream
 from audiossl.metrics.classification import classification_metrics, confusion_matrix
 from audiossl.metrics.clusters import clusters_of_rows
+from audiossl.metrics.frame_labels import FRAME_ERRORS
 from audiossl.training.downstream import Downstream
 from audiossl.training.interface import Interface
 from audiossl.training.task import Monitor, Prediction
@@ -236,7 +237,7 @@ def _counted(row: Prediction) -> Prediction:
         return row
     targets, predicted, _ = _frames_of([row])
     wrong = sum(truth != guess for truth, guess in zip(targets, predicted, strict=True))
-    return {**row, "num_errors": wrong, "num_units": len(targets), "measure": "frame error rate"}
+    return {**row, "num_errors": wrong, "num_units": len(targets), "measure": FRAME_ERRORS}
 
 
 def _moments(cut: Cut) -> np.ndarray:

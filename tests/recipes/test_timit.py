@@ -11,6 +11,9 @@ from lhotse.recipes.timit import get_phonemes
 from toys.published import write_timit
 from toys.recipes import RECIPES, prepare, rows_of, run_script
 
+from audiossl.core.config import read_yaml
+from audiossl.core.files import read_jsonl
+
 MODULE = runpy.run_path(str(RECIPES / "timit" / "prepare.py"))
 
 
@@ -23,6 +26,14 @@ def test_folding_is_that_of_lhotse_but_for_the_glottal_stop() -> None:
         assert len(set(own.values())) == num
     assert MODULE["folded"]("q", 39) is None and MODULE["folded"]("q", 61) == "q"
     assert len(MODULE["PHONES_61"]) == 61
+
+
+def test_the_yaml_folds_as_the_manifests_do() -> None:
+    folding = read_yaml(RECIPES / "timit" / "phone_recognition_61.yaml")["task"]["folding"]
+    for phone in MODULE["PHONES_61"]:
+        assert folding.get(phone, phone) == (MODULE["folded"](phone, 39) or "")
+        of_48 = MODULE["folded"](phone, 48)
+        assert of_48 is None or folding.get(of_48, of_48) == MODULE["folded"](phone, 39)
 
 
 @pytest.mark.parametrize("sphere", [False, True])
@@ -77,12 +88,21 @@ def test_what_is_wrong_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.slow
 def test_from_raw_folders_to_the_result_table(tmp_path: Path) -> None:
     flags = ["--data", str(write_timit(tmp_path)), "--upstream", "log_mel", "--steps", "400", "trainer.eval_every=200"]
+    flags += ["--task", "phone_recognition", "--task", "frames", "--task", "phone_recognition_61"]
     done = run_script(
         RECIPES / "timit" / "run.sh", *flags, "trainer.lr=1e-2", cwd=tmp_path, AUDIOSSL_CACHE=str(tmp_path / "cache")
     )
     assert done.returncode == 0, done.stderr
-    for task, metric, low, high in (("phone_recognition", "per", 0.0, 0.5), ("frames", "accuracy", 0.8, 1.0)):
+    expected = [("phone_recognition", "per", 0.0, 0.5), ("frames", "accuracy", 0.8, 1.0)]
+    for task, metric, low, high in [*expected, ("phone_recognition_61", "per", 0.0, 0.5)]:
         run = tmp_path / "runs" / "timit" / task / "log_mel-seed0"
         facts = json.loads((run / "test" / "metrics.json").read_text())
         assert low <= facts["metrics"][metric]["value"] <= high
         assert facts["metrics"][metric]["num_clusters"] == 2
+    runs = tmp_path / "runs" / "timit"
+    targets = [
+        [(row["id"], row["target"]) for row in read_jsonl(runs / task / "log_mel-seed0/test/predictions.jsonl")]
+        for task in ("phone_recognition", "phone_recognition_61")
+    ]
+    assert targets[0] == targets[1]  # trained on 39 and on 61, both scored on 39
+    assert len(facts["normalization"]["folding"]) > 20

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from toys.reports import asr_run, evaluate, guesses, make_run, read_page, write_lines
 
@@ -169,3 +170,45 @@ def test_the_page_says_what_a_comparison_is_worth(two_runs: list[Path], tmp_path
     text = " ".join(" ".join(page.texts).split())
     assert "They say nothing of another training seed or another corpus" in text
     assert "more than the choice of test items" not in text
+
+
+def frame_run(folder: Path, step_s: float, wrong: Sequence[float]) -> Path:
+    """Four speakers' recordings, half a second of each of two phones, of which a share of the first is wrong."""
+    run, count = make_run(folder, task="frame_classification"), round(0.5 / step_s)
+    rows = []
+    for number, share in enumerate(wrong):
+        errors = round(share * count)
+        predicted = [[errors, "b"], [count - errors, "a"], [count, "b"]] if errors else [[count, "a"], [count, "b"]]
+        rows.append(
+            {
+                "id": f"r{number}",
+                "target": [[count, "a"], [count, "b"]],
+                "predicted": predicted,
+                "first_s": step_s / 2,
+                "step_s": step_s,
+                "speaker": f"s{number % 4}",
+                "num_errors": errors,
+                "num_units": 2 * count,
+                "measure": "frame error rate",
+            }
+        )
+    (run / "test").mkdir()
+    write_lines(run / "test" / "predictions.jsonl", rows)
+    facts = {"downstream": "frame_classification", "monitor": "accuracy", "metrics": {}, "num_items": len(rows)}
+    (run / "test" / "metrics.json").write_text(json.dumps(facts))
+    return run
+
+
+def test_frames_of_other_steps_are_compared_over_the_same_speakers(tmp_path: Path) -> None:
+    first, second = [0.2, 0.4, 0.0, 0.6, 0.2, 0.0], [0.4, 0.4, 0.2, 0.8, 0.4, 0.2]
+    runs = [frame_run(tmp_path / "a", 0.02, first), frame_run(tmp_path / "b", 0.05, second)]
+    (row,) = comparisons(read_runs(runs))
+    assert row.measure == "accuracy" and row.difference is not None
+    # Each half of a recording counts alike: the second run's accuracy minus the first's, and without each speaker.
+    gaps = [(a - b) / 2 for a, b in zip(first, second, strict=True)]
+    without = [np.mean([gap for n, gap in enumerate(gaps) if n % 4 != speaker]) for speaker in range(4)]
+    assert row.difference.value == pytest.approx(np.mean(gaps))
+    variance = 3 / 4 * sum((each - np.mean(gaps)) ** 2 for each in without)
+    assert row.difference.low is not None and row.difference.low < row.difference.value - variance**0.5
+    assert (row.difference.cluster, row.difference.num_clusters) == ("speaker", 4)
+    assert row.remark.startswith("frames of 50 and 20 ms; ")

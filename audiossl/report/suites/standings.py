@@ -22,6 +22,7 @@ from audiossl.core.errors import LabelError
 from audiossl.core.types import Metric
 from audiossl.experiments.suites.definition import SuiteTask
 from audiossl.experiments.suites.results import CellResult
+from audiossl.metrics.frame_labels import same_targets
 from audiossl.metrics.jackknife import Difference, Scale, metric_of
 from audiossl.metrics.rankings import (
     Contest,
@@ -216,7 +217,7 @@ def _scored_runs(
             labels, cluster = each.labels or labels, each.cluster
     every = [rows for found in tables.values() for rows in found]
     common = [name for name in every[0] if all(name in rows for rows in every)] if every else []
-    if not common or any(len({str(rows[name]["target"]) for rows in every}) > 1 for name in common):
+    if not common or not all(same_targets([rows[name] for rows in every]) for name in common):
         notes.append("encoders were scored on different items, so that nothing is paired")
         return {}
     if most := max(len(rows) for rows in every) - len(common):

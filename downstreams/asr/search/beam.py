@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -27,6 +28,7 @@ from audiossl.core.errors import ConfigError
 from audiossl.data.text import TextError, TextUnits, normalize
 from audiossl.downstreams.asr.decoding import BLANK
 from audiossl.downstreams.asr.search.config import DecodingConfig
+from audiossl.downstreams.asr.search.library import flashlight
 from audiossl.downstreams.asr.search.ngrams import UNKNOWN, words_of_arpa
 from audiossl.nn.alignment import align_classes, steps_needed
 
@@ -37,6 +39,7 @@ _LEAST_SHARE = 0.5  # of a model's words that the units must spell
 _MOST_NAMED = 5
 _LN10 = float(np.log(10.0))  # models say decimal logarithms
 _UNLIKELY = -1e4
+_NO_THRESHOLD = 1e30  # no score is lower by that
 _FEWEST_EXAMINED = 5  # texts of the beam that are scored exactly
 
 
@@ -75,7 +78,7 @@ class BeamSearch:
 
     def __init__(self, units: TextUnits, config: DecodingConfig, weights: Weights) -> None:
         self.units, self.config = units, config
-        self._library = _flashlight()
+        self._library = flashlight()
         self.space = units.index.get(" ") if units.config.kind == "characters" else None
         self.free = config.is_free
         spellings = {} if self.free else self._spellings()
@@ -104,7 +107,7 @@ class BeamSearch:
 
         log_probs: (T, C) of its steps.
         """
-        scores = log_probs.float().cpu().numpy()[:, : 1 + len(self.units)]
+        scores = _steps_searched(log_probs.float().cpu().numpy()[:, : 1 + len(self.units)], self.config.sure_blank)
         if self._ends_words:  # a word ends with a space, the last as well
             end = np.full((1, scores.shape[1]), _UNLIKELY, dtype=np.float32)
             end[0, 1 + self.space] = 0.0  # type: ignore[operator]
@@ -186,7 +189,7 @@ class BeamSearch:
     def _free_decoder(self) -> Any:
         decoder, config = self._library.decoder, self.config
         options = decoder.LexiconFreeDecoderOptions(
-            config.beam, self._tried, config.threshold, self._scale, 0.0, True, decoder.CriterionType.CTC
+            config.beam, self._tried, self._threshold, self._scale, 0.0, True, decoder.CriterionType.CTC
         )
         return decoder.LexiconFreeDecoder(options, self._raised, self._silence, BLANK, [])
 
@@ -196,7 +199,7 @@ class BeamSearch:
         options = decoder.LexiconDecoderOptions(
             config.beam,
             self._tried,
-            config.threshold,
+            self._threshold,
             self._scale,
             self.weights.word_score,
             never,
@@ -218,6 +221,10 @@ class BeamSearch:
     @property
     def _tried(self) -> int:
         return self.config.beam_units or 1 + len(self.units)
+
+    @property
+    def _threshold(self) -> float:
+        return self.config.threshold or _NO_THRESHOLD
 
     @property
     def _silence(self) -> int:
@@ -303,6 +310,18 @@ class _Scored(NamedTuple):
     text: tuple[int, ...]
 
 
+def _steps_searched(scores: npt.NDArray[np.float32], sure_blank: float | None) -> npt.NDArray[np.float32]:
+    """scores (T, C) without those steps that follow another and, as that, have a blank of at least this probability.
+
+    One of them keeps equal units before and after it apart.
+    """
+    if sure_blank is None:
+        return scores
+    sure = scores[:, BLANK] >= np.log(max(sure_blank, 1e-30))
+    again = sure[1:] & sure[:-1]
+    return scores[np.concatenate([[True], ~again])] if again.any() else scores
+
+
 def _best_text(log_probs: Tensor) -> tuple[int, ...]:
     return _collapsed(log_probs.argmax(dim=-1).tolist())
 
@@ -345,44 +364,3 @@ def _words_of_file(path: Path) -> dict[str, list[str]]:
     if not words:
         raise ConfigError(f"The lexicon {path} has no word; give one a line.")
     return words
-
-
-class _Library(NamedTuple):
-    """What is used of flashlight-text. raised: a model that adds to the scores of some tokens."""
-
-    decoder: Any
-    dictionary: Any
-    kenlm: Any
-    raised: Any
-
-
-def _flashlight() -> _Library:
-    try:
-        from flashlight.lib.text import decoder
-        from flashlight.lib.text.decoder.kenlm import KenLM
-        from flashlight.lib.text.dictionary import Dictionary
-    except ImportError as error:
-        raise ConfigError(
-            "Beam search needs the packages ufal-flashlight-text and ufal-kenlm, which are not installed; run `pip "
-            "install audiossl-toolkit[lm]`."
-        ) from error
-
-    class Raised(decoder.LM):  # type: ignore[misc]
-        """A model that adds to the scores of some tokens."""
-
-        def __init__(self, plain: Any, added: dict[int, float]) -> None:
-            decoder.LM.__init__(self)
-            self.plain, self.added = plain, added
-
-        def start(self, start_with_nothing: bool) -> Any:
-            return self.plain.start(start_with_nothing)
-
-        def score(self, state: Any, token: int) -> tuple[Any, float]:
-            following, score = self.plain.score(state, token)
-            return following, score + self.added.get(token, 0.0)
-
-        def finish(self, state: Any) -> tuple[Any, float]:
-            finished: tuple[Any, float] = self.plain.finish(state)
-            return finished
-
-    return _Library(decoder, Dictionary, KenLM, Raised)

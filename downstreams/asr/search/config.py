@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal
 
 from audiossl.core.errors import ConfigError
-from audiossl.core.ranges import Count, Finite, Positive, Range, check_ranges
+from audiossl.core.ranges import Count, Finite, Positive, Range, Share, check_ranges
 
 FREE = "none"
 
@@ -32,10 +32,13 @@ class DecodingConfig:
     makes the search many times as slow."""
     beam: Count = 100
     """Texts that are kept after each step."""
-    beam_units: Count | None = 20
+    beam_units: Count | None = 10
     """How many of the best units of a step are tried. Null for all."""
-    threshold: Positive = 20.0
-    """Texts whose score is lower than the best by more are dropped."""
+    threshold: Positive | None = 14.0
+    """Texts whose score is lower than the best by more are dropped after each step. Null for none."""
+    sure_blank: Share | None = 0.99
+    """Of neighbouring steps whose blank is at least as probable, the search takes the first alone. What it finds is
+    scored by all. Null for every step."""
     hot_words: list[str] = field(default_factory=list)
     """Words that are more probable than the model says. They are in the lexicon, whether it has them or not."""
     hot_score: Annotated[float, Range(0)] = 5.0

@@ -34,6 +34,7 @@ class Emissions(NamedTuple):
     units: of the recogniser.
     decoding: how the configuration says that it is decoded.
     normalizer: what texts go through before they are compared.
+    folding: what units count as then.
     rows: predictions by the best path, each with `log_probs` (T, C) and `clock`.
     """
 
@@ -42,6 +43,7 @@ class Emissions(NamedTuple):
     units: TextUnits
     decoding: DecodingConfig
     normalizer: str
+    folding: Mapping[str, str]
     rows: Sequence[Prediction]
 
 
@@ -79,9 +81,9 @@ def decode_again(
     decoder, plain = Decoder(units, kept.decoding), Decoder(units, DecodingConfig())
     if decoder.weights is None:
         decoder.tune(emissions_of(folder, "dev", checkpoint, overrides).rows)
-    judge = kept.judge(units, decoder.facts(), kept.normalizer)
+    judge = kept.judge(units, decoder.facts(), kept.normalizer, kept.folding)
     predictions, before = (
-        [judge.counted(compared(each.of_emissions(row), kept.normalizer)) for row in kept.rows]
+        [judge.counted(compared(each.of_emissions(row), kept.normalizer, kept.folding)) for row in kept.rows]
         for each in (decoder, plain)
     )
     write_jsonl(run.split(split).predictions, predictions)
@@ -111,7 +113,7 @@ def emissions_of(folder: Path, split: str, checkpoint: str = "", overrides: Sequ
             f"{run} has no emissions of {split} by its {weights} weights; make them: `audiossl evaluate {run} "
             f"--split {split} --keep-emissions`."
         )
-    return Emissions(config, kind.Judge, TextUnits(task.text), task.decoding, task.normalizer, rows)
+    return Emissions(config, kind.Judge, TextUnits(task.text), task.decoding, task.normalizer, task.folding, rows)
 
 
 def _gain(found: Sequence[Prediction], plain: Sequence[Prediction]) -> Difference:

@@ -68,3 +68,25 @@ def test_what_cannot_be_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None
     load_normalizer.cache_clear()
     with pytest.raises(ConfigError, match=r"pip install audiossl-toolkit\[text\]"):
         load_normalizer("whisper-basic")
+
+
+def test_units_that_count_as_one_are_folded() -> None:
+    row = {"id": "a", "target": "ax q b cl ah", "predicted": "ah b vcl ix q", "num_errors": 5, "speaker": None}
+    folding = {"ax": "ah", "q": "", "cl": "sil", "vcl": "sil"}
+    made = compared(row, "", folding)
+    assert (made["target"], made["predicted"]) == ("ah b sil ah", "ah b sil ix")
+    assert (made["num_errors"], made["num_units"]) == (1, 4)
+    assert compared(made, "", folding) == made  # of its own texts
+    again = compared(made, "")
+    assert (again["target"], again["num_errors"], again["num_units"]) == ("ax q b cl ah", 5, 5)
+    units = TextUnits(TextConfig(kind="phones", symbols=["ax", "ah"]))
+    assert TranscriptJudge(units, folding=folding).facts([made])["normalization"]["folding"] == folding
+
+
+def test_foldings_that_say_two_things_are_refused() -> None:
+    phones = TextConfig(kind="phones")
+    with pytest.raises(ConfigError, match=r"task\.folding makes 'b' of a unit, and 'c' of that"):
+        AsrConfig(folding={"a": "b", "b": "c"}, text=phones)
+    with pytest.raises(ConfigError, match=r"task\.folding is for text\.kind=phones"):
+        AsrConfig(folding={"a": "b"})
+    AsrConfig(folding={"a": "b", "b": "b"}, text=phones)

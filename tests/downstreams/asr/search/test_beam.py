@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import groupby, product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from audiossl.nn.alignment import align_classes
 pytest.importorskip("flashlight.lib.text.decoder")
 
 LETTERS = TextUnits(TextConfig(symbols=[" ", "a", "b", "c"]))
+UNPRUNED: dict[str, Any] = {"beam_units": None, "threshold": None, "sure_blank": None}
 WORDS = [line.split() for line in ("ab c", "c ab", "ab ab", "c", "ca ab")]
 
 
@@ -55,7 +57,7 @@ def test_without_words_it_is_an_exhaustive_search(seed: int) -> None:
     units = TextUnits(TextConfig(symbols=["a", "b", "c"]))
     log_probs = emissions(6, 4, seed)
     ranked = sorted(texts_of(log_probs).items(), key=lambda pair: -pair[1])
-    search = BeamSearch(units, DecodingConfig("beam", beam=1000, threshold=1000.0, nbest=5), Weights(0.0, 0.0))
+    search = BeamSearch(units, DecodingConfig("beam", beam=1000, nbest=5, **UNPRUNED), Weights(0.0, 0.0))
     for found, (text, score) in zip(search(log_probs), ranked, strict=False):
         assert found.text == "".join("abc"[number - 1] for number in text)
         assert found.score == pytest.approx(score, abs=1e-3)
@@ -76,10 +78,30 @@ def test_with_words_and_a_model_it_is_an_exhaustive_search(arpa: tuple[Path, Ngr
             language = language_of(model, words)
             scores[spelled] = acoustic + 0.7 * language + 0.5 * len(words), language
     best = max(scores, key=lambda text: scores[text])
-    config = DecodingConfig("beam", str(path), beam=1000, threshold=1000.0)
+    config = DecodingConfig("beam", str(path), beam=1000, **UNPRUNED)
     (found,) = BeamSearch(LETTERS, config, weights)(log_probs)
     assert found.text == best
     assert found.language == pytest.approx(scores[best][1], abs=1e-3)
+
+
+def test_of_sure_blanks_one_keeps_equal_units_apart() -> None:
+    units = TextUnits(TextConfig(symbols=["a", "b"]))
+    rows = [[0.997, 0.002, 0.001]] * 3 + [[0.1, 0.8, 0.1]] + [[0.997, 0.001, 0.002]] * 4 + [[0.2, 0.7, 0.1]]
+    log_probs = torch.tensor(rows).log()
+    plain, whole = (
+        BeamSearch(units, DecodingConfig("beam", sure_blank=share), Weights(0.0, 0.0))(log_probs)[0]
+        for share in (0.99, None)
+    )
+    assert (plain.text, plain.score) == (whole.text, whole.score) == ("aa", plain.acoustic)  # scored by all steps
+    assert len(plain.classes) == len(rows)
+
+
+@pytest.mark.parametrize("sure_blank", [0.0, 0.5, 1.0])
+def test_pruning_leaves_a_text(arpa: tuple[Path, NgramModel], sure_blank: float) -> None:
+    config = DecodingConfig("beam", str(arpa[0]), beam_units=1, threshold=0.1, sure_blank=sure_blank)
+    (found,) = BeamSearch(LETTERS, config, Weights(0.5, 0.0))(emissions(12, 5, 0))
+    assert len(found.classes) == 12
+    assert found.score <= found.acoustic
 
 
 @pytest.mark.parametrize("seed", range(8))
