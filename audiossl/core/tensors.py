@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import zlib
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -139,10 +139,15 @@ def require_fit(state: Mapping[str, Tensor], *, expected: Mapping[str, Tensor], 
         raise CheckpointError(f"The checkpoint does not fit {what}. " + "; ".join(problems) + ".")
 
 
-def fingerprint(module: nn.Module) -> str:
-    """A hash of all weights (names, shapes, dtypes, values) and of the configuration."""
+def fingerprint(module: nn.Module, without: Container[str] = ()) -> str:
+    """A hash of all weights (names, shapes, dtypes, values) and of the configuration.
+
+    without: the names of those that do not count.
+    """
     digest = hashlib.sha256(json.dumps(config_of(module), sort_keys=True).encode())
     for name, value in sorted(module.state_dict().items()):
+        if name in without:
+            continue
         digest.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())
         digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

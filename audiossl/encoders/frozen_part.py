@@ -8,12 +8,15 @@ as it was.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import ClassVar, Protocol, cast, overload
 
 from torch import Tensor, nn
 
 from audiossl.core.errors import ConfigError
+from audiossl.core.tensors import fingerprint as fingerprint_of
 from audiossl.core.types import Features
+from audiossl.encoders.joined import JoinedUpstream
 from audiossl.encoders.layers import last_layer
 from audiossl.encoders.upstream import Upstream
 
@@ -90,6 +93,16 @@ class FrozenPart(Upstream):
         self.widths = (*whole.widths[: point + 1], width)
 
     @property
+    def fingerprint(self) -> str:
+        """Of the weights that do not train, which are the same before and after a training."""
+        return fingerprint_of(self.whole, {name for name, p in self.whole.named_parameters() if p.requires_grad})
+
+    @property
+    def gives_numbers(self) -> bool:
+        """Whether what it gives are numbers of units, which no rounding may change."""
+        return self.point == STEM and bool(getattr(self.whole, "num_units", 0))
+
+    @property
     def min_samples(self) -> int:
         return self.whole.min_samples
 
@@ -119,20 +132,73 @@ class FrozenPart(Upstream):
         return (*(layer for layer in read if layer < self.point), len(self.widths) - 1)
 
 
-def frozen_part(upstream: Upstream) -> FrozenPart | None:
-    """The part of an encoder that training leaves as it is, None for nothing."""
-    point = kept_up_to(upstream)
-    return None if point is None else FrozenPart(upstream, point)
+class JoinedFrozenPart(JoinedUpstream):
+    """Joined encoders up to where fine-tuning changes them: of each member its own part, all of one that is frozen.
+
+    whole: the joined encoders, which stay as they are.
+    members: a `FrozenPart` of each that trains, and the others.
+    """
+
+    def __init__(self, whole: JoinedUpstream, members: Sequence[Upstream]) -> None:
+        super().__init__(members, whole.join)
+        self.places_of_whole = whole.places
+
+    def layers_for(self, read: Iterable[int]) -> tuple[int, ...]:
+        """As `FrozenPart.layers_for`, among the layers of all."""
+        wanted, chosen, start = [self.places_of_whole[layer] for layer in read], list[int](), 0
+        for number, part in enumerate(self.parts):
+            own = tuple(place.layer for place in wanted if place.member == number)
+            if isinstance(part, FrozenPart) and own:
+                own = part.layers_for(own)
+            chosen += [start + layer for layer in own]
+            start += part.num_layers
+        return tuple(chosen)
 
 
-def gone_on(upstream: Upstream, begun: Features, up_to_layer: int | None) -> Features:
-    """Hidden states of an encoder from the layers of its `FrozenPart`, with gradients of what trains.
+def frozen_part(upstream: Upstream) -> FrozenPart | JoinedFrozenPart | None:
+    """The part of an encoder that training leaves as it is, None for nothing.
+
+    Of joined encoders, None where one of them has no such part.
+    """
+    if not isinstance(upstream, JoinedUpstream):
+        point = kept_up_to(upstream)
+        return None if point is None else FrozenPart(upstream, point)
+    members: list[Upstream] = []
+    for member in upstream.parts:
+        if not _trains(member):
+            members.append(member)
+            continue
+        point = kept_up_to(member)
+        if point is None:
+            return None
+        members.append(FrozenPart(member, point))
+    return JoinedFrozenPart(upstream, members)
+
+
+def gone_on(upstream: Upstream, begun: Features, up_to_layer: int | None, lengths: Tensor | None = None) -> Features:
+    """Hidden states of an encoder from the layers of its frozen part, with gradients of what trains.
 
     upstream: the encoder.
     begun: the layers of its frozen part. Those that nobody reads may have no frames.
     up_to_layer: the last hidden state that is needed. None for all.
+    lengths: (B,) samples, by which joined encoders are aligned. None for others.
     """
-    *below, carried = begun.layers
     last = last_layer(up_to_layer, upstream.num_layers)
-    above = cast(Divisible, upstream).go_on(carried, begun.lengths, len(below) - 1, last)
-    return Features((*(layer.to(above[0].dtype) for layer in below[:-1]), *above), begun.lengths)
+    if not isinstance(upstream, JoinedUpstream):
+        return Features(tuple(_states_from(upstream, begun.layers, begun.lengths, last)), begun.lengths)
+    assert lengths is not None
+    given, states = iter(begun.layers), list[Sequence[Tensor]]()
+    for member, stop in upstream.stops(last):
+        point = kept_up_to(member) if _trains(member) else None
+        count = member.num_layers if point is None else point + 2
+        own = list(islice(given, count))
+        frames = member.num_frames(lengths)
+        states.append(own[: stop + 1] if point is None else _states_from(member, own, frames, stop))
+    return upstream.of_states(states, lengths, last)
+
+
+def _states_from(upstream: Upstream, layers: Sequence[Tensor], frames: Tensor, last: int) -> list[Tensor]:
+    """Hidden states 0 to `last` of one encoder from the layers of its `FrozenPart`."""
+    *below, carried = layers
+    above = cast(Divisible, upstream).go_on(carried, frames, len(below) - 1, last)
+    return [*(layer.to(above[0].dtype) for layer in below[:-1]), *above]

@@ -133,7 +133,7 @@ class JoinedUpstream(Upstream):
         self.depths = list(depths)
 
     def encode(self, wavs: Tensor, lengths: Tensor, last: int) -> Sequence[Tensor]:
-        states = [part.encode(wavs, lengths, stop) for part, stop in self._stops(last)]
+        states = [part.encode(wavs, lengths, stop) for part, stop in self.stops(last)]
         return self._joined(states, lengths, wavs, last)
 
     def of_batch(self, batch: Batch, *, up_to_layer: int | None = None) -> Features:
@@ -141,13 +141,13 @@ class JoinedUpstream(Upstream):
             return super().of_batch(batch, up_to_layer=up_to_layer)
         wavs, lengths = self._checked(batch.wavs, batch.lengths)
         last, checked = last_layer(up_to_layer, self.num_layers), replace(batch, wavs=wavs, lengths=lengths)
-        states = [part.of_batch(checked, up_to_layer=stop).layers for part, stop in self._stops(last)]
+        states = [part.of_batch(checked, up_to_layer=stop).layers for part, stop in self.stops(last)]
         return Features(tuple(self._joined(states, lengths, wavs, last)), self.num_frames(lengths))
 
     def encode_even(self, wavs: Tensor, last: int, statistics: Sequence[Tensor] = ()) -> Sequence[Tensor]:
         lengths = torch.full((wavs.shape[0],), wavs.shape[1], dtype=torch.int64, device=wavs.device)
         own = self._statistics_of_parts(statistics)
-        stops = self._stops(last)
+        stops = self.stops(last)
         states = [_even_states(part, wavs, stop, given) for (part, stop), given in zip(stops, own, strict=False)]
         return self._joined(states, lengths, wavs, last)
 
@@ -185,7 +185,22 @@ class JoinedUpstream(Upstream):
         weights = _weights(self.reference, part, num_frames, own)
         return [_combined(state, *weights) for state in states]
 
-    def _stops(self, last: int) -> list[tuple[Upstream, int]]:
+    def of_states(self, states: Sequence[Sequence[Tensor]], lengths: Tensor, last: int) -> Features:
+        """Layers 0 to `last` of all, of hidden states that the members have given already.
+
+        states: of each member up to that of `last`. Those that nobody reads may have no frames, and keep none.
+        lengths: (B,) samples of each recording.
+        """
+        layers: list[Tensor] = []
+        for number, own in enumerate(states):
+            stored = [state for state in own if state.shape[1]]
+            moved = iter(self.align(stored, number, lengths) if stored else [])
+            layers += [next(moved) if state.shape[1] else state for state in own]
+            missing = self.parts[number].widths[len(own) :]
+            layers += [own[0].new_zeros(len(lengths), 0, width) for width in missing]
+        return Features(tuple(layers[: last + 1]), self.num_frames(lengths))
+
+    def stops(self, last: int) -> list[tuple[Upstream, int]]:
         """The members that are run for layers 0 to `last` of all, and the last layer of each."""
         stop = self.places[last]
         found = []

@@ -12,7 +12,6 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
-from audiossl.core.errors import ConfigError
 from audiossl.core.types import Batch, BatchSource
 from audiossl.data.augmenting import CopyChange
 from audiossl.data.config import LoaderConfig
@@ -180,19 +179,6 @@ def needs_of(config: Experiment, task: Downstream, fingerprint: str, form: Form 
     form: which an earlier part of the run used. None where there is none.
     """
     return FeatureNeeds(task, fingerprint, config.data, config.cache, config.features, form, config.trainer.precision)
-
-
-def without_kept_states(needs: FeatureNeeds) -> FeatureNeeds:
-    """The needs of a stage that goes on with an encoder of another stage, whose fingerprint tells nothing of it.
-
-    Raises ConfigError where hidden states are asked for.
-    """
-    if needs.asked not in ("auto", "off"):
-        raise ConfigError(
-            f"features={needs.asked} keeps states of the encoder as it was loaded, and a stage goes on with that of "
-            f"the stage before; set features=auto or off."
-        )
-    return replace(needs, asked="off")
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from audiossl.experiments.building import (
     fit_statistics,
     warn_of_leaks,
 )
-from audiossl.experiments.cached_batches import needs_of, open_features, without_kept_states
+from audiossl.experiments.cached_batches import needs_of, open_features
 from audiossl.experiments.config import Experiment, PretrainExperiment, inputs_of
 from audiossl.experiments.continuing import load_init, take_heads, take_weights
 from audiossl.experiments.distillation import build_distillation, distillation
@@ -97,9 +97,8 @@ def train_in(run: RunFolder, config: Experiment, *, resume: bool = False, stage:
         warn_of_leaks(config.data, cuts)
     if stage.before is not None and not resume:
         take_weights(task, stage.before)
+    # A later stage trains all that those before it have trained, so that what it leaves is still as it was loaded.
     needs = needs_of(config, task, upstream_fingerprint, run.facts.features if resume else None)
-    if stage.before is not None and not task.upstream_is_frozen:
-        needs = without_kept_states(needs)
     needs.check()
     accelerator = accelerator_of(config.trainer)
     facts = facts_of(task, accelerator.num_processes, upstream_fingerprint)  # without heads of a distillation

@@ -89,7 +89,8 @@ def open_states(
     members: list[FeatureSource | None] = []
     for number, part in enumerate(upstream.parts):
         own = tuple(place.layer for place in wanted if place.member == number)
-        members.append(_open_one(part, fingerprint_of(part), cache, form, own, used, **how) if own else None)
+        mark = part.fingerprint if isinstance(part, FrozenPart) else fingerprint_of(part)
+        members.append(_open_one(part, mark, cache, form, own, used, **how) if own else None)
         used += [source for source in members[-1:] if source is not None]
     return JoinedSource(upstream, members, form)
 
@@ -109,6 +110,8 @@ def _open_one(
 ) -> FeatureSource:
     """The source of one encoder, or that of the same entry among those that are `used` already."""
     dtype = cache.dtype_of(form, goes_on=isinstance(upstream, FrozenPart))
+    if isinstance(upstream, FrozenPart) and upstream.gives_numbers:
+        dtype = "fp32"
     description = describe_entry(upstream, fingerprint, layers=layers, form=form, dtype=dtype, precision=precision)
     found = next((one for one in used if one.store.key == key_of(description)), None)
     if found is not None:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from audiossl.core.types import Batch, Features, Position
 from audiossl.data.stream import BatchStream
+from audiossl.encoders.frozen_part import JoinedFrozenPart
 from audiossl.encoders.joined import JoinedUpstream, means_over_time
 from audiossl.features.config import Form
 from audiossl.features.contract import StateSource, Survey, joint_survey
@@ -52,18 +53,20 @@ class JoinedSource:
         """As `FeatureSource.batch`. Frames are aligned first, and averaged then."""
         upstream = self.upstream
         # Where frames need not be aligned, each member averages its own, and nothing is padded.
+        begun = isinstance(upstream, JoinedFrozenPart)  # the members that train go on from their own frames
         alone = self.form != "frames" or upstream.join == "pooled" or (means and upstream.one_grid)
-        read = {id(source): source.batch(cuts, position, means=alone) for source in self.sources}
+        read = {id(source): source.batch(cuts, position, means=alone and not begun) for source in self.sources}
         some = next(iter(read.values()))
-        layers: list[Tensor] = []
+        members: list[list[Tensor]] = []
         for number, source in enumerate(self.members):
             states = [] if source is None else list(_states(read[id(source)]).layers)
-            if not alone:
-                states = self._aligned(states, number, some.lengths)
             widths = (upstream.parts[number] if source is None else source).widths[len(states) :]
-            layers += [*states, *(torch.zeros(len(cuts), 0, width) for width in widths)]
-        lengths = _states(some).lengths if alone else upstream.num_frames(some.lengths)
-        features = Features(tuple(layers), lengths)
+            members.append([*states, *(torch.zeros(len(cuts), 0, width) for width in widths)])
+        if alone or begun:
+            layers = tuple(layer for states in members for layer in states)
+            features = Features(layers, _states(some).lengths, begun=begun)
+        else:
+            features = upstream.of_states(members, some.lengths, upstream.num_layers - 1)
         if means and not alone:
             features = _averaged(features)
         return replace(some, features=features)
@@ -109,12 +112,6 @@ class JoinedSource:
         """Finish what is being written."""
         for source in self.sources:
             source.close()
-
-    def _aligned(self, states: Sequence[Tensor], member: int, lengths: Tensor) -> list[Tensor]:
-        """Layers of a member on the grid of all. Those that are not stored have no frames, and keep none."""
-        stored = [state for state in states if state.shape[1]]
-        moved = iter(self.upstream.align(stored, member, lengths) if stored else [])
-        return [next(moved) if state.shape[1] else state for state in states]
 
 
 def _states(batch: Batch) -> Features:

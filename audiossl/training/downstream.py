@@ -17,7 +17,7 @@ from audiossl.core.types import Batch, Features
 from audiossl.data.config import LoaderConfig
 from audiossl.encoders.devices import device_of
 from audiossl.encoders.finetuning import FinetuneConfig, make_trainable, set_training_mode, without_adapters
-from audiossl.encoders.frozen_part import FrozenPart, frozen_part, gone_on
+from audiossl.encoders.frozen_part import FrozenPart, JoinedFrozenPart, frozen_part, gone_on
 from audiossl.encoders.joined import JoinedUpstream
 from audiossl.encoders.layers import last_layer
 from audiossl.encoders.long_audio import longest_whole_s
@@ -162,7 +162,7 @@ class Downstream(Task):
         return self.finetuning.mode == "none"
 
     @property
-    def frozen_part(self) -> FrozenPart | None:
+    def frozen_part(self) -> FrozenPart | JoinedFrozenPart | None:
         """What of an upstream that trains stays as it was loaded. None for nothing, and where it is frozen."""
         return None if self.upstream_is_frozen else frozen_part(self.upstream)
 
@@ -292,7 +292,7 @@ class Downstream(Task):
             return batch.features
         with nullcontext() if self._upstream_trains else torch.no_grad():
             if batch.features is not None:
-                return gone_on(self.upstream, batch.features, self.interface.up_to_layer)
+                return gone_on(self.upstream, batch.features, self.interface.up_to_layer, batch.lengths)
             return self.encoder.of_batch(batch, up_to_layer=self.interface.up_to_layer)
 
     def sequence(self, batch: Batch) -> tuple[Tensor, Tensor]:

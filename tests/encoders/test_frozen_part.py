@@ -13,7 +13,8 @@ from audiossl.core.errors import ConfigError
 from audiossl.core.types import Features
 from audiossl.encoders.building import build_upstream
 from audiossl.encoders.finetuning import FinetuneConfig, make_trainable, set_training_mode
-from audiossl.encoders.frozen_part import STEM, FrozenPart, frozen_part, gone_on, kept_up_to
+from audiossl.encoders.frozen_part import STEM, FrozenPart, JoinedFrozenPart, frozen_part, gone_on, kept_up_to
+from audiossl.encoders.joined import JoinedUpstream
 from audiossl.encoders.upstream import Upstream
 from audiossl.encoders.waveform.cards import WAVEFORM_TOY
 
@@ -93,6 +94,27 @@ def test_what_is_kept_are_layers_that_are_read_and_what_the_rest_goes_on_from() 
     assert part.layers_for((0, 1, 2, 3)) == (0, 1, 3)  # state 2 comes again
     assert part.layers_for((3,)) == (3,)
     assert FrozenPart(part.whole, STEM).layers_for((0, 3)) == (0,)
+
+
+def test_its_fingerprint_is_of_what_does_not_train() -> None:
+    part = FrozenPart(encoder(), 2)
+    before = part.fingerprint
+    with torch.no_grad():
+        next(part.whole.blocks[2].parameters()).add_(1.0)  # type: ignore[operator, index, union-attr]
+        assert part.fingerprint == before
+        next(part.whole.blocks[1].parameters()).add_(1.0)  # type: ignore[operator, index, union-attr]
+    assert part.fingerprint != before
+
+
+def test_joined_encoders_have_a_part_where_all_that_train_have_one() -> None:
+    trains, other = encoder(), build_upstream("wav2vec2", WAVEFORM_TOY, 1).requires_grad_(False)
+    part = frozen_part(JoinedUpstream([other, trains]))
+    assert isinstance(part, JoinedFrozenPart)
+    assert part.parts[0] is other and isinstance(part.parts[1], FrozenPart)
+    whole = WAVEFORM_TOY["num_layers"] + 1
+    assert part.layers_for((0, whole, whole + 1, whole + 3)) == (0, whole, whole + 1, whole + 3)
+    everything = encoder(finetune={"mode": "all", "freeze_stem": False})
+    assert frozen_part(JoinedUpstream([other, everything])) is None
 
 
 def test_layers_that_nobody_reads_may_have_no_frames() -> None:

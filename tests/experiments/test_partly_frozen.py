@@ -56,6 +56,98 @@ def test_losses_and_predictions_are_those_without(settings: list[str], cached_ex
     )
 
 
+BERT = ["upstream=bert", "upstream_options.weights=random", "trainer.steps=8", "trainer.eval_every=4"]
+BERT += [
+    f"upstream_options.{key}={value}"
+    for key, value in {
+        "width": 16,
+        "num_layers": 2,
+        "num_heads": 2,
+        "ffn_width": 32,
+        "position_kernel": 16,
+        "position_groups": 2,
+    }.items()
+]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["finetune.mode=all"],
+        ["finetune.mode=all", "upstream_options.num_units=300", "cache.dtype=bf16"],  # numbers are never rounded
+        [*TOP, "cache.dtype=fp32"],
+    ],
+)
+def test_bert_goes_on_from_what_its_encoder_of_frames_gives(
+    settings: list[str], cached_experiment: Make, tmp_path: Path
+) -> None:
+    off = train(cached_experiment(*BERT, *settings, "features=off"), tmp_path / "off")
+    kept = train(cached_experiment(*BERT, *settings), tmp_path / "kept")
+    assert RunFolder(kept).facts.features == "frames"
+    assert losses(kept) == pytest.approx(losses(off), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("first", "settings"),
+    [
+        ("toy", [*TOP, "finetune.members=[wav2vec2]"]),  # one frozen, one fine-tuned
+        ("bert", [*TOP]),  # both in part, and frames at other times
+        ("bert", [*TOP, "upstream_options.join=pooled"]),
+        ("bert", ["finetune.mode=all", "interface=last", "trainer.lr=0.001"]),  # from the stem and from the frames
+    ],
+)
+def test_joined_encoders_go_on_from_what_each_leaves(
+    first: str,
+    settings: list[str],
+    cached_experiment: Make,
+    toy_upstream: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    own = [each.replace("upstream_options.", "upstream_options.wav2vec2.") for each in WAV2VEC]
+    if first == "bert":
+        own += [each.replace("upstream_options.", "upstream_options.bert.") for each in BERT]
+    begun: list[int] = []
+    begin = WaveformEncoder.begin
+
+    def counted(self: WaveformEncoder, wavs: Tensor, lengths: Tensor, point: int) -> list[Tensor]:
+        begun.append(len(wavs))
+        return begin(self, wavs, lengths, point)
+
+    monkeypatch.setattr(WaveformEncoder, "begin", counted)
+    joined = [*own, f"upstream={toy_upstream if first == 'toy' else first} + wav2vec2", *settings]
+    off = train(cached_experiment(*joined, "features=off"), tmp_path / "off")
+    kept = train(cached_experiment(*joined), tmp_path / "kept")
+    assert RunFolder(kept).facts.features == "frames"
+    assert losses(kept) == pytest.approx(losses(off), rel=1e-4, abs=1e-6)
+    rows = sum(len(read_manifest(cached_experiment().data.path(split))) for split in ("train", "dev"))
+    assert sum(begun) == rows
+    load_run(kept).evaluate("dev")  # of what was trained nothing is computed again
+    assert sum(begun) == rows
+    ours, theirs = (load_run(run).evaluate("test") for run in (kept, off))
+    assert {name: metric.value for name, metric in ours.items()} == pytest.approx(
+        {name: metric.value for name, metric in theirs.items()}
+    )
+
+
+@pytest.mark.parametrize("first", [[*TOP], ["finetune.mode=none"]])
+def test_a_later_stage_goes_on_from_what_all_stages_leave(
+    first: list[str], cached_experiment: Make, tmp_path: Path
+) -> None:
+    stages = ["stages.late.finetune.mode=top_k", "stages.late.finetune.top_k=2", "stages.late.trainer.lr=0.01"]
+    runs = {}
+    for asked in ("off", "auto"):
+        made = cached_experiment(*WAV2VEC, *first, *stages, f"features={asked}")
+        runs[asked] = train(made, tmp_path / asked)
+    assert RunFolder(runs["auto"]).facts.features == "frames"
+    assert RunFolder(runs["auto"]).stage(1).facts.features in ("frames", "pooled")
+    assert losses(runs["auto"]) == pytest.approx(losses(runs["off"]), rel=1e-4)
+    ours, theirs = (load_run(runs[asked]).evaluate("test") for asked in ("auto", "off"))
+    assert {name: metric.value for name, metric in ours.items()} == pytest.approx(
+        {name: metric.value for name, metric in theirs.items()}
+    )
+
+
 def test_the_encoder_runs_once_over_each_recording(
     cached_experiment: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from audiossl.core.errors import ConfigError
 from audiossl.core.ranges import Count, CountOrZero, Depth, NonNegative, Seed, ShareBelowOne, check_ranges
+from audiossl.encoders.frozen_part import STEM
 from audiossl.encoders.layers import last_layer
 from audiossl.encoders.loading import load_upstream
 from audiossl.encoders.upstream import Upstream
@@ -90,6 +91,8 @@ class Bert(Upstream):
 
     Config = BertConfig
     loads_encoder: ClassVar[bool] = True
+    divides_at_stem: ClassVar[bool] = True
+    masks_input: ClassVar[bool] = False
     centres: Tensor
 
     def __init__(self, config: BertConfig | None = None) -> None:
@@ -178,12 +181,34 @@ class Bert(Upstream):
         valid = valid_frames(frames, x.shape[1])
         x = torch.where(valid[..., None], x, x.new_zeros(()))
         x = F.dropout(self.norm(x + self.position(x, valid)), self.config.dropout, self.training)
+        return self._states(x, valid if kept is None else valid & kept, 0, last, ffn_outputs)
+
+    def begin(self, wavs: Tensor, lengths: Tensor, point: int) -> list[Tensor]:
+        """As `Divisible.begin`."""
+        if point == STEM:
+            return [self.local_features(wavs, lengths)]
+        states = list(self.encode(wavs, lengths, point))
+        return [*states, states[-1]]
+
+    def go_on(self, carried: Tensor, frames: Tensor, point: int, last: int) -> list[Tensor]:
+        """Hidden states `point` to `last`, each (B, T, D).
+
+        carried, frames, point, last: as for `Divisible.go_on`.
+        """
+        x = carried.to(self.norm.weight.dtype)
+        if point == STEM:
+            return self.contextualize(self.embed(x), frames, last)
+        return self._states(x, valid_frames(frames, x.shape[1]), point, last)
+
+    def _states(
+        self, x: Tensor, kept: Tensor, first: int, last: int, ffn_outputs: list[Tensor] | None = None
+    ) -> list[Tensor]:
+        """Hidden states `first` to `last` of the first (B, T, D), of the frames `kept` (B, T)."""
         on_cpu = x.device.type == "cpu" and not torch.compiler.is_compiling()
-        packed = on_cpu or suits(x, self.config.num_heads)
-        chosen = Chosen(valid if kept is None else valid & kept, packed=packed)
+        chosen = Chosen(kept, packed=on_cpu or suits(x, self.config.num_heads))
         inner: list[Tensor] | None = None if ffn_outputs is None else []
         states = [chosen.take(x)]
-        for block in self.blocks[:last]:
+        for block in self.blocks[first:last]:
             states.append(block(states[-1], chosen.layout, ffn_outputs=inner))
         if ffn_outputs is not None:
             ffn_outputs += map(chosen.put_back, inner or [])
