@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from audiossl.analysis.config import ProbeOptions
 from audiossl.analysis.probes import DETECTED, ProbeResult, best_layers
 from audiossl.analysis.probing import Probed, probe_upstream
+from audiossl.core.comma_lists import comma_list
 from audiossl.core.config import parse_overrides
 from audiossl.core.errors import ConfigError
 from audiossl.core.files import atomic_write, write_json
@@ -55,7 +56,7 @@ def asked_encoder(text: str) -> AskedEncoder:
         if "[" in text and not text.startswith(("hf:", "/", ".")):
             raise ConfigError(f"{text!r} is no encoder; write its options as NAME[key=value,key=value].")
         return AskedEncoder(text, text, {})
-    pairs = [pair.strip() for pair in found["options"].split(",") if pair.strip()]
+    pairs = comma_list(found["options"])
     return AskedEncoder(text, found["name"], parse_overrides(pairs, example="weights=random"))
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from audiossl.analysis.config import ProbeOptions
 from audiossl.analysis.functionals import Functionals
 from audiossl.analysis.probes import ProbeResult, best_layers, check_labels, run_probes
+from audiossl.core.comma_lists import comma_list
 from audiossl.core.types import metrics_as_json
 from audiossl.data.annotated import located
 from audiossl.data.annotations import read_annotations
@@ -94,7 +95,7 @@ def probe_background(
     made: Background = background_of(cuts, options.background_s, calls)
     splits = encode(made.splits)
     check_labels(splits)
-    results = run_probes(splits, options.probes.split(","), metric=options.metric, seed=options.seed)
+    results = run_probes(splits, comma_list(options.probes), metric=options.metric, seed=options.seed)
     on_calls = best_layers([row for row in found if not row.probe.endswith("+gradients")], options.metric)
     collapse = Collapse(
         options.background_s,

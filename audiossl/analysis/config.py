@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from audiossl.core.comma_lists import comma_list
 from audiossl.core.errors import ConfigError
 from audiossl.core.ranges import Count, NonNegative, Seed, check_ranges
 
@@ -72,4 +73,4 @@ class ProbeOptions:
     @property
     def losses(self) -> list[str]:
         """The names in `gradients`."""
-        return self.gradients.split(",") if self.gradients else []
+        return comma_list(self.gradients)

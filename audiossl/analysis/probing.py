@@ -15,6 +15,7 @@ from audiossl.analysis.few_shots import check_shots, draw_shots, run_shots, shot
 from audiossl.analysis.functionals import Functionals, collected, functionals_of
 from audiossl.analysis.gradients import attention_weight, joined_with_gradients
 from audiossl.analysis.probes import DETECTED, ProbeResult, best_layers, check_asked, check_labels, run_probes
+from audiossl.core.comma_lists import comma_list
 from audiossl.core.errors import ConfigError
 from audiossl.core.files import atomic_write, write_json
 from audiossl.core.outputs import check_out
@@ -70,7 +71,7 @@ def probe_upstream(
     cache: where means and deviations are kept, so that the encoder runs once. None for nowhere.
     Raises ConfigError, LabelError, and what loading the encoder and reading the sound raise.
     """
-    check_asked(options.probes.split(","), options.metric)
+    check_asked(comma_list(options.probes), options.metric)
     check_out(out, "folder", [name, data])
     upstream_options = dict(upstream_options or {})
     encoder = load_identified(name, upstream_options)
@@ -87,7 +88,7 @@ def probe_upstream(
     check_labels(splits)
     check_shots(splits["train"].labels, options.num_shots)
     encoded = time.perf_counter()
-    chosen: Any = {"probes": options.probes.split(","), "metric": options.metric, "seed": options.seed}
+    chosen: Any = {"probes": comma_list(options.probes), "metric": options.metric, "seed": options.seed}
     how: Any = {"detection": options.detection}
     found = run_probes(splits, **how, **chosen)
     if options.losses:
@@ -129,7 +130,7 @@ def _further(
     made = {}
     if options.shots:
         how: Any = {"num_draws": options.draws, "metric": options.metric, "seed": options.seed}
-        few = run_shots(splits, options.probes.split(","), options.num_shots, **how)
+        few = run_shots(splits, comma_list(options.probes), options.num_shots, **how)
         draw_shots(few, options.metric, out / "shots.png", chance=_chance(splits))
         made["shots"] = Further(shots_as_json(few), shots_markdown(few, options.metric))
     if options.detection:

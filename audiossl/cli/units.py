@@ -136,6 +136,7 @@ def stats(
 ) -> None:
     """Say how evenly units are used, and with labels their purity and PNMI, with intervals."""
     from audiossl.cli.tables import add_row, console, new_table
+    from audiossl.core.comma_lists import comma_list
     from audiossl.core.untrusted import shown
     from audiossl.data.ctm import read_ctm
     from audiossl.features.units.describing import describe_units
@@ -143,7 +144,7 @@ def stats(
 
     alignments = read_ctm(labels) if labels else None
     rows, groups = _rows_of(units, manifest, alignments, group, kept_states(cache, folder, None))
-    found = describe_units(rows, alignments, ignored=ignore.split(","), groups=groups, kind=group)
+    found = describe_units(rows, alignments, ignored=comma_list(ignore), groups=groups, kind=group)
     if as_json:
         print(json.dumps(found.as_json()))
         return

@@ -20,6 +20,7 @@ from torch import Tensor
 from audiossl.analysis.config import ProbeOptions
 from audiossl.analysis.probes import LinearProbe, ProbeResult, best_layers
 from audiossl.analysis.probing import probe_upstream
+from audiossl.core.comma_lists import comma_list
 from audiossl.core.errors import ConfigError, OutputError
 from audiossl.core.types import metrics_as_json
 from audiossl.encoders.devices import best_device_for
@@ -74,7 +75,7 @@ def probe(
 
 def _check_keepable(keep: Path, options: ProbeOptions, overwrite: bool) -> None:
     """Raise an error, before anything is encoded, where there would be nothing to keep or something to lose."""
-    if "linear" not in options.probes.split(","):
+    if "linear" not in comma_list(options.probes):
         raise ConfigError(
             f"--keep makes a run of the linear probe, and --probes {options.probes} has none (no head of a run is a "
             f"kNN, an SVM or an MLP); add linear to it."

@@ -24,6 +24,7 @@ def stack(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")] = False,
 ) -> None:
     """Predict a number by regressors on the means of several encoders, stacked without leaking folds of speakers."""
+    from audiossl.core.comma_lists import comma_list
     from audiossl.core.types import Metric, metrics_as_json
     from audiossl.downstreams.utterance_regression.encoded import rows_of_splits
     from audiossl.downstreams.utterance_regression.stacking import stacked
@@ -32,7 +33,7 @@ def stack(
 
     cache = CacheConfig(dir=str(cache_folder or ""))
     rows = rows_of_splits(data, upstreams, column, ["train", split], cache)
-    found = stacked(rows["train"], rows[split], regressors.split(","))
+    found = stacked(rows["train"], rows[split], comma_list(regressors))
     if as_json:
         told = {
             "metrics": metrics_as_json(found.metrics),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from audiossl.core.comma_lists import comma_list
 from audiossl.core.errors import ConfigError
 from audiossl.core.ranges import Positive, check_ranges
 
@@ -41,4 +42,4 @@ class BoundaryOptions:
     @property
     def asked(self) -> list[str]:
         """The names in `methods`."""
-        return [name.strip() for name in self.methods.split(",") if name.strip()]
+        return comma_list(self.methods)

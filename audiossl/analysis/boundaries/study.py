@@ -15,6 +15,7 @@ from audiossl.analysis.boundaries.config import BoundaryOptions
 from audiossl.analysis.boundaries.framing import boundaries_s, framed, segments_s, speech_of, stretches_of
 from audiossl.analysis.boundaries.settings import CutSetting, grid
 from audiossl.analysis.callers import AskedEncoder, asked_encoder
+from audiossl.core.comma_lists import comma_list
 from audiossl.core.errors import ConfigError, LabelError
 from audiossl.core.outputs import check_out
 from audiossl.core.terminal import progress
@@ -143,7 +144,7 @@ def truth_of(manifest: Path, options: BoundaryOptions) -> Truth:
     from lhotse import CutSet
 
     cuts = sorted(read_manifest(manifest), key=lambda cut: str(cut.id))
-    ignored = [name.strip() for name in options.ignore.split(",")]
+    ignored = comma_list(options.ignore)
     segments = read_segments(cuts, options.alignment, field=options.tier, ignored=ignored, where=str(manifest))
     grouped = dict(by_recording(segments))
     lasts = {str(cut.id): float(cut.duration) for cut in cuts}

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from audiossl.analysis.discrimination.config import DiscriminationOptions, names_in
+from audiossl.analysis.discrimination.config import DiscriminationOptions
+from audiossl.core.comma_lists import comma_list
 from audiossl.core.errors import LabelError, ManifestError
 from audiossl.data.manifests import read_manifest
 from audiossl.data.segments import Segment, by_recording, column_of, read_segments
@@ -70,7 +71,7 @@ def ask(manifests: Sequence[Path], options: DiscriminationOptions) -> ComparedSe
     pairs: dict[str, SegmentPairs] = {}
     cells: dict[str, list[AbxCell]] = {}
     left_out: dict[str, str] = {}
-    for name in names_in(options.scores):
+    for name in comma_list(options.scores):
         for which in ("all", "across") if name == "ap" else ("within", "across"):
             title = "ap" if which == "all" else f"{name}_{which}"
             try:
@@ -100,7 +101,7 @@ def _contexts(segments: Sequence[Segment]) -> list[str]:
 
 def _kept(segments: Sequence[Segment], options: DiscriminationOptions) -> list[int]:
     """The numbers of the segments that count."""
-    ignored = set(names_in(options.ignore))
+    ignored = set(comma_list(options.ignore))
     kept = [
         number
         for number, each in enumerate(segments)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from audiossl.core.comma_lists import comma_list
 from audiossl.core.errors import ConfigError
 from audiossl.core.ranges import Count, NonNegative, Seed, check_ranges
 
@@ -56,16 +57,7 @@ class DiscriminationOptions:
     def __post_init__(self) -> None:
         check_ranges(self)
         for name, known in (("scores", SCORES), ("distances", DISTANCES)):
-            asked = names_in(getattr(self, name))
+            asked = comma_list(getattr(self, name))
             unknown = [each for each in asked if each not in known]
             if unknown or not asked:
                 raise ConfigError(f"--{name} {getattr(self, name)!r}: choose of {' and '.join(known)}, with commas.")
-
-
-def names_in(text: str) -> list[str]:
-    """Names that are written with commas.
-
-    >>> names_in("ap, abx")
-    ['ap', 'abx']
-    """
-    return [name.strip() for name in text.split(",") if name.strip()]

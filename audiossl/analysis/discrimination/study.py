@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from audiossl.analysis.discrimination.asking import ComparedSegments, ask
-from audiossl.analysis.discrimination.config import DiscriminationOptions, names_in
+from audiossl.analysis.discrimination.config import DiscriminationOptions
 from audiossl.analysis.discrimination.distances import SegmentFrames, iter_layers, mean_distances, path_distances
 from audiossl.analysis.discrimination.keeping import KeptLayers, ScoreName, question_of
 from audiossl.analysis.discrimination.likeness import WordRating, read_ratings, similarity_estimate
 from audiossl.analysis.layerwise.encoders import RANDOM, Studied, all_studied
+from audiossl.core.comma_lists import comma_list
 from audiossl.core.outputs import check_out
 from audiossl.core.untrusted import file_names
 from audiossl.encoders.layers import parse_layers
@@ -102,7 +103,7 @@ def _scores_of(
     kept: KeptLayers,
 ) -> EncoderScores:
     """The figures of all layers, of which those that are kept are read."""
-    distances = names_in(options.distances)
+    distances = comma_list(options.distances)
     layers = parse_layers(options.layers, upstream.num_layers)
     found = {layer: figures for layer in layers if (figures := kept.read(layer)) is not None}
     read = iter_layers(

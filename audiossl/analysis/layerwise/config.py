@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from audiossl.analysis.segment_probes.config import split_names
+from audiossl.core.comma_lists import comma_list
 from audiossl.core.errors import ConfigError
 from audiossl.core.ranges import Count, CountOrZero, Range, Seed, check_ranges
 
@@ -70,9 +70,9 @@ class AnalyseOptions:
     @property
     def all_scores(self) -> list[str]:
         """The names in `scores`."""
-        return split_names(self.scores)
+        return comma_list(self.scores)
 
     @property
     def ignored(self) -> list[str]:
         """The labels in `ignore`."""
-        return split_names(self.ignore)
+        return comma_list(self.ignore)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from audiossl.analysis.layerwise.config import AnalyseOptions
+from audiossl.core.comma_lists import comma_list
 from audiossl.core.errors import ConfigError, LabelError
 from audiossl.data.fields import known_fields, read_field
 from audiossl.data.segments import Segment, read_segments
@@ -63,7 +64,7 @@ def parse_views(text: str) -> list[AskedView]:
     >>> parse_views("layers,phones=phones.ctm,column:age")[1:]
     [AskedView(name='phones', kind='segments', source='phones.ctm'), AskedView(name='age', kind='column', source='age')]
     """
-    found = [_asked(part.strip()) for part in text.split(",") if part.strip()]
+    found = [_asked(part) for part in comma_list(text)]
     names = [each.name for each in found]
     if not found:
         raise ConfigError(f"--with {text!r} names nothing; choose of {_FORM}, with commas.")

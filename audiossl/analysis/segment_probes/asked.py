@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from audiossl.analysis.segment_probes.config import SegmentProbeOptions, split_names
+from audiossl.analysis.segment_probes.config import SegmentProbeOptions
 from audiossl.analysis.segment_probes.fitting import Targets
 from audiossl.analysis.segment_probes.folds import HeldOut, cells_of, draw_parts
 from audiossl.analysis.segment_probes.voices import F0_COLUMN, with_f0
+from audiossl.core.comma_lists import comma_list
 from audiossl.core.errors import LabelError, ManifestError
 from audiossl.data.manifests import read_manifest
 from audiossl.data.segments import Segment, column_of, read_segments
@@ -58,12 +59,12 @@ def ask(manifests: Sequence[Path], options: SegmentProbeOptions) -> AskedSegment
         raise ManifestError(f"Row {twice} is in the manifests twice; name each manifest once, or rename the row.")
     cuts = CutSet.from_cuts(rows)
     where = ", ".join(str(path) for path in manifests)
-    how = {"field": options.tier, "ignored": split_names(options.ignore), "where": where}
+    how = {"field": options.tier, "ignored": comma_list(options.ignore), "where": where}
     segments = read_segments(cuts, options.alignment, **how)  # type: ignore[arg-type]
     if options.target == F0_COLUMN and not any(each.column(F0_COLUMN) for each in segments):
         segments = _measured(cuts, segments)
     segments, targets = _targets(segments, options)
-    held_out = {name: column_of(segments, name, "--disjoint") for name in split_names(options.disjoint)}
+    held_out = {name: column_of(segments, name, "--disjoint") for name in comma_list(options.disjoint)}
     if options.kind == "classes" and options.target in held_out:
         raise LabelError(f"--disjoint {options.target} holds out what is to be told; no probe knows an unseen class.")
     classes = targets.tolist() if options.kind == "classes" else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+from audiossl.core.comma_lists import comma_list
 from audiossl.core.errors import ConfigError
 from audiossl.core.ranges import Count, Range, Seed, check_ranges
 
@@ -64,22 +65,13 @@ class SegmentProbeOptions:
         fitting = ("uar", "accuracy", "f1") if self.kind == "classes" else ("pearson", "ccc", "spearman")
         if self.metric is not None and self.metric not in fitting:
             raise ConfigError(f"--metric {self.metric} is none of {self.kind}; choose {', '.join(fitting)}.")
-        unknown = [name for name in split_names(self.controls) if name not in CONTROLS]
+        unknown = [name for name in comma_list(self.controls) if name not in CONTROLS]
         if unknown:
             raise ConfigError(f"--controls {unknown[0]!r}: choose of {' and '.join(CONTROLS)}, with commas.")
-        if not split_names(self.disjoint):
+        if not comma_list(self.disjoint):
             raise ConfigError("--disjoint names no column; name what training and test may not share, such as speaker.")
 
     @property
     def score(self) -> str:
         """The metric that chooses."""
         return self.metric or ("uar" if self.kind == "classes" else "pearson")
-
-
-def split_names(text: str) -> list[str]:
-    """Names that are written with commas.
-
-    >>> split_names("age, site")
-    ['age', 'site']
-    """
-    return [name.strip() for name in text.split(",") if name.strip()]

@@ -10,10 +10,11 @@ import numpy as np
 
 from audiossl.analysis.callers import AskedEncoder, asked_encoder
 from audiossl.analysis.segment_probes.asked import AskedSegments, ask
-from audiossl.analysis.segment_probes.config import SegmentProbeOptions, split_names
+from audiossl.analysis.segment_probes.config import SegmentProbeOptions
 from audiossl.analysis.segment_probes.fitting import PROBES, Targets, told_by
 from audiossl.analysis.segment_probes.scoring import Curve, JudgedCurve, apart, difference, judge, layer_zero
 from audiossl.analysis.segment_probes.voices import resynthesised
+from audiossl.core.comma_lists import comma_list
 from audiossl.core.errors import ConfigError
 from audiossl.core.outputs import check_out
 from audiossl.core.terminal import progress
@@ -78,7 +79,7 @@ def study_segments(
         curves += found
         groups[each.written] = {
             column: apart(own, column_of(asked.segments, column, "--by"), asked.groups, options.group, column)
-            for column in split_names(options.by)
+            for column in comma_list(options.by)
         }
         differences |= _differences(found, asked, options.score)
     for other in [each for each in curves if not each.curve.what][1:]:
@@ -89,7 +90,7 @@ def study_segments(
 
 def _controls_of_sound(asked: AskedSegments, out: Path, options: SegmentProbeOptions) -> dict[str, CutSet]:
     """The same rows as they are resynthesised."""
-    if "flat_f0" not in split_names(options.controls):
+    if "flat_f0" not in comma_list(options.controls):
         return {}
     return {
         what: resynthesised(asked.cuts, out / what.replace(" ", "_"), flat=what == FLAT) for what in (VOCODED, FLAT)
@@ -106,7 +107,7 @@ def _encoder(
     """An encoder, then its controls."""
     plain = named.options
     found = [_curve(named, "", plain, asked, asked.cuts, options, cache)]
-    if "random_labels" in split_names(options.controls):
+    if "random_labels" in comma_list(options.controls):
         dealt = np.random.default_rng(options.seed).permutation(asked.targets)
         found.append(_curve(named, RANDOM_LABELS, plain, asked, asked.cuts, options, cache, dealt))
     if options.random and plain.get("weights") != "random" and _is_learnt(named):

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from audiossl.analysis.segment_probes.config import SegmentProbeOptions, split_names
+from audiossl.analysis.segment_probes.config import SegmentProbeOptions
 from audiossl.analysis.segment_probes.scoring import JudgedCurve
 from audiossl.analysis.segment_probes.study import FLAT, RANDOM_LABELS, RANDOM_WEIGHTS, VOCODED, SegmentStudy
+from audiossl.core.comma_lists import comma_list
 from audiossl.core.files import atomic_write, write_json
 from audiossl.core.pictures import save_figure
 from audiossl.core.types import Metric, metrics_as_json
@@ -73,7 +74,7 @@ def study_markdown(study: SegmentStudy, options: SegmentProbeOptions) -> str:
 def _opening(study: SegmentStudy, options: SegmentProbeOptions) -> str:
     asked = study.asked
     target = f"{len(set(asked.targets.tolist()))} classes" if options.kind == "classes" else "a number"
-    held_out = " and ".join(split_names(options.disjoint))
+    held_out = " and ".join(comma_list(options.disjoint))
     return (
         f"{len(asked.segments)} segments, {options.target} ({target}), {options.probe}, {options.pool} of frames; "
         f"{len(asked.cells)} tests in which training has no {held_out} of the test."

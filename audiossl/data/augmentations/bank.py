@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from audiossl.core.comma_lists import comma_list
 from audiossl.core.errors import AudioError, AudiosslError, ConfigError, did_you_mean
 from audiossl.data.augmentations.signal import is_silent
 from audiossl.data.fields import read_field
@@ -52,7 +53,7 @@ class SoundBank:
         if not path:
             raise ConfigError(f"{where} has no path; give path=FOLDER or a manifest.")
         self.path, self.sample_rate_hz, self.where = Path(path).expanduser(), sample_rate_hz, where
-        kinds = [each.strip() for each in kind.split(",") if each.strip()]
+        kinds = comma_list(kind)
         found = _found(self.path, kinds, where)
         self.pieces = [piece for piece in found if of_rirs(_name(piece)) != not_of] or found
         self._cuts: OrderedDict[int, Cut] = OrderedDict()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from audiossl.analysis.segment_probes.config import SegmentProbeOptions, split_names
+from audiossl.analysis.segment_probes.config import SegmentProbeOptions
 from audiossl.core.errors import ConfigError
 
 
@@ -24,6 +24,5 @@ def test_what_cannot_be(given: dict[str, Any], sentence: str) -> None:
         SegmentProbeOptions(**given)
 
 
-def test_names_and_metrics() -> None:
-    assert split_names(" a, b,") == ["a", "b"]
+def test_metrics() -> None:
     assert SegmentProbeOptions().score == "uar" and SegmentProbeOptions(kind="numbers").score == "pearson"
