@@ -22,7 +22,7 @@ from audiossl.encoders.loading import load_upstream
 from audiossl.encoders.upstream import Upstream
 from audiossl.features.access import open_source
 from audiossl.features.config import CacheConfig, Form
-from audiossl.features.source import statistics_of
+from audiossl.nn.pooling import statistics_of
 
 Vectors = npt.NDArray[np.float32]
 _FORMS: Mapping[str, Form] = {"mean": "pooled", "statistics": "statistics"}

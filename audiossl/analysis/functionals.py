@@ -20,8 +20,9 @@ from audiossl.data.stream import StreamPlan
 from audiossl.encoders.encoding import encode_rows, num_batches
 from audiossl.encoders.upstream import Upstream
 from audiossl.features.access import cached_batches
-from audiossl.features.source import FeatureSource, statistics_of
+from audiossl.features.source import FeatureSource
 from audiossl.metrics.clusters import Clusters, clusters_of
+from audiossl.nn.pooling import statistics_of
 
 if TYPE_CHECKING:
     from lhotse import CutSet

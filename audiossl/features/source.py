@@ -32,7 +32,7 @@ from audiossl.features.config import Form
 from audiossl.features.contract import StateSource, Survey
 from audiossl.features.identity import Utterances, named_beside, sound_digest
 from audiossl.features.store import Store
-from audiossl.nn.pooling import StatisticsPooling
+from audiossl.nn.pooling import statistics_of
 
 if TYPE_CHECKING:
     from lhotse.cut import Cut
@@ -84,7 +84,7 @@ class FeatureSource:
         change: CopyChange | None = None,
     ) -> None:
         self.upstream, self.store, self.layers, self.form = upstream, store, tuple(layers), form
-        self.widths = tuple(_stored_width(width, form) for width in upstream.widths)
+        self.widths = tuple(2 * width if form == "statistics" else width for width in upstream.widths)
         self.codec = Codec(dtype, tuple(self.widths[layer] for layer in layers))
         self.precision, self.device = precision, torch.device(device or best_device_for(upstream))
         # Matrix products round differently beside other recordings. Alone, the states of one are the same to the bit
@@ -370,11 +370,12 @@ class FeatureSource:
             layers = self._padded(items, int(lengths.max()))
         places = {layer: place for place, layer in enumerate(self.layers)}
         upto = range(max(self.layers) + 1)
-        found = tuple(layers[places[n]] if n in places else self._empty(len(items), n) for n in upto)
+        empty = (len(items), 0)
+        found = tuple(
+            layers[places[n]] if n in places else torch.zeros(*empty, self.widths[n], dtype=self.codec.read_as)
+            for n in upto
+        )
         return Features(found, lengths, begun=isinstance(self.upstream, FrozenPart))
-
-    def _empty(self, num_items: int, layer: int) -> Tensor:
-        return torch.zeros(num_items, 0, self.widths[layer], dtype=self.codec.read_as)
 
     def _padded(self, items: Sequence[_Item], num_frames: int) -> list[Tensor]:
         whole = all(item.record is not None for item in items)
@@ -388,16 +389,6 @@ class FeatureSource:
 
 def _any_writable(sources: Sequence[FeatureSource]) -> bool:
     return any(source.store.writable for source in sources)
-
-
-def statistics_of(states: Tensor, lengths: Tensor) -> Tensor:
-    """Mean and deviation over time (B, 2 D), in single precision, of states (B, T, D) with lengths (B,) frames."""
-    pooled: Tensor = StatisticsPooling(states.shape[-1])(states.float(), lengths)
-    return pooled
-
-
-def _stored_width(width: int, form: Form) -> int:
-    return 2 * width if form == "statistics" else width
 
 
 def _check_exact(features: Features) -> None:

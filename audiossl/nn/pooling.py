@@ -143,3 +143,9 @@ def make_pooling(name: str, width: int) -> Pooling:
     if name not in POOLINGS:
         raise ConfigError(f"There is no pooling named {name!r}. {did_you_mean(name, POOLINGS)}")
     return POOLINGS[name](width)
+
+
+def statistics_of(states: Tensor, lengths: Tensor) -> Tensor:
+    """Mean and deviation over time (B, 2 D), in single precision, of states (B, T, D) with lengths (B,) frames."""
+    pooled: Tensor = StatisticsPooling(states.shape[-1])(states.float(), lengths)
+    return pooled

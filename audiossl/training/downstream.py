@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from lhotse.cut import Cut
@@ -32,20 +32,10 @@ from audiossl.training.interface import Interface
 from audiossl.training.joined_interface import JoinedInterface
 from audiossl.training.long_rows import all_frames
 from audiossl.training.objective import Objective
-from audiossl.training.task import ParameterGroup, Prediction, Task
+from audiossl.training.task import ParameterGroup, Prediction, RowsOf, Task
 
 _ADVERSARY = "adversary."  # what the names of the tensors of an adversary begin with
 _DISTILLATION = "distillation."  # what the names of the tensors of a distillation in the same step begin with
-
-
-class RowsOf(Protocol):
-    """Predictions of the items of a split, or of a manifest.
-
-    name: of the split, or the path of the manifest.
-    parts_s: seconds of the consecutive parts that each item is cut into first. None for whole items.
-    """
-
-    def __call__(self, name: str, parts_s: float | None = None) -> Sequence[Prediction]: ...
 
 
 class Downstream(Task):

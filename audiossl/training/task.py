@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 from torch import Tensor, nn
 from torch.nn import Parameter
@@ -36,6 +36,16 @@ class ParameterGroup(NamedTuple):
     name: str
     parameters: list[Parameter]
     lr: float | None = None
+
+
+class RowsOf(Protocol):
+    """Predictions of the items of a split, or of a manifest.
+
+    name: of the split, or the path of the manifest.
+    parts_s: seconds of the consecutive parts that each item is cut into first. None for whole items.
+    """
+
+    def __call__(self, name: str, parts_s: float | None = None) -> Sequence[Prediction]: ...
 
 
 class Task(nn.Module, ABC):

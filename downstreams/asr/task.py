@@ -27,9 +27,9 @@ from audiossl.downstreams.asr.transcripts import TranscriptJudge
 from audiossl.encoders.long_audio import fitting_chunks
 from audiossl.encoders.upstream import Upstream
 from audiossl.nn.alignment import steps_needed
-from audiossl.training.downstream import Downstream, RowsOf
+from audiossl.training.downstream import Downstream
 from audiossl.training.interface import Interface
-from audiossl.training.task import Monitor, Prediction
+from audiossl.training.task import Monitor, Prediction, RowsOf
 
 _CROP_S = 0.05  # by how much a supervision may exceed its row before the row counts as a part of what was said
 

@@ -25,7 +25,7 @@ from audiossl.metrics.calibration import Calibration, JointCalibration, fit_join
 from audiossl.metrics.clusters import Floats
 from audiossl.metrics.score_normalization import CohortStatistics, cohort_statistics, normalize_scores
 from audiossl.metrics.verification import equal_error_rate
-from audiossl.training.downstream import RowsOf
+from audiossl.training.task import RowsOf
 
 _log = logging.getLogger(__name__)
 _TELLING = 0.25  # error rate below which measures alone know more than how far a score is to be trusted

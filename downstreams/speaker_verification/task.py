@@ -44,10 +44,10 @@ from audiossl.downstreams.speaker_verification.trials import (
 from audiossl.encoders.upstream import Upstream
 from audiossl.metrics.calibration import Calibration, fit_calibration
 from audiossl.metrics.clusters import Floats
-from audiossl.training.downstream import Downstream, RowsOf
+from audiossl.training.downstream import Downstream
 from audiossl.training.fusion import Fused, FusionWeights, RunToFuse
 from audiossl.training.interface import Interface
-from audiossl.training.task import Prediction
+from audiossl.training.task import Prediction, RowsOf
 
 _log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from audiossl import load_upstream
 from audiossl.core.errors import ConfigError
 from audiossl.encoders.long_audio import chunk_frames, fitting_chunks, longest_whole_s
 from audiossl.encoders.long_states import long_moments, long_states
-from audiossl.features.source import statistics_of
+from audiossl.nn.pooling import statistics_of
 
 
 def test_all_frames_of_the_layers_that_are_asked_for() -> None:
