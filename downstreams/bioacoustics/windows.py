@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -115,6 +116,19 @@ class BioacousticWindows(UtteranceClassification):
 
     def check_labelled(self, cuts: Sequence[Cut], where: str) -> None:
         """A window without a label is one without a call: `labels_of` tells it from one that nobody has annotated."""
+
+    def check_split(self, cuts: Iterable[Cut], split: str) -> None:
+        """Raise LabelError for a row of dev or test that is cut into windows, since its labels say of none of them."""
+        super().check_split(cuts, split)
+        if split == "train" or self.longest_s is None:
+            return
+        for cut in cuts:
+            if cut.duration > self.longest_s:
+                raise LabelError(
+                    f"Item {cut.id!r} of {split} lasts {cut.duration:.6g} s and a window {self.config.window_s:.6g} s, "
+                    f"so that its labels would be of no window; cut the rows into windows by `audiossl data "
+                    f"from-annotations --rows windows`, or train with task.window_s={math.ceil(cut.duration)}."
+                )
 
     def labels_of(self, cut: Cut, where: str) -> Sequence[str]:
         """What is heard in a window, nothing perhaps. Raises LabelError for one that nobody has annotated."""

@@ -28,6 +28,7 @@ COLUMNS = {
     "intent": ("ask", "tell"),
     "slots": ("NO B-what YES E-what", "YES B-what NO E-what"),
     "phones": ("n ow", "y eh s"),
+    "phones61": ("n ow", "y eh s"),
     "valence": ("1.5", "4.5"),
     "arousal": ("2", "5"),
     "dominance": ("3", "6"),

@@ -88,6 +88,10 @@ def test_complete_and_check() -> None:
         LabelError, match=r"1 label\(s\) of dev were not seen in training: 'mid' \(for instance item 'item-1'"
     ):
         toy().check_cuts([cut_of(0, "hi|lo"), cut_of(1, "hi|mid")], "dev")
+    toy(window_s=0.5).check_split([cut_of(0, "hi")], "test")
+    toy(window_s=0.1).check_split([cut_of(0, "hi")], "train")  # a loss is of whole rows
+    with pytest.raises(LabelError, match=r"'item-0' of test lasts 0.5 s and a window 0.1 s.*task.window_s=1"):
+        toy(window_s=0.1).check_split([cut_of(0, "hi")], "test")
     assert len(toy(labels=["call"]).eval().predict(batch_of(["lo"]))[0]["scores"]) == 1  # a call or none
     with pytest.raises(ConfigError, match=r"threshold=1.* must be above 0 and below 1"):
         structured(Config, {"threshold": 1.0})
