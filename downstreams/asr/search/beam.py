@@ -31,6 +31,7 @@ from audiossl.downstreams.asr.search.config import DecodingConfig
 from audiossl.downstreams.asr.search.library import flashlight
 from audiossl.downstreams.asr.search.ngrams import UNKNOWN, words_of_arpa
 from audiossl.nn.alignment import align_classes, steps_needed
+from audiossl.nn.sequence_probability import sequence_log_probs
 
 _log = logging.getLogger(__name__)
 
@@ -118,9 +119,10 @@ class BeamSearch:
         tokens = {best: self._tokens_of(best), (): []}
         tokens |= dict(self._found(result) for result in results[: self._examined])
         known = {text: t for text, t in tokens.items() if t is not None and steps_needed(text) <= len(log_probs)}
+        acoustics = sequence_log_probs(log_probs.double().cpu().numpy(), list(known), BLANK).tolist()
         found = [
             _Scored(acoustic, self._language_of(known[text]), len(known[text]), text)
-            for text, acoustic in zip(known, _acoustic(log_probs, list(known)), strict=True)
+            for text, acoustic in zip(known, acoustics, strict=True)
         ]
         found.sort(key=self._worth, reverse=True)
         return [self._hypothesis(log_probs, each) for each in found[: self.config.nbest]]
@@ -324,16 +326,6 @@ def _steps_searched(scores: npt.NDArray[np.float32], sure_blank: float | None) -
 
 def _best_text(log_probs: Tensor) -> tuple[int, ...]:
     return _collapsed(log_probs.argmax(dim=-1).tolist())
-
-
-def _acoustic(log_probs: Tensor, texts: Sequence[Sequence[int]]) -> list[float]:
-    """log p(text | sound) of N texts, over all alignments."""
-    sizes = torch.tensor([len(text) for text in texts])
-    flat = torch.tensor([number for text in texts for number in text])
-    steps = torch.full((len(texts),), len(log_probs))
-    repeated = log_probs.double().cpu()[:, None].expand(-1, len(texts), -1)
-    losses = torch.nn.functional.ctc_loss(repeated, flat, steps, sizes, blank=BLANK, reduction="none")
-    return (-losses).tolist()
 
 
 @contextmanager
