@@ -11,10 +11,8 @@ blank after it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 from itertools import pairwise, starmap
 from operator import eq
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +20,7 @@ import torch
 from torch import Tensor
 
 from audiossl.core.errors import AudiosslError, LabelError
+from audiossl.nn.compiled import compiled
 
 _Whole = npt.NDArray[np.int64]
 _SUM_BITS = 58
@@ -64,7 +63,7 @@ def align_classes(log_probs: Tensor, lengths: Tensor, targets: Sequence[Sequence
         states[1::2] = classes
         used, columns = np.unique(states, return_inverse=True)
         visited = np.empty(length, dtype=np.int64)
-        _compiled()(_whole_numbers(scores[number][:length, used]), columns, visited)
+        compiled(_walk)(_whole_numbers(scores[number][:length, used]), columns, visited)
         found[number, :length] = states[visited]
     return path
 
@@ -86,17 +85,6 @@ def _whole_numbers(scores: npt.NDArray[np.float32]) -> _Whole:
         total *= 3.0 * len(wide)
     whole: _Whole = np.rint(wide * 2.0 ** np.floor(_SUM_BITS - np.log2(total))).astype(np.int64)
     return whole
-
-
-@cache
-def _compiled() -> Any:
-    """`_walk` as machine code, kept beside this file or in the user's cache folder if either can be written."""
-    from numba import njit
-
-    try:
-        return njit(cache=True)(_walk)
-    except RuntimeError:  # neither can
-        return njit(_walk)
 
 
 def _walk(scores: _Whole, columns: _Whole, visited: _Whole) -> None:

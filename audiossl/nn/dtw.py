@@ -6,11 +6,10 @@ takes about a hundred times as long for a query in a document. It also swaps the
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
+
+from audiossl.nn.compiled import compiled
 
 Floats32 = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -31,7 +30,7 @@ def subsequence_costs(distances: Floats32, starts: Ints) -> Floats32:
     >>> subsequence_costs(distances, np.array([0, 2, 3])).tolist()
     [0.0, 1.0]
     """
-    found: Floats32 = _compiled(_subsequence)(np.ascontiguousarray(distances, dtype=np.float32), starts)
+    found: Floats32 = compiled(_subsequence)(np.ascontiguousarray(distances, dtype=np.float32), starts)
     return found
 
 
@@ -47,19 +46,8 @@ def path_costs(firsts: Floats32, seconds: Floats32, first_starts: Ints, second_s
     Returns (P,). NaN for a segment without a frame.
     """
     given = (np.ascontiguousarray(each, dtype=np.float32) for each in (firsts, seconds))
-    found: Floats32 = _compiled(_paths)(*given, first_starts, second_starts, np.ascontiguousarray(pairs))
+    found: Floats32 = compiled(_paths)(*given, first_starts, second_starts, np.ascontiguousarray(pairs))
     return found
-
-
-@cache
-def _compiled(function: Any) -> Any:
-    """A function as machine code, kept beside this file or in the user's cache folder if either can be written."""
-    from numba import njit
-
-    try:
-        return njit(cache=True, nogil=True)(function)
-    except RuntimeError:  # neither can
-        return njit(nogil=True)(function)
 
 
 def _subsequence(distances: Floats32, starts: Ints) -> Floats32:

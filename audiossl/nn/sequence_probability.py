@@ -8,11 +8,11 @@ it takes several times as long.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from audiossl.nn.compiled import compiled
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -33,19 +33,8 @@ def sequence_log_probs(log_probs: npt.ArrayLike, sequences: Sequence[Sequence[in
     starts = np.cumsum([0, *(len(each) for each in sequences)])
     classes = np.fromiter((number for each in sequences for number in each), dtype=np.int64, count=starts[-1])
     found = np.empty(len(sequences))
-    _compiled()(scores, classes, starts, blank, found)
+    compiled(_forward)(scores, classes, starts, blank, found)
     return found
-
-
-@cache
-def _compiled() -> Any:
-    """`_forward` as machine code, kept beside this file or in the user's cache folder if either can be written."""
-    from numba import njit
-
-    try:
-        return njit(cache=True)(_forward)
-    except RuntimeError:  # neither can
-        return njit(_forward)
 
 
 def _forward(scores: Floats, classes: Ints, starts: Ints, blank: int, found: Floats) -> None:
